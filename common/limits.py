@@ -1,0 +1,36 @@
+"""The bounds on what one peer can make the server hold in memory.
+
+Every length that a peer declares is checked against these before a byte of it is kept, and no buffer is sized by a
+declared length: buffers grow with the bytes that really came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one connection's input, all in bytes unless the name says otherwise.
+
+    The defaults are those of Redis (``proto-max-bulk-len``, ``PROTO_INLINE_MAX_SIZE``, ``client-query-buffer-limit``).
+    """
+
+    max_line: int = 64 * KIB
+    """A line of the text dialect, without its line break."""
+
+    max_bulk: int = 512 * MIB
+    """One word of a RESP request."""
+
+    max_words: int = 1024 * 1024
+    """How many words one request may have."""
+
+    max_request: int = GIB
+    """All words of one request together, and all requests that one transaction has queued."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,388 @@
+r"""RESP, the Redis serialization protocol, versions 2 and 3 (https://redis.io/docs/latest/develop/reference/protocol-spec/).
+
+Both halves stand here: the server reads requests (``RequestDecoder``) and writes replies (``ReplyEncoder``), a client
+writes requests (``encode_request``) and reads replies (``ReplyDecoder``).
+
+A request is an array of bulk strings: ``*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n``. The stream can't be found again behind a
+malformed one, so every mistake in a request is fatal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from common.limits import DEFAULT_LIMITS, Limits
+from common.replies import Block, Error, Reply, Status
+from common.requests import BadRequest, Batch, Encoder, Request, Words, protocol_error
+
+CRLF = b"\r\n"
+
+HEADER_SIZE = 32
+"""The longest header line that makes sense: a type's mark, a 64-bit number, CRLF. A longer one is refused unread."""
+
+WRITE_SIZE = 64 * 1024
+"""About how many bytes of a long block of lines make one piece of its encoding."""
+
+
+# ---------------------------------------------------------------- requests
+
+
+class _BulkHeaders(dict[int, bytes]):
+    """The header of a bulk string by its length: ready-made for short ones, computed for the others."""
+
+    def __missing__(self, length: int) -> bytes:
+        return b"$%d" % length
+
+
+_header_of = _BulkHeaders((length, b"$%d" % length) for length in range(1024)).__getitem__
+_COUNTS = {b"*%d" % count: count for count in range(1, 65)}
+_LENGTH = re.compile(rb"0|-?[1-9][0-9]{0,18}")
+
+
+def encode_request(words: Iterable[bytes]) -> bytes:
+    """Encode a command as a client sends it."""
+    parts = [b"%b\r\n%b\r\n" % (_header_of(len(word)), word) for word in words]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+class RequestDecoder:
+    """Cut a stream of bytes into requests.
+
+    Most reads hold whole requests whose words hold no CRLF. Splitting such a read at every CRLF, and checking the
+    declared lengths against the pieces, is several times as fast as reading argument by argument, and just as exact: a
+    piece that has the declared length can only be that word. Where it does not work out (a word with a CRLF in it, an
+    unfinished or malformed request), the rest of the read goes argument by argument, keeping its place between reads.
+    """
+
+    def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._encoder = encoder
+        self._limits = limits
+        self._header = b""  # an unfinished header line
+        self._words: Words = []  # the unfinished request's words so far
+        self._missing = 0  # how many more it declared
+        self._size = 0  # their bytes so far, declared
+        self._bulk: bytearray | None = None  # an unfinished word, with what has come of its CRLF
+        self._bulk_size = 0  # what it will measure with its CRLF
+
+    def decode(self, data: bytes, at: int, batches: list[Batch]) -> tuple[bytes, int]:
+        """Append the requests that ``data`` holds from ``at`` on; see `common.requests.Decoder`."""
+        requests: list[Request] = []
+        if at == 0 and not self._missing and not self._header:
+            at = self._split(data, requests)
+        try:
+            if at < len(data):
+                data, at = self._read(data, at, requests)
+        except _Malformed as problem:
+            requests.append(problem.request)
+        if requests:
+            batches.append((self._encoder, requests))
+        return data, at
+
+    def _split(self, data: bytes, requests: list[Request]) -> int:
+        """Take the whole, plain requests at the beginning of the data; return where they end."""
+        pieces = data.split(CRLF)
+        last = len(pieces) - 1  # no CRLF stands behind this one
+        max_bulk = self._limits.max_bulk
+        at = 0
+        while at < last:
+            count = _COUNTS.get(pieces[at])
+            if count is None:
+                break
+            end = at + 1 + 2 * count
+            if end > last:
+                break
+            words = pieces[at + 2 : end : 2]
+            if list(map(_header_of, map(len, words))) != pieces[at + 1 : end : 2]:
+                break
+            if len(data) > max_bulk and len(max(words, key=len)) > max_bulk:
+                break
+            requests.append(words)
+            at = end
+        if at == last and not pieces[last]:
+            return len(data)
+        return len(data) - sum(map(len, pieces[at:])) - 2 * (last - at)
+
+    def _read(self, data: bytes, at: int, requests: list[Request]) -> tuple[bytes, int]:
+        """Take requests argument by argument, from wherever the last read left off."""
+        if self._header:
+            data = self._header + data[at:]
+            at = 0
+            self._header = b""
+        while at < len(data):
+            if self._bulk is not None:
+                at = self._go_on_with_bulk(self._bulk, data, at)
+            elif not self._missing and data[at] != 0x2A:
+                break
+            else:
+                end = data.find(CRLF, at, at + HEADER_SIZE)
+                if end < 0:
+                    self._keep_header(data[at:])
+                    return data, len(data)
+                if self._missing:
+                    at = self._read_bulk(data[at:end], data, end + 2)
+                else:
+                    self._missing = self._count(data[at:end])
+                    at = end + 2
+                    continue  # an empty request (*0) gets no answer, as in Redis
+            if self._bulk is None and not self._missing:
+                requests.append(self._words)
+                self._words = []
+                self._size = 0
+        return data, at
+
+    def _keep_header(self, part: bytes) -> None:
+        if len(part) >= HEADER_SIZE:
+            raise _Malformed(b"invalid bulk length" if self._missing else b"invalid multibulk length")
+        self._header = part
+
+    def _count(self, header: bytes) -> int:
+        count = _length(header[1:])
+        if count is None or count > self._limits.max_words:
+            raise _Malformed(b"invalid multibulk length")
+        return max(count, 0)
+
+    def _read_bulk(self, header: bytes, data: bytes, at: int) -> int:
+        """Take the word that the header announces and ``data`` holds at ``at``; begin it if it is not all there."""
+        if header[:1] != b"$":
+            raise _Malformed(b"expected '$', got '%b'" % header[:1])
+        length = _length(header[1:])
+        if length is None or not 0 <= length <= self._limits.max_bulk:
+            raise _Malformed(b"invalid bulk length")
+        self._size += length
+        if self._size > self._limits.max_request:
+            raise _Malformed(b"request larger than %d bytes" % self._limits.max_request)
+        end = at + length
+        if len(data) >= end + 2:
+            self._add_word(data[at:end], data[end : end + 2])
+            return end + 2
+        self._bulk = bytearray(data[at:])
+        self._bulk_size = length + 2
+        return len(data)
+
+    def _go_on_with_bulk(self, bulk: bytearray, data: bytes, at: int) -> int:
+        end = at + self._bulk_size - len(bulk)
+        bulk += data[at:end]
+        if len(bulk) == self._bulk_size:
+            with memoryview(bulk) as view:
+                self._add_word(bytes(view[:-2]), bytes(view[-2:]))
+            self._bulk = None
+        return min(end, len(data))
+
+    def _add_word(self, word: bytes, ending: bytes) -> None:
+        if ending != CRLF:
+            raise _Malformed(b"expected CRLF after a bulk string")
+        self._words.append(word)
+        self._missing -= 1
+
+
+class _Malformed(Exception):
+    """The stream broke RESP's rules; never leaves this module."""
+
+    def __init__(self, reason: bytes) -> None:
+        self.request: BadRequest = protocol_error(reason, fatal=True)
+
+
+def _length(digits: bytes) -> int | None:
+    """Read a declared length strictly: no sign but a minus, no leading zeros, no blanks (as Redis's string2ll)."""
+    return int(digits) if _LENGTH.fullmatch(digits) else None
+
+
+# ---------------------------------------------------------------- replies
+
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def _one_line(text: bytes) -> bytes:
+    return text.translate(_LINE_BREAKS)
+
+
+_IN_BOTH: dict[type, Callable[[Any], bytes]] = {
+    bytes: lambda value: b"$%d\r\n%b\r\n" % (len(value), value),
+    int: lambda number: b":%d\r\n" % number,
+    Status: lambda status: b"+%b\r\n" % _one_line(status.text),
+    Error: lambda error: b"-%b\r\n" % _one_line(error.text),
+}
+_SCALARS: dict[int, dict[type, Callable[[Any], bytes]]] = {
+    2: _IN_BOTH
+    | {
+        type(None): lambda _: b"$-1\r\n",
+        bool: lambda truth: b":%d\r\n" % truth,
+        float: lambda number: _IN_BOTH[bytes](_double(number)),
+    },
+    3: _IN_BOTH
+    | {
+        type(None): lambda _: b"_\r\n",
+        bool: lambda truth: b"#t\r\n" if truth else b"#f\r\n",
+        float: lambda number: b",%b\r\n" % _double(number),
+    },
+}
+
+
+def _double(number: float) -> bytes:
+    return b"%.17g" % number
+
+
+class ReplyEncoder:
+    """Write replies in the version of RESP that the connection has agreed on: 2 until it asks for another."""
+
+    def __init__(self, version: int = 2) -> None:
+        self.use(version)
+
+    def use(self, version: int) -> None:
+        """Go on in version 2 or 3."""
+        self.version = version
+        self.scalars: Mapping[type, Callable[[Any], bytes]] = _SCALARS[version]
+
+    def encode(self, reply: Reply) -> bytes:
+        """Encode any reply whole."""
+        return b"".join(self.stream(reply))
+
+    def stream(self, reply: Reply) -> Iterator[bytes]:
+        """Encode any reply in pieces, so that one far larger than memory's comfort is never held twice."""
+        if isinstance(reply, Block):
+            yield from self._block(reply)
+        elif isinstance(reply, dict):
+            if self.version == 2:
+                yield b"*%d\r\n" % (2 * len(reply))
+            else:
+                yield b"%%%d\r\n" % len(reply)
+            for pair in reply.items():
+                for each in pair:
+                    yield from self.stream(each)
+        elif isinstance(reply, list):
+            yield b"*%d\r\n" % len(reply)
+            for item in reply:
+                yield from self.stream(item)
+        else:
+            yield self.scalars[type(reply)](reply)
+
+    def _block(self, block: Block) -> Iterator[bytes]:
+        """Encode a block of lines: a verbatim string in RESP3; RESP2 has none, so there it is a bulk string."""
+        lines = list(block.lines)
+        size = sum(map(len, lines)) + max(0, len(lines) - 1)
+        yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
+        lead = b""
+        for first in range(0, len(lines), 1000):
+            yield lead + b"\n".join(lines[first : first + 1000])
+            lead = b"\n"
+        yield CRLF
+
+
+class MalformedReply(Exception):
+    """The other end does not speak RESP."""
+
+
+class _Aggregate:
+    """An array, set, push or map whose items are still coming."""
+
+    __slots__ = ("is_map", "items", "missing")
+
+    def __init__(self, mark: int, count: int) -> None:
+        self.is_map = mark == 0x25
+        self.items: list[Reply] = []
+        self.missing = count * 2 if self.is_map else count
+
+    def value(self) -> Reply:
+        if not self.is_map:
+            return self.items
+        keys = self.items[::2]
+        if not all(isinstance(key, bytes) for key in keys):
+            return self.items
+        return dict(zip((key for key in keys if isinstance(key, bytes)), self.items[1::2], strict=True))
+
+
+class ReplyDecoder:
+    """Cut a stream of bytes into replies, RESP2 and RESP3 alike, however the stream is cut into pieces."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0  # no CRLF begins before this place in the buffer
+        self._bulk: tuple[int, int] | None = None  # mark and length of a string whose header has been read
+        self._open: list[_Aggregate] = []
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Take what has arrived; return the replies that are complete with it. Raises `MalformedReply`."""
+        self._buffer += data
+        replies: list[Reply] = []
+        at = 0
+        while (step := self._step(at)) is not None:
+            at, done, reply = step
+            if done:
+                replies.append(reply)
+        del self._buffer[:at]
+        self._searched = max(0, self._searched - at)
+        return replies
+
+    def _step(self, at: int) -> tuple[int, bool, Reply] | None:
+        """Read the next header or string; return where it ends and the top-level reply that it completes, if any."""
+        if self._bulk is not None:
+            mark, length = self._bulk
+            end = at + length
+            if len(self._buffer) < end + 2:
+                return None
+            self._bulk = None
+            return end + 2, *self._complete(_string(mark, bytes(self._buffer[at:end])))
+        end = self._buffer.find(CRLF, max(at, self._searched))
+        if end < 0:
+            self._searched = max(at, len(self._buffer) - 1)
+            return None
+        mark, text = self._buffer[at], bytes(self._buffer[at + 1 : end])
+        if mark in b"$=!":
+            length = _declared(text)
+            if length < 0:
+                return end + 2, *self._complete(None)
+            self._bulk = (mark, length)
+            return end + 2, False, None
+        if mark in b"*%~>":
+            count = _declared(text)
+            if count > 0:
+                self._open.append(_Aggregate(mark, count))
+                return end + 2, False, None
+            return end + 2, *self._complete(None if count < 0 else _Aggregate(mark, 0).value())
+        return end + 2, *self._complete(_simple(mark, text))
+
+    def _complete(self, reply: Reply) -> tuple[bool, Reply]:
+        """Put a complete reply into the aggregate that waits for it; tell whether the outermost one is complete."""
+        while self._open:
+            top = self._open[-1]
+            top.items.append(reply)
+            top.missing -= 1
+            if top.missing:
+                return False, None
+            self._open.pop()
+            reply = top.value()
+        return True, reply
+
+
+def _declared(text: bytes) -> int:
+    length = _length(text)
+    if length is None:
+        raise MalformedReply(f"a length that is no number: {text[:40]!r}")
+    return length
+
+
+def _string(mark: int, data: bytes) -> Reply:
+    if mark == 0x3D:  # a verbatim string: three letters of format, a colon, the text
+        text = data[4:]
+        return Block(text.split(b"\n") if text else [])
+    return Error(data) if mark == 0x21 else data
+
+
+_SIMPLE: dict[int, Callable[[bytes], Reply]] = {
+    ord("+"): Status,
+    ord("-"): Error,
+    ord(":"): int,
+    ord("("): int,
+    ord(","): float,
+    ord("#"): lambda text: text == b"t",
+    ord("_"): lambda _: None,
+}
+
+
+def _simple(mark: int, text: bytes) -> Reply:
+    try:
+        return _SIMPLE[mark](text)
+    except (KeyError, ValueError):
+        raise MalformedReply(f"not a reply: {bytes([mark]) + text[:40]!r}") from None

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Start the kvline server; every option goes through to it (--help lists them).
+set -eu
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+python=$here/.venv/bin/python
+[ -x "$python" ] || python=python3
+PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m server "$@"

@@ -1,0 +1,1 @@
+"""The kvline server: sockets, sessions, commands and the store."""

@@ -1,0 +1,31 @@
+"""Integers as Redis reads and writes them: signed, 64 bit, in decimal, in one spelling only."""
+
+from __future__ import annotations
+
+from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+
+SMALLEST = -(2**63)
+LARGEST = 2**63 - 1
+LONGEST = len(b"%d" % SMALLEST)
+
+
+def parse_integer(word: bytes) -> int:
+    """Read a word as an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
+    if len(word) <= LONGEST:
+        try:
+            number = int(word)
+        except ValueError:
+            pass
+        else:
+            # Only the spelling that a number would be written in names it.
+            if b"%d" % number == word and SMALLEST <= number <= LARGEST:
+                return number
+    raise CommandError(NOT_AN_INTEGER)
+
+
+def add(number: int, increment: int) -> int:
+    """Add two integers. Raises `CommandError` where 64 bits can't hold the sum."""
+    total = number + increment
+    if SMALLEST <= total <= LARGEST:
+        return total
+    raise CommandError(WOULD_OVERFLOW)

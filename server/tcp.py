@@ -1,0 +1,174 @@
+"""Sockets, and nothing else: every connection gets a thread and a session, and bytes go back and forth between them.
+
+No other file of the server knows a socket. Another way of I/O (a few threads that multiplex all sessions, say) replaces
+this file alone.
+
+`socketserver` leaves four traps to its users. Its backlog is 5; an accept that fails is tried again at once, so that
+a server out of file handles eats a core; threads that are daemons are never joined; and closing a socket with unread input
+resets the connection, which can take the last reply with it. Each is met below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from server.session import Session
+
+RECEIVE_SIZE = 64 * 1024
+
+BACKLOG = 1024
+"""How many connections may wait to be accepted. The kernel's own limit (``net.core.somaxconn``) may be lower."""
+
+ACCEPT_PAUSE = 0.05
+LONGEST_ACCEPT_PAUSE = 1.0
+"""Seconds to wait after an accept that failed; each failure in a row doubles the first, up to the second."""
+
+LINGER = 1.0
+LINGER_SIZE = 1024 * 1024
+"""How long, and over how many unread bytes, to wait for the peer to take the last reply before the socket closes."""
+
+GRACE = 2.0
+"""How many seconds a stopping server waits for running commands and the writing of their replies."""
+
+STACK_SIZE = 512 * 1024
+"""Bytes of address space for a connection's thread, so that ten thousand of them fit."""
+
+logger = logging.getLogger(__name__)
+
+NewSession = Callable[[], Session]
+
+
+class Connection(socketserver.BaseRequestHandler):
+    """One connection's thread: read, feed the session, write what it returns."""
+
+    server: Server
+    request: socket.socket
+
+    def handle(self) -> None:
+        """Serve the connection until the peer, the session or the server ends it."""
+        server, connection = self.server, self.request
+        receive, send = connection.recv, connection.sendall
+        session = server.new_session()
+        feed = session.feed
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while not server.stopping and (data := receive(RECEIVE_SIZE)):
+                output = feed(data)
+                while session.pending:
+                    send(output)
+                    output = feed(b"")
+                if output:
+                    send(output)
+                if session.closing:
+                    self._linger()
+                    break
+        except OSError as problem:
+            logger.debug("%s went away: %s", format_address(self.client_address), problem)
+
+    def _linger(self) -> None:
+        """Tell the peer that this was all, then read off what it had still sent, so that closing does not reset."""
+        connection = self.request
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(LINGER)
+        unread = LINGER_SIZE
+        while unread > 0 and (data := connection.recv(RECEIVE_SIZE)):
+            unread -= len(data)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Listen on one address and serve every connection in a thread of its own.
+
+    ``new_session`` makes a connection's session. Raises `OSError` where the address can't be listened on.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True  # a peer that never reads must not keep the process alive: stop() waits, but not for ever
+    block_on_close = False
+    request_queue_size = BACKLOG
+
+    def __init__(self, host: str, port: int, new_session: NewSession) -> None:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = family
+        self.new_session = new_session
+        self.stopping = False
+        self._stop_asked = threading.Event()
+        self._accept_pause = ACCEPT_PAUSE
+        self._live: set[socket.socket] = set()
+        self._live_changed = threading.Condition()
+        super().__init__(address, Connection)  # type: ignore[arg-type]  # IPv6 addresses have four parts
+        self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
+        self._thread = threading.Thread(target=self.serve_forever, name=f"accept {self.address}", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """The address as people write it, with the port that was really bound."""
+        return format_address(self.socket.getsockname())
+
+    @property
+    def port(self) -> int:
+        """The port that was really bound."""
+        port: int = self.socket.getsockname()[1]
+        return port
+
+    def start(self) -> None:
+        """Accept connections in a thread of the server's own until ``stop``."""
+        threading.stack_size(STACK_SIZE)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more connections, let running commands finish and be answered, then close what is left."""
+        self.stopping = True
+        self._stop_asked.set()
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        self._end_connections(socket.SHUT_RD)  # a thread that waits for input sees its end; one that works goes on
+        self._end_connections(socket.SHUT_RDWR)  # a thread that waits for its peer to read fails
+
+    def _end_connections(self, how: int) -> None:
+        with self._live_changed:
+            for connection in self._live:
+                with contextlib.suppress(OSError):  # the peer was quicker
+                    connection.shutdown(how)
+            self._live_changed.wait_for(lambda: not self._live, GRACE)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; when that fails, pause before `socketserver` tries again."""
+        try:
+            connection, peer = self.socket.accept()
+        except BlockingIOError:
+            raise
+        except OSError as problem:
+            if self._accept_pause == ACCEPT_PAUSE:
+                logger.warning("can't accept connections for the moment: %s", problem)
+            self._stop_asked.wait(self._accept_pause)
+            self._accept_pause = min(2 * self._accept_pause, LONGEST_ACCEPT_PAUSE)
+            raise
+        self._accept_pause = ACCEPT_PAUSE
+        connection.setblocking(True)
+        with self._live_changed:
+            self._live.add(connection)
+        return connection, peer
+
+    def close_request(self, request: Any) -> None:
+        """Close a connection, however its thread ended."""
+        super().close_request(request)
+        with self._live_changed:
+            self._live.discard(request)
+            self._live_changed.notify_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong with a connection: no thread to be had, or a bug."""
+        logger.exception("the connection from %s failed", format_address(client_address))
+
+
+def format_address(address: Any) -> str:
+    """Write a socket's address as people do: ``127.0.0.1:9736``, ``[::1]:9736``."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
