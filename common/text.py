@@ -30,6 +30,10 @@ class UnbalancedQuotes(ValueError):
     """A quote was opened and not closed, or closed in the middle of a word."""
 
 
+UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request", fatal=False)
+"""What a line that raises `UnbalancedQuotes` is answered, by the server and by the client alike."""
+
+
 def split_words(line: bytes) -> Words:
     r"""Split a line into words, as a shell would: blanks separate, quotes keep together.
 
@@ -257,7 +261,7 @@ class TextDecoder:
         try:
             words = split_words(line)
         except UnbalancedQuotes:
-            return protocol_error(b"unbalanced quotes in request", fatal=False)
+            return UNBALANCED_QUOTES
         if len(words) > self._limits.max_words:
             return protocol_error(b"too many words in request", fatal=False)
         return words

@@ -3,7 +3,7 @@
     session -> engine (takes the lock) -> command -> store
 
 The store knows no lock, no time and no wire. It is a plain data structure, and whoever calls it holds the engine's
-lock; that is the whole of its concurrency rule, and it is what makes a command, and a transaction of commands, one step.
+lock. That is the whole of its concurrency rule, and what makes a command, and a transaction of commands, one step.
 
 Keys stand in the order in which they came to be: overwriting keeps a key's place, deleting gives it up. That order is
 what COMPACT prints.

@@ -4,8 +4,8 @@ No other file of the server knows a socket. Another way of I/O (a few threads th
 this file alone.
 
 `socketserver` leaves four traps to its users. Its backlog is 5; an accept that fails is tried again at once, so that
-a server out of file handles eats a core; threads that are daemons are never joined; and closing a socket with unread input
-resets the connection, which can take the last reply with it. Each is met below.
+a server out of file handles eats a core; threads that are daemons are never joined; and closing a socket with unread
+input resets the connection, which can take the last reply with it. Each is met below.
 """
 
 from __future__ import annotations

@@ -1,0 +1,25 @@
+# Everything runs in .venv, which is made on first use and again when requirements.txt changes.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+help: ## say what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: $(INSTALLED) ## run every test
+	$(VENV)/bin/python -m pytest
+
+lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED) ## measure kvline beside Redis and fakeredis (needs redis-benchmark, from Debian's redis-tools)
+	$(VENV)/bin/python -m benchmarks
+
+$(INSTALLED): requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.PHONY: help test lint bench

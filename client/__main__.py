@@ -1,0 +1,92 @@
+"""The command line of the client: choose what carries the conversation, and who leads it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from client.batch import run_lines, run_words
+from client.connection import Connection, ConnectionLost, SocketConnection
+from client.conversation import Conversation
+from client.editing import LineEditor, history_file
+from client.shell import run_shell
+from common import __version__
+from common.resp import MalformedReply
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9736
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended, as shells have it: 128 and the signal's number."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Talk to a server; return the exit status."""
+    options = _parser().parse_args(arguments)
+    connection = _connect(options)
+    if connection is None:
+        return 1
+    try:
+        return _converse(connection, [os.fsencode(word) for word in options.words])
+    except (ConnectionLost, MalformedReply) as problem:
+        print(f"kvline: {problem}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain when it flushes the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        connection.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run_client.sh",
+        description="Talk to a kvline server: at a prompt, by lines from standard input, or with one command.",
+        epilog="DISCONNECT or Ctrl-D ends the conversation. HELP lists the commands.",
+    )
+    parser.add_argument("--host", default=DEFAULT_HOST, help="the server's address (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
+    parser.add_argument("--local", action="store_true", help="use a store of this program's own, with no server")
+    parser.add_argument("--version", action="version", version=f"kvline {__version__}")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="one command to run")
+    return parser
+
+
+def _connect(options: argparse.Namespace) -> Connection | None:
+    """Open what carries the conversation; say so and return None where there is no server."""
+    if options.local:
+        from client.local import LocalConnection  # noqa: PLC0415  # the server's code is loaded for this alone
+
+        return LocalConnection()
+    try:
+        return SocketConnection(options.host, options.port)
+    except (OSError, OverflowError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        print(
+            f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "
+            f"Start one with ./run_server.sh --port {options.port}",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _converse(connection: Connection, words: list[bytes]) -> int:
+    conversation = Conversation()
+    connection.exchange(conversation, conversation.open())
+    if words:
+        return run_words(connection, conversation, words, sys.stdout.buffer)
+    if sys.stdin is None:  # closed by whoever started us: an input that is at its end
+        return 0
+    if not sys.stdin.isatty():
+        return run_lines(connection, conversation, sys.stdin.fileno(), sys.stdout.buffer)
+    documents = connection.exchange(conversation, conversation.words([b"COMMAND", b"DOCS"]))[0]
+    names = [name.decode().upper() for name in documents] if isinstance(documents, dict) else []
+    return run_shell(connection, conversation, LineEditor(names, history_file()), sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
