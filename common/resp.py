@@ -194,15 +194,11 @@ def _length(digits: bytes) -> int | None:
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
-def _one_line(text: bytes) -> bytes:
-    return text.translate(_LINE_BREAKS)
-
-
 _IN_BOTH: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"$%d\r\n%b\r\n" % (len(value), value),
     int: lambda number: b":%d\r\n" % number,
-    Status: lambda status: b"+%b\r\n" % _one_line(status.text),
-    Error: lambda error: b"-%b\r\n" % _one_line(error.text),
+    Status: lambda status: b"+%b\r\n" % status.text,
+    Error: lambda error: b"-%b\r\n" % error.text.translate(_LINE_BREAKS),
 }
 _SCALARS: dict[int, dict[type, Callable[[Any], bytes]]] = {
     2: _IN_BOTH
