@@ -15,6 +15,7 @@ import logging
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -75,9 +76,13 @@ class Connection(socketserver.BaseRequestHandler):
         """Tell the peer that this was all, then read off what it had still sent, so that closing does not reset."""
         connection = self.request
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(LINGER)
+        deadline = time.monotonic() + LINGER
         unread = LINGER_SIZE
-        while unread > 0 and (data := connection.recv(RECEIVE_SIZE)):
+        while unread > 0 and (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            data = connection.recv(RECEIVE_SIZE)
+            if not data:
+                break
             unread -= len(data)
 
 

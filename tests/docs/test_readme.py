@@ -1,0 +1,100 @@
+"""The README's conversations are held, and its table of commands is the server's."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from server.commands import COMMANDS
+from tests.commands_table import README, commands_table, readme_with
+from tests.processes import PATIENCE, ROOT, ServerProcess, StartServer, environment
+
+BLOCKS = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+NAMES = {command.name.decode() for command in COMMANDS}
+LINE_AFTER_PROMPT = re.compile(r"^(\S+> )(.*)$")
+
+
+@pytest.fixture
+def here(start_server: StartServer, tmp_path: Path) -> tuple[ServerProcess, Path]:
+    """A server, and a folder that looks like the checkout but may be written to."""
+    (tmp_path / "run_client.sh").symlink_to(ROOT / "run_client.sh")
+    return start_server(), tmp_path
+
+
+def with_port(text: str, port: int) -> str:
+    """Put the test's port in the place of the usual one, also where the usual one goes without saying."""
+    return text.replace("9736", str(port)).replace("./run_client.sh", f"./run_client.sh --port {port}")
+
+
+def steps(block: str) -> Iterator[tuple[str, str]]:
+    """Yield each shell command of a block with the output that stands behind it."""
+    for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = step.partition("\n")
+        yield command, output
+
+
+def needs(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def typed(line: str, *, prompts: bool) -> str | None:
+    """Return what a person typed on this line of a terminal, if it is such a line."""
+    if prompts:
+        prompt = LINE_AFTER_PROMPT.match(line)
+        return prompt[2] if prompt else None
+    return line if line.split(" ", maxsplit=1)[0] in NAMES else None
+
+
+def hold_at_a_terminal(command: str, output: str, folder: Path) -> None:
+    """Type what the block says was typed, and expect the terminal to show the block, line by line."""
+    child = pexpect.spawn(
+        "bash", ["-c", command], cwd=folder, encoding="utf-8", timeout=PATIENCE, env=environment(TERM="dumb")
+    )
+    try:
+        for line in output.splitlines():
+            text = typed(line, prompts="run_client" in command)
+            if text is not None:
+                child.expect_exact(line.removesuffix(text))
+                assert child.before == ""
+                child.sendline(text)
+            child.expect_exact(f"{text or line}\r\n")
+            assert child.before == ""
+        child.expect(pexpect.EOF)
+        assert child.before == ""
+    finally:
+        child.close(force=True)
+
+
+def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[ServerProcess, Path]) -> None:
+    server, folder = here
+    for program in ("nc", "telnet", "redis-cli"):
+        needs(program)
+    held = 0
+    for block in BLOCKS:
+        for command, output in steps(with_port(block, server.port)):
+            held += 1
+            if command in (f"./run_client.sh --port {server.port}", f"telnet 127.0.0.1 {server.port}"):
+                hold_at_a_terminal(command, output, folder)
+                continue
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert (done.stdout + done.stderr).decode() == output, command
+    assert held >= 8
+
+
+def test_the_readme_lists_every_command() -> None:
+    assert README.read_text() == readme_with(commands_table()), "run: python -m tests.commands_table"
