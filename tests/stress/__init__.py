@@ -1,0 +1,1 @@
+"""Tests with many clients at once."""
