@@ -10,14 +10,16 @@ import select
 import subprocess
 import termios
 import time
+from codecs import getincrementaldecoder
 from pathlib import Path
 from types import TracebackType
 
-from tests.processes import PATIENCE, RUN_CLIENT, environment
+from tests.processes import PATIENCE, RUN_CLIENT, environment, wait_until
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
+"""What moves the cursor or rings the bell, and what may yet turn out to when the rest of it has come."""
 
-CTRL_C, CTRL_D, TAB, UP, ENTER = "\x03", "\x04", "\t", "\x1b[A", "\r"
+CTRL_D, TAB, UP, ENTER = "\x04", "\t", "\x1b[A", "\r"
 
 
 class Terminal:
@@ -26,11 +28,12 @@ class Terminal:
     def __init__(self, *options: str, history: Path) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, b"\x32\x00\xc8\x00\x00\x00\x00\x00")  # 50 lines of 200 columns
-        self._read = ""
+        self._received = ""
+        self._decoder = getincrementaldecoder("utf-8")()
         self._shown = 0  # how much of it has been expected already
         try:
             self.process = subprocess.Popen(
-                ["setsid", "--ctty", "--wait", RUN_CLIENT, *options],
+                ["setsid", "--ctty", RUN_CLIENT, *options],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
@@ -54,6 +57,11 @@ class Terminal:
             self.process.wait()
 
     @property
+    def _read(self) -> str:
+        """Everything that has been shown."""
+        return _ESCAPES.sub("", self._received).replace("\r\n", "\n")
+
+    @property
     def unexpected(self) -> str:
         """What has been shown since the last thing that was expected."""
         return self._read[self._shown :]
@@ -71,6 +79,12 @@ class Terminal:
         self._shown = at + len(text)
         return before
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C once the client waits for a key: CPython's `input` sleeps over one that comes just before."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the client waits for a key")
+        self.type("\x03")
+
     def exit_status(self) -> int:
         """Wait until the client has ended; what it shows until then is in ``unexpected``."""
         deadline = time.monotonic() + PATIENCE
@@ -86,5 +100,5 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # Linux's way to say that the program has closed its end
             return False
-        self._read += _ESCAPES.sub("", data.decode()).replace("\r\n", "\n")
+        self._received += self._decoder.decode(data)
         return bool(data)

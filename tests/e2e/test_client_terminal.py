@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.terminal import CTRL_C, CTRL_D, ENTER, TAB, UP, Terminal
+from tests.e2e.terminal import CTRL_D, ENTER, TAB, UP, Terminal
 from tests.processes import ServerProcess, StartServer
 
 pytest.importorskip("readline", reason="this Python has no line editing")
@@ -83,7 +83,7 @@ def test_ctrl_c_gives_up_the_line_and_not_the_session(server: ServerProcess, his
         terminal.expect(prompt_of(server))
         terminal.type("SET evil")
         terminal.expect("SET evil")
-        terminal.type(CTRL_C)
+        terminal.interrupt()
         terminal.expect(prompt_of(server))
         terminal.type("PING" + ENTER)
         assert terminal.expect(prompt_of(server)) == "PING\nPONG\n"

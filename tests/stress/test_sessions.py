@@ -31,18 +31,6 @@ def switch_threads_often() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    store = Store()
-    yield store
-    store.check()
-
-
-@pytest.fixture
-def engine(store: Store) -> EmbeddedEngine:
-    return EmbeddedEngine(store)
-
-
 def transaction(session: Session, *commands: bytes) -> list[int]:
     """Run the commands inside MULTI and EXEC; return the integers that EXEC answers."""
     output = session.feed(b"".join(line + b"\n" for line in (b"MULTI", *commands, b"EXEC")))
