@@ -1,0 +1,83 @@
+"""What in-process tests share: transcripts, sessions without a connection, and ways to cut a stream into pieces."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from common.limits import DEFAULT_LIMITS, Limits
+from common.replies import Reply
+from common.resp import ReplyDecoder, encode_request
+from server.commands import COMMANDS
+from server.engine import EmbeddedEngine, Engine
+from server.registry import CommandTable
+from server.session import Session
+from server.store import Store
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
+
+Transcript: TypeAlias = "tuple[str, list[tuple[str, str]]]"
+
+
+def load_transcripts() -> list[Transcript]:
+    """Read every golden transcript: its name, and its pairs of a line to send and the reply to expect.
+
+    The line has no line break; every line of the reply ends in a newline. `tests/transcripts/README.md` has the format.
+    """
+    return [(path.stem, parse_transcript(path.read_bytes().decode())) for path in sorted(TRANSCRIPTS.glob("*.txt"))]
+
+
+def parse_transcript(text: str) -> list[tuple[str, str]]:
+    """Read one transcript; see `load_transcripts`."""
+    exchanges: list[tuple[str, str]] = []
+    for line in text.removesuffix("\n").split("\n"):
+        if line.startswith("> "):
+            exchanges.append((line[2:], ""))
+        elif not line.startswith("# "):
+            sent, reply = exchanges[-1]
+            exchanges[-1] = (sent, f"{reply}{line}\n")
+    return exchanges
+
+
+def new_session(
+    engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS, number: int = 0
+) -> Session:
+    """Make a session; on an empty store of its own, unless an engine is given."""
+    return Session(EmbeddedEngine(Store()) if engine is None else engine, commands, limits, number)
+
+
+def converse(session: Session, data: bytes, *sizes: int) -> bytes:
+    """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all that is answered."""
+    return b"".join(answer for piece in cut(data, sizes) for answer in answers(session, piece))
+
+
+def answers(session: Session, data: bytes) -> Iterator[bytes]:
+    """Feed data in one go; yield the pieces of output as a connection's owner would fetch them."""
+    yield session.feed(data)
+    while session.pending:
+        yield session.feed(b"")
+
+
+def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
+    """Cut data into pieces of these sizes, over and over; leave it whole where there are none."""
+    pieces: list[bytes] = []
+    at = 0
+    for size in itertools.cycle(sizes):
+        if at >= len(data):
+            return pieces
+        pieces.append(data[at : at + size])
+        at += size
+    return [data]
+
+
+def say(session: Session, line: str) -> str:
+    """Send one line of text; return the reply without its last line break."""
+    return converse(session, f"{line}\n".encode()).decode().removesuffix("\n")
+
+
+def call(session: Session, *words: bytes) -> Reply:
+    """Send one RESP request; return its reply, which must be one reply exactly."""
+    (reply,) = ReplyDecoder().feed(converse(session, encode_request(words)))
+    return reply
