@@ -1,0 +1,89 @@
+"""The current tree beside another revision of kvline: has a change made it slower?"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Case
+from benchmarks.report import section, table, thousands, times
+from benchmarks.rounds import Samples, measure_in_turn, rates, ratios
+from benchmarks.servers import ROOT, kvline
+from benchmarks.sizes import Sizes
+
+SETTINGS = ((50, 1), (50, 16), (1, 1))
+"""Connections and depth of the pipeline."""
+
+CASES = [Case(command, *setting) for setting in SETTINGS for command in ("SET", "GET", "INCR")]
+
+TOLERANCE = 0.97
+"""A median ratio below this is more of a slowdown than a change may bring."""
+
+RUN_SECONDS = 0.2
+"""Shorter runs than elsewhere, and more rounds: what disturbs one run of a pair then spoils one of many ratios."""
+
+GIT_TIMEOUT = 60.0
+
+HEADINGS = ("command", "connections", "-P", "before, requests/s", "now, requests/s", "now/before", "middle half", "verdict")
+
+
+def measure(revision: str, sizes: Sizes) -> str:
+    """Measure the current tree, changes not yet committed included, and the revision in turn; return the table."""
+    seconds = min(RUN_SECONDS, sizes.run_seconds)
+    with _checked_out(revision) as tree:
+        starters = (partial(kvline, tree, "before"), partial(kvline, ROOT, "now"))
+        samples = measure_in_turn(starters, CASES, sizes.compare_rounds, seconds)
+    rows = [_row(samples, case) for case in CASES]
+    return section(f"The current tree beside {revision}", table(HEADINGS, rows))
+
+
+def _row(samples: Samples, case: Case) -> tuple[str, ...]:
+    before, now = rates(samples["before", case]), rates(samples["now", case])
+    changes = ratios(now, before)
+    change = statistics.median(changes)
+    # Of one ratio there are no quartiles; doubled, it is its own.
+    low, _, high = statistics.quantiles(changes * 2 if len(changes) == 1 else changes, n=4)
+    return (
+        case.command,
+        str(case.connections),
+        str(case.pipeline),
+        thousands(statistics.median(before)),
+        thousands(statistics.median(now)),
+        times(change),
+        f"{times(low)} to {times(high)}",
+        _verdict(change, high),
+    )
+
+
+def _verdict(change: float, high: float) -> str:
+    """Say what a median ratio means: a slowdown shows in most rounds, chance in about half of them."""
+    if change >= TOLERANCE:
+        return "fine"
+    return "slower" if high < 1 else "unclear: run again"
+
+
+@contextmanager
+def _checked_out(revision: str) -> Iterator[Path]:
+    """Check a revision out into a temporary worktree, and remove that in the end."""
+    with tempfile.TemporaryDirectory(prefix="kvline-") as folder:
+        tree = Path(folder) / "tree"
+        try:
+            _git("worktree", "add", "--detach", str(tree), revision)
+            yield tree
+        finally:
+            if tree.exists():
+                _git("worktree", "remove", "--force", str(tree))
+
+
+def _git(*words: str) -> None:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=GIT_TIMEOUT, check=False
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"git {words[0]} {words[1]} failed: {done.stderr.strip()}")

@@ -1,0 +1,95 @@
+"""Run redis-benchmark against a server and read what it measured."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.servers import RunningServer
+
+KEYS = 1000
+"""How many random keys a run spreads over: few, so that a short run of SET fills them and GET finds them."""
+
+VALUE_SIZE = 16
+
+PROBE_REQUESTS = 2000
+FEWEST_REQUESTS = 1000
+MOST_REQUESTS = 5_000_000
+RUN_TIMEOUT = 120.0
+"""Seconds, far more than a run takes: a server that hangs ends the benchmarks rather than blocks them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way of loading a server."""
+
+    command: str
+    connections: int
+    pipeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one run of redis-benchmark measured; latencies in milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+class Load:
+    """Runs of about the same time for every server, however fast it is: each gets requests in proportion to its rate.
+
+    The first run of a case on a server is preceded by a short one that isn't counted, which finds the rate.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._rates: dict[tuple[str, Case], float] = {}
+
+    def run(self, server: RunningServer, case: Case) -> Sample:
+        """Measure one case on one server."""
+        rate = self._rates.get((server.name, case)) or run(server, case, PROBE_REQUESTS).rate
+        requests = min(max(int(rate * self._seconds), FEWEST_REQUESTS), MOST_REQUESTS)
+        sample = run(server, case, requests)
+        self._rates[server.name, case] = sample.rate
+        return sample
+
+
+def warm_up(server: RunningServer) -> None:
+    """Fill the keys that the runs use, so that GET finds a value from the first run on."""
+    run(server, Case("SET", 10, 1), 5 * KEYS)
+
+
+def run(server: RunningServer, case: Case, requests: int) -> Sample:
+    """Send so many requests to a server."""
+    numbers = {"-p": server.port, "-c": case.connections, "-P": case.pipeline, "-n": requests}
+    numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
+    options = [str(word) for option in numbers.items() for word in option]
+    try:
+        done = subprocess.run(
+            [tool("redis-benchmark"), "--csv", "-t", case.command.lower(), *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{server.name} did not answer {case} in {RUN_TIMEOUT:.0f} s") from None
+    # Its standard error always has a warning here: kvline and fakeredis know no CONFIG, which it asks for first.
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    if done.returncode != 0 or "Error from server" in done.stderr or len(rows) != 1:
+        raise BenchmarkError(f"redis-benchmark failed on {server.name}, {case}: {(done.stderr or done.stdout).strip()}")
+    return Sample(float(rows[0]["rps"]), float(rows[0]["p50_latency_ms"]), float(rows[0]["p99_latency_ms"]))
+
+
+def tool(name: str) -> str:
+    """Return the path of one of Redis's tools."""
+    path = shutil.which(name)
+    if path is None:
+        raise BenchmarkError(f"{name} is not installed; Debian has it in the package redis-tools")
+    return path

