@@ -10,6 +10,7 @@ from client.conversation import Conversation
 from common.replies import Reply
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
+from server.instance import Instance
 from server.session import Session
 from server.store import Store
 
@@ -20,7 +21,7 @@ class LocalConnection:
     name = "local"
 
     def __init__(self) -> None:
-        self._session = Session(EmbeddedEngine(Store()), COMMANDS)
+        self._session = Session(Instance(EmbeddedEngine(Store()), COMMANDS))
 
     def exchange(self, conversation: Conversation, request: bytes) -> list[Reply]:
         """Run a request and return the replies to show. Raises `ConnectionLost` after QUIT."""

@@ -30,14 +30,30 @@ class Block:
     """Lines for a person, or for a file that is fed back, printed as they stand.
 
     ``lines`` may be lazy, so that the work of formatting is done where the reply is sent and not where it was made; it
-    is then good for one reading. No line holds a line break.
+    is then good for one reading. No line holds a line break. ``separator`` is what stands between lines where they
+    travel as one string, as RESP's do.
     """
 
     lines: Iterable[bytes]
+    separator: bytes = b"\n"
 
 
-Reply: TypeAlias = "bytes | int | float | bool | Status | Error | Block | list[Reply] | dict[bytes, Reply] | None"
+@dataclass(frozen=True, slots=True)
+class NoArray:
+    """None where an array was asked for: a transaction that did not run. RESP2 has its own null for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """Nothing is sent at all: the client asked for silence."""
+
+
+Reply: TypeAlias = (
+    "bytes | int | float | bool | Status | Error | Block | NoArray | NoReply | list[Reply] | dict[bytes, Reply] | None"
+)
 
 OK = Status(b"OK")
 QUEUED = Status(b"QUEUED")
 PONG = Status(b"PONG")
+NO_ARRAY = NoArray()
+NO_REPLY = NoReply()

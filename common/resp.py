@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Block, Error, Reply, Status
+from common.replies import Block, Error, NoArray, NoReply, Reply, Status
 from common.requests import BadRequest, Batch, Encoder, Request, Words, protocol_error
 
 CRLF = b"\r\n"
@@ -198,18 +198,21 @@ _IN_BOTH: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"$%d\r\n%b\r\n" % (len(value), value),
     int: lambda number: b":%d\r\n" % number,
     Status: lambda status: b"+%b\r\n" % status.text,
+    NoReply: lambda _: b"",
     Error: lambda error: b"-%b\r\n" % error.text.translate(_LINE_BREAKS),
 }
 _SCALARS: dict[int, dict[type, Callable[[Any], bytes]]] = {
     2: _IN_BOTH
     | {
         type(None): lambda _: b"$-1\r\n",
+        NoArray: lambda _: b"*-1\r\n",
         bool: lambda truth: b":%d\r\n" % truth,
         float: lambda number: _IN_BOTH[bytes](_double(number)),
     },
     3: _IN_BOTH
     | {
         type(None): lambda _: b"_\r\n",
+        NoArray: lambda _: b"_\r\n",
         bool: lambda truth: b"#t\r\n" if truth else b"#f\r\n",
         float: lambda number: b",%b\r\n" % _double(number),
     },
@@ -257,12 +260,13 @@ class ReplyEncoder:
     def _block(self, block: Block) -> Iterator[bytes]:
         """Encode a block of lines: a verbatim string in RESP3; RESP2 has none, so there it is a bulk string."""
         lines = list(block.lines)
-        size = sum(map(len, lines)) + max(0, len(lines) - 1)
+        separator = block.separator
+        size = sum(map(len, lines)) + max(0, len(lines) - 1) * len(separator)
         yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
         lead = b""
         for first in range(0, len(lines), 1000):
-            yield lead + b"\n".join(lines[first : first + 1000])
-            lead = b"\n"
+            yield lead + separator.join(lines[first : first + 1000])
+            lead = separator
         yield CRLF
 
 
@@ -362,7 +366,8 @@ def _declared(text: bytes) -> int:
 def _string(mark: int, data: bytes) -> Reply:
     if mark == 0x3D:  # a verbatim string: three letters of format, a colon, the text
         text = data[4:]
-        return Block(text.split(b"\n") if text else [])
+        separator = b"\r\n" if b"\r\n" in text else b"\n"
+        return Block(text.split(separator) if text else [], separator)
     return Error(data) if mark == 0x21 else data
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Block, Error, Reply, Status
+from common.replies import Block, Error, NoArray, NoReply, Reply, Status
 from common.requests import BadRequest, Batch, Request, Words, protocol_error
 
 # ---------------------------------------------------------------- words
@@ -83,20 +83,29 @@ def quote(word: bytes) -> bytes:
     >>> quote(b"hello"), quote(b"hello world"), quote(b"\xff\n")
     (b'hello', b'"hello world"', b'"\\xff\\n"')
     """
-    if _BARE_ASCII.fullmatch(word):
+    if _BARE_ASCII.fullmatch(word) or _is_bare(word):
         return word
+    return in_quotes(word)
+
+
+def in_quotes(word: bytes) -> bytes:
+    """Print a word in double quotes, whether it needs them or not."""
     try:
         text = word.decode()
     except UnicodeDecodeError:
         return b'"' + _NOT_PLAIN_BYTE.sub(_escape_byte, word) + b'"'
-    if _is_bare(text):
-        return word
     return b'"' + _NOT_PLAIN_CHARACTER.sub(_escape_character, text).encode() + b'"'
 
 
-def _is_bare(text: str) -> bool:
-    """Tell whether text that is not all ASCII needs no quotes. Blanks other than the space are not printable."""
-    return text.isprintable() and not text.startswith("(") and text != "" and not any(c in text for c in " \"'")
+def _is_bare(word: bytes) -> bool:
+    """Tell whether a word that is not all ASCII needs no quotes. Blanks other than the space are not printable."""
+    if word.isascii():
+        return False
+    try:
+        text = word.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.isprintable() and not text.startswith("(") and not any(c in text for c in " \"'")
 
 
 def _escape_byte(match: re.Match[bytes]) -> bytes:
@@ -131,6 +140,7 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     bool: lambda truth: b"(true)" if truth else b"(false)",
     type(None): lambda _: b"(nil)",
     Status: lambda status: status.text,
+    NoArray: lambda _: b"(nil)",
     Error: lambda error: b"(error) " + error.text.translate(_LINE_BREAKS),
 }
 
@@ -175,7 +185,8 @@ class TextEncoder:
     def __init__(self, line_break: bytes) -> None:
         self._line_break = line_break
         self.scalars: Mapping[type, Callable[[Any], bytes]] = {
-            kind: _with_ending(form, line_break) for kind, form in _SCALAR_FORMS.items()
+            NoReply: lambda _: b"",
+            **{kind: _with_ending(form, line_break) for kind, form in _SCALAR_FORMS.items()},
         }
 
     def stream(self, reply: Reply) -> Iterator[bytes]:

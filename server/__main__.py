@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 import os
 import random
@@ -14,8 +13,10 @@ from collections.abc import Sequence
 
 from common import __version__
 from common.limits import DEFAULT_LIMITS, Limits
+from server.clients import Peer
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
+from server.instance import Instance
 from server.session import Session
 from server.store import Store
 from server.tcp import Server
@@ -37,15 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _raise_file_limit()
     if not options.all_cores:
         _stay_on_one_core()
-    servers = _bind(options)
+    engine = EmbeddedEngine(Store())
+    instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop)
+    servers = _bind(options, instance)
     if servers is None:
         return 1
+    engine.start_sweeping()
     for server in servers:
         server.start()
         print(f"listening on {server.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
     for server in servers:
         server.stop()
+    engine.stop_sweeping()
     return 0
 
 
@@ -114,15 +119,21 @@ def _stay_on_one_core() -> None:
         os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
 
 
-def _bind(options: argparse.Namespace) -> list[Server] | None:
-    """Bind every port, or none: say which one failed and why, and return None."""
-    engine = EmbeddedEngine(Store())
+def _limits(options: argparse.Namespace) -> Limits:
     max_request = max(DEFAULT_LIMITS.max_request, options.max_bulk)
-    limits = Limits(max_line=options.max_line, max_bulk=options.max_bulk, max_request=max_request)
-    numbers = itertools.count(1)
+    return Limits(max_line=options.max_line, max_bulk=options.max_bulk, max_request=max_request)
 
-    def new_session() -> Session:
-        return Session(engine, COMMANDS, limits, next(numbers))
+
+def _ask_to_stop() -> None:
+    """Do as a signal from outside would."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _bind(options: argparse.Namespace, instance: Instance) -> list[Server] | None:
+    """Bind every port, or none: say which one failed and why, and return None."""
+
+    def new_session(address: str, local_address: str, peer: Peer) -> Session:
+        return Session(instance, instance.clients.add(address, local_address, peer))
 
     servers: list[Server] = []
     for port in getattr(options, "port", [DEFAULT_PORT]):
@@ -134,6 +145,7 @@ def _bind(options: argparse.Namespace) -> list[Server] | None:
             for server in servers:
                 server.server_close()
             return None
+    instance.ports = [server.port for server in servers]
     return servers
 
 

@@ -1,4 +1,4 @@
-"""The engine runs commands on the store. The lock stands here, and nowhere else.
+"""The engine runs commands on the store. The store's lock stands here, and nowhere else.
 
 Why every command takes it, reads too: a GET that ran between two writes of somebody's EXEC would see the first of them
 and, on its next key, miss the second. With one lock around each command, and around each transaction as a whole, what
@@ -10,26 +10,77 @@ it is taken, and replies are encoded after it is released.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Protocol, TypeAlias, TypeVar
 
 from common.replies import Reply
 from common.requests import Words
+from server.clients import Client
 from server.registry import Command
-from server.store import Store
+from server.statistics import Statistics
+from server.store import Store, Watch
+
+T = TypeVar("T")
 
 Call: TypeAlias = tuple[Command, Words]
 
+SWEEP_SLICE = 500_000
+"""Nanoseconds after which a sweep lets go of the lock. It looks at the clock after each key."""
+
+SWEEP_PAUSE = 0.001
+"""Seconds between two slices of a sweep that is not done, so that those who wait for the lock get it first."""
+
+SWEEP_INTERVAL = 0.25
+"""Seconds between two sweeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCounts:
+    """How many keys there are, how many of them are going to expire, and how many have."""
+
+    keys: int
+    expiring: int
+    expired: int
+
 
 class Engine(Protocol):
-    """Something that runs the commands whose scope is the store."""
+    """Something that runs the commands that work on the store."""
 
-    def execute(self, command: Command, words: Words) -> Reply:
+    def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
         ...
 
-    def execute_all(self, calls: Sequence[Call]) -> list[Reply | Exception]:
-        """Run the commands as one step; what one of them raises stands in its reply's place and stops no other."""
+    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
+        """Run the commands as one step, or none of them, and return None, if the watch is broken.
+
+        What one of them raises stands in its reply's place and stops no other. The watch is over either way.
+        """
+        ...
+
+    def watch(self, watch: Watch, keys: Sequence[bytes]) -> None:
+        """Break the watch when one of these keys changes from now on."""
+        ...
+
+    def unwatch(self, watch: Watch) -> None:
+        """End the watch."""
+        ...
+
+    def note(self, command: Command, words: Words, nanoseconds: int, failed: bool, client: Client) -> None:
+        """Count a command that a session ran by itself."""
+        ...
+
+    def note_rejected(self, command: Command) -> None:
+        """Count a command that was not run for its number of words."""
+        ...
+
+    def statistics(self, use: Callable[[Statistics], T]) -> T:
+        """Return what ``use`` makes of the statistics, which stand still meanwhile."""
+        ...
+
+    def key_counts(self) -> KeyCounts:
+        """Count the keys."""
         ...
 
 
@@ -39,19 +90,100 @@ class EmbeddedEngine:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.RLock()
+        self._statistics = Statistics()
+        self._records = self._statistics.records
+        self._stop = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="expiry sweeper", daemon=True)
 
-    def execute(self, command: Command, words: Words) -> Reply:
+    def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
         with self._lock:
-            return command.run(self._store, *words[1:])
+            record = self._records[command]
+            started = perf_counter_ns()
+            try:
+                return command.run(self._store, *words[1:])
+            except BaseException:
+                record.failed += 1
+                raise
+            finally:
+                took = perf_counter_ns() - started
+                record.calls += 1
+                record.nanoseconds += took
+                if took > self._statistics.slower_than:
+                    self._note_slow(words, took, client)
 
-    def execute_all(self, calls: Sequence[Call]) -> list[Reply | Exception]:
-        """Run the commands as one step; what one of them raises stands in its reply's place and stops no other."""
+    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
+        """Run the commands as one step, or none of them, and return None, if the watch is broken.
+
+        What one of them raises stands in its reply's place and stops no other. The watch is over either way.
+        """
         outcomes: list[Reply | Exception] = []
         with self._lock:
+            broken = self._store.is_broken(watch)
+            self._store.unwatch(watch)
+            if broken:
+                return None
             for command, words in calls:
                 try:
-                    outcomes.append(self.execute(command, words))
+                    outcomes.append(self.execute(command, words, client))
                 except Exception as problem:  # handled by the session, where the lock is free again
                     outcomes.append(problem)
         return outcomes
+
+    def watch(self, watch: Watch, keys: Sequence[bytes]) -> None:
+        """Break the watch when one of these keys changes from now on."""
+        with self._lock:
+            self._store.watch(watch, keys)
+
+    def unwatch(self, watch: Watch) -> None:
+        """End the watch."""
+        with self._lock:
+            self._store.unwatch(watch)
+
+    def note(self, command: Command, words: Words, nanoseconds: int, failed: bool, client: Client) -> None:
+        """Count a command that a session ran by itself."""
+        with self._lock:
+            record = self._records[command]
+            record.calls += 1
+            record.nanoseconds += nanoseconds
+            record.failed += failed
+            if nanoseconds > self._statistics.slower_than:
+                self._note_slow(words, nanoseconds, client)
+
+    def _note_slow(self, words: Words, nanoseconds: int, client: Client) -> None:
+        self._statistics.slow.add(words, nanoseconds, self._store.now() // 1000, client)
+
+    def note_rejected(self, command: Command) -> None:
+        """Count a command that was not run for its number of words."""
+        with self._lock:
+            self._records[command].rejected += 1
+
+    def statistics(self, use: Callable[[Statistics], T]) -> T:
+        """Return what ``use`` makes of the statistics, which stand still meanwhile."""
+        with self._lock:
+            return use(self._statistics)
+
+    def key_counts(self) -> KeyCounts:
+        """Count the keys."""
+        with self._lock:
+            return KeyCounts(len(self._store), self._store.keys_with_deadline, self._store.expired_keys)
+
+    def start_sweeping(self) -> None:
+        """Remove expired keys in a thread of the engine's own until ``stop_sweeping``."""
+        self._sweeper.start()
+
+    def stop_sweeping(self) -> None:
+        """End the sweeper's thread."""
+        self._stop.set()
+        self._sweeper.join()
+
+    def sweep(self) -> bool:
+        """Remove expired keys, holding the lock for less than a millisecond; tell whether none is left."""
+        with self._lock:
+            end = perf_counter_ns() + SWEEP_SLICE
+            return self._store.sweep(lambda: perf_counter_ns() > end)
+
+    def _sweep_until_stopped(self) -> None:
+        pause = SWEEP_INTERVAL
+        while not self._stop.wait(pause):
+            pause = SWEEP_INTERVAL if self.sweep() else SWEEP_PAUSE

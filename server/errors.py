@@ -7,15 +7,47 @@ from collections.abc import Sequence
 from common.replies import Error
 
 NOT_AN_INTEGER = Error(b"ERR value is not an integer or out of range")
+NOT_A_FLOAT = Error(b"ERR value is not a valid float")
 WOULD_OVERFLOW = Error(b"ERR increment or decrement would overflow")
+DECREMENT_WOULD_OVERFLOW = Error(b"ERR decrement would overflow")
+WOULD_BE_INFINITE = Error(b"ERR increment would produce NaN or Infinity")
+SYNTAX_ERROR = Error(b"ERR syntax error")
+NO_SUCH_KEY = Error(b"ERR no such key")
+SAME_OBJECT = Error(b"ERR source and destination objects are the same")
+OFFSET_OUT_OF_RANGE = Error(b"ERR offset is out of range")
+STRING_TOO_LONG = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+LCS_TOO_LARGE = Error(b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+LCS_LEN_AND_IDX = Error(b"ERR If you want both the length and indexes, please just use IDX.")
+INVALID_CURSOR = Error(b"ERR invalid cursor")
+NX_AND_OTHERS = Error(b"ERR NX and XX, GT or LT options at the same time are not compatible")
+GT_AND_LT = Error(b"ERR GT and LT options at the same time are not compatible")
+DATABASE_OUT_OF_RANGE = Error(b"ERR DB index is out of range")
+
 NESTED_MULTI = Error(b"ERR MULTI calls can not be nested")
+WATCH_INSIDE_MULTI = Error(b"ERR WATCH inside MULTI is not allowed")
 EXEC_WITHOUT_MULTI = Error(b"ERR EXEC without MULTI")
 DISCARD_WITHOUT_MULTI = Error(b"ERR DISCARD without MULTI")
 EXEC_ABORTED = Error(b"EXECABORT Transaction discarded because of previous errors.")
 TRANSACTION_TOO_LARGE = Error(b"ERR transaction too large, its queue has reached the limit of one request")
+
 UNSUPPORTED_PROTOCOL = Error(b"NOPROTO unsupported protocol version")
 PROTOCOL_NOT_A_NUMBER = Error(b"ERR Protocol version is not an integer or out of range")
-SYNTAX_ERROR = Error(b"ERR syntax error")
+NO_PASSWORD = Error(
+    b"ERR AUTH <password> called without any password configured for the default user. "
+    b"Are you sure your configuration is correct?"
+)
+INVALID_CLIENT_NAME = Error(b"ERR Client names cannot contain spaces, newlines or special characters.")
+NO_SUCH_CLIENT = Error(b"ERR No such client")
+MONITOR_NEEDS_CONNECTION = Error(b"ERR MONITOR needs a connection that the server can write to by itself")
+NO_SHUTDOWN_HERE = Error(b"ERR SHUTDOWN needs a server, and this session has none")
+FREQUENCY_NOT_TRACKED = Error(
+    b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+    b"between policies at runtime LRU and LFU data will take some time to adjust."
+)
+IDLE_TIME_NOT_TRACKED = Error(b"ERR idle times are not tracked, so that a read costs no write")
+INVALID_COMMAND = Error(b"ERR Invalid command specified")
+NO_KEY_ARGUMENTS = Error(b"ERR The command has no key arguments")
+INVALID_NUMBER_OF_ARGUMENTS = Error(b"ERR Invalid number of arguments specified for command")
 INTERNAL_ERROR = Error(b"ERR internal error, the server's log has the details")
 
 ECHOED = 128
@@ -51,5 +83,28 @@ def unknown_command(words: Sequence[bytes]) -> Error:
 
 
 def unknown_subcommand(command: bytes, subcommand: bytes) -> Error:
-    text = b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP."
-    return Error(text % (subcommand[:ECHOED], command))
+    return Error(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:ECHOED], command.upper()))
+
+
+def invalid_expire_time(command: bytes) -> Error:
+    return Error(b"ERR invalid expire time in '%b' command" % command)
+
+
+def unsupported_option(option: bytes) -> Error:
+    return Error(b"ERR Unsupported option %b" % option[:ECHOED])
+
+
+def unknown_parameter(name: bytes) -> Error:
+    return Error(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % name[:ECHOED])
+
+
+def invalid_parameter(name: bytes, reason: bytes) -> Error:
+    return Error(b"ERR CONFIG SET failed (possibly related to argument '%b') - %b" % (name[:ECHOED], reason))
+
+
+def immutable_parameter(name: bytes) -> Error:
+    return invalid_parameter(name, b"can't set immutable config")
+
+
+def unknown_client_option(option: bytes) -> Error:
+    return Error(b"ERR Unrecognized option '%b'" % option[:ECHOED])

@@ -81,9 +81,11 @@ class Group:
         """Enter a command that may change the store."""
         return self._enter(usage, summary, ("write",), on_store=True, keys=keys)
 
-    def session(self, usage: str, summary: str, *, immediate: bool = False) -> Callable[[Function], Function]:
+    def session(
+        self, usage: str, summary: str, *, keys: Keys = NO_KEYS, immediate: bool = False
+    ) -> Callable[[Function], Function]:
         """Enter a command that works on the session and leaves the store alone."""
-        return self._enter(usage, summary, ("fast",), on_store=False, immediate=immediate)
+        return self._enter(usage, summary, ("fast",), on_store=False, keys=keys, immediate=immediate)
 
     def _enter(
         self,

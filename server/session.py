@@ -16,16 +16,20 @@ connection writes what it got before it asks for more: a peer that does not read
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from time import perf_counter_ns
 
-from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import QUEUED, Error, Reply
-from common.requests import BadRequest, Batch, Request, Words
+from common.replies import NO_ARRAY, NO_REPLY, QUEUED, Error, Reply, Status
+from common.requests import BadRequest, Batch, Encoder, Request, Words
 from common.resp import ReplyEncoder
-from server.engine import Call, Engine
+from server.clients import Client, Peer, Push
+from server.engine import Call
 from server.errors import INTERNAL_ERROR, TRANSACTION_TOO_LARGE, CommandError, unknown_command, wrong_arity
+from server.instance import Instance
 from server.reader import RequestReader
-from server.registry import Command, CommandTable
+from server.registry import Command
+from server.store import Watch
 
 OUTPUT_SIZE = 256 * 1024
 
@@ -47,24 +51,29 @@ class Transaction:
 
 
 class Session:
-    """Turn one connection's bytes into replies. ``number`` tells connections apart."""
+    """Turn one connection's bytes into replies. ``close`` it when the connection is gone, however it went."""
 
-    def __init__(
-        self, engine: Engine, commands: CommandTable, limits: Limits = DEFAULT_LIMITS, number: int = 0
-    ) -> None:
-        self.commands = commands
-        self.number = number
+    def __init__(self, instance: Instance, client: Client | None = None) -> None:
+        self.instance = instance
+        self.client = client or instance.clients.add()
         self.transaction: Transaction | None = None
+        self._watch = Watch()
         self.closing = False
         """Nothing more will be answered; the connection is to be closed once the output is written."""
         self.pending = False
         """There is more output: write what ``feed`` returned, then call ``feed(b"")``."""
-        self._engine = engine
-        self._limits = limits
-        self._spellings = commands.by_spelling
+        self._respond: Callable[[Request], Reply] = self._reply
+        self._engine = instance.engine
+        self._find = instance.commands.by_spelling.get
+        self._monitors = instance.monitors
+        self._limits = instance.limits
         self._resp = ReplyEncoder()
-        self._reader = RequestReader(self._resp, limits)
+        self._reader = RequestReader(self._resp, instance.limits)
         self._output: Iterator[bytes] = iter(())
+        self._encoder: Encoder = self._resp  # of the request that is running
+        self._monitor: Push | None = None
+
+    # ---------------------------------------------------------------- bytes
 
     def feed(self, data: bytes) -> bytes:
         """Take what has arrived; return what to send.
@@ -74,23 +83,143 @@ class Session:
         if self.pending:
             if data:
                 raise RuntimeError("the pending output comes first")
-            output = self._output
         elif self.closing:
             return b""
         else:
-            output = self._answer(self._reader.feed(data))
+            self.client.active = time.monotonic()
+            self._output = self._answer(self._reader.feed(data))
+        self.pending = True  # until the output says that it is at its end
+        return next(self._output, b"")
+
+    def close(self) -> None:
+        """Leave no trace: the transaction is dropped, nothing is watched any more, nobody is shown this client."""
+        self.closing = True
+        self.reset()
+        self.instance.clients.remove(self.client)
+
+    def _answer(self, batches: list[Batch]) -> Iterator[bytes]:
+        """Run the requests and yield the replies, many at a time; each but the last stops where enough has come up."""
         pieces: list[bytes] = []
         size = 0
-        for piece in output:
-            pieces.append(piece)
-            size += len(piece)
-            if size >= OUTPUT_SIZE:
-                self._output = output
-                self.pending = True
+        for encoder, requests in batches:
+            self._encoder = encoder
+            for request in self._shown(requests) if self._monitors.feeds else requests:
+                reply = self._respond(request)
+                encode = encoder.scalars.get(type(reply))
+                for piece in encoder.stream(reply) if encode is None else (encode(reply),):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size >= OUTPUT_SIZE:
+                        yield b"".join(pieces)
+                        pieces.clear()
+                        size = 0
+                if self.closing:
+                    break
+            if self.closing:
                 break
-        else:
-            self.pending = False
-        return b"".join(pieces)
+        self.pending = False
+        yield b"".join(pieces)
+
+    # ---------------------------------------------------------------- requests
+
+    def _reply(self, words: Request) -> Reply:
+        if isinstance(words, BadRequest):
+            self.closing = words.fatal
+            return self._spoil(words.error)
+        command = self._find(words[0]) or self.instance.commands.find(words[0])
+        if command is None:
+            return self._spoil(unknown_command(words))
+        if not command.fewest <= len(words) <= command.most:
+            self._engine.note_rejected(command)
+            return self._spoil(wrong_arity(command.name))
+        if self.transaction is not None and not command.immediate:
+            return self._queue(self.transaction, command, words)
+        self.client.command = command
+        try:
+            if command.on_store:
+                return self._engine.execute(command, words, self.client)
+            return self._run(command, words)
+        except Exception as problem:
+            return self._explain(problem)
+
+    def _run(self, command: Command, words: Words) -> Reply:
+        """Run one of the session's own commands. Raises what the command raises."""
+        started = perf_counter_ns()
+        failed = True
+        try:
+            reply = command.run(self, *words[1:])
+            failed = False
+            return reply
+        finally:
+            self._engine.note(command, words, perf_counter_ns() - started, failed, self.client)
+
+    def _explain(self, problem: Exception) -> Error:
+        """Turn what a command raised into its reply: the one place where an unforeseen failure is caught."""
+        if isinstance(problem, CommandError):
+            return problem.reply
+        logger.error("a command failed unexpectedly", exc_info=problem)
+        return INTERNAL_ERROR
+
+    # ---------------------------------------------------------------- transactions
+
+    def run_transaction(self, queue: list[Call]) -> Reply:
+        """Run the commands as one step, unless a watched key has changed.
+
+        The step is of the commands on the store; a session's own touch no one else's data.
+        """
+        on_store = [call for call in queue if call[0].on_store]
+        outcomes = self._engine.execute_all(on_store, self._watch, self.client)
+        self.unwatch()
+        if outcomes is None:
+            return NO_ARRAY
+        rest = iter(outcomes)
+        replies: list[Reply] = []
+        for command, words in queue:
+            try:
+                outcome = next(rest) if command.on_store else self._run(command, words)
+            except Exception as problem:
+                outcome = problem
+            replies.append(self._explain(outcome) if isinstance(outcome, Exception) else outcome)
+        return replies
+
+    def begin_transaction(self) -> None:
+        """Queue the commands that follow."""
+        self.transaction = Transaction()
+        self.client.queued = 0
+
+    def end_transaction(self) -> None:
+        """Drop the queue."""
+        self.transaction = None
+        self.client.queued = -1
+
+    def watch_keys(self, keys: list[bytes]) -> None:
+        """Let the next EXEC depend on these keys too."""
+        self._engine.watch(self._watch, keys)
+        self.client.watching = len(self._watch.keys)
+
+    def unwatch(self) -> None:
+        """Watch no key any more."""
+        if self._watch.keys:
+            self._engine.unwatch(self._watch)
+        self._watch = Watch()
+        self.client.watching = 0
+
+    def _queue(self, transaction: Transaction, command: Command, words: Words) -> Reply:
+        transaction.size += sum(map(len, words)) + WORD_OVERHEAD * len(words)
+        if transaction.size > self._limits.max_request or len(transaction.queue) >= self._limits.max_words:
+            transaction.queue.clear()
+            return self._spoil(TRANSACTION_TOO_LARGE)
+        if not transaction.spoiled:
+            transaction.queue.append((command, words))
+            self.client.queued = len(transaction.queue)
+        return QUEUED
+
+    def _spoil(self, error: Error) -> Error:
+        if self.transaction is not None:
+            self.transaction.spoiled = True
+        return error
+
+    # ---------------------------------------------------------------- the connection's state
 
     @property
     def resp_version(self) -> int:
@@ -100,67 +229,53 @@ class Session:
     def use_resp(self, version: int) -> None:
         """Answer RESP requests in this version from now on."""
         self._resp.use(version)
+        self.client.resp = version
 
-    def run_all(self, calls: list[Call]) -> Reply:
-        """Run a transaction's commands as one step, those on the store; a session's own commands touch no one else."""
-        on_store = [call for call in calls if call[0].on_store]
-        outcomes = iter(self._engine.execute_all(on_store))
-        replies: list[Reply] = []
-        for command, words in calls:
-            outcome = next(outcomes) if command.on_store else self._run(command, words)
-            replies.append(self._explain(outcome) if isinstance(outcome, Exception) else outcome)
-        return replies
+    def reset(self) -> None:
+        """Return to the state of a new connection, as RESET does."""
+        self.end_transaction()
+        self.unwatch()
+        self.stop_monitoring()
+        self.speak()
+        self.use_resp(2)
+        self.client.name = b""
 
-    def _answer(self, batches: list[Batch]) -> Iterator[bytes]:
-        for encoder, requests in batches:
-            for request in requests:
-                reply = self._reply(request)
-                encode = encoder.scalars.get(type(reply))
-                if encode is None:
-                    yield from encoder.stream(reply)
-                else:
-                    yield encode(reply)
-                if self.closing:
-                    return
+    def speak(self) -> None:
+        """Answer requests again."""
+        self._respond = self._reply
 
-    def _reply(self, words: Request) -> Reply:
-        if isinstance(words, BadRequest):
-            self.closing = words.fatal
-            return self._spoil(words.error)
-        command = self._spellings.get(words[0]) or self.commands.find(words[0])
-        if command is None:
-            return self._spoil(unknown_command(words))
-        if not command.fewest <= len(words) <= command.most:
-            return self._spoil(wrong_arity(command.name))
-        if self.transaction is not None and not command.immediate:
-            return self._queue(self.transaction, command, words)
-        return self._run(command, words)
+    def be_silent(self, *, once: bool = False) -> None:
+        """Run the requests to come, or the next one, and answer nothing. A silence that is on stays as it is."""
 
-    def _run(self, command: Command, words: Words) -> Reply:
-        try:
-            if command.on_store:
-                return self._engine.execute(command, words)
-            return command.run(self, *words[1:])
-        except Exception as problem:
-            return self._explain(problem)
+        def respond(request: Request) -> Reply:
+            reply = self._reply(request)
+            if self._respond is not respond:  # the request itself has ended the silence
+                return reply
+            if once:
+                self.speak()
+            return NO_REPLY
 
-    def _explain(self, problem: Exception) -> Error:
-        """Turn what a command raised into its reply: the one place where an unforeseen failure is caught."""
-        if isinstance(problem, CommandError):
-            return problem.reply
-        logger.error("a command failed unexpectedly", exc_info=problem)
-        return INTERNAL_ERROR
+        if self._respond == self._reply:
+            self._respond = respond
 
-    def _queue(self, transaction: Transaction, command: Command, words: Words) -> Reply:
-        transaction.size += sum(map(len, words)) + WORD_OVERHEAD * len(words)
-        if transaction.size > self._limits.max_request or len(transaction.queue) >= self._limits.max_words:
-            transaction.queue.clear()
-            return self._spoil(TRANSACTION_TOO_LARGE)
-        if not transaction.spoiled:
-            transaction.queue.append((command, words))
-        return QUEUED
+    # ---------------------------------------------------------------- monitoring
 
-    def _spoil(self, error: Error) -> Error:
-        if self.transaction is not None:
-            self.transaction.spoiled = True
-        return error
+    def start_monitoring(self, peer: Peer) -> None:
+        """Show this client every command from now on, in the dialect in which it asked for that."""
+        if self._monitor is None:
+            push, encoder = peer.open_channel(), self._encoder
+            self._monitor = lambda line: push(b"".join(encoder.stream(Status(line))))
+            self._monitors.add(self._monitor)
+
+    def _shown(self, requests: list[Request]) -> Iterator[Request]:
+        """Go through the requests and show each to those who monitor."""
+        for request in requests:
+            if not isinstance(request, BadRequest):
+                self._monitors.show(request, self.client)
+            yield request
+
+    def stop_monitoring(self) -> None:
+        """Show it no more."""
+        if self._monitor is not None:
+            self._monitors.remove(self._monitor)
+            self._monitor = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 import socket
 import socketserver
 import threading
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from server.clients import Peer, Push
 from server.session import Session
 
 RECEIVE_SIZE = 64 * 1024
@@ -40,9 +42,13 @@ GRACE = 2.0
 STACK_SIZE = 512 * 1024
 """Bytes of address space for a connection's thread, so that ten thousand of them fit."""
 
+MOST_PUSHES = 10_000
+"""How many pushed lines may wait for a peer to take them; one that lets more come up is cut off."""
+
 logger = logging.getLogger(__name__)
 
-NewSession = Callable[[], Session]
+NewSession = Callable[[str, str, Peer], Session]
+"""Make the session of a connection, by its peer's address, its own, and what reaches it from outside its turn."""
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -53,24 +59,43 @@ class Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""
-        server, connection = self.server, self.request
-        receive, send = connection.recv, connection.sendall
-        session = server.new_session()
-        feed = session.feed
+        self._write: Callable[[bytes], None] = self.request.sendall
+        self._channel: _Channel | None = None
+        session = self.server.new_session(format_address(self.client_address), self.server.address, self)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while not server.stopping and (data := receive(RECEIVE_SIZE)):
-                output = feed(data)
-                while session.pending:
-                    send(output)
-                    output = feed(b"")
-                if output:
-                    send(output)
-                if session.closing:
-                    self._linger()
-                    break
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._converse(session)
+            if session.closing:
+                self._linger()
         except OSError as problem:
             logger.debug("%s went away: %s", format_address(self.client_address), problem)
+        finally:
+            session.close()
+            if self._channel is not None:
+                self._channel.close()
+
+    def _converse(self, session: Session) -> None:
+        receive, feed, server = self.request.recv, session.feed, self.server
+        while not server.stopping and (data := receive(RECEIVE_SIZE)):
+            output = feed(data)
+            while session.pending:
+                self._write(output)
+                output = feed(b"")
+            if output:
+                self._write(output)
+            if session.closing:
+                return
+
+    def open_channel(self) -> Push:
+        """Return what sends data outside the session's turn; see `server.clients.Peer`."""
+        if self._channel is None:
+            self._channel = _Channel(self.request)
+            self._write = self._channel.write
+        return self._channel.push
+
+    def kill(self) -> None:
+        """End the connection. May be called from any thread."""
+        _shut_down(self.request)
 
     def _linger(self) -> None:
         """Tell the peer that this was all, then read off what it had still sent, so that closing does not reset."""
@@ -84,6 +109,52 @@ class Connection(socketserver.BaseRequestHandler):
             if not data:
                 break
             unread -= len(data)
+
+
+class _Channel:
+    """What a connection needs once other threads may send on it too: a lock for whole writes, a queue, and a thread.
+
+    The thread begins after the first reply that is written, so that nothing overtakes the reply to the command that
+    asked for this.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._writing = threading.Lock()
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_PUSHES)
+        self._thread = threading.Thread(target=self._send_until_closed, name="channel", daemon=True)
+
+    def write(self, data: bytes) -> None:
+        """Write a reply whole."""
+        with self._writing:
+            self._connection.sendall(data)
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def push(self, data: bytes) -> None:
+        """Send this when the connection takes it, without waiting; cut off a peer that has let too much come up."""
+        try:
+            self._waiting.put_nowait(data)
+        except queue.Full:
+            _shut_down(self._connection)
+
+    def close(self) -> None:
+        """End the thread, whatever it waits for."""
+        _shut_down(self._connection)
+        if self._thread.ident is not None:
+            with contextlib.suppress(queue.Full):  # then it has something to fail at
+                self._waiting.put_nowait(None)
+            self._thread.join()
+
+    def _send_until_closed(self) -> None:
+        with contextlib.suppress(OSError):
+            while (data := self._waiting.get()) is not None:
+                self.write(data)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the peer was quicker
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Server(socketserver.ThreadingTCPServer):

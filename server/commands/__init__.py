@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from server.commands import connection, keys, server, strings, transactions
+from server.commands import (
+    clients,
+    command,
+    common_subsequence,
+    configuration,
+    connection,
+    expiry,
+    info,
+    keys,
+    numbers,
+    scanning,
+    server,
+    strings,
+    transactions,
+)
 from server.registry import CommandTable
 
-COMMANDS = CommandTable([connection.group, keys.group, server.group, strings.group, transactions.group])
+COMMANDS = CommandTable(
+    module.group
+    for module in (
+        clients,
+        command,
+        common_subsequence,
+        configuration,
+        connection,
+        expiry,
+        info,
+        keys,
+        numbers,
+        scanning,
+        server,
+        strings,
+        transactions,
+    )
+)

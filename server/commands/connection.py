@@ -1,10 +1,18 @@
-"""Commands about the connection itself."""
+"""Commands about the connection itself. CLIENT, which also tells of the others, is in `clients`."""
 
 from __future__ import annotations
 
 from common import __version__
-from common.replies import OK, PONG, Reply
-from server.errors import PROTOCOL_NOT_A_NUMBER, SYNTAX_ERROR, UNSUPPORTED_PROTOCOL, CommandError
+from common.replies import OK, PONG, Reply, Status
+from server.errors import (
+    DATABASE_OUT_OF_RANGE,
+    INVALID_CLIENT_NAME,
+    NO_PASSWORD,
+    PROTOCOL_NOT_A_NUMBER,
+    SYNTAX_ERROR,
+    UNSUPPORTED_PROTOCOL,
+    CommandError,
+)
 from server.integers import parse_integer
 from server.registry import Group
 from server.session import Session
@@ -22,17 +30,33 @@ def echo(session: Session, message: bytes) -> Reply:
     return message
 
 
-@group.session("HELLO [protover]", "Agree on the version of RESP, 2 or 3, and describe the server.")
-def hello(session: Session, protover: bytes | None = None, *options: bytes) -> Reply:
-    if options:
-        raise CommandError(SYNTAX_ERROR)
-    if protover is not None:
-        session.use_resp(_version(protover))
+@group.session("SELECT index", "Use a database; 0 is the only one.")
+def select(session: Session, index: int) -> Reply:
+    if index:
+        raise CommandError(DATABASE_OUT_OF_RANGE)
+    return OK
+
+
+@group.session("AUTH [username] password", "Be refused, since there is no password.")
+def auth(session: Session, password: bytes, more: bytes | None = None) -> Reply:
+    raise CommandError(NO_PASSWORD)
+
+
+@group.session(
+    "HELLO [protover [AUTH username password] [SETNAME clientname]]",
+    "Agree on the version of RESP, 2 or 3, and describe the server.",
+)
+def hello(session: Session, protover: bytes | None = None, *words: bytes) -> Reply:
+    version = session.resp_version if protover is None else _version(protover)
+    name = _hello_name(words)
+    if name is not None:
+        session.client.name = checked_name(name)
+    session.use_resp(version)
     return {
         b"server": b"kvline",
         b"version": __version__.encode(),
         b"proto": session.resp_version,
-        b"id": session.number,
+        b"id": session.client.number,
         b"mode": b"standalone",
         b"role": b"master",
         b"modules": [],
@@ -47,6 +71,34 @@ def _version(word: bytes) -> int:
     if version not in (2, 3):
         raise CommandError(UNSUPPORTED_PROTOCOL)
     return version
+
+
+def _hello_name(words: tuple[bytes, ...]) -> bytes | None:
+    """Return the name that HELLO's options give. Raises `CommandError`, for AUTH too."""
+    name: bytes | None = None
+    rest = iter(words)
+    for word in rest:
+        match word.upper(), next(rest, None):
+            case b"SETNAME", bytes() as name:
+                pass
+            case b"AUTH", bytes() if next(rest, None) is not None:
+                raise CommandError(NO_PASSWORD)
+            case _:
+                raise CommandError(SYNTAX_ERROR)
+    return name
+
+
+def checked_name(name: bytes) -> bytes:
+    """Return a client's name if it may be one: printable ASCII without blanks. Raises `CommandError`."""
+    if not all(ord("!") <= byte <= ord("~") for byte in name):
+        raise CommandError(INVALID_CLIENT_NAME)
+    return name
+
+
+@group.session("RESET", "Return to the state of a new connection.", immediate=True)
+def reset(session: Session) -> Reply:
+    session.reset()
+    return Status(b"RESET")
 
 
 @group.session("QUIT", "Close the connection; nothing that was sent after it runs.", immediate=True)

@@ -1,46 +1,83 @@
-"""Commands about the server: what it can do, in three forms, all made from the command table."""
+"""Commands about the server as a whole. INFO is in `info`, CONFIG in `configuration`, COMMAND and HELP in `command`."""
 
 from __future__ import annotations
 
-from common.replies import Block, Reply, Status
-from server.errors import CommandError, no_such_command, unknown_subcommand
-from server.registry import Command, Group
+import time
+
+from common.replies import NO_REPLY, OK, Block, Reply
+from server.errors import (
+    MONITOR_NEEDS_CONNECTION,
+    NO_SHUTDOWN_HERE,
+    SYNTAX_ERROR,
+    CommandError,
+    unknown_subcommand,
+)
+from server.integers import parse_integer
+from server.options import read_options, require
+from server.registry import Group
 from server.session import Session
+from server.statistics import Statistics
 
 group = Group("server")
 
 
-@group.session("HELP [command]", "List the commands, or tell about one.")
-def help_(session: Session, name: bytes | None = None) -> Reply:
-    if name is not None:
-        command = session.commands.find(name)
-        if command is None:
-            raise CommandError(no_such_command(name))
-        return Block([command.usage, b"  " + command.summary])
-    width = max(len(command.usage) for command in session.commands)
-    return Block([command.usage.ljust(width) + b"  " + command.summary for command in session.commands])
+@group.session("TIME", "Return the time: seconds since the epoch, and microseconds in the second.")
+def time_(session: Session) -> Reply:
+    seconds, microseconds = divmod(time.time_ns() // 1000, 10**6)
+    return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@group.session("COMMAND [COUNT | DOCS [command ...]]", "Describe the commands to a program.")
-def command_(session: Session, subcommand: bytes | None = None, *names: bytes) -> Reply:
-    if subcommand is None:
-        return [_describe(each) for each in session.commands]
-    match subcommand.upper():
-        case b"COUNT" if not names:
-            return len(session.commands)
-        case b"DOCS":
-            found = map(session.commands.find, names) if names else session.commands
-            return {each.name.lower(): _document(each) for each in found if each is not None}
-    raise CommandError(unknown_subcommand(b"COMMAND", subcommand))
+@group.session("MONITOR", "Show every command that the server gets, as it comes.")
+def monitor(session: Session) -> Reply:
+    peer = session.client.peer
+    if peer is None:
+        raise CommandError(MONITOR_NEEDS_CONNECTION)
+    session.start_monitoring(peer)
+    return OK
 
 
-def _describe(command: Command) -> Reply:
-    """Describe a command in the form and order of Redis's COMMAND."""
-    keys = command.keys
-    flags: list[Reply] = [Status(flag.encode()) for flag in command.flags]
-    return [command.name.lower(), command.arity, flags, keys.first, keys.last, keys.step, [], [], [], []]
+@group.session("SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stop the server in good order; nothing is saved.")
+def shutdown(session: Session, *words: bytes) -> Reply:
+    options = read_options(words, flags=(b"NOSAVE", b"SAVE", b"NOW", b"FORCE"), exclusive=[(b"NOSAVE", b"SAVE")])
+    require(b"SAVE" not in options)  # there is nothing to save to
+    if session.instance.shut_down is None:
+        raise CommandError(NO_SHUTDOWN_HERE)
+    session.instance.shut_down()
+    session.closing = True
+    return NO_REPLY  # its end is the answer, as Redis's is; a client takes any other for a failure
 
 
-def _document(command: Command) -> Reply:
-    """Document a command in the form of Redis's COMMAND DOCS, its usage line beside the fields that Redis has."""
-    return {b"summary": command.summary, b"group": command.group.encode(), b"usage": command.usage}
+@group.session("SLOWLOG GET [count] | LEN | RESET | HELP", "Tell of the commands that took longest.")
+def slowlog(session: Session, subcommand: bytes, *words: bytes) -> Reply:
+    statistics = session.instance.engine.statistics
+    match subcommand.upper(), words:
+        case b"HELP", ():
+            return Block(
+                [
+                    b"SLOWLOG GET [count]: the most recent slow calls, 10 unless told, -1 for all; of each its number,",
+                    b"  its moment, microseconds, words, and the client's address and name.",
+                    b"SLOWLOG LEN: how many there are.",
+                    b"SLOWLOG RESET: forget them.",
+                ]
+            )
+        case b"LEN", ():
+            return statistics(lambda kept: len(kept.slow.calls))
+        case b"RESET", ():
+            statistics(lambda kept: kept.slow.calls.clear())
+            return OK
+        case b"GET", ():
+            return statistics(lambda kept: _slow_calls(kept, 10))
+        case b"GET", (count,):
+            number = parse_integer(count)
+            if number < -1:
+                raise CommandError(SYNTAX_ERROR)
+            return statistics(lambda kept: _slow_calls(kept, number))
+    raise CommandError(unknown_subcommand(b"SLOWLOG", subcommand))
+
+
+def _slow_calls(statistics: Statistics, count: int) -> Reply:
+    calls = list(statistics.slow.calls)
+    return [
+        [each.number, each.moment, each.microseconds, list(each.words), each.address, each.client_name]
+        for each in (calls if count < 0 else calls[:count])
+    ]

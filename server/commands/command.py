@@ -1,0 +1,128 @@
+"""COMMAND and HELP: what the server can do, told to programs and to people, all of it read from the command table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from common.replies import Block, Reply, Status
+from server.errors import (
+    INVALID_COMMAND,
+    INVALID_NUMBER_OF_ARGUMENTS,
+    NO_KEY_ARGUMENTS,
+    SYNTAX_ERROR,
+    CommandError,
+    no_such_command,
+    unknown_subcommand,
+    wrong_arity,
+)
+from server.patterns import matcher
+from server.registry import Command
+from server.registry import Group as CommandGroup
+from server.session import Session
+
+group = CommandGroup("server")
+
+
+@group.session("HELP [command]", "List the commands, or tell about one.")
+def help_(session: Session, name: bytes | None = None) -> Reply:
+    commands = session.instance.commands
+    if name is not None:
+        command = commands.find(name)
+        if command is None:
+            raise CommandError(no_such_command(name))
+        return Block([command.usage, b"  " + command.summary])
+    width = max(len(command.name) for command in commands)
+    return Block([command.name.ljust(width) + b"  " + command.summary for command in commands])
+
+
+@group.session(
+    "COMMAND [COUNT | LIST | INFO | DOCS | GETKEYS | HELP] [argument ...]", "Describe the commands to a program."
+)
+def command_(session: Session, subcommand: bytes | None = None, *words: bytes) -> Reply:
+    if subcommand is None:
+        return list(map(_describe, session.instance.commands))
+    function = _SUBCOMMANDS.get(subcommand.upper())
+    if function is None:
+        raise CommandError(unknown_subcommand(b"COMMAND", subcommand))
+    return function(session, *words)
+
+
+def _help(session: Session) -> Reply:
+    return Block(
+        [
+            b"COMMAND: every command with its number of words, its flags and where its keys stand.",
+            b"COMMAND COUNT: how many commands there are.",
+            b"COMMAND LIST [FILTERBY PATTERN pattern | ACLCAT category | MODULE name]: their names.",
+            b"COMMAND INFO [command ...]: as COMMAND, of some.",
+            b"COMMAND DOCS [command ...]: their usage and summary.",
+            b"COMMAND GETKEYS command [argument ...]: the keys in a command.",
+        ]
+    )
+
+
+def _count(session: Session) -> Reply:
+    return len(session.instance.commands)
+
+
+def _list(session: Session, *words: bytes) -> Reply:
+    names: Iterable[bytes] = (each.name.lower() for each in session.instance.commands)
+    match [word.upper() for word in words]:
+        case []:
+            return list(names)
+        case [b"FILTERBY", b"PATTERN", _]:
+            matches = matcher(words[2].lower())
+            return [name for name in names if matches(name)]
+        case [b"FILTERBY", b"ACLCAT" | b"MODULE", _]:
+            return []
+    raise CommandError(SYNTAX_ERROR)
+
+
+def _info(session: Session, *names: bytes) -> Reply:
+    commands = session.instance.commands
+    if not names:
+        return list(map(_describe, commands))
+    found = map(commands.find, names)
+    return [None if each is None else _describe(each) for each in found]
+
+
+def _docs(session: Session, *names: bytes) -> Reply:
+    commands = session.instance.commands
+    found = map(commands.find, names) if names else commands
+    return {each.name.lower(): _document(each) for each in found if each is not None}
+
+
+def _get_keys(session: Session, *words: bytes) -> Reply:
+    if not words:
+        raise CommandError(wrong_arity(b"command|getkeys"))
+    command = session.instance.commands.find(words[0])
+    if command is None:
+        raise CommandError(INVALID_COMMAND)
+    keys = command.keys
+    if not keys.first:
+        raise CommandError(NO_KEY_ARGUMENTS)
+    if not command.fewest <= len(words) <= command.most:
+        raise CommandError(INVALID_NUMBER_OF_ARGUMENTS)
+    last = keys.last if keys.last > 0 else len(words) + keys.last
+    return list(words[keys.first : last + 1 : keys.step])
+
+
+_SUBCOMMANDS: dict[bytes, Callable[..., Reply]] = {
+    b"HELP": _help,
+    b"COUNT": _count,
+    b"LIST": _list,
+    b"INFO": _info,
+    b"DOCS": _docs,
+    b"GETKEYS": _get_keys,
+}
+
+
+def _describe(command: Command) -> Reply:
+    """Describe a command in the form and order of Redis's COMMAND."""
+    keys = command.keys
+    flags: list[Reply] = [Status(flag.encode()) for flag in command.flags]
+    return [command.name.lower(), command.arity, flags, keys.first, keys.last, keys.step, [], [], [], []]
+
+
+def _document(command: Command) -> Reply:
+    """Document a command in the form of Redis's COMMAND DOCS, its usage line beside the fields that Redis has."""
+    return {b"summary": command.summary, b"group": command.group.encode(), b"usage": command.usage}

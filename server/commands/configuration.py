@@ -1,0 +1,172 @@
+"""CONFIG: the settings, under Redis's names, and the change of those that can change while the server runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+from common.replies import OK, Block, Reply
+from server.errors import (
+    CommandError,
+    immutable_parameter,
+    invalid_parameter,
+    unknown_parameter,
+    unknown_subcommand,
+    wrong_arity,
+)
+from server.instance import Instance
+from server.integers import parse_integer
+from server.patterns import matcher
+from server.registry import Group
+from server.session import Session
+from server.statistics import Statistics
+
+group = Group("server")
+
+LOG_LEVELS = (b"debug", b"info", b"warning", b"error")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A setting. ``check`` turns a new value into what ``write`` takes, or raises ValueError with the reason.
+
+    One without ``write`` is as the command line said, or as it always is.
+    """
+
+    read: Callable[[Instance], bytes]
+    check: Callable[[bytes], object] = bytes
+    write: Callable[[Instance, object], None] | None = None
+
+
+@group.session("CONFIG GET | SET | RESETSTAT | HELP [parameter [value] ...]", "Tell or change the server's settings.")
+def config(session: Session, subcommand: bytes, *words: bytes) -> Reply:
+    match subcommand.upper(), words:
+        case b"HELP", ():
+            return Block(
+                [
+                    b"CONFIG GET pattern [pattern ...]: the settings whose names match.",
+                    b"CONFIG SET parameter value [parameter value ...]: change settings, all of them or none.",
+                    b"CONFIG RESETSTAT: begin to count anew what INFO tells.",
+                ]
+            )
+        case b"GET", (_, *_):
+            return _get(session.instance, words)
+        case b"SET", (_, _, *_) if len(words) % 2 == 0:
+            return _set(session.instance, words)
+        case b"RESETSTAT", ():
+            session.instance.engine.statistics(Statistics.reset)
+            return OK
+        case b"GET" | b"SET" | b"RESETSTAT", _:
+            raise CommandError(wrong_arity(b"config|" + subcommand))
+    raise CommandError(unknown_subcommand(b"CONFIG", subcommand))
+
+
+def _get(instance: Instance, patterns: tuple[bytes, ...]) -> Reply:
+    matchers = [matcher(pattern.lower()) for pattern in patterns]
+    return {
+        name: parameter.read(instance)
+        for name, parameter in PARAMETERS.items()
+        if any(matches(name) for matches in matchers)
+    }
+
+
+def _set(instance: Instance, words: tuple[bytes, ...]) -> Reply:
+    changes = [_change(name, value) for name, value in zip(words[::2], words[1::2], strict=True)]
+    for write, value in changes:
+        write(instance, value)
+    return OK
+
+
+def _change(name: bytes, value: bytes) -> tuple[Callable[[Instance, object], None], object]:
+    parameter = PARAMETERS.get(name.lower())
+    if parameter is None:
+        raise CommandError(unknown_parameter(name))
+    if parameter.write is None:
+        raise CommandError(immutable_parameter(name))
+    try:
+        return parameter.write, parameter.check(value)
+    except ValueError as problem:
+        raise CommandError(invalid_parameter(name, str(problem).encode())) from None
+
+
+def _number(fewest: int) -> Callable[[bytes], int]:
+    def check(value: bytes) -> int:
+        try:
+            number = parse_integer(value)
+        except CommandError:
+            raise ValueError("argument couldn't be parsed into an integer") from None
+        if number < fewest:
+            raise ValueError(f"argument must be at least {fewest}")
+        return number
+
+    return check
+
+
+def _level(value: bytes) -> str:
+    if value.lower() not in LOG_LEVELS:
+        raise ValueError("argument must be one of " + ", ".join(level.decode() for level in LOG_LEVELS))
+    return value.decode().upper()
+
+
+def _set_slower_than(instance: Instance, microseconds: object) -> None:
+    assert isinstance(microseconds, int)
+    slower_than = inf if microseconds < 0 else microseconds * 1000
+
+    def change(statistics: Statistics) -> None:
+        statistics.slower_than = slower_than
+
+    instance.engine.statistics(change)
+
+
+def _slower_than(statistics: Statistics) -> bytes:
+    return b"-1" if statistics.slower_than == inf else b"%d" % (statistics.slower_than // 1000)
+
+
+def _set_slow_length(instance: Instance, length: object) -> None:
+    assert isinstance(length, int)
+    instance.engine.statistics(lambda kept: kept.slow.resize(length))
+
+
+def _set_max_bulk(instance: Instance, size: object) -> None:
+    assert isinstance(size, int)
+    larger = max(size, instance.limits.max_request)
+    instance.limits = dataclasses.replace(instance.limits, max_bulk=size, max_request=larger)
+
+
+def _set_log_level(_: Instance, level: object) -> None:
+    assert isinstance(level, str)
+    logging.getLogger().setLevel(level)
+
+
+def _always(value: bytes) -> Parameter:
+    return Parameter(lambda _: value)
+
+
+PARAMETERS: dict[bytes, Parameter] = {
+    b"appendonly": _always(b"no"),
+    b"bind": Parameter(lambda instance: instance.host.encode()),
+    b"databases": _always(b"1"),
+    b"loglevel": Parameter(
+        lambda _: logging.getLevelName(logging.getLogger().level).lower().encode(), _level, _set_log_level
+    ),
+    b"maxmemory": _always(b"0"),
+    b"maxmemory-policy": _always(b"noeviction"),
+    b"port": Parameter(lambda instance: b"%d" % (instance.ports[0] if instance.ports else 0)),
+    b"proto-max-bulk-len": Parameter(lambda instance: b"%d" % instance.limits.max_bulk, _number(1), _set_max_bulk),
+    b"save": _always(b""),
+    b"slowlog-log-slower-than": Parameter(
+        lambda instance: instance.engine.statistics(_slower_than),
+        _number(-1),
+        _set_slower_than,
+    ),
+    b"slowlog-max-len": Parameter(
+        lambda instance: instance.engine.statistics(lambda kept: b"%d" % (kept.slow.calls.maxlen or 0)),
+        _number(0),
+        _set_slow_length,
+    ),
+    b"timeout": _always(b"0"),
+}
+"""By name. The limits of connections that are open do not change."""

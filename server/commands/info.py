@@ -1,0 +1,126 @@
+"""INFO: the server's figures, in Redis's sections and under Redis's names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import __version__
+from common.replies import Block, Reply
+from server.instance import Instance
+from server.registry import Command, Group
+from server.session import Session
+from server.statistics import Record, Statistics
+
+group = Group("server")
+
+Figures = dict[str, object]
+
+DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "keyspace")
+
+
+@group.session("INFO [section ...]", "Tell the server's figures, all of them or those of some sections.")
+def info(session: Session, *sections: bytes) -> Reply:
+    wanted = {section.lower().decode(errors="replace") for section in sections}
+    if wanted & {"all", "everything"}:
+        wanted = set(_SECTIONS)
+    elif not wanted or "default" in wanted:
+        wanted |= set(DEFAULT_SECTIONS)
+    lines: list[bytes] = []
+    for name, figures in _SECTIONS.items():
+        if name in wanted:
+            lines.append(f"# {name.capitalize()}".encode())
+            lines += [f"{key}:{value}".encode() for key, value in figures(session.instance).items()]
+            lines.append(b"")
+    return Block(lines, b"\r\n")
+
+
+def _server(instance: Instance) -> Figures:
+    uptime = int(time.monotonic() - instance.started)
+    return {
+        "redis_version": "7.0.0",  # the version whose replies are given; clients decide by it what they may use
+        "kvline_version": __version__,
+        "redis_mode": "standalone",
+        "os": platform.platform(),
+        "arch_bits": sys.maxsize.bit_length() + 1,
+        "python_version": platform.python_version(),
+        "process_id": os.getpid(),
+        "tcp_port": instance.ports[0] if instance.ports else 0,
+        "uptime_in_seconds": uptime,
+        "uptime_in_days": uptime // 86400,
+    }
+
+
+def _clients(instance: Instance) -> Figures:
+    clients = instance.clients.all()
+    return {
+        "connected_clients": len(clients),
+        "monitoring_clients": len(instance.monitors.feeds),
+        "watching_clients": sum(client.watching > 0 for client in clients),
+    }
+
+
+def _memory(instance: Instance) -> Figures:
+    used = resident_bytes()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": max(peak, used), "maxmemory": 0}
+
+
+def resident_bytes() -> int:
+    """Return how much memory the process has, or the most that it ever had where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _stats(instance: Instance) -> Figures:
+    calls = instance.engine.statistics(lambda kept: sum(record.calls for record in kept.records.values()))
+    errors = instance.engine.statistics(
+        lambda kept: sum(record.failed + record.rejected for record in kept.records.values())
+    )
+    return {
+        "total_connections_received": instance.clients.received,
+        "total_commands_processed": calls,
+        "total_error_replies": errors,
+        "expired_keys": instance.engine.key_counts().expired,
+    }
+
+
+def _commandstats(instance: Instance) -> Figures:
+    return instance.engine.statistics(_by_command)
+
+
+def _by_command(statistics: Statistics) -> Figures:
+    records: list[tuple[Command, Record]] = sorted(statistics.records.items(), key=lambda each: each[0].name)
+    return {f"cmdstat_{command.name.decode().lower()}": _record(record) for command, record in records}
+
+
+def _record(record: Record) -> str:
+    microseconds = record.nanoseconds // 1000
+    average = record.nanoseconds / 1000 / record.calls if record.calls else 0.0
+    return (
+        f"calls={record.calls},usec={microseconds},usec_per_call={average:.2f},"
+        f"rejected_calls={record.rejected},failed_calls={record.failed}"
+    )
+
+
+def _keyspace(instance: Instance) -> Figures:
+    counts = instance.engine.key_counts()
+    return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts.keys else {}
+
+
+_SECTIONS: dict[str, Callable[[Instance], Figures]] = {
+    "server": _server,
+    "clients": _clients,
+    "memory": _memory,
+    "stats": _stats,
+    "commandstats": _commandstats,
+    "keyspace": _keyspace,
+}

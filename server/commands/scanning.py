@@ -1,0 +1,43 @@
+"""Commands that go through all keys: KEYS at once, SCAN a piece at a time."""
+
+from __future__ import annotations
+
+from common.replies import Reply
+from server.errors import INVALID_CURSOR, CommandError
+from server.integers import parse_integer
+from server.options import read_options, require
+from server.patterns import matcher
+from server.registry import NO_KEYS, Group
+from server.store import Store
+
+group = Group("generic")
+
+DEFAULT_COUNT = 10
+LARGEST_CURSOR = 2**64 - 1
+
+
+@group.reads("KEYS pattern", "Return every key that matches a pattern.", keys=NO_KEYS)
+def keys(store: Store, pattern: bytes) -> Reply:
+    matches = matcher(pattern)
+    return [key for key in store.all_keys() if matches(key)]
+
+
+@group.reads(
+    "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    "Return some keys and the cursor for the next ones; begin with 0 and end when it is 0 again.",
+    keys=NO_KEYS,
+)
+def scan(store: Store, cursor: bytes, *words: bytes) -> Reply:
+    options = read_options(words, valued=(b"MATCH", b"COUNT", b"TYPE"))
+    count = parse_integer(options.get(b"COUNT", b"%d" % DEFAULT_COUNT))
+    require(count > 0)
+    next_cursor, found = store.scans.go_on(_cursor(cursor), count, store)
+    matches = matcher(options.get(b"MATCH", b"*"))
+    is_string = options.get(b"TYPE", b"string").lower() == b"string"
+    return [b"%d" % next_cursor, [key for key in found if is_string and key in store and matches(key)]]
+
+
+def _cursor(word: bytes) -> int:
+    if not word.isdigit() or len(word) > 20 or int(word) > LARGEST_CURSOR:
+        raise CommandError(INVALID_CURSOR)
+    return int(word)
