@@ -30,7 +30,7 @@ RUN_SECONDS = 0.2
 
 GIT_TIMEOUT = 60.0
 
-HEADINGS = ("command", "connections", "-P", "before, requests/s", "now, requests/s", "now/before", "middle half", "verdict")
+HEADINGS = ("command", "connections", "-P", "before, req/s", "now, req/s", "now/before", "middle half", "verdict")
 
 
 def measure(revision: str, sizes: Sizes) -> str:

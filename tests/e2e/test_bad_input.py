@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -96,6 +97,7 @@ def test_a_malformed_resp_request_is_answered_and_the_connection_closed(
 @pytest.mark.usefixtures("beside")
 def test_the_refusal_arrives_even_when_much_more_was_sent_behind_it(server: ServerProcess) -> None:
     peer = server.connect()
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)  # so that it really is sent, not just buffered
     peer.send(b"*bad\r\n" + b"SET evil 1\r\n" * 50_000)
     assert peer.rest() == b"-" + ERROR + b"invalid multibulk length\r\n"
     assert server.connect().ask(b"EXISTS evil") == b"0"

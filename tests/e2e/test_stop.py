@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -20,6 +21,11 @@ def fill(server: ServerProcess, megabytes: int) -> None:
         peer.send(b"*3\r\n$3\r\nSET\r\n$2\r\n%02d\r\n$%d\r\n%b\r\n" % (number, MIB, b"x" * MIB))
         assert peer.line() == b"+OK\r\n"
     peer.close()
+
+
+def is_listening(server: ServerProcess) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", server.port)) == 0
 
 
 @either_signal
@@ -40,6 +46,7 @@ def test_it_stops_while_clients_are_connected_and_idle(start_server: StartServer
     silent = server.connect()
     halfway = server.connect()
     halfway.send(b"*2\r\n$3\r\nGET\r\n$100\r\nhalf")
+    wait_until(lambda: server.threads() == server.own_threads + 22, "every connection is accepted")
     server.signal(number)
     assert server.exit_status() == 0
     assert [peer.rest() for peer in [*peers, silent]] == [b""] * 21
@@ -66,6 +73,7 @@ def test_a_command_in_flight_is_answered_in_full(start_server: StartServer, numb
     size = int(peer.line().removeprefix(b"$"))
     assert size > 20 * MIB, "more than the sockets' buffers hold, so the server is still writing it"
     server.signal(number)
+    wait_until(lambda: not is_listening(server), "the server takes no more connections")
     assert len(peer.receive(size + 2)) == size + 2
     assert peer.rest() == b""
     assert server.exit_status() == 0

@@ -1,0 +1,51 @@
+"""What the properties draw: words, replies, and ways to cut a stream."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from common.replies import Block, Error, Reply, Status
+
+MEANINGFUL = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"*1\r\n",
+    b"$1\r\n",
+    b" ",
+    b"\t",
+    b'"',
+    b"'",
+    b"\\",
+    b"\\x",
+    b"(",
+    "é".encode(),
+    b"\xc3",
+]
+
+words = st.binary(max_size=12) | st.lists(st.binary(max_size=3) | st.sampled_from(MEANINGFUL), max_size=6).map(b"".join)
+"""Any bytes, with those that mean something to a dialect more often than chance would have them."""
+
+requests = st.lists(words, min_size=1, max_size=5)
+
+sizes = st.lists(st.integers(1, 20), max_size=4)
+"""The sizes of the pieces that a stream is cut into; none leaves it whole."""
+
+_line = st.binary(max_size=20).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | words
+    | _line.map(Status)
+    | _line.map(Error)
+    | st.lists(_line, max_size=5).map(Block)
+)
+
+replies: st.SearchStrategy[Reply] = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)

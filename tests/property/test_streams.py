@@ -1,0 +1,126 @@
+"""However a stream is cut into pieces, what comes out of it is the same."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.limits import DEFAULT_LIMITS
+from common.replies import Block, Reply
+from common.requests import Batch, Encoder, Request, Words
+from common.resp import ReplyDecoder, ReplyEncoder, RequestDecoder, encode_request
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, command_line
+from server.reader import RequestReader
+from tests.property.strategies import replies, requests, sizes
+from tests.support import cut
+
+RESP = ReplyEncoder()
+
+
+def as_line(words: Words, ending: bytes) -> bytes:
+    """Print a request as a line of text; a blank in front keeps a first word ``*…`` from beginning a RESP request."""
+    return b" " + command_line(words) + ending
+
+
+def flat(batches: list[Batch]) -> list[tuple[Encoder, Request]]:
+    return [(encoder, request) for encoder, requests in batches for request in requests]
+
+
+# ---------------------------------------------------------------- requests
+
+
+@given(st.lists(requests), sizes)
+def test_requests_in_resp_are_read_alike_however_they_are_cut(drawn: list[Words], pieces: list[int]) -> None:
+    decoder = RequestDecoder(RESP)
+    batches: list[Batch] = []
+    for piece in cut(b"".join(map(encode_request, drawn)), pieces):
+        assert decoder.decode(piece, 0, batches)[1] >= len(piece)
+    assert flat(batches) == [(RESP, words) for words in drawn]
+
+
+@given(st.lists(st.tuples(requests, st.sampled_from([b"\n", b"\r\n"]))), sizes)
+def test_requests_in_text_are_read_alike_however_they_are_cut(
+    drawn: list[tuple[Words, bytes]], pieces: list[int]
+) -> None:
+    decoder = TextDecoder()
+    batches: list[Batch] = []
+    for piece in cut(b"".join(as_line(words, ending) for words, ending in drawn), pieces):
+        assert decoder.decode(piece, 0, batches)[1] == len(piece)
+    by_ending = {b"\n": ENDING_IN_LF, b"\r\n": ENDING_IN_CRLF}
+    assert flat(batches) == [(by_ending[ending], words) for words, ending in drawn]
+
+
+@given(st.lists(st.tuples(requests, st.sampled_from(["RESP", "LF", "CRLF"]))), sizes)
+def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
+    drawn: list[tuple[Words, str]], pieces: list[int]
+) -> None:
+    reader = RequestReader(RESP, DEFAULT_LIMITS)
+    encoders: dict[str, Encoder] = {"RESP": RESP, "LF": ENDING_IN_LF, "CRLF": ENDING_IN_CRLF}
+    endings = {"LF": b"\n", "CRLF": b"\r\n"}
+    stream = b"".join(
+        encode_request(words) if kind == "RESP" else as_line(words, endings[kind]) for words, kind in drawn
+    )
+    read = [each for piece in cut(stream, pieces) for each in flat(reader.feed(piece))]
+    assert read == [(encoders[kind], words) for words, kind in drawn]
+
+
+@given(
+    st.lists(st.sampled_from([b"*1\r\n", b"*", b"$1\r\n", b"$", b"1", b"-", b"a", b"\r\n", b"\n", b'"', b" "])), sizes
+)
+def test_any_bytes_are_read_alike_however_they_are_cut(drawn: list[bytes], pieces: list[int]) -> None:
+    def read(pieces: list[int]) -> list[tuple[Encoder, Request]]:
+        reader = RequestReader(RESP, DEFAULT_LIMITS)
+        found: list[tuple[Encoder, Request]] = []
+        for piece in cut(b"".join(drawn), pieces):
+            found += flat(reader.feed(piece))
+            if found and getattr(found[-1][1], "fatal", False):
+                break
+        return found
+
+    assert read(pieces) == read([]) == read([1])
+
+
+# ---------------------------------------------------------------- replies
+
+
+def in_version_3(reply: Reply) -> Reply:
+    """Return what RESP3 keeps of a reply: all of it, but that a block of one empty line is a block of none."""
+    if isinstance(reply, Block):
+        return Block([]) if list(reply.lines) == [b""] else reply
+    if isinstance(reply, list):
+        return list(map(in_version_3, reply))
+    if isinstance(reply, dict):
+        return {key: in_version_3(value) for key, value in reply.items()}
+    return reply
+
+
+def in_version_2(reply: Reply) -> Reply:
+    """Return what RESP2 keeps of a reply: it has no truth values, no floating-point numbers, no maps and no blocks."""
+    if isinstance(reply, bool):
+        return int(reply)
+    if isinstance(reply, float):
+        return b"%.17g" % reply
+    if isinstance(reply, Block):
+        return b"\n".join(reply.lines)
+    if isinstance(reply, list):
+        return list(map(in_version_2, reply))
+    if isinstance(reply, dict):
+        return [in_version_2(each) for pair in reply.items() for each in pair]
+    return reply
+
+
+@given(st.lists(replies, max_size=3), sizes)
+def test_any_replies_survive_resp3_however_they_are_cut(drawn: list[Reply], pieces: list[int]) -> None:
+    decoder = ReplyDecoder()
+    stream = b"".join(map(ReplyEncoder(3).encode, drawn))
+    found = [reply for piece in cut(stream, pieces) for reply in decoder.feed(piece)]
+    # Compared as they are written, since 1 == 1.0 == True.
+    assert repr(found) == repr(list(map(in_version_3, drawn)))
+
+
+@given(st.lists(replies, max_size=3), sizes)
+def test_any_replies_survive_resp2_as_far_as_it_goes(drawn: list[Reply], pieces: list[int]) -> None:
+    decoder = ReplyDecoder()
+    stream = b"".join(map(ReplyEncoder(2).encode, drawn))
+    found = [reply for piece in cut(stream, pieces) for reply in decoder.feed(piece)]
+    assert repr(found) == repr(list(map(in_version_2, drawn)))

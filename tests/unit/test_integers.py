@@ -1,0 +1,77 @@
+"""Integers in their one spelling, and sums that fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from server.integers import LARGEST, SMALLEST, add, parse_integer
+
+
+@pytest.mark.parametrize("number", [0, 1, -1, 9, 10, -10, 2**31, LARGEST, LARGEST - 1, SMALLEST, SMALLEST + 1])
+def test_an_integer_is_read_in_the_spelling_that_it_is_written_in(number: int) -> None:
+    assert parse_integer(b"%d" % number) == number
+
+
+NO_INTEGERS = [
+    b"",
+    b" ",
+    b"-",
+    b"+",
+    b" 11",
+    b"11 ",
+    b"1 1",
+    b"\t11",
+    b"11\n",
+    b"11\x00",
+    b"+1",
+    b"--1",
+    b"01",
+    b"00",
+    b"-01",
+    b"-0",
+    b"1.0",
+    b"1.",
+    b"1e3",
+    b"0x10",
+    b"1_000",
+    b"ten",
+    b"inf",
+    b"nan",
+    "١".encode(),  # a digit, but no ASCII one
+    b"\xff",
+    b"9223372036854775808",
+    b"-9223372036854775809",
+    b"99999999999999999999",
+    b"1" * 10_000,
+]
+
+
+@pytest.mark.parametrize("word", NO_INTEGERS, ids=lambda word: repr(word[:24]))
+def test_any_other_word_is_no_integer(word: bytes) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_integer(word)
+    assert caught.value.reply == NOT_AN_INTEGER
+
+
+@pytest.mark.parametrize(
+    ("number", "increment", "total"),
+    [
+        (1, 2, 3),
+        (LARGEST, SMALLEST, -1),
+        (LARGEST - 1, 1, LARGEST),
+        (SMALLEST + 1, -1, SMALLEST),
+        (LARGEST, 0, LARGEST),
+    ],
+)
+def test_a_sum_that_fits_is_made(number: int, increment: int, total: int) -> None:
+    assert add(number, increment) == total
+
+
+@pytest.mark.parametrize(
+    ("number", "increment"), [(LARGEST, 1), (1, LARGEST), (SMALLEST, -1), (-1, SMALLEST), (LARGEST, LARGEST)]
+)
+def test_a_sum_that_does_not_fit_is_refused(number: int, increment: int) -> None:
+    with pytest.raises(CommandError) as caught:
+        add(number, increment)
+    assert caught.value.reply == WOULD_OVERFLOW

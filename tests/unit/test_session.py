@@ -1,0 +1,300 @@
+"""A session's own rules: its end, its output in pieces, and commands that fail as nobody foresaw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from common.replies import OK, Block, Error, Reply
+from common.requests import Words
+from common.resp import ReplyDecoder, encode_request
+from server.commands import COMMANDS, connection, strings, transactions
+from server.engine import Call, EmbeddedEngine
+from server.errors import INTERNAL_ERROR
+from server.registry import Command, CommandTable, Group
+from server.session import OUTPUT_SIZE, Session
+from server.store import Store
+from tests.support import answers, call, converse, new_session, say
+
+MIB = 1024 * 1024
+INTERNAL = "(error) ERR internal error, the server's log has the details"
+
+# ---------------------------------------------------------------- the end
+
+
+@pytest.mark.parametrize("word", ["QUIT", "DISCONNECT", "quit", "Disconnect"])
+@pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one piece", "byte by byte"])
+def test_quitting_answers_ok_and_nothing_after_it_runs(
+    session: Session, store: Store, word: str, sizes: tuple[int, ...]
+) -> None:
+    sent = f"SET before 1\n{word}\r\nSET after 1\n".encode()
+    assert converse(session, sent, *sizes) == b"OK\nOK\r\n"
+    assert session.closing
+    assert session.feed(b"SET after 1\n") == b""
+    assert store.items() == [(b"before", b"1")]
+
+
+@pytest.mark.parametrize("word", [b"QUIT", b"DISCONNECT"])
+def test_quitting_in_resp_ends_text_too(session: Session, store: Store, word: bytes) -> None:
+    assert session.feed(encode_request([word]) + b"SET after 1\n") == b"+OK\r\n"
+    assert session.closing
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("word", ["QUIT", "DISCONNECT"])
+def test_quitting_within_a_transaction_is_not_queued(session: Session, store: Store, word: str) -> None:
+    assert converse(session, f"MULTI\nSET k v\n{word}\nEXEC\n".encode()) == b"OK\nQUEUED\nOK\n"
+    assert session.closing
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("line", ["QUIT now", "DISCONNECT now"])
+def test_quitting_with_a_word_too_many_is_refused(session: Session, line: str) -> None:
+    name = line.split(maxsplit=1)[0].lower()
+    assert say(session, line) == f"(error) ERR wrong number of arguments for '{name}' command"
+    assert not session.closing
+
+
+@pytest.mark.parametrize("line", ["FLY", "GET", "INCR k v", "EXEC", "'", "SET shutdown shutdown", "PING quit"])
+def test_an_error_or_a_value_does_not_end_the_session(session: Session, line: str) -> None:
+    say(session, line)
+    assert not session.closing
+    assert say(session, "PING") == "PONG"
+
+
+# ---------------------------------------------------------------- unknown commands
+
+
+def test_an_unknown_command_is_named_with_its_words(session: Session) -> None:
+    reply = call(session, b"FLY", b"me", b"", b"to\r\nthe")
+    assert reply == Error(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
+
+
+def test_an_unknown_command_without_words_is_named_alone(session: Session) -> None:
+    assert say(session, "fly") == "(error) ERR unknown command 'fly', with args beginning with:"
+    assert say(session, '""') == "(error) ERR unknown command '', with args beginning with:"
+
+
+def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: Session) -> None:
+    reply = call(session, b"F" * 500, b"a" * 100, b"b" * 100, b"c")
+    assert isinstance(reply, Error)
+    repeated = b"'%b', with args beginning with: '%b' '%b'" % (b"F" * 128, b"a" * 100, b"b" * 25)
+    assert reply.text == b"ERR unknown command " + repeated
+
+
+@pytest.mark.parametrize("name", ["get", "GET", "Get", "gEt"])
+def test_a_command_is_found_in_any_case(session: Session, name: str) -> None:
+    assert say(session, f"{name} nothing") == "(nil)"
+
+
+# ---------------------------------------------------------------- output in pieces
+
+
+def fill(session: Session, size: int) -> bytes:
+    value = b"v" * size
+    assert call(session, b"SET", b"large", value) == OK
+    return value
+
+
+def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(session: Session) -> None:
+    value = fill(session, MIB)
+    get = encode_request([b"GET", b"large"])
+    assert session.feed(encode_request([b"MULTI"]) + get * 50) == b"+OK\r\n" + b"+QUEUED\r\n" * 50
+    pieces = list(answers(session, encode_request([b"EXEC"])))
+    assert max(map(len, pieces)) <= OUTPUT_SIZE + MIB + 100
+    assert ReplyDecoder().feed(b"".join(pieces)) == [[value] * 50]
+
+
+def test_the_replies_to_a_pipeline_come_in_bounded_pieces_and_only_then_do_the_next_requests_run(
+    session: Session, store: Store
+) -> None:
+    fill(session, MIB)
+    get = encode_request([b"GET", b"large"])
+    first = session.feed(get + get + b"SET after 1\n")
+    assert len(first) <= OUTPUT_SIZE + MIB + 100
+    assert session.pending
+    assert b"after" not in store
+    rest = b""
+    while session.pending:
+        rest += session.feed(b"")
+    assert rest.endswith(b"\r\nOK\n")
+    assert store.get(b"after") == b"1"
+
+
+def test_small_replies_come_in_one_piece(session: Session) -> None:
+    assert session.feed(b"PING\n" * 1000) == b"PONG\n" * 1000
+    assert not session.pending
+    assert session.feed(b"") == b""
+
+
+def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: Session) -> None:
+    value = fill(session, 1000)
+    pieces = list(answers(session, b"GET large\n" * 1000))
+    assert [len(piece) <= OUTPUT_SIZE + 1001 for piece in pieces] == [True] * len(pieces)
+    assert len(pieces) == 1000 * 1001 // OUTPUT_SIZE + 1
+    assert b"".join(pieces) == (value + b"\n") * 1000
+
+
+@pytest.mark.parametrize("request_", [b"COMPACT\n", encode_request([b"COMPACT"])], ids=["text", "RESP"])
+def test_compact_of_large_values_comes_in_bounded_pieces(session: Session, store: Store, request_: bytes) -> None:
+    value = b"v" * 100_000
+    for number in range(50):
+        store.set(b"%d" % number, value)
+    pieces = list(answers(session, request_))
+    assert max(map(len, pieces)) <= OUTPUT_SIZE + len(value) + 100
+    assert sum(map(len, pieces)) > 50 * len(value)
+
+
+def test_new_requests_wait_until_the_pending_output_is_fetched(session: Session) -> None:
+    fill(session, MIB)
+    session.feed(b"GET large\n")
+    assert session.pending
+    with pytest.raises(RuntimeError):
+        session.feed(b"PING\n")
+    assert session.feed(b"") == b""
+    assert not session.pending
+    assert session.feed(b"PING\n") == b"PONG\n"
+
+
+def test_quitting_behind_a_large_reply_is_answered_last(session: Session) -> None:
+    value = fill(session, MIB)
+    assert session.feed(b"GET large\nQUIT\nPING\n") == value + b"\n"
+    assert session.pending
+    assert not session.closing
+    assert session.feed(b"") == b"OK\n"
+    assert session.closing
+    assert not session.pending
+
+
+def test_what_compact_prints_is_the_store_of_that_moment_though_it_is_sent_later(
+    engine: EmbeddedEngine, store: Store
+) -> None:
+    reader, writer = new_session(engine), new_session(engine)
+    for number in range(10):
+        store.set(b"%d" % number, b"v" * 100_000)
+    printed = reader.feed(b"COMPACT\n")
+    assert reader.pending
+    assert say(writer, "FLUSHALL") == "OK"
+    while reader.pending:
+        printed += reader.feed(b"")
+    assert printed.count(b"SET ") == 10
+
+
+# ---------------------------------------------------------------- what nobody foresaw
+
+faulty = Group("faulty")
+
+
+@faulty.reads("BOOM", "Fail on the store.")
+def boom(store: Store) -> Reply:
+    raise ZeroDivisionError("the store's fault")
+
+
+@faulty.session("BANG", "Fail on the session.")
+def bang(session: Session) -> Reply:
+    raise ZeroDivisionError("the session's fault")
+
+
+FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.group])
+
+
+class BrokenEngine:
+    """An engine that lost whatever it stood on."""
+
+    def execute(self, command: Command, words: Words) -> Reply:
+        raise ConnectionError("no backing store")
+
+    def execute_all(self, calls: Sequence[Call]) -> list[Reply | Exception]:
+        raise ConnectionError("no backing store")
+
+
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the exceptions that the log has with their tracebacks."""
+    return [
+        str(record.exc_info[1])
+        for record in caplog.records
+        if record.levelno == logging.ERROR and record.exc_info and record.exc_info[2] is not None
+    ]
+
+
+@pytest.mark.parametrize(("line", "fault"), [("BOOM", "the store's fault"), ("BANG", "the session's fault")])
+def test_an_unforeseen_failure_is_answered_and_logged_and_the_session_lives_on(
+    engine: EmbeddedEngine, caplog: pytest.LogCaptureFixture, line: str, fault: str
+) -> None:
+    session = new_session(engine, FAULTY)
+    assert converse(session, f"{line}\nPING\n".encode()).decode() == f"{INTERNAL}\nPONG\n"
+    assert not session.closing
+    assert failures(caplog) == [fault]
+    assert say(new_session(engine, FAULTY), "SET a 1") == "OK", "the lock was given back"
+
+
+def test_an_unforeseen_failure_within_exec_stands_in_its_place(
+    engine: EmbeddedEngine, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = new_session(engine, FAULTY)
+    replies = converse(session, b"MULTI\nSET a 1\nBOOM\nBANG\nSET b 2\nEXEC\nPING\n").decode().split("\n")
+    assert replies[5:] == ["1) OK", f"2) {INTERNAL}", f"3) {INTERNAL}", "4) OK", "PONG", ""]
+    assert sorted(failures(caplog)) == ["the session's fault", "the store's fault"]
+    assert store.items() == [(b"a", b"1"), (b"b", b"2")]
+
+
+def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCaptureFixture) -> None:
+    say(session, "SET a x")
+    assert say(session, "INCR a").startswith("(error) ERR value")
+    assert say(session, "EXEC").startswith("(error) ERR EXEC")
+    assert caplog.records == []
+
+
+def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = new_session(BrokenEngine())
+    assert call(session, b"GET", b"a") == INTERNAL_ERROR
+    assert converse(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
+        "OK",
+        "QUEUED",
+        INTERNAL,
+        "PONG",
+        "(error) ERR EXEC without MULTI",
+        "",
+    ]
+    assert failures(caplog) == ["no backing store"] * 2
+
+
+# ---------------------------------------------------------------- sessions side by side
+
+
+def test_sessions_share_the_store_and_nothing_else(engine: EmbeddedEngine) -> None:
+    ours, theirs = new_session(engine), new_session(engine)
+    assert ours.feed(b'MULTI\nSET k "ours') == b"OK\n"
+    assert say(theirs, "SET k theirs") == "OK"
+    assert call(theirs, b"HELLO", b"3") != []
+    assert ours.resp_version == 2
+    assert ours.feed(b'"\nEXEC\n') == b"QUEUED\n1) OK\n"
+    assert say(theirs, "GET k") == "ours"
+    assert say(theirs, "EXEC") == "(error) ERR EXEC without MULTI"
+
+
+def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngine) -> None:
+    lazy = Group("lazy")
+    made: list[int] = []
+
+    def lines() -> Iterator[bytes]:
+        for number in range(10):
+            made.append(number)
+            yield b"x" * (OUTPUT_SIZE // 4)
+
+    @lazy.reads("LAZY", "Answer a block of lines that are not there yet.")
+    def make(store: Store) -> Reply:
+        return Block(lines())
+
+    session = new_session(engine, CommandTable([lazy]))
+    session.feed(b"LAZY\n")
+    assert session.pending
+    assert len(made) == 4
+
+
+def test_a_session_has_every_command_unless_it_is_given_others(session: Session) -> None:
+    assert session.commands is COMMANDS

@@ -1,0 +1,74 @@
+"""The store by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.store import Store
+
+
+def filled() -> Store:
+    store = Store()
+    for key in (b"a", b"b", b"c"):
+        store.set(key, b"1")
+    return store
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    assert (len(store), store.items(), store.get(b"a"), b"a" in store) == (0, [], None, False)
+
+
+def test_a_value_that_was_set_is_there(store: Store) -> None:
+    store.set(b"a", b"")
+    assert (len(store), store.get(b"a"), b"a" in store) == (1, b"", True)
+
+
+@pytest.mark.parametrize("value", [b"", b"0", b"1"])
+def test_deleting_tells_whether_the_key_was_there(store: Store, value: bytes) -> None:
+    store.set(b"a", value)
+    assert store.delete(b"a") is True
+    assert store.delete(b"a") is False
+    assert b"a" not in store
+
+
+def test_overwriting_keeps_a_keys_place() -> None:
+    store = filled()
+    store.set(b"a", b"2")
+    assert store.items() == [(b"a", b"2"), (b"b", b"1"), (b"c", b"1")]
+
+
+def test_deleting_gives_a_keys_place_up() -> None:
+    store = filled()
+    store.delete(b"a")
+    store.set(b"a", b"2")
+    assert store.items() == [(b"b", b"1"), (b"c", b"1"), (b"a", b"2")]
+
+
+def test_clearing_removes_every_key() -> None:
+    store = filled()
+    store.clear()
+    assert (len(store), store.items()) == (0, [])
+
+
+def test_the_copy_of_the_items_does_not_change_with_the_store() -> None:
+    store = filled()
+    items = store.items()
+    store.clear()
+    assert [key for key, _ in items] == [b"a", b"b", b"c"]
+
+
+def test_stores_share_nothing() -> None:
+    filled()
+    assert len(Store()) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("a", b"1"), (b"a", "1"), (b"a", 1), (b"a", None), (b"a", bytearray(b"1"))], ids=repr
+)
+def test_the_check_finds_what_is_not_bytes(key: bytes, value: bytes) -> None:
+    store = filled()
+    store.check()
+    store.set(key, value)
+    with pytest.raises(AssertionError, match="bytes"):
+        store.check()
+    store.clear()

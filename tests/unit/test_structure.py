@@ -1,0 +1,115 @@
+"""Who may know whom: the layers, held by reading every module's imports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"client", "common", "server"}
+NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
+
+
+def sources(*patterns: str) -> list[Path]:
+    found = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+    assert found, f"{patterns} name no file"
+    return found
+
+
+def each_module(*patterns: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", sources(*patterns), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(nodes: Iterator[ast.AST]) -> set[str]:
+    """Return the names of the modules that these import statements load."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here, so that their target can be read off them"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def everywhere(tree: ast.AST) -> Iterator[ast.AST]:
+    return ast.walk(tree)
+
+
+def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk what runs when the module is loaded."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from outside_functions(node)
+
+
+def packages(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@each_module("common/**/*.py")
+def test_common_knows_neither_server_nor_client(path: Path) -> None:
+    assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"common"}
+
+
+@each_module("server/**/*.py")
+def test_the_server_does_not_know_the_client(path: Path) -> None:
+    assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"common", "server"}
+
+
+@each_module("client/**/*.py")
+def test_the_client_knows_the_server_only_in_its_terminal_mode(path: Path) -> None:
+    if path.name != "local.py":
+        assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"client", "common"}
+
+
+@each_module("client/**/*.py")
+def test_the_terminal_mode_is_loaded_only_when_it_is_asked_for(path: Path) -> None:
+    assert "client.local" not in imports(outside_functions(tree_of(path)))
+
+
+@each_module(
+    "common/**/*.py",
+    "server/commands/*.py",
+    "server/engine.py",
+    "server/errors.py",
+    "server/integers.py",
+    "server/reader.py",
+    "server/registry.py",
+    "server/session.py",
+    "server/store.py",
+    "client/conversation.py",
+)
+def test_what_is_sans_io_knows_no_network(path: Path) -> None:
+    names = imports(everywhere(tree_of(path)))
+    assert not packages(names) & NETWORK
+    assert "server.tcp" not in names
+
+
+def test_the_store_knows_no_other_module_of_the_project() -> None:
+    (store,) = sources("server/store.py")
+    assert not packages(imports(everywhere(tree_of(store)))) & PACKAGES
+
+
+def names_a_lock(path: Path) -> bool:
+    """Tell whether the module's code names a lock of `threading`, by whatever import."""
+    locks = {"Lock", "RLock"}
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in locks)
+        or (isinstance(node, ast.Name) and node.id in locks)
+        or (isinstance(node, ast.alias) and node.name in locks)
+        for node in ast.walk(tree_of(path))
+    )
+
+
+def test_the_lock_is_named_in_one_file() -> None:
+    modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
+    assert [path.relative_to(ROOT).as_posix() for path in modules if names_a_lock(path)] == ["server/engine.py"]

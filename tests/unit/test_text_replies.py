@@ -1,0 +1,78 @@
+"""How replies look to a person."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from common.replies import OK, Block, Error, Reply
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
+
+
+@pytest.mark.parametrize(
+    ("reply", "printed"),
+    [
+        (OK, ["OK"]),
+        (b"value", ["value"]),
+        (b"", ['""']),
+        (b"two words", ['"two words"']),
+        (11, ["11"]),
+        (-(2**63), ["-9223372036854775808"]),
+        (0.5, ["0.5"]),
+        (-2.0, ["-2"]),
+        (1e300, ["1.0000000000000001e+300"]),
+        (math.inf, ["inf"]),
+        (-math.inf, ["-inf"]),
+        (True, ["(true)"]),
+        (False, ["(false)"]),
+        (None, ["(nil)"]),
+        (Error(b"ERR no"), ["(error) ERR no"]),
+        (Error(b"ERR a\r\nb"), ["(error) ERR a  b"]),
+        (Block([]), [""]),
+        (Block([b"one"]), ["one"]),
+        (Block([b'SET a "b c"', b"", b"three"]), ['SET a "b c"', "", "three"]),
+        ([], ["(empty)"]),
+        ({}, ["(empty)"]),
+        ([b"a", 2, None], ["1) a", "2) 2", "3) (nil)"]),
+        ({b"a": 1, b"b c": []}, ["1) a", "2) 1", '3) "b c"', "4) (empty)"]),
+        ([[]], ["1) (empty)"]),
+        ([[b"a", b"b"], b"c"], ["1) 1) a", "   2) b", "2) c"]),
+        ([[[b"a", b"b"], b"c"]], ["1) 1) 1) a", "      2) b", "   2) c"]),
+        ([b"x", {b"k": [1, 2]}], ["1) x", "2) 1) k", "   2) 1) 1", "      2) 2"]),
+        ([Block([b"one", b"two"]), OK], ["1) one", "   two", "2) OK"]),
+        ([OK, Block([])], ["1) OK", "2) "]),
+        ([[Block([b"one", b"two"])]], ["1) 1) one", "      two"]),
+        ([Error(b"ERR no"), True, 0.5], ["1) (error) ERR no", "2) (true)", "3) 0.5"]),
+    ],
+)
+def test_a_reply_is_printed_as_lines(reply: Reply, printed: list[str]) -> None:
+    assert [line.decode() for line in reply_lines(reply)] == printed
+
+
+def test_the_items_of_a_long_array_are_indented_by_their_own_numbers_width() -> None:
+    printed = list(reply_lines([0] * 9 + [[b"a", b"b"]]))
+    assert printed[8:] == [b"9) 0", b"10) 1) a", b"    2) b"]
+
+
+@pytest.mark.parametrize(("encoder", "ending"), [(ENDING_IN_LF, b"\n"), (ENDING_IN_CRLF, b"\r\n")])
+def test_an_encoder_ends_every_line_of_any_reply_alike(encoder: TextEncoder, ending: bytes) -> None:
+    assert b"".join(encoder.stream([b"a", [1, 2]])) == ending.join([b"1) a", b"2) 1) 1", b"   2) 2", b""])
+    assert encoder.scalars[bytes](b"two words") == b'"two words"' + ending
+    assert encoder.scalars[type(None)](None) == b"(nil)" + ending
+
+
+def test_a_block_is_printed_while_its_lines_are_made() -> None:
+    made: list[int] = []
+
+    def lines() -> Iterator[bytes]:
+        for number in range(3):
+            made.append(number)
+            yield b"%d" % number
+
+    pieces = ENDING_IN_LF.stream(Block(lines()))
+    assert made == []
+    assert next(pieces) == b"0\n"
+    assert made == [0]
+    assert list(pieces) == [b"1\n", b"2\n"]
