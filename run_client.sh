@@ -4,4 +4,5 @@ set -eu
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 python=$here/.venv/bin/python
 [ -x "$python" ] || python=python3
-PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m client "$@"
+# -P: files in the current folder are not taken for our modules or Python's own.
+PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m client "$@"

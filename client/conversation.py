@@ -71,7 +71,7 @@ class Conversation:
         if self.closing:
             return b""
         name = words[0].upper()
-        if name in CLOSING:
+        if name in CLOSING and len(words) == 1:  # with more words the server refuses and stays
             self.closing = True
         self._expected.append(_Expected(name))
         return encode_request(words)

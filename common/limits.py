@@ -6,6 +6,7 @@ declared length: buffers grow with the bytes that really came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 KIB = 1024
@@ -31,6 +32,11 @@ class Limits:
 
     max_request: int = GIB
     """All words of one request together, and all requests that one transaction has queued."""
+
+    def allow(self, words: Sequence[bytes]) -> bool:
+        """Tell whether the words of a request are within the bounds on their sizes."""
+        sizes = list(map(len, words))
+        return max(sizes) <= self.max_bulk and sum(sizes) <= self.max_request
 
 
 DEFAULT_LIMITS = Limits()

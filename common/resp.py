@@ -37,7 +37,8 @@ class _BulkHeaders(dict[int, bytes]):
 
 
 _header_of = _BulkHeaders((length, b"$%d" % length) for length in range(1024)).__getitem__
-_COUNTS = {b"*%d" % count: count for count in range(1, 65)}
+MOST_SPLIT_WORDS = 64
+_COUNTS = {b"*%d" % count: count for count in range(1, MOST_SPLIT_WORDS + 1)}
 _LENGTH = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 
 
@@ -59,6 +60,7 @@ class RequestDecoder:
     def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
         self._encoder = encoder
         self._limits = limits
+        self._counts = _COUNTS if limits.max_words >= MOST_SPLIT_WORDS else {}
         self._header = b""  # an unfinished header line
         self._words: Words = []  # the unfinished request's words so far
         self._missing = 0  # how many more it declared
@@ -84,10 +86,11 @@ class RequestDecoder:
         """Take the whole, plain requests at the beginning of the data; return where they end."""
         pieces = data.split(CRLF)
         last = len(pieces) - 1  # no CRLF stands behind this one
-        max_bulk = self._limits.max_bulk
+        limits = self._limits
+        may_be_too_large = len(data) > min(limits.max_bulk, limits.max_request)
         at = 0
         while at < last:
-            count = _COUNTS.get(pieces[at])
+            count = self._counts.get(pieces[at])
             if count is None:
                 break
             end = at + 1 + 2 * count
@@ -96,7 +99,7 @@ class RequestDecoder:
             words = pieces[at + 2 : end : 2]
             if list(map(_header_of, map(len, words))) != pieces[at + 1 : end : 2]:
                 break
-            if len(data) > max_bulk and len(max(words, key=len)) > max_bulk:
+            if may_be_too_large and not limits.allow(words):
                 break
             requests.append(words)
             at = end
@@ -264,10 +267,17 @@ class ReplyEncoder:
         size = sum(map(len, lines)) + max(0, len(lines) - 1) * len(separator)
         yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
         lead = b""
-        for first in range(0, len(lines), 1000):
-            yield lead + separator.join(lines[first : first + 1000])
+        piece: list[bytes] = []
+        size = 0
+        for line in lines:
+            piece += (lead, line)
             lead = separator
-        yield CRLF
+            size += len(line)
+            if size >= WRITE_SIZE:
+                yield b"".join(piece)
+                piece.clear()
+                size = 0
+        yield b"".join(piece) + CRLF
 
 
 class MalformedReply(Exception):
@@ -322,6 +332,8 @@ class ReplyDecoder:
             end = at + length
             if len(self._buffer) < end + 2:
                 return None
+            if self._buffer[end : end + 2] != CRLF:
+                raise MalformedReply("a string that does not end where it said")
             self._bulk = None
             return end + 2, *self._complete(_string(mark, bytes(self._buffer[at:end])))
         end = self._buffer.find(CRLF, max(at, self._searched))
@@ -358,7 +370,7 @@ class ReplyDecoder:
 
 def _declared(text: bytes) -> int:
     length = _length(text)
-    if length is None:
+    if length is None or length < -1:
         raise MalformedReply(f"a length that is no number: {text[:40]!r}")
     return length
 
@@ -371,14 +383,36 @@ def _string(mark: int, data: bytes) -> Reply:
     return Error(data) if mark == 0x21 else data
 
 
+_BOOLEANS = {b"t": True, b"f": False}
+_FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf)|-?nan", re.IGNORECASE)
+_INTEGER = re.compile(rb"[+-]?[0-9]+")
+
+
+def _number(text: bytes) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError
+    return int(text)
+
+
+def _float(text: bytes) -> float:
+    if not _FLOAT.fullmatch(text):
+        raise ValueError
+    return float(text)
+
+
+def _null(text: bytes) -> None:
+    if text:
+        raise ValueError
+
+
 _SIMPLE: dict[int, Callable[[bytes], Reply]] = {
     ord("+"): Status,
     ord("-"): Error,
-    ord(":"): int,
-    ord("("): int,
-    ord(","): float,
-    ord("#"): lambda text: text == b"t",
-    ord("_"): lambda _: None,
+    ord(":"): _number,
+    ord("("): _number,
+    ord(","): _float,
+    ord("#"): lambda text: _BOOLEANS[text],
+    ord("_"): _null,
 }
 
 

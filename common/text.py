@@ -12,7 +12,7 @@ from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Block, Error, NoArray, NoReply, Reply, Status
-from common.requests import BadRequest, Batch, Request, Words, protocol_error
+from common.requests import BadRequest, Batch, Encoder, Request, Words, protocol_error
 
 # ---------------------------------------------------------------- words
 
@@ -238,7 +238,11 @@ class TextDecoder:
             if self._partial:
                 line = bytes(self._partial) + line
                 self._partial.clear()
-            self._add_line(line, batches)
+            request = self._request(line.removesuffix(b"\r"))
+            if request:
+                _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
+            if isinstance(request, BadRequest) and request.fatal:
+                break
         return data, at
 
     def _keep(self, part: bytes, batches: list[Batch]) -> None:
@@ -250,19 +254,6 @@ class TextDecoder:
             self._partial.clear()
             self._skipping = True
             batches.append((ENDING_IN_LF, [self._too_long()]))
-
-    def _add_line(self, line: bytes, batches: list[Batch]) -> None:
-        encoder = ENDING_IN_LF
-        if line.endswith(b"\r"):
-            encoder = ENDING_IN_CRLF
-            line = line[:-1]
-        request = self._request(line)
-        if request == []:
-            return
-        if batches and batches[-1][0] is encoder:
-            batches[-1][1].append(request)
-        else:
-            batches.append((encoder, [request]))
 
     def _request(self, line: bytes) -> Request:
         if len(line) > self._limits.max_line:
@@ -279,3 +270,10 @@ class TextDecoder:
 
     def _too_long(self) -> BadRequest:
         return protocol_error(b"line longer than %d bytes" % self._limits.max_line, fatal=False)
+
+
+def _append(request: Request, encoder: Encoder, batches: list[Batch]) -> None:
+    if batches and batches[-1][0] is encoder:
+        batches[-1][1].append(request)
+    else:
+        batches.append((encoder, [request]))

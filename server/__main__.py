@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from common import __version__
 from common.limits import DEFAULT_LIMITS, Limits
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.start()
         print(f"listening on {server.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
-    for server in servers:
-        server.stop()
+    with ThreadPoolExecutor(len(servers)) as pool:  # each may have to wait for its clients
+        list(pool.map(Server.stop, servers))
     engine.stop_sweeping()
     return 0
 

@@ -10,19 +10,18 @@ it is taken, and replies are encoded after it is released.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 from common.replies import Reply
 from common.requests import Words
 from server.clients import Client
 from server.registry import Command
-from server.statistics import Statistics
+from server.statistics import Record, Records, Statistics
 from server.store import Store, Watch
-
-T = TypeVar("T")
 
 Call: TypeAlias = tuple[Command, Words]
 
@@ -48,6 +47,9 @@ class KeyCounts:
 class Engine(Protocol):
     """Something that runs the commands that work on the store."""
 
+    statistics: Statistics
+    """Where sessions count what they run by themselves."""
+
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
         ...
@@ -67,16 +69,12 @@ class Engine(Protocol):
         """End the watch."""
         ...
 
-    def note(self, command: Command, words: Words, nanoseconds: int, failed: bool, client: Client) -> None:
-        """Count a command that a session ran by itself."""
+    def records(self) -> Records:
+        """Return what was counted of every command, those that sessions run by themselves included."""
         ...
 
-    def note_rejected(self, command: Command) -> None:
-        """Count a command that was not run for its number of words."""
-        ...
-
-    def statistics(self, use: Callable[[Statistics], T]) -> T:
-        """Return what ``use`` makes of the statistics, which stand still meanwhile."""
+    def reset_records(self) -> None:
+        """Begin to count anew."""
         ...
 
     def key_counts(self) -> KeyCounts:
@@ -90,8 +88,8 @@ class EmbeddedEngine:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.RLock()
-        self._statistics = Statistics()
-        self._records = self._statistics.records
+        self.statistics = Statistics()
+        self._records: Records = defaultdict(Record)
         self._stop = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="expiry sweeper", daemon=True)
 
@@ -109,8 +107,8 @@ class EmbeddedEngine:
                 took = perf_counter_ns() - started
                 record.calls += 1
                 record.nanoseconds += took
-                if took > self._statistics.slower_than:
-                    self._note_slow(words, took, client)
+                if took > self.statistics.slower_than:
+                    self.statistics.note_slow(words, took, client)
 
     def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
@@ -140,28 +138,19 @@ class EmbeddedEngine:
         with self._lock:
             self._store.unwatch(watch)
 
-    def note(self, command: Command, words: Words, nanoseconds: int, failed: bool, client: Client) -> None:
-        """Count a command that a session ran by itself."""
+    def records(self) -> Records:
+        """Return what was counted of every command, those that sessions run by themselves included."""
         with self._lock:
-            record = self._records[command]
-            record.calls += 1
-            record.nanoseconds += nanoseconds
-            record.failed += failed
-            if nanoseconds > self._statistics.slower_than:
-                self._note_slow(words, nanoseconds, client)
+            records: Records = defaultdict(Record)
+            records.update((command, replace(record)) for command, record in self._records.items())
+        self.statistics.add_to(records)
+        return records
 
-    def _note_slow(self, words: Words, nanoseconds: int, client: Client) -> None:
-        self._statistics.slow.add(words, nanoseconds, self._store.now() // 1000, client)
-
-    def note_rejected(self, command: Command) -> None:
-        """Count a command that was not run for its number of words."""
+    def reset_records(self) -> None:
+        """Begin to count anew."""
         with self._lock:
-            self._records[command].rejected += 1
-
-    def statistics(self, use: Callable[[Statistics], T]) -> T:
-        """Return what ``use`` makes of the statistics, which stand still meanwhile."""
-        with self._lock:
-            return use(self._statistics)
+            self._records.clear()
+        self.statistics.reset()
 
     def key_counts(self) -> KeyCounts:
         """Count the keys."""

@@ -64,6 +64,7 @@ class Session:
         """There is more output: write what ``feed`` returned, then call ``feed(b"")``."""
         self._respond: Callable[[Request], Reply] = self._reply
         self._engine = instance.engine
+        self._statistics = instance.engine.statistics
         self._find = instance.commands.by_spelling.get
         self._monitors = instance.monitors
         self._limits = instance.limits
@@ -130,7 +131,7 @@ class Session:
         if command is None:
             return self._spoil(unknown_command(words))
         if not command.fewest <= len(words) <= command.most:
-            self._engine.note_rejected(command)
+            self._statistics.note_rejected(command)
             return self._spoil(wrong_arity(command.name))
         if self.transaction is not None and not command.immediate:
             return self._queue(self.transaction, command, words)
@@ -151,7 +152,7 @@ class Session:
             failed = False
             return reply
         finally:
-            self._engine.note(command, words, perf_counter_ns() - started, failed, self.client)
+            self._statistics.note(command, words, perf_counter_ns() - started, failed, self.client)
 
     def _explain(self, problem: Exception) -> Error:
         """Turn what a command raised into its reply: the one place where an unforeseen failure is caught."""

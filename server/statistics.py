@@ -1,9 +1,13 @@
-"""What the server counts: calls and time by command, and the slowest calls. Guarded by the engine's lock."""
+"""What the server counts: calls and time by command, and the slowest calls."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from common.requests import Words
 from server.clients import Client
@@ -16,15 +20,20 @@ MOST_WORDS = 32
 LONGEST_WORD = 128
 """How much of a slow call is kept, as in Redis."""
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Record:
-    """What is counted of one command. Time is in nanoseconds, without the wait for the lock."""
+    """What is counted of one command. Time is in nanoseconds, without the wait for the store's lock."""
 
     calls: int = 0
     nanoseconds: int = 0
     failed: int = 0
     rejected: int = 0
+
+
+Records: TypeAlias = "defaultdict[Command, Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,12 @@ class SlowLog:
         self.calls: deque[SlowCall] = deque(maxlen=DEFAULT_LENGTH)
         self._count = 0
 
-    def add(self, words: Words, nanoseconds: int, moment: int, client: Client) -> None:
+    def add(self, words: Words, nanoseconds: int, client: Client) -> None:
         """Keep a call, in Redis's abridged form."""
         shown = [_abridge(word) for word in words[: MOST_WORDS if len(words) <= MOST_WORDS else MOST_WORDS - 1]]
         if len(words) > MOST_WORDS:
             shown.append(b"... (%d more arguments)" % (len(words) - MOST_WORDS + 1))
+        moment = time.time_ns() // 10**9
         call = SlowCall(self._count, moment, nanoseconds // 1000, shown, client.address.encode(), client.name)
         self.calls.appendleft(call)
         self._count += 1
@@ -67,14 +77,55 @@ def _abridge(word: bytes) -> bytes:
 
 
 class Statistics:
-    """All that is counted. ``records`` has a record for every command that was ever sent."""
+    """Count what sessions run by themselves, what they refuse to run, and all slow calls.
+
+    Safe to use from any thread: its own lock guards it, so that what leaves the store alone never waits for the store.
+    What runs on the store is counted by the engine, under the lock that it holds anyway.
+    """
 
     def __init__(self) -> None:
-        self.records: defaultdict[Command, Record] = defaultdict(Record)
-        self.slow = SlowLog()
         self.slower_than: float = DEFAULT_SLOWER_THAN * 1000
         """How many nanoseconds a call may take before it is kept as a slow one."""
+        self._records: Records = defaultdict(Record)
+        self._slow = SlowLog()
+        self._lock = threading.Lock()
+
+    def note(self, command: Command, words: Words, nanoseconds: int, failed: bool, client: Client) -> None:
+        """Count a call."""
+        with self._lock:
+            record = self._records[command]
+            record.calls += 1
+            record.nanoseconds += nanoseconds
+            record.failed += failed
+        if nanoseconds > self.slower_than:
+            self.note_slow(words, nanoseconds, client)
+
+    def note_rejected(self, command: Command) -> None:
+        """Count a call that had the wrong number of words."""
+        with self._lock:
+            self._records[command].rejected += 1
+
+    def note_slow(self, words: Words, nanoseconds: int, client: Client) -> None:
+        """Keep a slow call."""
+        with self._lock:
+            self._slow.add(words, nanoseconds, client)
+
+    def slow_log(self, use: Callable[[SlowLog], T]) -> T:
+        """Return what ``use`` makes of the slow calls, which stand still meanwhile."""
+        with self._lock:
+            return use(self._slow)
+
+    def add_to(self, records: Records) -> None:
+        """Add what was counted to these records."""
+        with self._lock:
+            for command, record in self._records.items():
+                total = records[command]
+                total.calls += record.calls
+                total.nanoseconds += record.nanoseconds
+                total.failed += record.failed
+                total.rejected += record.rejected
 
     def reset(self) -> None:
         """Begin to count anew; the slow calls stay, as in Redis."""
-        self.records.clear()
+        with self._lock:
+            self._records.clear()

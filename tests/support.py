@@ -12,6 +12,7 @@ from common.replies import Reply
 from common.resp import ReplyDecoder, encode_request
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine, Engine
+from server.instance import Instance
 from server.registry import CommandTable
 from server.session import Session
 from server.store import Store
@@ -42,10 +43,15 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
 
 
 def new_session(
-    engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS, number: int = 0
+    engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS
 ) -> Session:
     """Make a session; on an empty store of its own, unless an engine is given."""
-    return Session(EmbeddedEngine(Store()) if engine is None else engine, commands, limits, number)
+    return Session(Instance(EmbeddedEngine(Store()) if engine is None else engine, commands, limits))
+
+
+def pairs(store: Store) -> list[tuple[bytes, bytes]]:
+    """Return every key with its value, oldest first."""
+    return [(key, value) for key, value, _ in store.items()]
 
 
 def converse(session: Session, data: bytes, *sizes: int) -> bytes:

@@ -22,7 +22,6 @@ from server.integers import parse_integer
 from server.patterns import matcher
 from server.registry import Group
 from server.session import Session
-from server.statistics import Statistics
 
 group = Group("server")
 
@@ -57,7 +56,7 @@ def config(session: Session, subcommand: bytes, *words: bytes) -> Reply:
         case b"SET", (_, _, *_) if len(words) % 2 == 0:
             return _set(session.instance, words)
         case b"RESETSTAT", ():
-            session.instance.engine.statistics(Statistics.reset)
+            session.instance.engine.reset_records()
             return OK
         case b"GET" | b"SET" | b"RESETSTAT", _:
             raise CommandError(wrong_arity(b"config|" + subcommand))
@@ -113,21 +112,17 @@ def _level(value: bytes) -> str:
 
 def _set_slower_than(instance: Instance, microseconds: object) -> None:
     assert isinstance(microseconds, int)
-    slower_than = inf if microseconds < 0 else microseconds * 1000
-
-    def change(statistics: Statistics) -> None:
-        statistics.slower_than = slower_than
-
-    instance.engine.statistics(change)
+    instance.engine.statistics.slower_than = inf if microseconds < 0 else microseconds * 1000
 
 
-def _slower_than(statistics: Statistics) -> bytes:
-    return b"-1" if statistics.slower_than == inf else b"%d" % (statistics.slower_than // 1000)
+def _slower_than(instance: Instance) -> bytes:
+    slower_than = instance.engine.statistics.slower_than
+    return b"-1" if slower_than == inf else b"%d" % (slower_than // 1000)
 
 
 def _set_slow_length(instance: Instance, length: object) -> None:
     assert isinstance(length, int)
-    instance.engine.statistics(lambda kept: kept.slow.resize(length))
+    instance.engine.statistics.slow_log(lambda log: log.resize(length))
 
 
 def _set_max_bulk(instance: Instance, size: object) -> None:
@@ -158,12 +153,12 @@ PARAMETERS: dict[bytes, Parameter] = {
     b"proto-max-bulk-len": Parameter(lambda instance: b"%d" % instance.limits.max_bulk, _number(1), _set_max_bulk),
     b"save": _always(b""),
     b"slowlog-log-slower-than": Parameter(
-        lambda instance: instance.engine.statistics(_slower_than),
+        _slower_than,
         _number(-1),
         _set_slower_than,
     ),
     b"slowlog-max-len": Parameter(
-        lambda instance: instance.engine.statistics(lambda kept: b"%d" % (kept.slow.calls.maxlen or 0)),
+        lambda instance: instance.engine.statistics.slow_log(lambda log: b"%d" % (log.calls.maxlen or 0)),
         _number(0),
         _set_slow_length,
     ),

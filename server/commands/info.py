@@ -13,9 +13,9 @@ from pathlib import Path
 from common import __version__
 from common.replies import Block, Reply
 from server.instance import Instance
-from server.registry import Command, Group
+from server.registry import Group
 from server.session import Session
-from server.statistics import Record, Statistics
+from server.statistics import Record
 
 group = Group("server")
 
@@ -81,24 +81,17 @@ def resident_bytes() -> int:
 
 
 def _stats(instance: Instance) -> Figures:
-    calls = instance.engine.statistics(lambda kept: sum(record.calls for record in kept.records.values()))
-    errors = instance.engine.statistics(
-        lambda kept: sum(record.failed + record.rejected for record in kept.records.values())
-    )
+    records = instance.engine.records().values()
     return {
         "total_connections_received": instance.clients.received,
-        "total_commands_processed": calls,
-        "total_error_replies": errors,
+        "total_commands_processed": sum(record.calls for record in records),
+        "total_error_replies": sum(record.failed + record.rejected for record in records),
         "expired_keys": instance.engine.key_counts().expired,
     }
 
 
 def _commandstats(instance: Instance) -> Figures:
-    return instance.engine.statistics(_by_command)
-
-
-def _by_command(statistics: Statistics) -> Figures:
-    records: list[tuple[Command, Record]] = sorted(statistics.records.items(), key=lambda each: each[0].name)
+    records = sorted(instance.engine.records().items(), key=lambda each: each[0].name)
     return {f"cmdstat_{command.name.decode().lower()}": _record(record) for command, record in records}
 
 

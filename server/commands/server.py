@@ -16,7 +16,7 @@ from server.integers import parse_integer
 from server.options import read_options, require
 from server.registry import Group
 from server.session import Session
-from server.statistics import Statistics
+from server.statistics import SlowLog
 
 group = Group("server")
 
@@ -49,7 +49,7 @@ def shutdown(session: Session, *words: bytes) -> Reply:
 
 @group.session("SLOWLOG GET [count] | LEN | RESET | HELP", "Tell of the commands that took longest.")
 def slowlog(session: Session, subcommand: bytes, *words: bytes) -> Reply:
-    statistics = session.instance.engine.statistics
+    slow_log = session.instance.engine.statistics.slow_log
     match subcommand.upper(), words:
         case b"HELP", ():
             return Block(
@@ -61,22 +61,22 @@ def slowlog(session: Session, subcommand: bytes, *words: bytes) -> Reply:
                 ]
             )
         case b"LEN", ():
-            return statistics(lambda kept: len(kept.slow.calls))
+            return slow_log(lambda log: len(log.calls))
         case b"RESET", ():
-            statistics(lambda kept: kept.slow.calls.clear())
+            slow_log(lambda log: log.calls.clear())
             return OK
         case b"GET", ():
-            return statistics(lambda kept: _slow_calls(kept, 10))
+            return slow_log(lambda log: _slow_calls(log, 10))
         case b"GET", (count,):
             number = parse_integer(count)
             if number < -1:
                 raise CommandError(SYNTAX_ERROR)
-            return statistics(lambda kept: _slow_calls(kept, number))
+            return slow_log(lambda log: _slow_calls(log, number))
     raise CommandError(unknown_subcommand(b"SLOWLOG", subcommand))
 
 
-def _slow_calls(statistics: Statistics, count: int) -> Reply:
-    calls = list(statistics.slow.calls)
+def _slow_calls(log: SlowLog, count: int) -> Reply:
+    calls = list(log.calls)
     return [
         [each.number, each.moment, each.microseconds, list(each.words), each.address, each.client_name]
         for each in (calls if count < 0 else calls[:count])

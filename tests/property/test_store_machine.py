@@ -167,7 +167,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def the_store_is_sound_and_is_what_the_model_is(self) -> None:
         self.store.check()
-        assert self.store.items() == list(self.model.values.items())
+        assert pairs(self.store) == list(self.model.values.items())
 
 
 def without_blocks(reply: Reply) -> Reply:

@@ -12,7 +12,7 @@ from server.integers import LARGEST, SMALLEST
 from server.registry import Command
 from server.session import Session
 from server.store import Store
-from tests.support import call, new_session, say
+from tests.support import call, new_session, pairs, say
 from tests.unit.test_integers import NO_INTEGERS
 
 EVERY_COMMAND = pytest.mark.parametrize("command", list(COMMANDS), ids=lambda command: command.name.decode())
@@ -60,7 +60,7 @@ def test_a_word_too_few_or_too_many_is_refused_and_changes_nothing(
     store.set(b"1", b"1")
     error = Error(b"ERR wrong number of arguments for '%b' command" % name.lower())
     assert call(session, name, *[b"1"] * (count - 1)) == error
-    assert store.items() == [(b"1", b"1")]
+    assert pairs(store) == [(b"1", b"1")]
     assert (session.closing, session.transaction) == (False, None)
 
 
@@ -138,7 +138,7 @@ def test_a_value_that_is_no_integer_is_refused_and_kept(
     name, *by = counting
     store.set(b"n", value)
     assert call(session, name, b"n", *by) == NOT_AN_INTEGER
-    assert store.items() == [(b"n", value)]
+    assert pairs(store) == [(b"n", value)]
 
 
 @pytest.mark.parametrize("name", [b"INCRBY", b"DECRBY"])
@@ -147,7 +147,7 @@ def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, na
     store.set(b"n", b"11")
     assert call(session, name, b"n", by) == NOT_AN_INTEGER
     assert call(session, name, b"new", by) == NOT_AN_INTEGER
-    assert store.items() == [(b"n", b"11")]
+    assert pairs(store) == [(b"n", b"11")]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
 ) -> None:
     store.set(b"n", b"%d" % value)
     assert call(session, *words) == WOULD_OVERFLOW
-    assert store.items() == [(b"n", b"%d" % value)]
+    assert pairs(store) == [(b"n", b"%d" % value)]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_decrby_cannot_turn_the_smallest_integer_round(session: Session, store: 
         store.set(b"n", value)
     before = store.items()
     assert call(session, b"DECRBY", b"n", b"%d" % SMALLEST) == Error(b"ERR decrement would overflow")
-    assert store.items() == before
+    assert pairs(store) == before
 
 
 # ---------------------------------------------------------------- keys
@@ -212,7 +212,7 @@ def test_del_counts_the_keys_that_were_there(session: Session, store: Store) -> 
     for key in (b"a", b"b", b"c"):
         store.set(key, b"")
     assert call(session, b"DEL", b"a", b"none", b"b", b"a") == 2
-    assert store.items() == [(b"c", b"")]
+    assert pairs(store) == [(b"c", b"")]
 
 
 def test_exists_counts_a_key_as_often_as_it_is_named(session: Session, store: Store) -> None:

@@ -9,7 +9,7 @@ from common.resp import HEADER_SIZE, encode_request
 from server.engine import EmbeddedEngine
 from server.session import Session
 from server.store import Store
-from tests.support import call, converse, new_session
+from tests.support import call, converse, new_session, pairs
 
 PING = encode_request([b"PING"])
 EVERY_WAY = pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
     assert reply == b"+OK\r\n-ERR Protocol error: " + reason.encode() + b"\r\n"
     assert session.closing
     assert session.feed(PING) == b""
-    assert store.items() == [(b"before", b"1")]
+    assert pairs(store) == [(b"before", b"1")]
 
 
 @EVERY_WAY

@@ -16,7 +16,7 @@ from server.errors import INTERNAL_ERROR
 from server.registry import Command, CommandTable, Group
 from server.session import OUTPUT_SIZE, Session
 from server.store import Store
-from tests.support import answers, call, converse, new_session, say
+from tests.support import answers, call, converse, new_session, pairs, say
 
 MIB = 1024 * 1024
 INTERNAL = "(error) ERR internal error, the server's log has the details"
@@ -33,7 +33,7 @@ def test_quitting_answers_ok_and_nothing_after_it_runs(
     assert converse(session, sent, *sizes) == b"OK\nOK\r\n"
     assert session.closing
     assert session.feed(b"SET after 1\n") == b""
-    assert store.items() == [(b"before", b"1")]
+    assert pairs(store) == [(b"before", b"1")]
 
 
 @pytest.mark.parametrize("word", [b"QUIT", b"DISCONNECT"])
@@ -237,7 +237,7 @@ def test_an_unforeseen_failure_within_exec_stands_in_its_place(
     replies = converse(session, b"MULTI\nSET a 1\nBOOM\nBANG\nSET b 2\nEXEC\nPING\n").decode().split("\n")
     assert replies[5:] == ["1) OK", f"2) {INTERNAL}", f"3) {INTERNAL}", "4) OK", "PONG", ""]
     assert sorted(failures(caplog)) == ["the session's fault", "the store's fault"]
-    assert store.items() == [(b"a", b"1"), (b"b", b"2")]
+    assert pairs(store) == [(b"a", b"1"), (b"b", b"2")]
 
 
 def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.store import Store
+from tests.support import pairs
 
 
 def filled() -> Store:
@@ -34,14 +35,14 @@ def test_deleting_tells_whether_the_key_was_there(store: Store, value: bytes) ->
 def test_overwriting_keeps_a_keys_place() -> None:
     store = filled()
     store.set(b"a", b"2")
-    assert store.items() == [(b"a", b"2"), (b"b", b"1"), (b"c", b"1")]
+    assert pairs(store) == [(b"a", b"2"), (b"b", b"1"), (b"c", b"1")]
 
 
 def test_deleting_gives_a_keys_place_up() -> None:
     store = filled()
     store.delete(b"a")
     store.set(b"a", b"2")
-    assert store.items() == [(b"b", b"1"), (b"c", b"1"), (b"a", b"2")]
+    assert pairs(store) == [(b"b", b"1"), (b"c", b"1"), (b"a", b"2")]
 
 
 def test_clearing_removes_every_key() -> None:

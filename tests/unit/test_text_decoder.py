@@ -8,7 +8,7 @@ from common.limits import Limits
 from server.engine import EmbeddedEngine
 from server.session import Session
 from server.store import Store
-from tests.support import converse, new_session, say
+from tests.support import converse, new_session, pairs, say
 
 UNBALANCED = "(error) ERR Protocol error: unbalanced quotes in request"
 NO_HTTP = "(error) ERR Protocol error: this port does not speak HTTP"
@@ -80,7 +80,7 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
     assert converse(session, sent, *sizes) == b"OK\n" + NO_HTTP.encode() + ending
     assert session.closing
     assert session.feed(b"SET after 1\n") == b""
-    assert store.items() == [(b"before", b"1")]
+    assert pairs(store) == [(b"before", b"1")]
 
 
 @pytest.mark.parametrize(

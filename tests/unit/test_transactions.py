@@ -11,7 +11,7 @@ from server.engine import EmbeddedEngine
 from server.errors import TRANSACTION_TOO_LARGE
 from server.session import Session
 from server.store import Store
-from tests.support import call, converse, new_session, say
+from tests.support import call, converse, new_session, pairs, say
 
 ABORTED = "(error) EXECABORT Transaction discarded because of previous errors."
 TOO_LARGE = "(error) ERR transaction too large, its queue has reached the limit of one request"
@@ -26,7 +26,7 @@ def test_queued_commands_do_not_run_before_exec(session: Session, store: Store) 
     assert play(session, "MULTI", "SET a 1", "INCR a") == ["OK", "QUEUED", "QUEUED"]
     assert len(store) == 0
     assert say(session, "EXEC") == "1) OK\n2) 2"
-    assert store.items() == [(b"a", b"2")]
+    assert pairs(store) == [(b"a", b"2")]
 
 
 def test_the_replies_of_exec_come_in_the_order_of_the_queue(session: Session) -> None:
@@ -113,7 +113,7 @@ def test_a_command_that_fails_at_exec_undoes_nothing(session: Session, store: St
     assert replies[0] == "1) OK"
     assert replies[1].startswith("2) (error) ")
     assert replies[2:] == ["3) OK"]
-    assert store.items() == [(b"word", b"hello"), (b"a", b"1"), (b"b", b"2")]
+    assert pairs(store) == [(b"word", b"hello"), (b"a", b"1"), (b"b", b"2")]
 
 
 def test_others_see_a_transaction_not_before_its_exec(engine: EmbeddedEngine) -> None:

