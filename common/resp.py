@@ -60,6 +60,7 @@ class RequestDecoder:
     def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
         self._encoder = encoder
         self._limits = limits
+        self._smallest_limit = min(limits.max_bulk, limits.max_request)
         self._counts = _COUNTS if limits.max_words >= MOST_SPLIT_WORDS else {}
         self._header = b""  # an unfinished header line
         self._words: Words = []  # the unfinished request's words so far
@@ -86,8 +87,7 @@ class RequestDecoder:
         """Take the whole, plain requests at the beginning of the data; return where they end."""
         pieces = data.split(CRLF)
         last = len(pieces) - 1  # no CRLF stands behind this one
-        limits = self._limits
-        may_be_too_large = len(data) > min(limits.max_bulk, limits.max_request)
+        may_be_too_large = len(data) > self._smallest_limit
         at = 0
         while at < last:
             count = self._counts.get(pieces[at])
@@ -99,7 +99,7 @@ class RequestDecoder:
             words = pieces[at + 2 : end : 2]
             if list(map(_header_of, map(len, words))) != pieces[at + 1 : end : 2]:
                 break
-            if may_be_too_large and not limits.allow(words):
+            if may_be_too_large and not self._limits.allow(words):
                 break
             requests.append(words)
             at = end

@@ -48,8 +48,8 @@ class Client:
     watching: int = 0
     no_evict: bool = False
     no_touch: bool = False
-    connected: float = field(default_factory=time.monotonic)
-    active: float = field(default_factory=time.monotonic)
+    connected: int = field(default_factory=time.perf_counter_ns)
+    active: int = field(default_factory=time.perf_counter_ns)  # when it last sent a command
 
 
 class Clients:

@@ -88,6 +88,7 @@ class EmbeddedEngine:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.RLock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self.statistics = Statistics()
         self._records: Records = defaultdict(Record)
         self._stop = threading.Event()
@@ -95,20 +96,21 @@ class EmbeddedEngine:
 
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
-        with self._lock:
+        self._acquire()  # a with statement takes twice as long, and this is the hottest path
+        started = client.active = perf_counter_ns()
+        try:
+            return command.run(self._store, *words[1:])
+        except BaseException:
+            self._records[command].failed += 1
+            raise
+        finally:
+            took = perf_counter_ns() - started
             record = self._records[command]
-            started = perf_counter_ns()
-            try:
-                return command.run(self._store, *words[1:])
-            except BaseException:
-                record.failed += 1
-                raise
-            finally:
-                took = perf_counter_ns() - started
-                record.calls += 1
-                record.nanoseconds += took
-                if took > self.statistics.slower_than:
-                    self.statistics.note_slow(words, took, client)
+            record.calls += 1
+            record.nanoseconds += took
+            self._release()
+            if took > self.statistics.slower_than:
+                self.statistics.note_slow(words, took, client)
 
     def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.

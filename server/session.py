@@ -16,7 +16,6 @@ connection writes what it got before it asks for more: a peer that does not read
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 
@@ -71,6 +70,7 @@ class Session:
         self._resp = ReplyEncoder()
         self._reader = RequestReader(self._resp, instance.limits)
         self._output: Iterator[bytes] = iter(())
+        self._last_output = b""
         self._encoder: Encoder = self._resp  # of the request that is running
         self._monitor: Push | None = None
 
@@ -87,10 +87,12 @@ class Session:
         elif self.closing:
             return b""
         else:
-            self.client.active = time.monotonic()
             self._output = self._answer(self._reader.feed(data))
-        self.pending = True  # until the output says that it is at its end
-        return next(self._output, b"")
+        for output in self._output:
+            self.pending = True
+            return output
+        self.pending = False
+        return self._last_output
 
     def close(self) -> None:
         """Leave no trace: the transaction is dropped, nothing is watched any more, nobody is shown this client."""
@@ -99,7 +101,10 @@ class Session:
         self.instance.clients.remove(self.client)
 
     def _answer(self, batches: list[Batch]) -> Iterator[bytes]:
-        """Run the requests and yield the replies, many at a time; each but the last stops where enough has come up."""
+        """Run the requests and yield the replies whenever enough has come up; leave the rest in ``_last_output``.
+
+        The rest is not yielded, because a generator that is thrown away before its end costs more than all else here.
+        """
         pieces: list[bytes] = []
         size = 0
         for encoder, requests in batches:
@@ -107,19 +112,26 @@ class Session:
             for request in self._shown(requests) if self._monitors.feeds else requests:
                 reply = self._respond(request)
                 encode = encoder.scalars.get(type(reply))
-                for piece in encoder.stream(reply) if encode is None else (encode(reply),):
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size >= OUTPUT_SIZE:
-                        yield b"".join(pieces)
-                        pieces.clear()
-                        size = 0
+                if encode is not None:
+                    pieces.append(encode(reply))
+                    size += len(pieces[-1])
+                else:
+                    for piece in encoder.stream(reply):
+                        pieces.append(piece)
+                        size += len(piece)
+                        if size >= OUTPUT_SIZE:
+                            yield b"".join(pieces)
+                            pieces.clear()
+                            size = 0
+                if size >= OUTPUT_SIZE:
+                    yield b"".join(pieces)
+                    pieces.clear()
+                    size = 0
                 if self.closing:
                     break
             if self.closing:
                 break
-        self.pending = False
-        yield b"".join(pieces)
+        self._last_output = b"".join(pieces)
 
     # ---------------------------------------------------------------- requests
 
@@ -145,7 +157,7 @@ class Session:
 
     def _run(self, command: Command, words: Words) -> Reply:
         """Run one of the session's own commands. Raises what the command raises."""
-        started = perf_counter_ns()
+        started = self.client.active = perf_counter_ns()
         failed = True
         try:
             reply = command.run(self, *words[1:])

@@ -106,14 +106,14 @@ def _list(session: Session, *words: bytes) -> Reply:
 
 def _line(client: Client) -> bytes:
     """Describe a connection as Redis's CLIENT LIST does, in the fields that mean something here."""
-    now = time.monotonic()
+    now = time.perf_counter_ns()
     fields = {
         "id": client.number,
         "addr": client.address,
         "laddr": client.local_address,
         "name": client.name.decode(),
-        "age": int(now - client.connected),
-        "idle": int(now - client.active),
+        "age": (now - client.connected) // 10**9,
+        "idle": (now - client.active) // 10**9,
         "flags": "N",
         "db": 0,
         "multi": client.queued,

@@ -18,15 +18,18 @@ from server.store import Store
 
 group = Group("string")
 
-_FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?|[+-]?(?:inf|infinity)", re.IGNORECASE)
+_FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?0*[0-9]{1,5})?|[+-]?inf(?:inity)?", re.IGNORECASE)
 
 LONGEST_FLOAT = 5 * 1024
 """A longer spelling is no number, as in Redis (``MAX_LONG_DOUBLE_CHARS``)."""
 
-LARGEST_EXPONENT = 4932
-"""Beyond this many digits before the point is infinity, as for the C type (long double) in which Redis counts."""
+LARGEST_FLOAT = Decimal((2**64 - 1) << (2**14 - 64))
+SMALLEST_FLOAT = Decimal(2) ** -(2**14 + 62)
+"""Between these is what the C type holds in which Redis counts (the long double of x86-64)."""
 
-_EXACT = Context(prec=LARGEST_EXPONENT + 64, rounding=ROUND_HALF_EVEN)
+# Sums are exact: there is room for the largest number's digits before the point, and for those printed behind it.
+# Nothing is raised; the sum of inf and -inf is no number.
+_EXACT = Context(prec=LARGEST_FLOAT.adjusted() + 64, rounding=ROUND_HALF_EVEN, traps=[])
 _SMALLEST_STEP = Decimal("1e-17")
 """Results are rounded to 17 places behind the point, as Redis prints them."""
 
@@ -61,7 +64,7 @@ def incrbyfloat(store: Store, key: bytes, increment: bytes) -> Reply:
     value = store.get(key)
     before = Decimal(0) if value is None else _parse_float(value)
     total = _EXACT.add(before, _parse_float(increment))
-    if not total.is_finite() or total.adjusted() > LARGEST_EXPONENT:
+    if not total.is_finite() or abs(total) > LARGEST_FLOAT:
         raise CommandError(WOULD_BE_INFINITE)
     result = _print_float(total)
     store.update(key, result)
@@ -72,8 +75,8 @@ def _parse_float(word: bytes) -> Decimal:
     if len(word) > LONGEST_FLOAT or not _FLOAT.fullmatch(word):
         raise CommandError(NOT_A_FLOAT)
     number = Decimal(word.decode())
-    if number.is_finite() and number and number.adjusted() > LARGEST_EXPONENT:
-        return Decimal("inf").copy_sign(number)
+    if number.is_finite() and number and not SMALLEST_FLOAT < abs(number) <= LARGEST_FLOAT:
+        raise CommandError(NOT_A_FLOAT)
     return number
 
 
