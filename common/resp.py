@@ -280,6 +280,10 @@ class ReplyEncoder:
         yield b"".join(piece) + CRLF
 
 
+DEEPEST_REPLY = 64
+"""How deep arrays may stand in arrays. Redis's own replies stay below ten; whoever prints a reply goes as deep."""
+
+
 class MalformedReply(Exception):
     """The other end does not speak RESP."""
 
@@ -350,6 +354,8 @@ class ReplyDecoder:
         if mark in b"*%~>":
             count = _declared(text)
             if count > 0:
+                if len(self._open) == DEEPEST_REPLY:
+                    raise MalformedReply(f"a reply nested more than {DEEPEST_REPLY} deep")
                 self._open.append(_Aggregate(mark, count))
                 return end + 2, False, None
             return end + 2, *self._complete(None if count < 0 else _Aggregate(mark, 0).value())

@@ -21,6 +21,10 @@ LCS_LEN_AND_IDX = Error(b"ERR If you want both the length and indexes, please ju
 INVALID_CURSOR = Error(b"ERR invalid cursor")
 NX_AND_OTHERS = Error(b"ERR NX and XX, GT or LT options at the same time are not compatible")
 GT_AND_LT = Error(b"ERR GT and LT options at the same time are not compatible")
+INVALID_CLIENT_ID = Error(b"ERR Invalid client ID")
+CLIENT_ID_TOO_LOW = Error(b"ERR client-id should be greater than 0")
+COUNT_TOO_LOW = Error(b"ERR count should be greater than or equal to -1")
+NO_SHUTDOWN_TO_ABORT = Error(b"ERR No shutdown in progress.")
 DATABASE_OUT_OF_RANGE = Error(b"ERR DB index is out of range")
 
 NESTED_MULTI = Error(b"ERR MULTI calls can not be nested")
@@ -108,3 +112,15 @@ def immutable_parameter(name: bytes) -> Error:
 
 def unknown_client_option(option: bytes) -> Error:
     return Error(b"ERR Unrecognized option '%b'" % option[:ECHOED])
+
+
+def unknown_client_type(kind: bytes) -> Error:
+    return Error(b"ERR Unknown client type '%b'" % kind[:ECHOED])
+
+
+def no_such_user(name: bytes) -> Error:
+    return Error(b"ERR No such user '%b'" % name[:ECHOED])
+
+
+def invalid_hello_option(option: bytes) -> Error:
+    return Error(b"ERR Syntax error in HELLO option '%b'" % option[:ECHOED])

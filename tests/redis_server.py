@@ -59,13 +59,17 @@ class RedisServer:
                 stderr=subprocess.DEVNULL,
             )
             try:
-                if wait_until(lambda: self._process.poll() is not None or self._answers(), "Redis runs or has ended"):
-                    if self._process.poll() is None:
-                        return
+                wait_until(lambda: self._has_ended or self._answers(), "Redis answers or has ended")
             except BaseException:
                 self.close()
                 raise
+            if not self._has_ended:
+                return
         raise RuntimeError(f"{self._path} did not start on any of {MOST_STARTS} ports")
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def _answers(self) -> bool:
         try:
@@ -86,7 +90,7 @@ class RedisServer:
     def close(self) -> None:
         """End the process."""
         self._peers.close()
-        if self._process.poll() is None:
+        if not self._has_ended:
             self._process.kill()
         self._process.wait(PATIENCE)
 

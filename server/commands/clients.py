@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from common.replies import NO_REPLY, OK, Block, Reply
+from common.replies import NO_REPLY, OK, Block, Error, Reply
 from server.clients import Client
 from server.commands.connection import checked_name
+from server.commands.subcommands import Subcommands
 from server.errors import (
+    CLIENT_ID_TOO_LOW,
+    INVALID_CLIENT_ID,
     INVALID_CLIENT_NAME,
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
     CommandError,
+    no_such_user,
     unknown_client_option,
-    unknown_subcommand,
-    wrong_arity,
+    unknown_client_type,
 )
 from server.integers import parse_integer
 from server.options import read_options, require
@@ -24,19 +27,20 @@ from server.session import Session
 
 group = Group("connection")
 
+NORMAL = b"normal"
+KINDS = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
+"""The kinds of clients that Redis has; here all are normal."""
+
+USER = b"default"
+"""The only user, who is everybody."""
+
 
 @group.session(
     "CLIENT ID | GETNAME | SETNAME | SETINFO | LIST | INFO | KILL | REPLY | NO-EVICT | NO-TOUCH | HELP [argument ...]",
     "Tell of this connection and the others, name them, end them.",
 )
 def client(session: Session, subcommand: bytes, *words: bytes) -> Reply:
-    entry = _SUBCOMMANDS.get(subcommand.upper())
-    if entry is None:
-        raise CommandError(unknown_subcommand(b"CLIENT", subcommand))
-    fewest, most, function = entry
-    if not fewest <= len(words) <= most:
-        raise CommandError(wrong_arity(b"client|" + subcommand))
-    return function(session, *words)
+    return _SUBCOMMANDS.run(session, subcommand, *words)
 
 
 def _help(session: Session) -> Reply:
@@ -94,14 +98,29 @@ def _list(session: Session, *words: bytes) -> Reply:
     match [word.upper() for word in words[:1]]:
         case []:
             pass
-        case [b"TYPE"] if len(words) == 2 and words[1].lower() in (b"normal", b"master", b"replica", b"pubsub"):
-            clients = clients if words[1].lower() == b"normal" else []
+        case [b"TYPE"] if len(words) == 2:
+            clients = clients if _kind(words[1]) == NORMAL else []
         case [b"ID"] if len(words) > 1:
-            numbers = set(map(parse_integer, words[1:]))
+            numbers = {_number(word, INVALID_CLIENT_ID) for word in words[1:]}
             clients = [each for each in clients if each.number in numbers]
         case _:
             raise CommandError(SYNTAX_ERROR)
     return Block([_line(each) for each in clients])
+
+
+def _kind(word: bytes) -> bytes:
+    """Return a kind of clients in small letters. Raises `CommandError` where Redis has no such."""
+    kind = word.lower()
+    if kind not in KINDS:
+        raise CommandError(unknown_client_type(word))
+    return kind
+
+
+def _number(word: bytes, error: Error) -> int:
+    try:
+        return parse_integer(word)
+    except CommandError:
+        raise CommandError(error) from None
 
 
 def _line(client: Client) -> bytes:
@@ -127,10 +146,10 @@ def _line(client: Client) -> bytes:
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode()
 
 
-def _kill(session: Session, *words: bytes) -> Reply:
-    if len(words) == 1:
-        return _kill_address(session, words[0])
-    options = read_options(words, valued=(b"ID", b"ADDR", b"LADDR", b"SKIPME", b"TYPE", b"USER"))
+def _kill(session: Session, word: bytes, *words: bytes) -> Reply:
+    if not words:
+        return _kill_address(session, word)
+    options = read_options((word, *words), valued=(b"ID", b"ADDR", b"LADDR", b"SKIPME", b"TYPE", b"USER"))
     skip = options.get(b"SKIPME", b"yes").lower()
     require(skip in (b"yes", b"no"))
     wanted = _filter(options)
@@ -145,17 +164,21 @@ def _kill(session: Session, *words: bytes) -> Reply:
 
 
 def _filter(options: dict[bytes, bytes]) -> Callable[[Client], bool]:
-    number = parse_integer(options[b"ID"]) if b"ID" in options else None
+    number = _number(options[b"ID"], CLIENT_ID_TOO_LOW) if b"ID" in options else None
+    if number is not None and number <= 0:
+        raise CommandError(CLIENT_ID_TOO_LOW)
     address, local = options.get(b"ADDR"), options.get(b"LADDR")
-    kind, user = options.get(b"TYPE", b"normal").lower(), options.get(b"USER", b"default")
+    kind = _kind(options.get(b"TYPE", NORMAL))
+    user = options.get(b"USER", USER)
+    if user != USER:
+        raise CommandError(no_such_user(user))
 
     def wanted(client: Client) -> bool:
         return (
             number in (None, client.number)
             and address in (None, client.address.encode())
             and local in (None, client.local_address.encode())
-            and kind == b"normal"
-            and user == b"default"
+            and kind == NORMAL
         )
 
     return wanted
@@ -195,16 +218,19 @@ def _accept_switch(session: Session, mode: bytes) -> Reply:
     return OK
 
 
-_SUBCOMMANDS: dict[bytes, tuple[int, int, Callable[..., Reply]]] = {
-    b"HELP": (0, 0, _help),
-    b"ID": (0, 0, _id),
-    b"GETNAME": (0, 0, _get_name),
-    b"SETNAME": (1, 1, _set_name),
-    b"SETINFO": (2, 2, _set_info),
-    b"INFO": (0, 0, _info),
-    b"LIST": (0, 2**20, _list),
-    b"KILL": (1, 2**20, _kill),
-    b"REPLY": (1, 1, _reply),
-    b"NO-EVICT": (1, 1, _accept_switch),
-    b"NO-TOUCH": (1, 1, _accept_switch),
-}
+_SUBCOMMANDS = Subcommands(
+    b"CLIENT",
+    {
+        b"HELP": _help,
+        b"ID": _id,
+        b"GETNAME": _get_name,
+        b"SETNAME": _set_name,
+        b"SETINFO": _set_info,
+        b"INFO": _info,
+        b"LIST": _list,
+        b"KILL": _kill,
+        b"REPLY": _reply,
+        b"NO-EVICT": _accept_switch,
+        b"NO-TOUCH": _accept_switch,
+    },
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from common.replies import Block, Reply, Status
+from server.commands.subcommands import Subcommands
 from server.errors import (
     INVALID_COMMAND,
     INVALID_NUMBER_OF_ARGUMENTS,
@@ -12,8 +13,6 @@ from server.errors import (
     SYNTAX_ERROR,
     CommandError,
     no_such_command,
-    unknown_subcommand,
-    wrong_arity,
 )
 from server.patterns import matcher
 from server.registry import Command
@@ -41,10 +40,7 @@ def help_(session: Session, name: bytes | None = None) -> Reply:
 def command_(session: Session, subcommand: bytes | None = None, *words: bytes) -> Reply:
     if subcommand is None:
         return list(map(_describe, session.instance.commands))
-    function = _SUBCOMMANDS.get(subcommand.upper())
-    if function is None:
-        raise CommandError(unknown_subcommand(b"COMMAND", subcommand))
-    return function(session, *words)
+    return _SUBCOMMANDS.run(session, subcommand, *words)
 
 
 def _help(session: Session) -> Reply:
@@ -91,10 +87,9 @@ def _docs(session: Session, *names: bytes) -> Reply:
     return {each.name.lower(): _document(each) for each in found if each is not None}
 
 
-def _get_keys(session: Session, *words: bytes) -> Reply:
-    if not words:
-        raise CommandError(wrong_arity(b"command|getkeys"))
-    command = session.instance.commands.find(words[0])
+def _get_keys(session: Session, name: bytes, word: bytes, *more: bytes) -> Reply:
+    words = [name, word, *more]
+    command = session.instance.commands.find(name)
     if command is None:
         raise CommandError(INVALID_COMMAND)
     keys = command.keys
@@ -106,14 +101,17 @@ def _get_keys(session: Session, *words: bytes) -> Reply:
     return list(words[keys.first : last + 1 : keys.step])
 
 
-_SUBCOMMANDS: dict[bytes, Callable[..., Reply]] = {
-    b"HELP": _help,
-    b"COUNT": _count,
-    b"LIST": _list,
-    b"INFO": _info,
-    b"DOCS": _docs,
-    b"GETKEYS": _get_keys,
-}
+_SUBCOMMANDS = Subcommands(
+    b"COMMAND",
+    {
+        b"HELP": _help,
+        b"COUNT": _count,
+        b"LIST": _list,
+        b"INFO": _info,
+        b"DOCS": _docs,
+        b"GETKEYS": _get_keys,
+    },
+)
 
 
 def _describe(command: Command) -> Reply:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from math import inf
 
 from common.replies import OK, Block, Reply
+from server.commands.subcommands import Subcommands
 from server.errors import (
     CommandError,
     immutable_parameter,
     invalid_parameter,
     unknown_parameter,
-    unknown_subcommand,
-    wrong_arity,
 )
 from server.instance import Instance
-from server.integers import parse_integer
+from server.integers import LARGEST, parse_integer
+from server.options import require
 from server.patterns import matcher
 from server.registry import Group
 from server.session import Session
@@ -42,41 +42,46 @@ class Parameter:
 
 @group.session("CONFIG GET | SET | RESETSTAT | HELP [parameter [value] ...]", "Tell or change the server's settings.")
 def config(session: Session, subcommand: bytes, *words: bytes) -> Reply:
-    match subcommand.upper(), words:
-        case b"HELP", ():
-            return Block(
-                [
-                    b"CONFIG GET pattern [pattern ...]: the settings whose names match.",
-                    b"CONFIG SET parameter value [parameter value ...]: change settings, all of them or none.",
-                    b"CONFIG RESETSTAT: begin to count anew what INFO tells.",
-                ]
-            )
-        case b"GET", (_, *_):
-            return _get(session.instance, words)
-        case b"SET", (_, _, *_) if len(words) % 2 == 0:
-            return _set(session.instance, words)
-        case b"RESETSTAT", ():
-            session.instance.engine.reset_records()
-            return OK
-        case b"GET" | b"SET" | b"RESETSTAT", _:
-            raise CommandError(wrong_arity(b"config|" + subcommand))
-    raise CommandError(unknown_subcommand(b"CONFIG", subcommand))
+    return _SUBCOMMANDS.run(session, subcommand, *words)
 
 
-def _get(instance: Instance, patterns: tuple[bytes, ...]) -> Reply:
-    matchers = [matcher(pattern.lower()) for pattern in patterns]
+def _help(session: Session) -> Reply:
+    return Block(
+        [
+            b"CONFIG GET pattern [pattern ...]: the settings whose names match.",
+            b"CONFIG SET parameter value [parameter value ...]: change settings, all of them or none.",
+            b"CONFIG RESETSTAT: begin to count anew what INFO tells.",
+        ]
+    )
+
+
+def _reset_statistics(session: Session) -> Reply:
+    session.instance.engine.reset_records()
+    return OK
+
+
+def _get(session: Session, pattern: bytes, *more: bytes) -> Reply:
+    matchers = [matcher(each.lower()) for each in (pattern, *more)]
     return {
-        name: parameter.read(instance)
+        name: parameter.read(session.instance)
         for name, parameter in PARAMETERS.items()
         if any(matches(name) for matches in matchers)
     }
 
 
-def _set(instance: Instance, words: tuple[bytes, ...]) -> Reply:
-    changes = [_change(name, value) for name, value in zip(words[::2], words[1::2], strict=True)]
-    for write, value in changes:
-        write(instance, value)
+def _set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
+    require(len(more) % 2 == 0)
+    names, values = (name, *more[::2]), (value, *more[1::2])
+    changes = list(map(_change, names, values))
+    for place, each in enumerate(names):
+        if each.lower() in map(bytes.lower, names[:place]):
+            raise CommandError(invalid_parameter(each, b"duplicate parameter"))
+    for write, changed in changes:
+        write(session.instance, changed)
     return OK
+
+
+_SUBCOMMANDS = Subcommands(b"CONFIG", {b"HELP": _help, b"GET": _get, b"SET": _set, b"RESETSTAT": _reset_statistics})
 
 
 def _change(name: bytes, value: bytes) -> tuple[Callable[[Instance, object], None], object]:
@@ -98,7 +103,7 @@ def _number(fewest: int) -> Callable[[bytes], int]:
         except CommandError:
             raise ValueError("argument couldn't be parsed into an integer") from None
         if number < fewest:
-            raise ValueError(f"argument must be at least {fewest}")
+            raise ValueError(f"argument must be between {fewest} and {LARGEST} inclusive")
         return number
 
     return check

@@ -9,11 +9,12 @@ from server.errors import (
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
     PROTOCOL_NOT_A_NUMBER,
-    SYNTAX_ERROR,
     UNSUPPORTED_PROTOCOL,
     CommandError,
+    invalid_hello_option,
 )
 from server.integers import parse_integer
+from server.options import require
 from server.registry import Group
 from server.session import Session
 
@@ -38,7 +39,8 @@ def select(session: Session, index: int) -> Reply:
 
 
 @group.session("AUTH [username] password", "Be refused, since there is no password.")
-def auth(session: Session, password: bytes, more: bytes | None = None) -> Reply:
+def auth(session: Session, word: bytes, *more: bytes) -> Reply:
+    require(len(more) <= 1)
     raise CommandError(NO_PASSWORD)
 
 
@@ -84,7 +86,7 @@ def _hello_name(words: tuple[bytes, ...]) -> bytes | None:
             case b"AUTH", bytes() if next(rest, None) is not None:
                 raise CommandError(NO_PASSWORD)
             case _:
-                raise CommandError(SYNTAX_ERROR)
+                raise CommandError(invalid_hello_option(word))
     return name
 
 

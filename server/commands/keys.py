@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from common.replies import OK, Block, Reply, Status
 from common.text import command_line
+from server.commands.subcommands import Subcommands
 from server.errors import (
     DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
@@ -13,8 +14,6 @@ from server.errors import (
     NO_SUCH_KEY,
     SAME_OBJECT,
     CommandError,
-    unknown_subcommand,
-    wrong_arity,
 )
 from server.integers import LONGEST, parse_integer
 from server.options import read_options, require
@@ -130,37 +129,26 @@ def _rebuild(key: bytes, value: bytes, deadline: int | None) -> Sequence[bytes]:
     return command if deadline is None else (*command, b"PXAT", b"%d" % deadline)
 
 
-OBJECT_HELP = [
-    b"OBJECT ENCODING key: how Redis would keep the value: int, embstr or raw.",
-    b"OBJECT REFCOUNT key: always 1.",
-    b"OBJECT FREQ key, OBJECT IDLETIME key: not tracked.",
-    b"OBJECT HELP: these lines.",
-]
-
-
 @group.reads("OBJECT ENCODING | FREQ | IDLETIME | REFCOUNT | HELP [key]", "Tell how a value is kept.", keys=SECOND_WORD)
-def object_(store: Store, subcommand: bytes, *keys: bytes) -> Reply:
-    name = subcommand.upper()
-    if name == b"HELP" and not keys:
-        return Block(OBJECT_HELP)
-    if name not in (b"ENCODING", b"FREQ", b"IDLETIME", b"REFCOUNT"):
-        raise CommandError(unknown_subcommand(b"OBJECT", subcommand))
-    if len(keys) != 1:
-        raise CommandError(wrong_arity(b"object|" + name))
-    value = store.get(keys[0])
+def object_(store: Store, subcommand: bytes, *words: bytes) -> Reply:
+    return _OBJECT.run(store, subcommand, *words)
+
+
+def _object_help(store: Store) -> Reply:
+    return Block(
+        [
+            b"OBJECT ENCODING key: how Redis would keep the value: int, embstr or raw.",
+            b"OBJECT REFCOUNT key: always 1.",
+            b"OBJECT FREQ key, OBJECT IDLETIME key: not tracked.",
+            b"OBJECT HELP: these lines.",
+        ]
+    )
+
+
+def _encoding(store: Store, key: bytes) -> Reply:
+    value = store.get(key)
     if value is None:
         return None
-    match name:
-        case b"FREQ":
-            raise CommandError(FREQUENCY_NOT_TRACKED)
-        case b"IDLETIME":
-            raise CommandError(IDLE_TIME_NOT_TRACKED)
-        case b"REFCOUNT":
-            return 1
-    return _encoding(value)
-
-
-def _encoding(value: bytes) -> bytes:
     if len(value) <= LONGEST:
         try:
             parse_integer(value)
@@ -171,21 +159,52 @@ def _encoding(value: bytes) -> bytes:
     return b"embstr" if len(value) <= 44 else b"raw"
 
 
-MEMORY_HELP = [
-    b"MEMORY USAGE key: about how many bytes of memory a key and its value take.",
-    b"MEMORY HELP: these lines.",
-]
+def _frequency(store: Store, key: bytes) -> Reply:
+    if key in store:
+        raise CommandError(FREQUENCY_NOT_TRACKED)
+    return None
+
+
+def _idle_time(store: Store, key: bytes) -> Reply:
+    if key in store:
+        raise CommandError(IDLE_TIME_NOT_TRACKED)
+    return None
+
+
+def _reference_count(store: Store, key: bytes) -> Reply:
+    return 1 if key in store else None
+
+
+_OBJECT = Subcommands(
+    b"OBJECT",
+    {
+        b"HELP": _object_help,
+        b"ENCODING": _encoding,
+        b"FREQ": _frequency,
+        b"IDLETIME": _idle_time,
+        b"REFCOUNT": _reference_count,
+    },
+)
 
 
 @group.reads("MEMORY USAGE | HELP [key] [SAMPLES count]", "Tell how much memory a key takes.", keys=SECOND_WORD)
 def memory(store: Store, subcommand: bytes, *words: bytes) -> Reply:
-    name = subcommand.upper()
-    if name == b"HELP" and not words:
-        return Block(MEMORY_HELP)
-    if name != b"USAGE":
-        raise CommandError(unknown_subcommand(b"MEMORY", subcommand))
-    if not words:
-        raise CommandError(wrong_arity(b"memory|usage"))
-    options = read_options(words[1:], valued=(b"SAMPLES",))
+    return _MEMORY.run(store, subcommand, *words)
+
+
+def _memory_help(store: Store) -> Reply:
+    return Block(
+        [
+            b"MEMORY USAGE key: about how many bytes of memory a key and its value take.",
+            b"MEMORY HELP: these lines.",
+        ]
+    )
+
+
+def _memory_usage(store: Store, key: bytes, *words: bytes) -> Reply:
+    options = read_options(words, valued=(b"SAMPLES",))
     require(parse_integer(options.get(b"SAMPLES", b"0")) >= 0)
-    return store.size_of(words[0])
+    return store.size_of(key)
+
+
+_MEMORY = Subcommands(b"MEMORY", {b"HELP": _memory_help, b"USAGE": _memory_usage})

@@ -28,10 +28,11 @@ def keys(store: Store, pattern: bytes) -> Reply:
     keys=NO_KEYS,
 )
 def scan(store: Store, cursor: bytes, *words: bytes) -> Reply:
+    place = _cursor(cursor)
     options = read_options(words, valued=(b"MATCH", b"COUNT", b"TYPE"))
     count = parse_integer(options.get(b"COUNT", b"%d" % DEFAULT_COUNT))
     require(count > 0)
-    next_cursor, found = store.scans.go_on(_cursor(cursor), count, store)
+    next_cursor, found = store.scans.go_on(place, count, store)
     matches = matcher(options.get(b"MATCH", b"*"))
     is_string = options.get(b"TYPE", b"string").lower() == b"string"
     return [b"%d" % next_cursor, [key for key in found if is_string and key in store and matches(key)]]

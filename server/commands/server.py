@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from common.replies import NO_REPLY, OK, Block, Reply
+from server.commands.subcommands import Subcommands
 from server.errors import (
+    COUNT_TOO_LOW,
     MONITOR_NEEDS_CONNECTION,
     NO_SHUTDOWN_HERE,
-    SYNTAX_ERROR,
+    NO_SHUTDOWN_TO_ABORT,
     CommandError,
-    unknown_subcommand,
 )
 from server.integers import parse_integer
 from server.options import read_options, require
@@ -38,7 +39,11 @@ def monitor(session: Session) -> Reply:
 
 @group.session("SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stop the server in good order; nothing is saved.")
 def shutdown(session: Session, *words: bytes) -> Reply:
-    options = read_options(words, flags=(b"NOSAVE", b"SAVE", b"NOW", b"FORCE"), exclusive=[(b"NOSAVE", b"SAVE")])
+    flags = (b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT")
+    options = read_options(words, flags, exclusive=[(b"NOSAVE", b"SAVE")])
+    if b"ABORT" in options:
+        require(len(options) == 1)
+        raise CommandError(NO_SHUTDOWN_TO_ABORT)
     require(b"SAVE" not in options)  # there is nothing to save to
     if session.instance.shut_down is None:
         raise CommandError(NO_SHUTDOWN_HERE)
@@ -49,30 +54,42 @@ def shutdown(session: Session, *words: bytes) -> Reply:
 
 @group.session("SLOWLOG GET [count] | LEN | RESET | HELP", "Tell of the commands that took longest.")
 def slowlog(session: Session, subcommand: bytes, *words: bytes) -> Reply:
-    slow_log = session.instance.engine.statistics.slow_log
-    match subcommand.upper(), words:
-        case b"HELP", ():
-            return Block(
-                [
-                    b"SLOWLOG GET [count]: the most recent slow calls, 10 unless told, -1 for all; of each its number,",
-                    b"  its moment, microseconds, words, and the client's address and name.",
-                    b"SLOWLOG LEN: how many there are.",
-                    b"SLOWLOG RESET: forget them.",
-                ]
-            )
-        case b"LEN", ():
-            return slow_log(lambda log: len(log.calls))
-        case b"RESET", ():
-            slow_log(lambda log: log.calls.clear())
-            return OK
-        case b"GET", ():
-            return slow_log(lambda log: _slow_calls(log, 10))
-        case b"GET", (count,):
-            number = parse_integer(count)
-            if number < -1:
-                raise CommandError(SYNTAX_ERROR)
-            return slow_log(lambda log: _slow_calls(log, number))
-    raise CommandError(unknown_subcommand(b"SLOWLOG", subcommand))
+    return _SLOWLOG.run(session, subcommand, *words)
+
+
+def _slowlog_help(session: Session) -> Reply:
+    return Block(
+        [
+            b"SLOWLOG GET [count]: the most recent slow calls, 10 unless told, -1 for all; of each its number,",
+            b"  its moment, microseconds, words, and the client's address and name.",
+            b"SLOWLOG LEN: how many there are.",
+            b"SLOWLOG RESET: forget them.",
+        ]
+    )
+
+
+def _slowlog_len(session: Session) -> Reply:
+    return session.instance.engine.statistics.slow_log(lambda log: len(log.calls))
+
+
+def _slowlog_reset(session: Session) -> Reply:
+    session.instance.engine.statistics.slow_log(lambda log: log.calls.clear())
+    return OK
+
+
+def _slowlog_get(session: Session, count: bytes = b"10") -> Reply:
+    try:
+        number = parse_integer(count)
+    except CommandError:
+        raise CommandError(COUNT_TOO_LOW) from None
+    if number < -1:
+        raise CommandError(COUNT_TOO_LOW)
+    return session.instance.engine.statistics.slow_log(lambda log: _slow_calls(log, number))
+
+
+_SLOWLOG = Subcommands(
+    b"SLOWLOG", {b"HELP": _slowlog_help, b"LEN": _slowlog_len, b"RESET": _slowlog_reset, b"GET": _slowlog_get}
+)
 
 
 def _slow_calls(log: SlowLog, count: int) -> Reply:

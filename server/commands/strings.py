@@ -111,9 +111,9 @@ def mget(store: Store, key: bytes, *more: bytes) -> Reply:
 
 
 @group.writes("MSET key value [key value ...]", "Give several keys their values in one step.", keys=KEYS_AND_VALUES)
-def mset(store: Store, *keys_and_values: bytes) -> Reply:
-    for key, value in _pairs(keys_and_values, b"mset"):
-        store.set(key, value)
+def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
+    for each, its_value in _pairs((key, value, *more), b"mset"):
+        store.set(each, its_value)
     return OK
 
 
@@ -122,17 +122,17 @@ def mset(store: Store, *keys_and_values: bytes) -> Reply:
     "Give several keys their values if none of them is there; return whether that was so.",
     keys=KEYS_AND_VALUES,
 )
-def msetnx(store: Store, *keys_and_values: bytes) -> Reply:
-    pairs = _pairs(keys_and_values, b"msetnx")
-    if any(key in store for key, _ in pairs):
+def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
+    pairs = _pairs((key, value, *more), b"msetnx")
+    if any(each in store for each, _ in pairs):
         return 0
-    for key, value in pairs:
-        store.set(key, value)
+    for each, its_value in pairs:
+        store.set(each, its_value)
     return 1
 
 
 def _pairs(words: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]:
-    if not words or len(words) % 2:
+    if len(words) % 2:
         raise CommandError(wrong_arity(command))
     return list(zip(words[::2], words[1::2], strict=True))
 

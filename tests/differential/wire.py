@@ -16,7 +16,7 @@ class Aggregate(NamedTuple):
     """An array or a map: its header line, and its items. Two are equal if their bytes on the wire are."""
 
     header: bytes
-    items: "list[Reply]"
+    items: list[Reply]
 
 
 Reply: TypeAlias = bytes | Aggregate
@@ -62,6 +62,12 @@ class Twin:
         self.redis.send(request)
         return read_reply(self.kvline), read_reply(self.redis)
 
+    @staticmethod
+    def ask_one(peer: Peer, words: Sequence[bytes]) -> Reply:
+        """Send a command to one of the two alone."""
+        peer.send(encode_request(words))
+        return read_reply(peer)
+
     def pour(self, data: bytes) -> tuple[bytes, bytes]:
         """Send all of it and finish; return everything that either answers until it hangs up."""
         for peer in (self.kvline, self.redis):
@@ -72,8 +78,6 @@ class Twin:
     def close(self) -> None:
         self.kvline.close()
         self.redis.close()
-
-
 
 
 class Servers(NamedTuple):

@@ -1,0 +1,130 @@
+"""Sessions that tell both servers the same, and fail as soon as the two answer differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from common.text import command_line
+from tests.differential.differences import are_texts_of_old, is_accepted, is_left_out
+from tests.differential.wire import QUEUED, Aggregate, Reply, Servers, Twin, Words, payload
+
+TOLERANCE = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
+"""A second, by which two times may differ where a deadline was given from now on: each server has a now of its own."""
+
+YEAR_2100 = 4_102_444_800
+"""Deadlines from here on are given as moments, and must be the same to the millisecond."""
+
+MOST_SCANS = 100
+
+
+class Sessions:
+    """Several connections to each of the two servers, which begin empty."""
+
+    def __init__(self, servers: Servers, count: int = 3, protocol: int = 2) -> None:
+        self._version = servers.redis.version
+        self._twins = [servers.connect() for _ in range(count)]
+        self._queues: list[list[Words] | None] = [None] * count
+        self._story: list[str] = []
+        self.tell(0, b"FLUSHALL")
+        for session in range(count):
+            self.tell(session, b"HELLO", b"%d" % protocol)
+
+    def __enter__(self) -> Sessions:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for twin in self._twins:
+            twin.close()
+
+    def tell(self, session: int, *words: bytes) -> None:
+        """Send a command over a session's connections; fail where the replies differ."""
+        queue = self._queues[session]
+        if is_left_out(words, self._version, in_transaction=queue is not None):
+            return
+        self._story.append(f"{session}: {command_line(words).decode()}")
+        twin = self._twins[session]
+        ours, theirs = twin.ask(words)
+        name = words[0].upper()
+        if name == b"EXEC" and queue is not None and isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
+            self._compare_all(queue, ours, theirs)
+        elif name == b"SCAN" and isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
+            self._compare_scans(twin, words, ours, theirs)
+        else:
+            self._compare(words, ours, theirs)
+        self._keep_up(session, words, theirs)
+
+    def _keep_up(self, session: int, words: Words, reply: Reply) -> None:
+        """Know what the session's transaction holds."""
+        queue = self._queues[session]
+        name = words[0].upper()
+        if queue is not None and reply == QUEUED:
+            queue.append(words)
+        elif name == b"MULTI" and reply == b"+OK\r\n":
+            self._queues[session] = []
+        elif name in (b"EXEC", b"DISCARD", b"RESET") and len(words) == 1:
+            self._queues[session] = None
+
+    # ---------------------------------------------------------------- comparing
+
+    def _compare(self, words: Words, ours: Reply, theirs: Reply) -> None:
+        if not self._agree(words, ours, theirs):
+            story = "\n".join(self._story)
+            raise AssertionError(f"to {command_line(words)!r}\nkvline: {ours!r}\nRedis:  {theirs!r}\n\n{story}")
+
+    def _agree(self, words: Words, ours: Reply, theirs: Reply) -> bool:
+        if ours == theirs or is_accepted(words, ours, theirs) or are_texts_of_old(self._version, ours, theirs):
+            return True
+        name = words[0].upper()
+        if isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
+            if name == b"SCAN":  # within a transaction, where one reply is seldom the whole
+                return len(ours.items) == len(theirs.items) == 2
+            return name == b"KEYS" and (ours.header, sorted(ours.items)) == (theirs.header, sorted(theirs.items))
+        if name in TOLERANCE and ours[:1] == theirs[:1] == b":":
+            return _are_close(int(bytes(ours)[1:]), int(bytes(theirs)[1:]), TOLERANCE[name])
+        return name == b"RANDOMKEY" and ours[:1] == theirs[:1] == b"$" and b"$-1\r\n" not in (ours, theirs)
+
+    def _compare_all(self, queue: Sequence[Words], ours: Aggregate, theirs: Aggregate) -> None:
+        assert ours.header == theirs.header == b"*%d\r\n" % len(queue)
+        for words, our, their in zip(queue, ours.items, theirs.items, strict=True):
+            self._compare(words, our, their)
+
+    def _compare_scans(self, twin: Twin, words: Words, ours: Aggregate, theirs: Aggregate) -> None:
+        """Go on with both iterations to their ends; they must have found the same keys."""
+        found: list[set[Reply]] = []
+        for peer, first in ((twin.kvline, ours), (twin.redis, theirs)):
+            keys: set[Reply] = set()
+            reply = first
+            for _ in range(MOST_SCANS):
+                cursor, page = reply.items
+                assert isinstance(page, Aggregate)
+                keys.update(page.items)
+                if payload(cursor) == b"0":
+                    break
+                answer = twin.ask_one(peer, (words[0], payload(cursor), *words[2:]))
+                assert isinstance(answer, Aggregate)
+                reply = answer
+            else:
+                raise AssertionError(f"a SCAN of a few keys takes more than {MOST_SCANS} steps")
+            found.append(keys)
+        self._compare(words, *(b"".join(sorted(map(bytes, keys))) for keys in found))
+
+    def end(self) -> None:
+        """End every transaction; compare what the two servers hold, and until when."""
+        for session in range(len(self._twins)):
+            self.tell(session, b"RESET")
+        self.tell(0, b"DBSIZE")
+        self.tell(0, b"KEYS", b"*")
+        keys, _ = self._twins[0].ask([b"KEYS", b"*"])
+        assert isinstance(keys, Aggregate)
+        for key in map(payload, keys.items):
+            self.tell(0, b"GET", key)
+            self.tell(0, b"PEXPIRETIME", key)
+
+
+def _are_close(ours: int, theirs: int, tolerance: int) -> bool:
+    """Tell whether two times stand for one deadline that was given from now on."""
+    given_as_moment = ours // tolerance >= YEAR_2100
+    return min(ours, theirs) >= 0 and not given_as_moment and abs(ours - theirs) <= tolerance

@@ -1,0 +1,29 @@
+"""Both servers, one pair for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.differential.wire import Servers
+from tests.processes import ServerProcess
+from tests.redis_server import RedisServer, find_redis
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Lend kvline and Redis; in the end kvline must be well."""
+    found = find_redis()
+    if found is None:
+        pytest.skip("there is no Redis here to compare with")
+    redis = RedisServer(*found)
+    try:
+        kvline = ServerProcess()
+        try:
+            yield Servers(kvline, redis)
+            kvline.check()
+        finally:
+            kvline.close()
+    finally:
+        redis.close()

