@@ -33,7 +33,8 @@ def matcher(pattern: bytes) -> Matcher:
     return matches
 
 
-_TOKEN = re.compile(rb"\\(.)|\[(\^?)((?:\\.|[^\]\\])*)(?:\]|\\?\Z)|(.)", re.DOTALL)
+# As in Redis, a range goes before the bracket that would close: ``[a-]`` is a range up to "]" in brackets left open.
+_TOKEN = re.compile(rb"\\(.)|\[(\^?)((?:\\.|[^\]\\]-.|[^\]\\]|\\\Z)*+)(?:\]|\Z)|(.)", re.DOTALL)
 
 
 def _segments(pattern: bytes) -> tuple[list[bytes], list[int]]:
