@@ -140,7 +140,7 @@ _keys: list[Command] = [
     said(b"RANDOMKEY"),
     said(b"RENAME", keys, keys),
     said(b"RENAMENX", keys, keys),
-    with_options(b"COPY", keys, keys, options=[flags(b"REPLACE", b"FOO"), said(b"DB", st.sampled_from([b"0", b"1"]))]),
+    with_options(b"COPY", keys, keys, options=[flags(b"REPLACE"), said(b"DB", st.sampled_from([b"0", b"1"]))]),
     said(b"DBSIZE"),
     with_options(b"FLUSHDB", options=[flags(b"SYNC", b"ASYNC", b"FOO")]),
     said(b"FLUSHALL"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.differential.comparison import Sessions
 from tests.differential.strategies import SESSIONS, Step, scripts, small_scripts
@@ -12,7 +12,9 @@ from tests.differential.wire import Servers
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
 # A connection's replies take as long as two processes need, which is not what a test's data should be judged by.
-PATIENT = settings(suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(
+    suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+)
 
 
 def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
