@@ -57,7 +57,7 @@ class Deadlines:
             if keys is None:
                 heapq.heappop(self._seconds)
             elif (second + 1) * 1000 <= now:
-                yield next(iter(keys))
+                yield keys.pop()  # finding the first member instead takes longer the more are gone
             else:
                 yield from [key for key in keys if self.by_key[key] <= now]
                 return

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 
-from common.replies import NO_ARRAY, NO_REPLY, QUEUED, Error, Reply, Status
+from common.replies import NO_ARRAY, NO_REPLY, OK, QUEUED, Error, Reply, Status
 from common.requests import BadRequest, Batch, Encoder, Request, Words
 from common.resp import ReplyEncoder
 from server.clients import Client, Peer, Push
@@ -62,6 +62,7 @@ class Session:
         self.pending = False
         """There is more output: write what ``feed`` returned, then call ``feed(b"")``."""
         self._respond: Callable[[Request], Reply] = self._reply
+        self._is_silent = False
         self._engine = instance.engine
         self._statistics = instance.engine.statistics
         self._find = instance.commands.by_spelling.get
@@ -192,7 +193,9 @@ class Session:
                 outcome = next(rest) if command.on_store else self._run(command, words)
             except Exception as problem:
                 outcome = problem
-            replies.append(self._explain(outcome) if isinstance(outcome, Exception) else outcome)
+            if isinstance(outcome, Exception):
+                outcome = self._explain(outcome)
+            replies.append(OK if outcome is NO_REPLY else outcome)  # the array has to have an item for each command
         return replies
 
     def begin_transaction(self) -> None:
@@ -256,20 +259,22 @@ class Session:
     def speak(self) -> None:
         """Answer requests again."""
         self._respond = self._reply
+        self._is_silent = False
 
     def be_silent(self, *, once: bool = False) -> None:
-        """Run the requests to come, or the next one, and answer nothing. A silence that is on stays as it is."""
+        """Run the requests to come, or the next one, and answer nothing. A silence for good outlasts the other."""
 
         def respond(request: Request) -> Reply:
             reply = self._reply(request)
-            if self._respond is not respond:  # the request itself has ended the silence
+            if self._respond == self._reply:  # the request itself has ended the silence
                 return reply
-            if once:
+            if once and self._respond is respond:
                 self.speak()
             return NO_REPLY
 
-        if self._respond == self._reply:
+        if not self._is_silent:
             self._respond = respond
+            self._is_silent = not once
 
     # ---------------------------------------------------------------- monitoring
 

@@ -98,7 +98,7 @@ class Store:
 
     def set(self, key: bytes, value: bytes) -> None:
         """Give the key this value and no deadline, whatever it had before."""
-        if self._expiring:
+        if self._expiring and not self._expire(key):  # a key that has expired gives up its place
             self._deadlines.discard(key)
         self._values[key] = value
         if self._watches:
