@@ -97,6 +97,14 @@ def _all_commands(words: Words, ours: Reply, theirs: Reply) -> bool:
     return _named(words, b"COMMAND") and len(words) == 1 and isinstance(ours, Aggregate) and theirs[:1] != b"-"
 
 
+def _shared_integer(words: Words, ours: Reply, theirs: Reply) -> bool:
+    return _named(words, b"OBJECT", b"REFCOUNT") and (ours, theirs) == (b":1\r\n", b":2147483647\r\n")
+
+
+def _several_mistakes(words: Words, ours: Reply, theirs: Reply) -> bool:
+    return _named(words, b"COPY") and len(words) > 4 and _is_error(ours) and _is_error(theirs)
+
+
 def _slowlog_get(words: Words, ours: Reply, theirs: Reply) -> bool:
     return _named(words, b"SLOWLOG", b"GET") and len(words) > 3 and _is_error(ours) and _is_error(theirs)
 
@@ -112,6 +120,8 @@ ACCEPTED = [
     Difference("Redis takes an empty cursor for 0, and one with a sign, as strtoul() does", _lenient_cursor),
     Difference("Redis has another text for a database that no C int can hold", _int_range),
     Difference("Redis has more commands than kvline, and tells more about them", _all_commands),
+    Difference("Redis shares small integers among keys", _shared_integer),
+    Difference("Of several mistakes in COPY's options, Redis tells of the first", _several_mistakes),
     Difference("COMMAND GETKEYS does not look at the subcommand", _keys_of_subcommands),
     Difference("SLOWLOG GET with words too many has a text of its own in Redis", _slowlog_get),
 ]
@@ -154,6 +164,10 @@ NEEDS_REDIS_7 = [
 
 IN_TRANSACTIONS = [
     LeftOut(
+        "Redis counts PING's words when it is run, kvline when it is queued",
+        lambda words: _named(words, b"PING") and len(words) > 2,
+    ),
+    LeftOut(
         "Redis checks a subcommand when it is queued, kvline when it is run",
         lambda words: (
             words[0].upper() in (b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"SLOWLOG")
@@ -164,16 +178,25 @@ IN_TRANSACTIONS = [
             )
         ),
     ),
+]
+
+EVERYWHERE = [
     LeftOut(
-        "Redis ends a transaction on EXEC with words too many", lambda words: _named(words, b"EXEC") and len(words) > 1
+        "Redis ends a transaction on EXEC with words too many",
+        lambda words: _named(words, b"EXEC") and len(words) > 1,
     ),
+    LeftOut("Redis takes QUIT with any words", lambda words: _named(words, b"QUIT") and len(words) > 1),
 ]
 
 
 def is_left_out(words: Words, version: int, *, in_transaction: bool) -> bool:
     """Tell whether a command is not to be sent to a Redis of this version."""
-    tables = [*(NEEDS_REDIS_7 if version < WANTED_VERSION else ()), *(IN_TRANSACTIONS if in_transaction else ())]
-    return any(each.concerns(words) for each in tables)
+    tables = [EVERYWHERE]
+    if version < WANTED_VERSION:
+        tables.append(NEEDS_REDIS_7)
+    if in_transaction:
+        tables.append(IN_TRANSACTIONS)
+    return any(each.concerns(words) for table in tables for each in table)
 
 
 def are_texts_of_old(version: int, ours: Reply, theirs: Reply) -> bool:

@@ -65,11 +65,15 @@ def with_many(name: bytes, *groups: Word) -> Command:
 
 
 def with_options(name: bytes, *words: Word, options: list[Command], most: int = 2) -> Command:
-    """Say a command with some of its options, which need not go together."""
-    chosen = st.lists(st.one_of(options), max_size=most)
+    """Say a command with some of its options, none twice; they need not go together."""
+    chosen = st.lists(st.one_of(options), max_size=most, unique_by=_name)
     return st.tuples(st.tuples(st.just(name), *words), chosen).map(
         lambda both: (*both[0], *(word for option in both[1] for word in option))
     )
+
+
+def _name(command: Words) -> bytes:
+    return command[0].upper()
 
 
 def flags(*names: bytes) -> Command:
@@ -195,12 +199,43 @@ def _commands(kinds: list[list[Command]]) -> Command:
 
 
 def _script(kinds: list[list[Command]]) -> st.SearchStrategy[list[Step]]:
-    steps = st.tuples(st.integers(0, SESSIONS - 1), _commands(kinds))
-    return st.lists(steps, min_size=1, max_size=40)
+    """Draw a long story, of single steps and of transactions that others come between."""
+    command = _commands(kinds)
+    sessions = st.integers(0, SESSIONS - 1)
+    step = st.tuples(sessions, command)
+    single = st.lists(step, min_size=1, max_size=1)
+    part = st.one_of(single, single, single, sessions.flatmap(lambda session: _transaction(session, command)))
+    parts = st.one_of(st.lists(part, min_size=1, max_size=30), st.lists(part, min_size=15, max_size=30))
+    return parts.map(lambda many: [each for steps in many for each in steps])
 
 
-scripts = _script([_strings, _strings, _numbers, _keys, _expiry, _connection, _transactions, _transactions])
+def _transaction(session: int, command: Command) -> st.SearchStrategy[list[Step]]:
+    """Draw a session's transaction, with or without a watch, and what other sessions say meanwhile."""
+
+    def say(*names: bytes) -> st.SearchStrategy[list[Step]]:
+        return st.just([(session, names)])
+
+    def steps(by: st.SearchStrategy[int], most: int) -> st.SearchStrategy[list[Step]]:
+        return st.lists(st.tuples(by, command), max_size=most)
+
+    others = st.integers(1, SESSIONS - 1).map(lambda number: (session + number) % SESSIONS)
+    watch = with_many(b"WATCH", keys).map(lambda words: [(session, words)])
+    end = st.sampled_from([b"EXEC", b"EXEC", b"EXEC", b"DISCARD"]).map(lambda name: [(session, (name,))])
+    return st.tuples(
+        st.one_of(watch, st.just([])),
+        steps(others, 2),
+        say(b"MULTI"),
+        steps(st.just(session), 4),
+        steps(others, 1),
+        end,
+    ).map(lambda many: [each for part in many for each in part])
+
+
+_SINGLE = [_transactions]
+"""What belongs to transactions comes by itself too, where it is out of place."""
+
+scripts = _script([_strings, _strings, _numbers, _keys, _expiry, _connection, *_SINGLE])
 """Everything, by several sessions; numbers go to the edges of 64 bits."""
 
-small_scripts = _script([_small_numbers, _small_numbers, _small_numbers, _keys, _expiry, _transactions])
+small_scripts = _script([_small_numbers, _small_numbers, _small_numbers, _keys, _expiry, *_SINGLE])
 """Floating-point numbers, which stay small."""

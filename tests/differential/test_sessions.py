@@ -26,14 +26,14 @@ def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=150)
+@settings(PATIENT, max_examples=1000)
 @given(script=scripts)
 def test_random_sessions(servers: Servers, protocol: int, script: list[Step]) -> None:
     converse(servers, protocol, script)
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=50)
+@settings(PATIENT, max_examples=500)
 @given(script=small_scripts)
 def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol: int, script: list[Step]) -> None:
     converse(servers, protocol, script)
