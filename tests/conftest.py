@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
+from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
+from server.instance import Instance
 from server.session import Session
-from server.store import Store
-from tests.support import new_session
+from server.store import Store, system_clock
+from tests.support import Clock, connect
 
 settings.register_profile("kvline", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("kvline")
@@ -22,8 +24,8 @@ def _every_store_is_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     stores: list[Store] = []
     make = Store.__init__
 
-    def make_and_remember(self: Store) -> None:
-        make(self)
+    def make_and_remember(self: Store, clock: Callable[[], int] = system_clock) -> None:
+        make(self, clock)
         stores.append(self)
 
     monkeypatch.setattr(Store, "__init__", make_and_remember)
@@ -33,8 +35,13 @@ def _every_store_is_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Store:
+    return Store(clock)
 
 
 @pytest.fixture
@@ -43,5 +50,16 @@ def engine(store: Store) -> EmbeddedEngine:
 
 
 @pytest.fixture
-def session(engine: EmbeddedEngine) -> Session:
-    return new_session(engine)
+def instance(engine: EmbeddedEngine) -> Instance:
+    return Instance(engine, COMMANDS)
+
+
+@pytest.fixture
+def session(instance: Instance) -> Session:
+    return connect(instance)
+
+
+@pytest.fixture
+def other(session: Session) -> Session:
+    """Another session of the same server."""
+    return connect(session.instance, "10.0.0.2:6000")

@@ -10,6 +10,8 @@ from typing import TypeAlias
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from common.resp import ReplyDecoder, encode_request
+from common.text import split_words
+from server.clients import Push
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine, Engine
 from server.instance import Instance
@@ -42,11 +44,52 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
     return exchanges
 
 
+class Clock:
+    """A clock that stands still until it is told, at a moment of the year 2033. Call it as the store does."""
+
+    def __init__(self) -> None:
+        self.now = 2_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def forward(self, milliseconds: int) -> None:
+        self.now += milliseconds
+
+
+class FakePeer:
+    """A connection as sessions see it, which keeps what is pushed to it and notes that it was ended."""
+
+    def __init__(self) -> None:
+        self.pushed: list[bytes] = []
+        self.channels = 0
+        self.killed = False
+
+    def open_channel(self) -> Push:
+        self.channels += 1
+        return self.pushed.append
+
+    def kill(self) -> None:
+        self.killed = True
+
+
 def new_session(
     engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS
 ) -> Session:
     """Make a session; on an empty store of its own, unless an engine is given."""
     return Session(Instance(EmbeddedEngine(Store()) if engine is None else engine, commands, limits))
+
+
+def connect(instance: Instance, address: str = "10.0.0.1:5000", local_address: str = "10.0.0.9:9736") -> Session:
+    """Make one more session of a server, as a connection does; its peer is a `FakePeer`."""
+    return Session(instance, instance.clients.add(address, local_address, FakePeer()))
+
+
+def peer_of(session: Session) -> FakePeer:
+    """Return the peer of a session that `connect` made."""
+    peer = session.client.peer
+    assert isinstance(peer, FakePeer)
+    return peer
 
 
 def pairs(store: Store) -> list[tuple[bytes, bytes]]:
@@ -83,7 +126,17 @@ def say(session: Session, line: str) -> str:
     return converse(session, f"{line}\n".encode()).decode().removesuffix("\n")
 
 
+def play(session: Session, *lines: str) -> list[str]:
+    """Send lines one by one; return their replies."""
+    return [say(session, line) for line in lines]
+
+
 def call(session: Session, *words: bytes) -> Reply:
     """Send one RESP request; return its reply, which must be one reply exactly."""
     (reply,) = ReplyDecoder().feed(converse(session, encode_request(words)))
     return reply
+
+
+def call_line(session: Session, line: str) -> Reply:
+    """Send the words of a line as one RESP request; return its reply."""
+    return call(session, *split_words(line.encode()))

@@ -8,18 +8,26 @@ from hypothesis import strategies as st
 from server.engine import EmbeddedEngine
 from server.store import Store
 from tests.property.strategies import sizes, words
-from tests.support import converse, new_session
+from tests.support import Clock, converse, new_session
+
+lives = st.none() | st.integers(1, 10**12)
+"""For how many milliseconds a key lives."""
 
 
-@given(st.dictionaries(words, words, max_size=8), sizes, st.sampled_from([b"\n", b"\r\n"]))
-def test_compacts_output_rebuilds_the_store_in_its_order(
-    drawn: dict[bytes, bytes], pieces: list[int], ending: bytes
+@given(st.dictionaries(words, st.tuples(words, lives), max_size=8), sizes, st.sampled_from([b"\n", b"\r\n"]))
+def test_compacts_output_rebuilds_the_store_in_its_order_with_its_deadlines(
+    drawn: dict[bytes, tuple[bytes, int | None]], pieces: list[int], ending: bytes
 ) -> None:
-    original, rebuilt = Store(), Store()
-    for key, value in drawn.items():
+    clock = Clock()
+    original, rebuilt = Store(clock), Store(clock)
+    for key, (value, life) in drawn.items():
         original.set(key, value)
+        if life is not None:
+            original.expire_at(key, clock.now + life)
     printed = converse(new_session(EmbeddedEngine(original)), b"COMPACT" + ending)
     assert printed.count(ending) == max(1, len(drawn)), "one command a key"
     answer = converse(new_session(EmbeddedEngine(rebuilt)), printed, *pieces)
     assert answer == (b"OK" + ending) * len(drawn)
-    assert rebuilt.items() == list(drawn.items())
+    assert rebuilt.items() == [
+        (key, value, None if life is None else clock.now + life) for key, (value, life) in drawn.items()
+    ]

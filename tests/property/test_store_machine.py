@@ -1,26 +1,20 @@
-"""A few sessions on one store, held against a plain dict, operation by operation."""
+"""A few sessions on one store, held against plain dicts, operation by operation, while time goes on."""
 
 from __future__ import annotations
-
-import re
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from common.replies import OK, QUEUED, Block, Error, Reply
+from common.replies import NO_ARRAY, OK, QUEUED, Block, Error, Reply
 from common.requests import Words
 from common.resp import ReplyDecoder, encode_request
 from common.text import command_line, reply_lines
 from server.engine import EmbeddedEngine
 from server.session import Session
 from server.store import Store
-from tests.support import converse, new_session
-
-NOT_AN_INTEGER = Error(b"ERR value is not an integer or out of range")
-WOULD_OVERFLOW = Error(b"ERR increment or decrement would overflow")
-SPELLING = re.compile(rb"0|-?[1-9][0-9]*")
-FITTING = range(-(2**63), 2**63)
+from tests.property.model import Model
+from tests.support import Clock, converse, new_session
 
 DIALECTS = ["text", "RESP2", "RESP3"]
 """One session speaks each."""
@@ -31,46 +25,16 @@ numbers = st.integers(-3, 3) | st.sampled_from([2**63 - 1, -(2**63) + 1, 2**62])
 words_for_numbers = numbers.map(b"%d".__mod__) | st.sampled_from(
     [b"", b"+1", b"01", b" 1", b"1.0", b"-0", b"9" * 19, b"x"]
 )
+times = st.integers(1, 3000)
+SET_OPTIONS = [
+    [],
+    [b"PX", b"time"],
+    [b"EX", b"time"],
+    [b"NX", b"GET", b"PX", b"time"],
+    [b"XX", b"KEEPTTL"],
+    [b"GET", b"KEEPTTL"],
+]
 values = words_for_numbers | st.binary(max_size=5)
-
-
-class Model:
-    """What the store should do, done the plainest way."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-
-    def run(self, words: Words) -> Reply:
-        match words:
-            case [b"SET", key, value]:
-                self.values[key] = value
-                return OK
-            case [b"GET", key]:
-                return self.values.get(key)
-            case [b"DEL", *keys]:
-                return sum(self.values.pop(key, None) is not None for key in keys)
-            case [b"EXISTS", *keys]:
-                return sum(key in self.values for key in keys)
-            case [b"INCR" | b"DECR" as name, key]:
-                return self.add(key, b"1", 1 if name == b"INCR" else -1)
-            case [b"INCRBY" | b"DECRBY" as name, key, by]:
-                return self.add(key, by, 1 if name == b"INCRBY" else -1)
-            case [b"FLUSHALL"]:
-                self.values.clear()
-                return OK
-            case [b"COMPACT"]:
-                return Block([command_line([b"SET", *pair]) for pair in self.values.items()])
-        raise AssertionError(f"the model knows no {words}")
-
-    def add(self, key: bytes, by: bytes, sign: int) -> Reply:
-        terms = [self.values.get(key, b"0"), by]
-        if not all(SPELLING.fullmatch(term) and int(term) in FITTING for term in terms):
-            return NOT_AN_INTEGER
-        total = int(terms[0]) + sign * int(terms[1])
-        if total not in FITTING:
-            return WOULD_OVERFLOW
-        self.values[key] = b"%d" % total
-        return total
 
 
 class Sessions(RuleBasedStateMachine):
@@ -78,13 +42,15 @@ class Sessions(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.store = Store()
-        self.model = Model()
-        engine = EmbeddedEngine(self.store)
+        self.clock = Clock()
+        self.store = Store(self.clock)
+        self.model = Model(self.clock)
+        self.engine = engine = EmbeddedEngine(self.store)
         self.sessions: list[Session] = [new_session(engine) for _ in DIALECTS]
         converse(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
         self.queues: list[list[Words] | None] = [None] * len(DIALECTS)
         self.spoiled = [False] * len(DIALECTS)
+        self.watched: list[dict[bytes, int]] = [{} for _ in DIALECTS]  # each key with its version at that time
 
     def send(self, who: int, words: Words, expected: Reply) -> None:
         """Send a request in the session's own dialect, and compare its reply in that dialect's terms."""
@@ -109,9 +75,39 @@ class Sessions(RuleBasedStateMachine):
     def set(self, who: int, key: bytes, value: bytes) -> None:
         self.run(who, b"SET", key, value)
 
+    @rule(who=sessions, key=keys, value=values, time=times, options=st.sampled_from(SET_OPTIONS))
+    def set_with_options(self, who: int, key: bytes, value: bytes, time: int, options: list[bytes]) -> None:
+        self.run(who, b"SET", key, value, *(b"%d" % time if each == b"time" else each for each in options))
+
     @rule(who=sessions, key=keys)
     def get(self, who: int, key: bytes) -> None:
         self.run(who, b"GET", key)
+
+    @rule(who=sessions, key=keys, time=times, condition=st.sampled_from([b"", b"NX", b"XX", b"GT", b"LT"]))
+    def expire(self, who: int, key: bytes, time: int, condition: bytes) -> None:
+        self.run(who, b"PEXPIRE", key, b"%d" % time, *filter(None, [condition]))
+
+    @rule(who=sessions, key=keys, name=st.sampled_from([b"PERSIST", b"PTTL", b"PEXPIRETIME"]))
+    def persist_or_tell(self, who: int, key: bytes, name: bytes) -> None:
+        self.run(who, name, key)
+
+    @rule(who=sessions, key=keys, new_key=keys, name=st.sampled_from([b"RENAME", b"RENAMENX", b"COPY"]))
+    def rename_or_copy(self, who: int, key: bytes, new_key: bytes, name: bytes) -> None:
+        self.run(who, name, key, new_key)
+
+    @rule(who=sessions)
+    def count_all(self, who: int) -> None:
+        self.run(who, b"DBSIZE")
+
+    @rule(milliseconds=st.integers(1, 2500))
+    def let_time_pass(self, milliseconds: int) -> None:
+        self.clock.forward(milliseconds)
+
+    @rule()
+    def sweep(self) -> None:
+        assert self.engine.sweep()
+        self.model.forget_the_expired()
+        assert set(self.store._values) == set(self.model.values), "nobody had to ask for the memory to come back"
 
     @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
     def delete_or_count(self, who: int, some: list[bytes], name: bytes) -> None:
@@ -146,28 +142,56 @@ class Sessions(RuleBasedStateMachine):
             self.queues[who] = []
             self.send(who, [b"MULTI"], OK)
 
+    @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=2))
+    def watch(self, who: int, some: list[bytes]) -> None:
+        if self.queues[who] is not None:
+            self.send(who, [b"WATCH", *some], Error(b"ERR WATCH inside MULTI is not allowed"))
+        else:
+            self.send(who, [b"WATCH", *some], OK)
+            self.watched[who] = self.model.versions_of(some) | self.watched[who]
+
+    @rule(who=sessions)
+    def unwatch(self, who: int) -> None:
+        if self.queues[who] is None:
+            self.watched[who] = {}
+            self.send(who, [b"UNWATCH"], OK)
+
     @rule(who=sessions)
     def exec(self, who: int) -> None:
         queue, spoiled = self.queues[who], self.spoiled[who]
         self.queues[who], self.spoiled[who] = None, False
+        watched = {} if queue is None else self.watched[who]
+        if queue is not None:
+            self.watched[who] = {}
         if queue is None:
             self.send(who, [b"EXEC"], Error(b"ERR EXEC without MULTI"))
         elif spoiled:
             aborted = Error(b"EXECABORT Transaction discarded because of previous errors.")
             self.send(who, [b"EXEC"], aborted)
+        elif self.model.versions_of(watched) != watched:
+            self.send(who, [b"EXEC"], NO_ARRAY if DIALECTS[who] == "text" else None)
         else:
             self.send(who, [b"EXEC"], [self.model.run(words) for words in queue])
 
     @rule(who=sessions)
     def discard(self, who: int) -> None:
         refused = self.queues[who] is None
+        if not refused:
+            self.watched[who] = {}
         self.queues[who], self.spoiled[who] = None, False
         self.send(who, [b"DISCARD"], Error(b"ERR DISCARD without MULTI") if refused else OK)
 
     @invariant()
-    def the_store_is_sound_and_is_what_the_model_is(self) -> None:
+    def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:
         self.store.check()
-        assert pairs(self.store) == list(self.model.values.items())
+        assert self.store._watches.keys() == {key for watched in self.watched for key in watched}
+
+    def teardown(self) -> None:
+        if hasattr(self, "sessions"):
+            assert self.store.items() == self.model.items()
+            for session in self.sessions:
+                session.close()
+            assert self.store._watches == {}
 
 
 def without_blocks(reply: Reply) -> Reply:

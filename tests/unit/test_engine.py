@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Any
 
 import pytest
 
-from common.replies import Block
+from common.replies import OK, Block, Reply
+from server.clients import Client
 from server.commands import COMMANDS
-from server.engine import EmbeddedEngine
+from server.engine import Call, EmbeddedEngine
 from server.errors import CommandError
 from server.session import Session
-from server.store import Store
-from tests.support import converse, new_session, say
+from server.store import Store, Watch
+from tests.support import Clock, converse, new_session, pairs, say
 
 
 class WatchedLock:
@@ -23,30 +25,48 @@ class WatchedLock:
         self.depth = 0
         self.taken = 0
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
         self.taken += self.depth == 0
         self.depth += 1
+
+    def release(self) -> None:
+        assert self.depth > 0
+        self.depth -= 1
+
+    def __enter__(self) -> None:
+        self.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.depth -= 1
+        self.release()
 
 
 class GuardedStore(Store):
     """A store that notes what was done to it without its lock."""
 
-    def __init__(self, lock: WatchedLock) -> None:
-        super().__init__()
-        self.touched = 0
+    def __init__(self, lock: WatchedLock, clock: Clock) -> None:
         self._lock = lock
+        self.touched = 0
+        with lock:
+            super().__init__(clock)
 
     def __getattribute__(self, name: str) -> object:
-        if name == "_values":
+        if name in ("_values", "_deadlines", "_expiring", "_watches", "scans", "now", "check"):
             self.touched += 1
-            if not self._lock.depth:
+            if not self._lock.depth and name != "check":
                 raise AssertionError("the store was touched without its lock")
         return super().__getattribute__(name)
+
+    def check(self) -> None:
+        with self._lock:
+            super().check()
+
+
+def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
+    with monkeypatch.context() as patch:
+        patch.setattr("server.engine.threading.RLock", lambda: lock)
+        return EmbeddedEngine(store)
 
 
 @pytest.fixture
@@ -55,42 +75,108 @@ def lock() -> WatchedLock:
 
 
 @pytest.fixture
-def engine(lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    engine = EmbeddedEngine(Store())
-    monkeypatch.setattr(engine, "_lock", lock)
-    return engine
+def engine(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
+    return engine_on(store, lock, monkeypatch)
+
+
+def execute(engine: EmbeddedEngine, line: str) -> Reply:
+    return engine.execute(*as_call(line), Client(1))
+
+
+def as_call(line: str) -> Call:
+    words = line.encode().split()
+    command = COMMANDS.find(words[0])
+    assert command is not None
+    return command, words
+
+
+LINES = [
+    "SET a 1",
+    "SET a 1 NX GET PX 1000",
+    "GET a",
+    "DEL a",
+    "EXISTS a",
+    "INCR a",
+    "DECR a",
+    "INCRBY a 2",
+    "DECRBY a 2",
+    "INCRBYFLOAT a 0.5",
+    "COMPACT",
+    "FLUSHALL",
+    "EXPIRE a 10",
+    "PERSIST a",
+    "TTL a",
+    "SCAN 0",
+    "KEYS *",
+    "DBSIZE",
+    "RANDOMKEY",
+    "RENAME a b",
+    "COPY b a",
+    "MSET a 1 b 2",
+    "MGET a b",
+    "LCS a b",
+    "OBJECT ENCODING a",
+    "MEMORY USAGE a",
+    "WATCH a",
+    "CONFIG RESETSTAT",
+    "INFO keyspace",
+]
 
 
 def test_the_lock_is_one_that_its_holder_may_take_again() -> None:
     assert isinstance(EmbeddedEngine(Store())._lock, type(threading.RLock()))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "SET a 1",
-        "GET a",
-        "DEL a",
-        "EXISTS a",
-        "INCR a",
-        "DECR a",
-        "INCRBY a 2",
-        "DECRBY a 2",
-        "COMPACT",
-        "FLUSHALL",
-    ],
-)
-def test_a_command_on_the_store_takes_the_lock_once_and_gives_it_back(
+@pytest.mark.parametrize("line", LINES)
+def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
     session: Session, lock: WatchedLock, line: str
 ) -> None:
     say(session, line)
     assert (lock.taken, lock.depth) == (1, 0)
 
 
-@pytest.mark.parametrize("line", ["PING", "ECHO a", "HELLO", "HELP", "COMMAND", "MULTI", "QUIT", "FLY", "GET", "'"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PING",
+        "ECHO a",
+        "HELLO",
+        "HELP",
+        "COMMAND",
+        "MULTI",
+        "QUIT",
+        "FLY",
+        "GET",
+        "'",
+        "UNWATCH",
+        "CLIENT LIST",
+        "CONFIG GET *",
+        "CONFIG SET slowlog-max-len 5",
+        "SLOWLOG GET",
+        "MONITOR",
+        "RESET",
+        "TIME",
+        "INFO server",
+    ],
+)
 def test_what_leaves_the_store_alone_takes_no_lock(session: Session, lock: WatchedLock, line: str) -> None:
     say(session, line)
     assert lock.taken == 0
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_slow_call_is_noted_after_the_lock_is_given_back(session: Session, lock: WatchedLock, line: str) -> None:
+    depths: list[int] = []
+    session.instance.engine.statistics.slower_than = 0
+    note_slow = session.instance.engine.statistics.note_slow
+
+    def note(*arguments: Any) -> None:
+        depths.append(lock.depth)
+        note_slow(*arguments)
+
+    session.instance.engine.statistics.note_slow = note  # type: ignore[method-assign]
+    say(session, line)
+    assert depths == [0]
 
 
 def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: Session, lock: WatchedLock) -> None:
@@ -107,56 +193,56 @@ def test_the_lock_is_given_back_when_a_command_fails(session: Session, lock: Wat
 
 
 def test_a_block_is_formatted_after_the_lock_is_given_back(engine: EmbeddedEngine, lock: WatchedLock) -> None:
-    compact = COMMANDS.find(b"COMPACT")
-    put = COMMANDS.find(b"SET")
-    assert compact is not None
-    assert put is not None
-    engine.execute(put, [b"SET", b"a", b"1"])
-    reply = engine.execute(compact, [b"COMPACT"])
+    execute(engine, "SET a 1")
+    reply = execute(engine, "COMPACT")
     assert lock.depth == 0
-    engine.execute(put, [b"SET", b"b", b"2"])
+    execute(engine, "SET b 2")
     assert isinstance(reply, Block)
     assert not isinstance(reply.lines, list), "a list would have been made under the lock"
     assert list(reply.lines) == [b"SET a 1"]
 
 
-def test_the_engine_raises_what_a_command_raises() -> None:
-    engine = EmbeddedEngine(Store())
-    incrby = COMMANDS.find(b"INCRBY")
-    assert incrby is not None
+def test_the_engine_raises_what_a_command_raises(engine: EmbeddedEngine) -> None:
     with pytest.raises(CommandError, match="not an integer"):
-        engine.execute(incrby, [b"INCRBY", b"a", b"ten"])
+        execute(engine, "INCRBY a ten")
 
 
-def test_what_a_command_of_a_transaction_raises_stands_in_its_replys_place() -> None:
-    engine = EmbeddedEngine(Store())
-    incrby = COMMANDS.find(b"INCRBY")
-    assert incrby is not None
-    first, second, third = engine.execute_all([(incrby, [b"INCRBY", b"a", by]) for by in [b"1", b"ten", b"2"]])
+def test_what_a_command_of_a_transaction_raises_stands_in_its_replys_place(engine: EmbeddedEngine) -> None:
+    calls = [as_call(f"INCRBY a {by}") for by in ("1", "ten", "2")]
+    outcomes = engine.execute_all(calls, Watch(), Client(1))
+    assert outcomes is not None
+    first, second, third = outcomes
     assert (first, third) == (1, 3)
     assert isinstance(second, CommandError)
 
 
-def test_every_touch_of_the_store_is_made_under_the_lock(lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> None:
-    with lock:
-        store = GuardedStore(lock)
-    engine = EmbeddedEngine(store)
-    monkeypatch.setattr(engine, "_lock", lock)
+def test_none_of_the_commands_runs_where_the_watch_is_broken_and_the_watch_is_over_either_way(
+    engine: EmbeddedEngine, store: Store
+) -> None:
+    watch = Watch()
+    engine.watch(watch, [b"a", b"b"])
+    execute(engine, "SET a 1")
+    assert engine.execute_all([as_call("SET b 2")], watch, Client(1)) is None
+    assert pairs(store) == [(b"a", b"1")]
+    assert watch.keys == set()
+    again = Watch()
+    engine.watch(again, [b"a", b"b"])
+    assert engine.execute_all([as_call("SET b 2")], again, Client(1)) == [OK]
+    assert again.keys == set()
+
+
+def test_every_touch_of_the_store_is_made_under_the_lock(
+    lock: WatchedLock, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = GuardedStore(lock, clock)
+    engine = engine_on(store, lock, monkeypatch)
     session = new_session(engine)
-    lines = [
-        "SET a 1",
-        "INCR a",
-        "GET a",
-        "EXISTS a",
-        "COMPACT",
-        "MULTI",
-        "INCR a",
-        "DEL a",
-        "COMPACT",
-        "EXEC",
-        "FLUSHALL",
-    ]
+    lines = [*LINES, "MULTI", *LINES, "EXEC", "WATCH a", "UNWATCH", "WATCH a", "RESET", "INFO all", "FLUSHALL"]
     replies = converse(session, "".join(f"{line}\n" for line in lines).encode()).decode()
+    engine.sweep()
+    session.close()
     assert "internal error" not in replies
-    assert store.touched > 9
-    lock.depth = 1  # for the check that follows every test
+    assert replies.startswith("OK\n1\n1\n"), "the commands really ran"
+    assert store.touched > 2 * len(LINES)
+    with pytest.raises(AssertionError, match="without its lock"):
+        store.get(b"a")

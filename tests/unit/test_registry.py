@@ -132,7 +132,7 @@ def test_a_table_finds_nothing_under_another_name(name: bytes) -> None:
 
 
 def test_a_command_that_is_entered_is_known_at_once_everywhere() -> None:
-    from server.commands import server as about
+    from server.commands import command as about
 
     group = Group("extra")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.replies import OK, Block, Error, Reply, Status
-from common.resp import WRITE_SIZE, MalformedReply, ReplyDecoder, ReplyEncoder, encode_request
+from common.replies import NO_ARRAY, NO_REPLY, OK, Block, Error, Reply, Status
+from common.resp import DEEPEST_REPLY, WRITE_SIZE, MalformedReply, ReplyDecoder, ReplyEncoder, encode_request
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,9 @@ from common.resp import WRITE_SIZE, MalformedReply, ReplyDecoder, ReplyEncoder, 
         (0, b":0\r\n", b":0\r\n"),
         (-(2**63), b":-9223372036854775808\r\n", b":-9223372036854775808\r\n"),
         (None, b"$-1\r\n", b"_\r\n"),
+        (NO_ARRAY, b"*-1\r\n", b"_\r\n"),
+        (NO_REPLY, b"", b""),
+        (1e300, b"$23\r\n1.0000000000000001e+300\r\n", b",1.0000000000000001e+300\r\n"),
         (True, b":1\r\n", b"#t\r\n"),
         (False, b":0\r\n", b"#f\r\n"),
         (0.5, b"$3\r\n0.5\r\n", b",0.5\r\n"),
@@ -35,6 +38,7 @@ from common.resp import WRITE_SIZE, MalformedReply, ReplyDecoder, ReplyEncoder, 
         (Block([]), b"$0\r\n\r\n", b"=4\r\ntxt:\r\n"),
         (Block([b"one"]), b"$3\r\none\r\n", b"=7\r\ntxt:one\r\n"),
         (Block([b"one", b"", b"two"]), b"$8\r\none\n\ntwo\r\n", b"=12\r\ntxt:one\n\ntwo\r\n"),
+        (Block([b"a", b"b"], b"\r\n"), b"$4\r\na\r\nb\r\n", b"=8\r\ntxt:a\r\nb\r\n"),
         ([Block([b"a"])], b"*1\r\n$1\r\na\r\n", b"*1\r\n=5\r\ntxt:a\r\n"),
     ],
 )
@@ -133,12 +137,14 @@ def test_replies_behind_each_other_are_decoded_in_their_order(size: int) -> None
     assert repr(replies) == repr([reply for _, reply in SPECIMENS.values()])
 
 
-def test_arrays_may_be_nested_in_many_levels() -> None:
-    (reply,) = ReplyDecoder().feed(b"*1\r\n" * 100 + b":7\r\n")
-    for _ in range(100):
+def test_arrays_may_be_nested_so_deep_and_no_deeper() -> None:
+    (reply,) = ReplyDecoder().feed(b"*1\r\n" * DEEPEST_REPLY + b":7\r\n")
+    for _ in range(DEEPEST_REPLY):
         assert isinstance(reply, list)
         (reply,) = reply
     assert reply == 7
+    with pytest.raises(MalformedReply, match="nested"):
+        ReplyDecoder().feed(b"*1\r\n" * (DEEPEST_REPLY + 1))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import pytest
 from common.replies import OK, Block, Error, Reply
 from common.requests import Words
 from common.resp import ReplyDecoder, encode_request
+from server.clients import Client
 from server.commands import COMMANDS, connection, strings, transactions
 from server.engine import Call, EmbeddedEngine
 from server.errors import INTERNAL_ERROR
 from server.registry import Command, CommandTable, Group
 from server.session import OUTPUT_SIZE, Session
-from server.store import Store
+from server.store import Store, Watch
 from tests.support import answers, call, converse, new_session, pairs, say
 
 MIB = 1024 * 1024
@@ -200,13 +201,16 @@ def bang(session: Session) -> Reply:
 FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.group])
 
 
-class BrokenEngine:
+class BrokenEngine(EmbeddedEngine):
     """An engine that lost whatever it stood on."""
 
-    def execute(self, command: Command, words: Words) -> Reply:
+    def __init__(self) -> None:
+        super().__init__(Store())
+
+    def execute(self, command: Command, words: Words, client: Client) -> Reply:
         raise ConnectionError("no backing store")
 
-    def execute_all(self, calls: Sequence[Call]) -> list[Reply | Exception]:
+    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
         raise ConnectionError("no backing store")
 
 
@@ -296,5 +300,5 @@ def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngin
     assert len(made) == 4
 
 
-def test_a_session_has_every_command_unless_it_is_given_others(session: Session) -> None:
-    assert session.commands is COMMANDS
+def test_a_session_has_every_command_unless_it_is_given_others() -> None:
+    assert new_session().instance.commands is COMMANDS

@@ -55,7 +55,7 @@ def test_the_copy_of_the_items_does_not_change_with_the_store() -> None:
     store = filled()
     items = store.items()
     store.clear()
-    assert [key for key, _ in items] == [b"a", b"b", b"c"]
+    assert [key for key, _, _ in items] == [b"a", b"b", b"c"]
 
 
 def test_stores_share_nothing() -> None:

@@ -78,13 +78,21 @@ def test_the_terminal_mode_is_loaded_only_when_it_is_asked_for(path: Path) -> No
 
 @each_module(
     "common/**/*.py",
+    "server/clients.py",
     "server/commands/*.py",
+    "server/deadline.py",
     "server/engine.py",
     "server/errors.py",
+    "server/expiry.py",
+    "server/instance.py",
     "server/integers.py",
+    "server/options.py",
+    "server/patterns.py",
     "server/reader.py",
     "server/registry.py",
+    "server/scans.py",
     "server/session.py",
+    "server/statistics.py",
     "server/store.py",
     "client/conversation.py",
 )
@@ -94,22 +102,33 @@ def test_what_is_sans_io_knows_no_network(path: Path) -> None:
     assert "server.tcp" not in names
 
 
-def test_the_store_knows_no_other_module_of_the_project() -> None:
-    (store,) = sources("server/store.py")
-    assert not packages(imports(everywhere(tree_of(store)))) & PACKAGES
+@pytest.mark.parametrize(
+    ("module", "known"),
+    [("store", {"server.expiry", "server.scans"}), ("expiry", set()), ("scans", set()), ("patterns", set())],
+)
+def test_the_store_and_its_parts_know_no_more_of_the_project_than_this(module: str, known: set[str]) -> None:
+    (path,) = sources(f"server/{module}.py")
+    names = {name for name in imports(everywhere(tree_of(path))) if name.partition(".")[0] in PACKAGES}
+    assert {".".join(name.split(".")[:2]) for name in names} == known
 
 
-def names_a_lock(path: Path) -> bool:
-    """Tell whether the module's code names a lock of `threading`, by whatever import."""
-    locks = {"Lock", "RLock"}
-    return any(
-        (isinstance(node, ast.Attribute) and node.attr in locks)
-        or (isinstance(node, ast.Name) and node.id in locks)
-        or (isinstance(node, ast.alias) and node.name in locks)
-        for node in ast.walk(tree_of(path))
-    )
+def names_of_locks(path: Path) -> set[str]:
+    """Return which locks of `threading` the module's code names, by whatever import."""
+    nodes = list(ast.walk(tree_of(path)))
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.name for node in nodes if isinstance(node, ast.alias)}
+    return names & {"Lock", "RLock", "Condition", "Semaphore"}
 
 
-def test_the_lock_is_named_in_one_file() -> None:
+def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() -> None:
     modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
-    assert [path.relative_to(ROOT).as_posix() for path in modules if names_a_lock(path)] == ["server/engine.py"]
+    locks = {path.relative_to(ROOT).as_posix(): names_of_locks(path) for path in modules}
+    assert {path: names for path, names in locks.items() if names} == {
+        "server/clients.py": {"Lock"},
+        "server/engine.py": {"RLock"},
+        "server/statistics.py": {"Lock"},
+        "server/tcp.py": {"Condition", "Lock"},
+    }
+    for path in ("server/clients.py", "server/statistics.py", "server/tcp.py"):
+        assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))

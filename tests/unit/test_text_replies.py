@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.replies import OK, Block, Error, Reply
+from common.replies import NO_ARRAY, NO_REPLY, OK, Block, Error, Reply
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
 
 
@@ -28,6 +28,7 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
         (True, ["(true)"]),
         (False, ["(false)"]),
         (None, ["(nil)"]),
+        (NO_ARRAY, ["(nil)"]),
         (Error(b"ERR no"), ["(error) ERR no"]),
         (Error(b"ERR a\r\nb"), ["(error) ERR a  b"]),
         (Block([]), [""]),
@@ -61,6 +62,7 @@ def test_an_encoder_ends_every_line_of_any_reply_alike(encoder: TextEncoder, end
     assert b"".join(encoder.stream([b"a", [1, 2]])) == ending.join([b"1) a", b"2) 1) 1", b"   2) 2", b""])
     assert encoder.scalars[bytes](b"two words") == b'"two words"' + ending
     assert encoder.scalars[type(None)](None) == b"(nil)" + ending
+    assert encoder.scalars[type(NO_REPLY)](NO_REPLY) == b""
 
 
 def test_a_block_is_printed_while_its_lines_are_made() -> None:

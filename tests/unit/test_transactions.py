@@ -11,15 +11,10 @@ from server.engine import EmbeddedEngine
 from server.errors import TRANSACTION_TOO_LARGE
 from server.session import Session
 from server.store import Store
-from tests.support import call, converse, new_session, pairs, say
+from tests.support import call, converse, new_session, pairs, play, say
 
 ABORTED = "(error) EXECABORT Transaction discarded because of previous errors."
 TOO_LARGE = "(error) ERR transaction too large, its queue has reached the limit of one request"
-
-
-def play(session: Session, *lines: str) -> list[str]:
-    """Send lines one by one; return their replies."""
-    return [say(session, line) for line in lines]
 
 
 def test_queued_commands_do_not_run_before_exec(session: Session, store: Store) -> None:

@@ -1,0 +1,164 @@
+"""What the store should do, done the plainest way: a dict of values, a dict of deadlines, a count of changes by key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from common.replies import OK, Block, Error, Reply
+from common.requests import Words
+from common.text import command_line
+from tests.support import Clock
+
+NOT_AN_INTEGER = Error(b"ERR value is not an integer or out of range")
+WOULD_OVERFLOW = Error(b"ERR increment or decrement would overflow")
+NO_SUCH_KEY = Error(b"ERR no such key")
+SAME_OBJECT = Error(b"ERR source and destination objects are the same")
+SPELLING = re.compile(rb"0|-?[1-9][0-9]*")
+FITTING = range(-(2**63), 2**63)
+
+
+class Model:
+    """Every command first removes whatever has expired."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.values: dict[bytes, bytes] = {}
+        self.deadlines: dict[bytes, int] = {}
+        self.versions: dict[bytes, int] = {}
+
+    # ---------------------------------------------------------------- the parts
+
+    def forget_the_expired(self) -> None:
+        for key, deadline in list(self.deadlines.items()):
+            if deadline <= self.clock.now:
+                self.remove(key)
+
+    def versions_of(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        self.forget_the_expired()
+        return {key: self.versions.get(key, 0) for key in keys}
+
+    def items(self) -> list[tuple[bytes, bytes, int | None]]:
+        self.forget_the_expired()
+        return [(key, value, self.deadlines.get(key)) for key, value in self.values.items()]
+
+    def changed(self, key: bytes) -> None:
+        self.versions[key] = self.versions.get(key, 0) + 1
+
+    def put(self, key: bytes, value: bytes, deadline: int | None) -> None:
+        self.values[key] = value
+        self.deadlines.pop(key, None)
+        if deadline is not None:
+            self.deadlines[key] = deadline
+        self.changed(key)
+
+    def remove(self, key: bytes) -> bool:
+        if key not in self.values:
+            return False
+        del self.values[key]
+        self.deadlines.pop(key, None)
+        self.changed(key)
+        return True
+
+    # ---------------------------------------------------------------- the commands
+
+    def run(self, words: Words) -> Reply:
+        self.forget_the_expired()
+        match words:
+            case [b"SET", key, value, *options]:
+                return self.set(key, value, options)
+            case [b"GET", key]:
+                return self.values.get(key)
+            case [b"DEL", *keys]:
+                return sum(map(self.remove, keys))
+            case [b"EXISTS", *keys]:
+                return sum(key in self.values for key in keys)
+            case [b"INCR" | b"DECR" as name, key]:
+                return self.add(key, b"1", 1 if name == b"INCR" else -1)
+            case [b"INCRBY" | b"DECRBY" as name, key, by]:
+                return self.add(key, by, 1 if name == b"INCRBY" else -1)
+            case [b"FLUSHALL"]:
+                return OK if all(list(map(self.remove, list(self.values)))) else None
+            case [b"DBSIZE"]:
+                return len(self.values)
+            case [b"COMPACT"]:
+                return Block([command_line(self.rebuild(*item)) for item in self.items()])
+            case [b"RENAME" | b"RENAMENX" | b"COPY" as name, key, new_key]:
+                return self.rename_or_copy(name, key, new_key)
+        return self.run_on_deadlines(words)
+
+    def run_on_deadlines(self, words: Words) -> Reply:
+        name, key, *rest = words
+        deadline = self.deadlines.get(key)
+        if name in (b"PTTL", b"PEXPIRETIME") and key not in self.values:
+            return -2
+        match name:
+            case b"PEXPIRE":
+                return int(key in self.values and self.expire(key, self.clock.now + int(rest[0]), rest[1:]))
+            case b"PERSIST":
+                if deadline is not None:
+                    del self.deadlines[key]
+                    self.changed(key)
+                return int(deadline is not None)
+            case b"PTTL":
+                return -1 if deadline is None else deadline - self.clock.now
+            case b"PEXPIRETIME":
+                return -1 if deadline is None else deadline
+        raise AssertionError(f"the model knows no {words}")
+
+    @staticmethod
+    def rebuild(key: bytes, value: bytes, deadline: int | None) -> Words:
+        return [b"SET", key, value, *([] if deadline is None else [b"PXAT", b"%d" % deadline])]
+
+    def set(self, key: bytes, value: bytes, options: Sequence[bytes]) -> Reply:
+        before = self.values.get(key)
+        done = not (b"NX" in options and before is not None) and not (b"XX" in options and before is None)
+        if done:
+            deadline = self.deadlines.get(key) if b"KEEPTTL" in options else None
+            for unit, milliseconds in ((b"EX", 1000), (b"PX", 1)):
+                if unit in options:
+                    deadline = self.clock.now + milliseconds * int(options[-1])
+            self.put(key, value, deadline)
+        return before if b"GET" in options else OK if done else None
+
+    def add(self, key: bytes, by: bytes, sign: int) -> Reply:
+        terms = [self.values.get(key, b"0"), by]
+        if not all(SPELLING.fullmatch(term) and int(term) in FITTING for term in terms):
+            return NOT_AN_INTEGER
+        total = int(terms[0]) + sign * int(terms[1])
+        if total not in FITTING:
+            return WOULD_OVERFLOW
+        self.put(key, b"%d" % total, self.deadlines.get(key))
+        return total
+
+    def expire(self, key: bytes, moment: int, conditions: Sequence[bytes]) -> bool:
+        present = self.deadlines.get(key)
+        match list(conditions):
+            case [b"NX"]:
+                wanted = present is None
+            case [b"XX"]:
+                wanted = present is not None
+            case [b"GT"]:
+                wanted = present is not None and moment > present
+            case [b"LT"]:
+                wanted = present is None or moment < present
+            case _:
+                wanted = True
+        if wanted:
+            self.deadlines[key] = moment
+            self.changed(key)
+        return wanted
+
+    def rename_or_copy(self, name: bytes, key: bytes, new_key: bytes) -> Reply:
+        if name == b"COPY" and key == new_key:
+            return SAME_OBJECT
+        if key not in self.values:
+            return 0 if name == b"COPY" else NO_SUCH_KEY
+        if name != b"RENAME" and new_key in self.values:
+            return 0
+        value, deadline = self.values[key], self.deadlines.get(key)
+        if key != new_key:
+            if name != b"COPY":
+                self.remove(key)
+            self.put(new_key, value, deadline)
+        return OK if name == b"RENAME" else 1

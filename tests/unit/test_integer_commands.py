@@ -1,0 +1,110 @@
+"""INCR, DECR, INCRBY and DECRBY."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.replies import Error
+from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
+from server.integers import LARGEST, SMALLEST
+from server.session import Session
+from server.store import Store
+from tests.support import call, pairs
+from tests.unit.test_integers import NO_INTEGERS
+
+COUNTING: list[tuple[bytes, ...]] = [(b"INCR",), (b"DECR",), (b"INCRBY", b"5"), (b"DECRBY", b"5")]
+STEPS = dict(zip(COUNTING, (1, -1, 5, -5), strict=True))
+EACH_COUNTING = pytest.mark.parametrize("counting", COUNTING, ids=lambda words: b" ".join(words).decode())
+
+
+@EACH_COUNTING
+def test_a_key_that_is_not_there_counts_as_zero(session: Session, store: Store, counting: tuple[bytes, ...]) -> None:
+    name, *by = counting
+    assert call(session, name, b"n", *by) == STEPS[counting]
+    assert store.get(b"n") == b"%d" % STEPS[counting]
+
+
+@EACH_COUNTING
+@pytest.mark.parametrize("value", [0, 7, -7, LARGEST - 5, SMALLEST + 5])
+def test_a_number_is_counted_up_and_down(
+    session: Session, store: Store, counting: tuple[bytes, ...], value: int
+) -> None:
+    name, *by = counting
+    store.set(b"n", b"%d" % value)
+    assert call(session, name, b"n", *by) == value + STEPS[counting]
+    assert store.get(b"n") == b"%d" % (value + STEPS[counting])
+
+
+@EACH_COUNTING
+@pytest.mark.parametrize("value", NO_INTEGERS, ids=lambda value: repr(value[:24]))
+def test_a_value_that_is_no_integer_is_refused_and_kept(
+    session: Session, store: Store, counting: tuple[bytes, ...], value: bytes
+) -> None:
+    name, *by = counting
+    store.set(b"n", value)
+    assert call(session, name, b"n", *by) == NOT_AN_INTEGER
+    assert pairs(store) == [(b"n", value)]
+
+
+@pytest.mark.parametrize("name", [b"INCRBY", b"DECRBY"])
+@pytest.mark.parametrize("by", NO_INTEGERS, ids=lambda by: repr(by[:24]))
+def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, name: bytes, by: bytes) -> None:
+    store.set(b"n", b"11")
+    assert call(session, name, b"n", by) == NOT_AN_INTEGER
+    assert call(session, name, b"new", by) == NOT_AN_INTEGER
+    assert pairs(store) == [(b"n", b"11")]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (LARGEST, [b"INCR", b"n"]),
+        (SMALLEST, [b"DECR", b"n"]),
+        (LARGEST, [b"INCRBY", b"n", b"1"]),
+        (SMALLEST, [b"INCRBY", b"n", b"-1"]),
+        (LARGEST - 5, [b"INCRBY", b"n", b"6"]),
+        (1, [b"INCRBY", b"n", b"%d" % LARGEST]),
+        (-1, [b"INCRBY", b"n", b"%d" % SMALLEST]),
+        (SMALLEST, [b"DECRBY", b"n", b"1"]),
+        (LARGEST, [b"DECRBY", b"n", b"-1"]),
+        (-2, [b"DECRBY", b"n", b"%d" % LARGEST]),
+    ],
+)
+def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
+    session: Session, store: Store, value: int, words: list[bytes]
+) -> None:
+    store.set(b"n", b"%d" % value)
+    assert call(session, *words) == WOULD_OVERFLOW
+    assert pairs(store) == [(b"n", b"%d" % value)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "total"),
+    [
+        (LARGEST - 1, [b"INCR", b"n"], LARGEST),
+        (SMALLEST + 1, [b"DECR", b"n"], SMALLEST),
+        (0, [b"INCRBY", b"n", b"%d" % LARGEST], LARGEST),
+        (0, [b"INCRBY", b"n", b"%d" % SMALLEST], SMALLEST),
+        (LARGEST, [b"INCRBY", b"n", b"%d" % SMALLEST], -1),
+        (-1, [b"DECRBY", b"n", b"%d" % LARGEST], SMALLEST),
+        (SMALLEST, [b"DECRBY", b"n", b"%d" % (SMALLEST + 1)], -1),
+        (7, [b"INCRBY", b"n", b"0"], 7),
+        (7, [b"DECRBY", b"n", b"-7"], 14),
+    ],
+)
+def test_a_sum_within_64_bits_is_made(
+    session: Session, store: Store, value: int, words: list[bytes], total: int
+) -> None:
+    store.set(b"n", b"%d" % value)
+    assert call(session, *words) == total
+    assert store.get(b"n") == b"%d" % total
+
+
+@pytest.mark.parametrize("value", [None, b"0", b"-1", b"x"])
+def test_decrby_cannot_turn_the_smallest_integer_round(session: Session, store: Store, value: bytes | None) -> None:
+    """Redis 7 refuses this decrement before it looks at the key."""
+    if value is not None:
+        store.set(b"n", value)
+    before = pairs(store)
+    assert call(session, b"DECRBY", b"n", b"%d" % SMALLEST) == Error(b"ERR decrement would overflow")
+    assert pairs(store) == before
