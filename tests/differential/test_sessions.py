@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
 
 from tests.differential.comparison import Sessions
 from tests.differential.strategies import SESSIONS, Step, scripts, small_scripts
@@ -17,6 +18,11 @@ PATIENT = settings(
 )
 
 
+def few_letters(data: bytes) -> bytes:
+    """Make bytes into letters of which most come often, so that they have much in common."""
+    return bytes(ord("a") + byte % 3 for byte in data)
+
+
 def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
     """Say it all to both servers."""
     with Sessions(servers, SESSIONS, protocol) as sessions:
@@ -26,14 +32,28 @@ def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=1000)
+@settings(PATIENT, max_examples=200)
 @given(script=scripts)
+@example(script=[(0, (b"SET", b"f", b"inf")), (0, (b"INCRBYFLOAT", b"f", b"-inf"))])
+@example(script=[(0, (b"MULTI",)), (0, (b"MSET", b"a")), (0, (b"EXEC",))])
+@example(script=[(0, (b"COMMAND", b"COUNT", b"x"))])
+@example(script=[(0, (b"SCAN", b"x", b"FOO", b"1"))])
+@example(script=[(0, (b"MSET", b"^", b"", b"]", b"", b"a", b"", b"-", b"")), (0, (b"KEYS", b"[a-]"))])
 def test_random_sessions(servers: Servers, protocol: int, script: list[Step]) -> None:
     converse(servers, protocol, script)
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=500)
+@settings(PATIENT, max_examples=100)
 @given(script=small_scripts)
 def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol: int, script: list[Step]) -> None:
     converse(servers, protocol, script)
+
+
+@settings(PATIENT, max_examples=100)
+@given(a=st.binary(max_size=30).map(few_letters), b=st.binary(max_size=30).map(few_letters))
+def test_of_several_longest_common_subsequences_it_is_the_same(servers: Servers, a: bytes, b: bytes) -> None:
+    with Sessions(servers, 1) as sessions:
+        sessions.tell(0, b"MSET", b"a", a, b"b", b)
+        for options in ([], [b"LEN"], [b"IDX"], [b"IDX", b"WITHMATCHLEN"], [b"IDX", b"MINMATCHLEN", b"2"]):
+            sessions.tell(0, b"LCS", b"a", b"b", *options)

@@ -1,0 +1,82 @@
+"""What is answered, and what is not, when much is sent at once: silence, hanging up, one session ending another."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.resp import encode_request
+from common.text import split_words
+from tests.differential.comparison import Sessions
+from tests.differential.wire import Servers
+
+STREAMS = {
+    "off and on": "PING 1; CLIENT REPLY OFF; PING 2; SET k v; CLIENT REPLY ON; GET k",
+    "off to the end": "PING 1; CLIENT REPLY OFF; SET k v; FOO; PING 2",
+    "skip": "PING 1; CLIENT REPLY SKIP; PING 2; PING 3",
+    "skip an error": "CLIENT REPLY SKIP; GET; PING 1",
+    "skip an unknown command": "CLIENT REPLY SKIP; NOSUCH; PING 1",
+    "skip twice": "CLIENT REPLY SKIP; CLIENT REPLY SKIP; PING 1; PING 2; PING 3",
+    "skip and on": "CLIENT REPLY SKIP; CLIENT REPLY ON; PING 1; PING 2",
+    "skip and off": "CLIENT REPLY SKIP; CLIENT REPLY OFF; PING 1; CLIENT REPLY ON; PING 2",
+    "off and skip": "CLIENT REPLY OFF; CLIENT REPLY SKIP; PING 1; PING 2; CLIENT REPLY ON; PING 3",
+    "on": "CLIENT REPLY ON; CLIENT REPLY on; PING 1",
+    "a wrong mode while off": "CLIENT REPLY OFF; CLIENT REPLY FOO; CLIENT REPLY; PING 1; CLIENT REPLY ON; PING 2",
+    "skip a transaction's beginning": "CLIENT REPLY SKIP; MULTI; SET k 1; INCR k; EXEC",
+    "off, and reset": "CLIENT REPLY OFF; PING 1; RESET; PING 2",
+    "quit": "PING 1; QUIT; PING 2",
+    "quit in a transaction": "MULTI; SET k v; QUIT; EXEC",
+    "reset in a transaction": "SET k 1; WATCH k; MULTI; SET k 2; RESET; EXEC; GET k",
+    "reset takes the name": "CLIENT SETNAME me; RESET; CLIENT GETNAME",
+    "reset ends RESP3": "HELLO 3 FOO; RESET; GET nosuch",
+}
+
+
+DIFFERENT = {
+    "MULTI; SET k 1; CLIENT REPLY SKIP; EXEC; PING 1": "Redis announces two replies of the transaction and sends one",
+    "MULTI; CLIENT REPLY OFF; SET k 1; EXEC; CLIENT REPLY ON; GET k": "Redis announces replies and sends none of them",
+    "CLIENT REPLY SKIP; RESET; PING 1; PING 2": "in kvline, RESET ends the silence that was for itself",
+}
+"""Accepted differences, by stream."""
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        *(pytest.param(stream, id=name) for name, stream in STREAMS.items()),
+        *(pytest.param(each, marks=pytest.mark.xfail(reason=why, strict=True)) for each, why in DIFFERENT.items()),
+    ],
+)
+def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
+    with Sessions(servers, 1):  # which empties both
+        twin = servers.connect()
+    requests = [encode_request(split_words(line.encode())) for line in stream.split("; ")]
+    try:
+        ours, theirs = twin.pour(b"".join(requests))
+    finally:
+        twin.close()
+    assert ours == theirs.replace(b"beginning with: \r\n", b"beginning with:\r\n")
+
+
+@pytest.mark.parametrize("words", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$3\r\nFOO\r\n", b"*0\r\n"]])
+def test_a_request_without_words_gets_no_answer(servers: Servers, words: list[bytes]) -> None:
+    twin = servers.connect()
+    try:
+        ours, theirs = twin.pour(b"".join(words))
+    finally:
+        twin.close()
+    assert ours == theirs.replace(b": \r\n", b":\r\n")
+
+
+@pytest.mark.parametrize("skip", [b"", b"yes", b"no"])
+def test_a_client_ends_itself_or_not(servers: Servers, skip: bytes) -> None:
+    twin = servers.connect()
+    try:
+        numbers = [int(bytes(reply)[1:]) for reply in twin.ask([b"CLIENT", b"ID"])]
+        words = [b"SKIPME", skip] if skip else []
+        for peer, number in zip((twin.kvline, twin.redis), numbers, strict=True):
+            peer.send(encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *words]))
+            peer.send(encode_request([b"PING"]))
+            peer.finish_sending()
+        assert twin.kvline.rest() == twin.redis.rest()
+    finally:
+        twin.close()
