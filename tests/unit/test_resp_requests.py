@@ -158,6 +158,12 @@ def test_a_star_within_a_line_of_text_begins_no_resp_request(session: Session) -
     assert session.feed(b"*1\n") == b"*1\n"
 
 
+def test_a_whole_request_behind_half_a_header_is_not_taken_for_one(session: Session) -> None:
+    assert session.feed(b"*") == b""
+    assert session.feed(PING) == b"-ERR Protocol error: invalid multibulk length\r\n"
+    assert session.closing
+
+
 # ---------------------------------------------------------------- limits
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from common.limits import Limits
-from common.replies import OK, PONG, QUEUED, Block
+from common.replies import OK, PONG, QUEUED, Block, Error, Status
 from common.resp import ReplyDecoder, encode_request
 from server.engine import EmbeddedEngine
 from server.errors import TRANSACTION_TOO_LARGE
-from server.session import Session
+from server.session import WORD_OVERHEAD, Session
 from server.store import Store
 from tests.support import call, converse, new_session, pairs, play, say
 
@@ -164,6 +164,17 @@ def test_the_bytes_of_queued_words_are_limited_together(engine: EmbeddedEngine, 
         ABORTED,
     ]
     assert len(store) == 0
+
+
+@pytest.mark.parametrize(("room", "reply"), [(0, QUEUED), (-1, TRANSACTION_TOO_LARGE)])
+def test_the_bytes_of_queued_words_may_reach_the_limit(
+    engine: EmbeddedEngine, room: int, reply: Status | Error
+) -> None:
+    words = [b"SET", b"a", b"x" * 300]
+    size = sum(map(len, words)) + WORD_OVERHEAD * len(words)
+    session = new_session(engine, limits=Limits(max_request=size + room))
+    call(session, b"MULTI")
+    assert call(session, *words) == reply
 
 
 def test_many_empty_words_count_as_what_they_take(engine: EmbeddedEngine) -> None:
