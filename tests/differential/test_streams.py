@@ -73,10 +73,8 @@ def test_a_client_ends_itself_or_not(servers: Servers, skip: bytes) -> None:
     try:
         numbers = [int(bytes(reply)[1:]) for reply in twin.ask([b"CLIENT", b"ID"])]
         words = [b"SKIPME", skip] if skip else []
-        for peer, number in zip((twin.kvline, twin.redis), numbers, strict=True):
-            peer.send(encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *words]))
-            peer.send(encode_request([b"PING"]))
-            peer.finish_sending()
-        assert twin.kvline.rest() == twin.redis.rest()
+        kills = [encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *words]) for number in numbers]
+        ours, theirs = twin.pour(*(kill + encode_request([b"PING"]) for kill in kills))
+        assert ours == theirs
     finally:
         twin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -68,11 +69,12 @@ class Twin:
         peer.send(encode_request(words))
         return read_reply(peer)
 
-    def pour(self, data: bytes) -> tuple[bytes, bytes]:
+    def pour(self, to_kvline: bytes, to_redis: bytes | None = None) -> tuple[bytes, bytes]:
         """Send all of it and finish; return everything that either answers until it hangs up."""
-        for peer in (self.kvline, self.redis):
+        for peer, data in ((self.kvline, to_kvline), (self.redis, to_redis or to_kvline)):
             peer.send(data)
-            peer.finish_sending()
+            with contextlib.suppress(OSError):  # it may have hung up already
+                peer.finish_sending()
         return self.kvline.rest(), self.redis.rest()
 
     def close(self) -> None:
