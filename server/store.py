@@ -70,17 +70,17 @@ class Store:
         return key in self._values and not (self._expiring and self._expire(key))
 
     def __len__(self) -> int:
-        self.sweep()
+        self._expire_all()
         return len(self._values)
 
     def all_keys(self) -> list[bytes]:
         """Copy out every key, oldest first, as they are at this moment."""
-        self.sweep()
+        self._expire_all()
         return list(self._values)
 
     def items(self) -> list[tuple[bytes, bytes, int | None]]:
         """Copy out every key with its value and its deadline, oldest key first, as they are at this moment."""
-        self.sweep()
+        self._expire_all()
         deadline = self._expiring.get
         return [(key, value, deadline(key)) for key, value in self._values.items()]
 
@@ -168,24 +168,30 @@ class Store:
     def keys_with_deadline(self) -> int:
         return len(self._expiring)
 
-    def sweep(self, pause: Callable[[], bool] = lambda: False) -> bool:
-        """Remove the keys whose deadline has come; stop early when ``pause`` says so. Tell whether none is left."""
-        if not self._expiring:
-            return True
-        for key in self._deadlines.due(self.now()):
-            self._remove(key)
-            self.expired_keys += 1
+    def sweep(self, pause: Callable[[], bool]) -> bool:
+        """Remove keys that expired before this second; stop when ``pause`` says so. Tell whether none is left."""
+        for key in self._deadlines.overdue(self.now()):
+            self._let_expire(key)
             if pause():
                 return False
         return True
+
+    def _expire_all(self) -> None:
+        """Remove every key whose deadline has come."""
+        if self._expiring:
+            for key in self._deadlines.due(self.now()):
+                self._let_expire(key)
+
+    def _let_expire(self, key: bytes) -> None:
+        self._remove(key)
+        self.expired_keys += 1
 
     def _expire(self, key: bytes) -> bool:
         """Remove the key if its deadline has come; tell whether it had."""
         deadline = self._expiring.get(key)
         if deadline is None or deadline > self.now():
             return False
-        self._remove(key)
-        self.expired_keys += 1
+        self._let_expire(key)
         return True
 
     # ---------------------------------------------------------------- watching
