@@ -150,8 +150,37 @@ def _has(words: Words, *options: bytes) -> bool:
     return any(word.upper() in options for word in words[3:])
 
 
+def _has_huge_number(words: Words) -> bool:
+    """Tell whether a word is a number beyond 32 bits by so far that milliseconds, or sums with it, may overflow."""
+    return any(re.fullmatch(rb"-?[0-9]{15,}", word) for word in words[2:])
+
+
+_TAKES_TIME = re.compile(rb"P?EXPIRE(AT)?|P?SETEX|GETEX|SET", re.IGNORECASE)
+
 NEEDS_REDIS_7 = [
-    LeftOut("LCS came with Redis 7", lambda words: _named(words, b"LCS")),
+    LeftOut(
+        "Redis looks since 7 whether a deadline overflows",
+        lambda words: _TAKES_TIME.fullmatch(words[0]) is not None and _has_huge_number(words),
+    ),
+    LeftOut(
+        "Redis 6.2.5 ends on SETRANGE with an offset near 2**63",
+        lambda words: _named(words, b"SETRANGE") and _has_huge_number(words),
+    ),
+    LeftOut(
+        "Redis refuses since 7 to take away the least of all integers",
+        lambda words: _named(words, b"DECRBY") and words[2:] == (b"-9223372036854775808",),
+    ),
+    LeftOut("LCS came with Redis 7", lambda words: b"LCS" in (words[0].upper(), *words[2:3])),
+    LeftOut("CLIENT KILL checks the number since Redis 7", lambda words: _named(words, b"CLIENT", b"KILL", b"ID")),
+    LeftOut("SLOWLOG GET checks the count since Redis 7", lambda words: _named(words, b"SLOWLOG", b"GET")),
+    LeftOut(
+        "CONFIG GET takes several patterns since Redis 7",
+        lambda words: _named(words, b"CONFIG", b"GET") and len(words) > 3,
+    ),
+    LeftOut("COMMAND LIST came with Redis 7", lambda words: _named(words, b"COMMAND", b"LIST")),
+    LeftOut("COMMAND DOCS came with Redis 7", lambda words: _named(words, b"COMMAND", b"DOCS")),
+    LeftOut("CLIENT NO-EVICT came with Redis 7", lambda words: _named(words, b"CLIENT", b"NO-EVICT")),
+    LeftOut("INFO takes several sections since Redis 7", lambda words: _named(words, b"INFO") and len(words) > 2),
     LeftOut("EXPIRETIME came with Redis 7", lambda words: _named(words, b"EXPIRETIME")),
     LeftOut("PEXPIRETIME came with Redis 7", lambda words: _named(words, b"PEXPIRETIME")),
     LeftOut(

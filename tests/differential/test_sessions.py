@@ -32,7 +32,7 @@ def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=200)
+@settings(PATIENT, max_examples=120)
 @given(script=scripts)
 @example(script=[(0, (b"SET", b"f", b"inf")), (0, (b"INCRBYFLOAT", b"f", b"-inf"))])
 @example(script=[(0, (b"MULTI",)), (0, (b"MSET", b"a")), (0, (b"EXEC",))])
@@ -44,7 +44,7 @@ def test_random_sessions(servers: Servers, protocol: int, script: list[Step]) ->
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=100)
+@settings(PATIENT, max_examples=60)
 @given(script=small_scripts)
 def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol: int, script: list[Step]) -> None:
     converse(servers, protocol, script)

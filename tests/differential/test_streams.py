@@ -11,7 +11,7 @@ from tests.differential.wire import Servers
 
 STREAMS = {
     "off and on": "PING 1; CLIENT REPLY OFF; PING 2; SET k v; CLIENT REPLY ON; GET k",
-    "off to the end": "PING 1; CLIENT REPLY OFF; SET k v; FOO; PING 2",
+    "off to the end": "PING 1; CLIENT REPLY OFF; SET k v; GET; PING 2",
     "skip": "PING 1; CLIENT REPLY SKIP; PING 2; PING 3",
     "skip an error": "CLIENT REPLY SKIP; GET; PING 1",
     "skip an unknown command": "CLIENT REPLY SKIP; NOSUCH; PING 1",
@@ -27,7 +27,7 @@ STREAMS = {
     "quit in a transaction": "MULTI; SET k v; QUIT; EXEC",
     "reset in a transaction": "SET k 1; WATCH k; MULTI; SET k 2; RESET; EXEC; GET k",
     "reset takes the name": "CLIENT SETNAME me; RESET; CLIENT GETNAME",
-    "reset ends RESP3": "HELLO 3 FOO; RESET; GET nosuch",
+    "reset ends RESP3": "CLIENT REPLY SKIP; HELLO 3; GET nosuch; RESET; GET nosuch",
 }
 
 
@@ -54,17 +54,17 @@ def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
         ours, theirs = twin.pour(b"".join(requests))
     finally:
         twin.close()
-    assert ours == theirs.replace(b"beginning with: \r\n", b"beginning with:\r\n")
+    assert ours == theirs
 
 
-@pytest.mark.parametrize("words", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$3\r\nFOO\r\n", b"*0\r\n"]])
+@pytest.mark.parametrize("words", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$4\r\nPING\r\n", b"*0\r\n"]])
 def test_a_request_without_words_gets_no_answer(servers: Servers, words: list[bytes]) -> None:
     twin = servers.connect()
     try:
         ours, theirs = twin.pour(b"".join(words))
     finally:
         twin.close()
-    assert ours == theirs.replace(b": \r\n", b":\r\n")
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("skip", [b"", b"yes", b"no"])

@@ -90,4 +90,9 @@ class Servers(NamedTuple):
 
     def connect(self) -> Twin:
         """Connect to both."""
-        return Twin(Peer(self.kvline.port), Peer(self.redis.port))
+        kvline = Peer(self.kvline.port)
+        try:
+            return Twin(kvline, Peer(self.redis.port))
+        except BaseException:
+            kvline.close()
+            raise
