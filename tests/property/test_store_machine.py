@@ -173,12 +173,14 @@ class Sessions(RuleBasedStateMachine):
         self, who: int, other: int, key: bytes, new_key: bytes, action: list[bytes], wait: int
     ) -> None:
         """Do in a row what chance seldom brings together."""
+        if not action:
+            self.run(other, b"SET", key, b"1", b"PX", b"%d" % wait)  # it expires where the wait is an even one
         self.watch(who, [key])
         if action:
             named = {b"key": key, b"new key": new_key}
             self.run(other, *(named.get(each, each) for each in action))
         else:
-            self.clock.forward(wait)
+            self.clock.forward(wait - wait % 2)
         if self.queues[who] is None:
             self.multi(who)
         self.run(who, b"INCR", new_key)

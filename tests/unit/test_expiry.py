@@ -1,0 +1,256 @@
+"""Keys that expire: what gives them a deadline, what takes it away, and that none is seen from that moment on."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.replies import OK, Reply, Status
+from server.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS, SYNTAX_ERROR, invalid_expire_time
+from server.integers import LARGEST, SMALLEST
+from server.session import Session
+from server.store import Store
+from tests.support import Clock, call, call_line, pairs, play, say
+
+# ---------------------------------------------------------------- giving a deadline
+
+IN_TEN_SECONDS = 2_000_000_010_000
+"""By the clock of the tests."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "EXPIRE k 10",
+        "PEXPIRE k 10000",
+        "EXPIREAT k 2000000010",
+        "PEXPIREAT k 2000000010000",
+        "SET k v EX 10",
+        "SET k v px 10000",
+        "SET k v EXAT 2000000010",
+        "SET k v PXAT 2000000010000",
+        "SETEX k 10 v",
+        "PSETEX k 10000 v",
+        "GETEX k EX 10",
+        "GETEX k PX 10000",
+        "GETEX k EXAT 2000000010",
+        "GETEX k PXAT 2000000010000",
+    ],
+)
+def test_a_key_expires_at_its_millisecond_and_not_before(
+    session: Session, store: Store, clock: Clock, line: str
+) -> None:
+    store.set(b"k", b"v")
+    assert not say(session, line).startswith("(error)")
+    assert play(session, "PEXPIRETIME k", "EXPIRETIME k") == [str(IN_TEN_SECONDS), "2000000010"]
+    assert play(session, "PTTL k", "TTL k") == ["10000", "10"]
+    clock.forward(9_999)
+    assert play(session, "PTTL k", "GET k") == ["1", "v"]
+    clock.forward(1)
+    assert play(session, "PTTL k", "TTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-2"] * 4
+    assert say(session, "GET k") == "(nil)"
+
+
+@pytest.mark.parametrize(
+    "line", ["EXPIRE k 0", "EXPIRE k -1", "PEXPIRE k -5", "EXPIREAT k 1", "PEXPIREAT k 2000000000000", "PEXPIREAT k 0"]
+)
+def test_a_deadline_that_has_come_removes_the_key_at_once(session: Session, store: Store, line: str) -> None:
+    store.set(b"k", b"v")
+    assert say(session, line) == "1"
+    assert store.items() == []
+
+
+@pytest.mark.parametrize("line", ["SET k v PXAT 1", "SET k v EXAT 2000000000", "GETEX k PXAT 1"])
+def test_a_moment_that_is_past_removes_the_key_that_it_is_given_to(session: Session, store: Store, line: str) -> None:
+    store.set(b"k", b"old")
+    assert say(session, line) in ("OK", "old")
+    assert store.items() == []
+
+
+@pytest.mark.parametrize("left", [1, 499, 500, 1499, 1500])
+def test_ttl_rounds_to_the_nearest_second(session: Session, store: Store, left: int) -> None:
+    store.set(b"k", b"v")
+    call(session, b"PEXPIRE", b"k", b"%d" % left)
+    assert call(session, b"TTL", b"k") == (left + 500) // 1000
+
+
+def test_a_key_that_never_expires_says_so(session: Session, store: Store) -> None:
+    store.set(b"k", b"v")
+    assert play(session, "TTL k", "PTTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-1"] * 4
+
+
+@pytest.mark.parametrize("name", ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])
+def test_a_key_that_is_not_there_gets_no_deadline(session: Session, store: Store, name: str) -> None:
+    assert say(session, f"{name} k 4000000000") == "0"
+    assert store.items() == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "without", "earlier", "same", "later"),
+    [
+        ("NX", 1, 0, 0, 0),
+        ("XX", 0, 1, 1, 1),
+        ("GT", 0, 0, 0, 1),
+        ("LT", 1, 1, 0, 0),
+        ("XX LT", 0, 1, 0, 0),
+        ("xx gt", 0, 0, 0, 1),
+    ],
+)
+def test_a_condition_compares_with_the_deadline_that_is_there(
+    session: Session, condition: str, without: int, earlier: int, same: int, later: int
+) -> None:
+    """No deadline is later than any."""
+    assert play(session, "SET k v", f"EXPIRE k 100 {condition}") == ["OK", str(without)]
+    for seconds, done in ((50, earlier), (100, same), (200, later)):
+        assert play(session, "SET k v EX 100", f"EXPIRE k {seconds} {condition}") == ["OK", str(done)]
+        assert call_line(session, "TTL k") == (seconds if done else 100)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("EXPIRE k 1 NX XX", NX_AND_OTHERS.text.decode()),
+        ("EXPIRE k 1 LT NX", NX_AND_OTHERS.text.decode()),
+        ("EXPIRE k 1 GT LT", GT_AND_LT.text.decode()),
+        ("EXPIRE k 1 OFTEN", "ERR Unsupported option OFTEN"),
+        ("EXPIRE k soon", NOT_AN_INTEGER.text.decode()),
+        ("SET k v EX", SYNTAX_ERROR.text.decode()),
+        ("SET k v EX 1 PX 1", SYNTAX_ERROR.text.decode()),
+        ("SET k v EX 1 KEEPTTL", SYNTAX_ERROR.text.decode()),
+        ("SET k v NX XX", SYNTAX_ERROR.text.decode()),
+        ("SET k v EX soon", NOT_AN_INTEGER.text.decode()),
+        ("GETEX k PERSIST EX 1", SYNTAX_ERROR.text.decode()),
+        ("GETEX k KEEPTTL", SYNTAX_ERROR.text.decode()),
+    ],
+)
+def test_what_gives_no_deadline_changes_nothing(session: Session, store: Store, line: str, error: str) -> None:
+    store.set(b"k", b"old")
+    assert say(session, line) == f"(error) {error}"
+    assert store.items() == [(b"k", b"old", None)]
+
+
+@pytest.mark.parametrize("time", [LARGEST, SMALLEST, LARGEST // 1000 + 1])
+@pytest.mark.parametrize("line", ["EXPIRE k {}", "EXPIREAT k {}", "SET k v EX {}", "SETEX k {} v", "GETEX k EXAT {}"])
+def test_a_deadline_beyond_64_bits_is_refused(session: Session, store: Store, line: str, time: int) -> None:
+    store.set(b"k", b"old")
+    name = line.split(maxsplit=1)[0].lower().encode()
+    assert call_line(session, line.format(time)) == invalid_expire_time(name)
+    assert store.items() == [(b"k", b"old", None)]
+
+
+@pytest.mark.parametrize("line", ["SET k v EX 0", "SET k v PXAT -1", "SETEX k 0 v", "PSETEX k -1 v", "GETEX k PX 0"])
+def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Session, store: Store, line: str) -> None:
+    store.set(b"k", b"old")
+    assert call_line(session, line) == invalid_expire_time(line.split(maxsplit=1)[0].lower().encode())
+    assert store.items() == [(b"k", b"old", None)]
+
+
+# ---------------------------------------------------------------- keeping it, moving it, taking it away
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INCR k", "DECRBY k 2", "INCRBYFLOAT k 0.5", "APPEND k 5", "SETRANGE k 1 5", "SET k 5 KEEPTTL", "GETEX k", "GET k",
+        "SETNX k 5", "MSETNX k 5", "SET k 5 NX", "TOUCH k", "RENAME k k",
+    ],
+)  # fmt: skip
+def test_a_deadline_stays_where_a_value_changes_in_place_or_not_at_all(session: Session, line: str) -> None:
+    assert play(session, "SET k 1 EX 10", line, "PTTL k")[2] == "10000"
+
+
+@pytest.mark.parametrize("line", ["SET k 5", "SET k 5 GET", "GETSET k 5", "MSET k 5", "PERSIST k", "GETEX k PERSIST"])
+def test_a_deadline_goes_with_the_value_that_had_it(session: Session, line: str) -> None:
+    assert play(session, "SET k 1 EX 10", line, "PTTL k")[2] == "-1"
+
+
+def test_persist_tells_whether_there_was_a_deadline(session: Session, clock: Clock) -> None:
+    assert play(session, "SET k v EX 10", "PERSIST k", "PERSIST k", "PERSIST none") == ["OK", "1", "0", "0"]
+    clock.forward(20_000)
+    assert say(session, "GET k") == "v"
+    play(session, "EXPIRE k 1")
+    clock.forward(1000)
+    assert say(session, "PERSIST k") == "0"
+
+
+@pytest.mark.parametrize("line", ["RENAME a b", "RENAMENX a c", "COPY a c", "COPY a b REPLACE"])
+def test_a_deadline_goes_along_with_its_value(session: Session, line: str) -> None:
+    play(session, "SET a 1 EX 10", "SET b 2 EX 20", line)
+    assert call_line(session, f"PTTL {line.split()[2]}") == 10_000
+
+
+@pytest.mark.parametrize("line", ["RENAME a b", "COPY a b REPLACE"])
+def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: Session, line: str) -> None:
+    assert play(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
+
+
+def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Session, store: Store) -> None:
+    assert play(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
+    assert play(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
+    assert store.keys_with_deadline == 0
+
+
+# ---------------------------------------------------------------- an expired key is gone
+
+
+@pytest.fixture
+def expired(session: Session, clock: Clock) -> Session:
+    """A session on a store where `gone` has expired and nobody has touched it since, and `here` has not."""
+    play(session, "SET gone 5 PX 100", "SET here 1")
+    clock.forward(100)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("GET gone", None), ("EXISTS gone gone here", 1), ("TTL gone", -2), ("PTTL gone", -2), ("EXPIRETIME gone", -2),
+        ("KEYS *", [b"here"]), ("SCAN 0", [b"0", [b"here"]]), ("DBSIZE", 1), ("RANDOMKEY", b"here"),
+        ("RENAME gone new", NO_SUCH_KEY), ("RENAMENX gone new", NO_SUCH_KEY), ("RENAMENX here gone", 1),
+        ("COPY gone new", 0), ("COPY here gone", 1), ("INCR gone", 1), ("DECRBY gone 2", -2), ("INCRBYFLOAT gone 2", b"2"),
+        ("APPEND gone x", 1), ("SETRANGE gone 1 x", 2), ("STRLEN gone", 0), ("GETRANGE gone 0 -1", b""),
+        ("COMPACT", b"SET here 1"), ("DEL gone", 0), ("UNLINK gone here", 1), ("TOUCH gone", 0), ("TYPE gone", Status(b"none")),
+        ("SET gone 1 NX", OK), ("SET gone 1 XX", None), ("SET gone 1 GET", None), ("SET gone 1 KEEPTTL", OK),
+        ("SETNX gone 1", 1), ("MSETNX gone 1 new 2", 1), ("GETSET gone 1", None), ("GETDEL gone", None),
+        ("GETEX gone PERSIST", None), ("MGET gone here", [None, b"1"]), ("EXPIRE gone 10", 0), ("PERSIST gone", 0),
+        ("OBJECT ENCODING gone", None), ("OBJECT FREQ gone", None), ("MEMORY USAGE gone", None), ("LCS gone here LEN", 0),
+        ("FLUSHALL", OK),
+    ],
+)  # fmt: skip
+def test_no_command_sees_an_expired_key(expired: Session, store: Store, line: str, reply: Reply) -> None:
+    assert call_line(expired, line) == reply
+    assert store.deadline(b"gone") is None, "a value that came after it does not expire with it"
+
+
+def test_exec_sees_no_expired_key(session: Session, clock: Clock) -> None:
+    play(session, "SET gone 5 PX 100", "MULTI", "GET gone", "INCR gone")
+    clock.forward(100)
+    assert say(session, "EXEC") == "1) (nil)\n2) 1"
+
+
+@pytest.mark.parametrize("line", ["SET gone 6", "MSET gone 6", "GETSET gone 6", "SET gone 6 KEEPTTL", "INCRBY gone 6"])
+def test_a_key_that_comes_back_after_it_expired_is_the_newest(expired: Session, store: Store, line: str) -> None:
+    say(expired, line)
+    assert pairs(store) == [(b"here", b"1"), (b"gone", b"6")]
+
+
+def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: Session, store: Store) -> None:
+    play(expired, "SET last 2", "RENAME here gone")
+    assert pairs(store) == [(b"last", b"2"), (b"gone", b"1")]
+
+
+# ---------------------------------------------------------------- COMPACT
+
+
+def test_compact_writes_the_moment_at_which_a_key_expires(session: Session) -> None:
+    play(session, "SET a 1", "SET b 'x y' EX 10")
+    assert say(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
+
+
+def test_a_line_of_compact_that_is_fed_back_too_late_brings_nothing_back(
+    session: Session, store: Store, clock: Clock
+) -> None:
+    say(session, "SET a 1 EX 10")
+    line = say(session, "COMPACT")
+    clock.forward(10_000)
+    assert play(session, line, "EXISTS a") == ["OK", "0"]
+    assert store.items() == []
