@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import compare, idle, machine, memory, piping, startup, throughput
+from benchmarks import compare, expiry, idle, machine, memory, piping, startup, throughput
 from benchmarks.errors import BenchmarkError
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "startup": startup.measure,
     "piping": piping.measure,
     "idle": idle.measure,
+    "expiry": expiry.measure,
 }
 
 HELP = """\
@@ -26,6 +27,7 @@ measurements:
   startup      time from the start of the process to the first answered PING, kvline beside Redis
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
+  expiry       latencies of kvline while its keys expire, beside those while they stay
   compare REV  throughput of the current tree beside another git revision of kvline
 
 Without any, all but compare are run. Tables go to standard output, progress to standard error.

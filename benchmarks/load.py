@@ -15,6 +15,18 @@ KEYS = 1000
 
 VALUE_SIZE = 16
 
+RANDOM_KEY = "key:__rand_int__"
+"""What redis-benchmark makes the same keys of as its own SET and GET have."""
+
+VALUE = "x" * VALUE_SIZE
+
+OWN_COMMANDS = {
+    "MGET 10 keys": ["MGET", *[RANDOM_KEY] * 10],
+    "MSET 10 keys": ["MSET", *[RANDOM_KEY, VALUE] * 10],
+    "SET EX": ["SET", RANDOM_KEY, VALUE, "EX", "60"],
+}
+"""The words of the commands that redis-benchmark is told; the others are tests that it knows by name."""
+
 PROBE_REQUESTS = 2000
 FEWEST_REQUESTS = 1000
 MOST_REQUESTS = 5_000_000
@@ -27,6 +39,7 @@ class Case:
     """One way of loading a server."""
 
     command: str
+    """A test of redis-benchmark's, or one of ``OWN_COMMANDS``."""
     connections: int
     pipeline: int
 
@@ -69,9 +82,10 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
     numbers = {"-p": server.port, "-c": case.connections, "-P": case.pipeline, "-n": requests}
     numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
     options = [str(word) for option in numbers.items() for word in option]
+    test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
     try:
         done = subprocess.run(
-            [tool("redis-benchmark"), "--csv", "-t", case.command.lower(), *options],
+            [tool("redis-benchmark"), "--csv", *options, *test],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -80,7 +94,7 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
         )
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{server.name} did not answer {case} in {RUN_TIMEOUT:.0f} s") from None
-    # Its standard error always has a warning here: kvline and fakeredis know no CONFIG, which it asks for first.
+    # Its standard error may have a warning here: fakeredis knows no CONFIG, which it asks for first.
     rows = list(csv.DictReader(done.stdout.splitlines()))
     if done.returncode != 0 or "Error from server" in done.stderr or len(rows) != 1:
         raise BenchmarkError(f"redis-benchmark failed on {server.name}, {case}: {(done.stderr or done.stdout).strip()}")

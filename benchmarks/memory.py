@@ -34,15 +34,15 @@ def measure(sizes: Sizes) -> str:
 def _growth(start: Starter, keys: int) -> int:
     """Return by how many bytes a new server grows under so many keys."""
     with start() as server:
-        before = _resident(server.pid)
+        before = resident(server.pid)
         load_keys(server.port, keys)
-        after = _resident(server.pid)
+        after = resident(server.pid)
         if count_keys(server.port, keys) != keys:
             raise BenchmarkError(f"{server.name} lost keys")
     return after - before
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Return the bytes of a process that are in memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

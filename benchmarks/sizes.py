@@ -22,6 +22,11 @@ class Sizes:
     piping_rounds: int
     idle_connections: int
     idle_rounds: int
+    expiry_keys: int
+    expiry_seconds: float
+    """How long the keys take to expire, and are read."""
+    expiry_lead: float
+    """How long the keys may take to load, before the first of them expires."""
 
 
 FULL = Sizes(
@@ -34,6 +39,9 @@ FULL = Sizes(
     piping_rounds=3,
     idle_connections=10_000,
     idle_rounds=5,
+    expiry_keys=1_000_000,
+    expiry_seconds=60.0,
+    expiry_lead=30.0,
 )
 
 QUICK = Sizes(
@@ -46,4 +54,7 @@ QUICK = Sizes(
     piping_rounds=1,
     idle_connections=500,
     idle_rounds=1,
+    expiry_keys=50_000,
+    expiry_seconds=5.0,
+    expiry_lead=3.0,
 )

@@ -10,7 +10,9 @@ from benchmarks.rounds import Samples, measure_in_turn, median_ratio, rates
 from benchmarks.servers import fakeredis, kvline, redis
 from benchmarks.sizes import Sizes
 
-COMMANDS = ("SET", "GET", "INCR")
+COMMANDS = ("SET", "GET", "INCR", "MGET 10 keys", "MSET 10 keys", "SET EX")
+"""SET EX is the last: where keys have an expiry, the other commands have to look at it."""
+
 CONNECTIONS = (1, 10, 50)
 PIPELINES = (1, 16)
 NAMES = ("kvline", "Redis", "fakeredis")
@@ -21,8 +23,8 @@ def measure(sizes: Sizes) -> str:
     """Measure every case and return the tables, one for each depth of the pipeline."""
     cases = [
         Case(command, connections, pipeline)
-        for pipeline in PIPELINES
         for command in COMMANDS
+        for pipeline in PIPELINES
         for connections in CONNECTIONS
     ]
     samples = measure_in_turn((kvline, redis, fakeredis), cases, sizes.rounds, sizes.run_seconds)

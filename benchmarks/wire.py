@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.errors import BenchmarkError
 
@@ -52,12 +52,13 @@ def value(number: int) -> str:
     return f"{number:016d}"
 
 
-def load_keys(port: int, count: int) -> None:
-    """Set keys 0 to ``count``, many to a round trip."""
+def load_keys(port: int, count: int, options: Callable[[int], Sequence[str]] = lambda _: ()) -> None:
+    """Set keys 0 to ``count``, many to a round trip; ``options`` gives the words that follow a key's value."""
     ok = b"+OK\r\n"
     with connect(port) as connection:
         for numbers in _batches(count):
-            connection.sendall(b"".join(encode("SET", key(number), value(number)) for number in numbers))
+            requests = (encode("SET", key(number), value(number), *options(number)) for number in numbers)
+            connection.sendall(b"".join(requests))
             if receive(connection, len(ok) * len(numbers)) != ok * len(numbers):
                 raise BenchmarkError("the server refused a SET")
 
@@ -70,6 +71,13 @@ def count_keys(port: int, count: int) -> int:
             connection.sendall(encode("EXISTS", *map(key, numbers)))
             total += int(replies.readline().removeprefix(b":"))
     return total
+
+
+def database_size(port: int) -> int:
+    """Return how many keys the server says it has."""
+    with connect(port) as connection, connection.makefile("rb") as replies:
+        connection.sendall(encode("DBSIZE"))
+        return int(replies.readline().removeprefix(b":"))
 
 
 def remove_keys(port: int) -> None:
