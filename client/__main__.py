@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from client.batch import run_lines, run_words
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.conversation import Conversation
-from client.editing import LineEditor, history_file
+from client.documentation import usages
+from client.editing import line_editor
+from client.history import History, history_file
 from client.shell import run_shell
 from common import __version__
 from common.resp import MalformedReply
@@ -83,9 +85,9 @@ def _converse(connection: Connection, words: list[bytes]) -> int:
         return 0
     if not sys.stdin.isatty():
         return run_lines(connection, conversation, sys.stdin.fileno(), sys.stdout.buffer)
-    documents = connection.exchange(conversation, conversation.words([b"COMMAND", b"DOCS"]))[0]
-    names = [name.decode().upper() for name in documents] if isinstance(documents, dict) else []
-    return run_shell(connection, conversation, LineEditor(names, history_file()), sys.stdout.buffer)
+    (documents,) = connection.exchange(conversation, conversation.words([b"COMMAND", b"DOCS"]))
+    editor = line_editor(usages(documents), History(history_file()))
+    return run_shell(connection, conversation, editor, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""Line editing at the terminal: history kept between runs, and completion of command names.
+"""Line editing at the terminal: what every editor does, the choice between them, and the one that needs nothing.
 
-It stands on Python's `readline`, where that is there; without it a line is simply read.
+The other is `client.hinting_editor`, which stands on prompt_toolkit.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Protocol
 
-HISTORY_LENGTH = 1000
+from client.hints import BLANKS, completions
+from client.history import HISTORY_LENGTH, History
+
+DUMB_TERMINALS = {"", "dumb", "unknown"}
+"""The values of ``$TERM`` that promise no cursor to be moved."""
 
 readline: ModuleType | None
 try:
@@ -21,47 +24,66 @@ except ImportError:  # some builds of Python come without it
     readline = None
 
 
-def history_file() -> Path:
-    """Return where the history is kept: ``$KVLINE_HISTORY``, else ``~/.kvline_history``."""
-    return Path(os.environ.get("KVLINE_HISTORY") or "~/.kvline_history").expanduser()
+class LineEditor(Protocol):
+    """Reads lines from the terminal. As a context manager it loads the history and, at the end, closes it."""
+
+    def read(self, prompt: str) -> str:
+        """Read one line; leave the cursor at the beginning of the next one, however it ends.
+
+        Raises `EOFError` at Ctrl-D and `KeyboardInterrupt` at Ctrl-C.
+        """
+        ...
+
+    def __enter__(self) -> LineEditor: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
-class LineEditor:
-    """Read lines from the terminal. As a context manager it loads the history and, at the end, keeps it."""
+def line_editor(usages: Mapping[str, str], history: History) -> LineEditor:
+    """Return the best editor that this terminal and what is installed allow."""
+    if os.environ.get("TERM", "") in DUMB_TERMINALS or not sys.stdout.isatty():
+        return PlainEditor(usages, history)
+    try:
+        from client.hinting_editor import HintingEditor  # noqa: PLC0415  # prompt_toolkit is optional
+    except ImportError:
+        return PlainEditor(usages, history)
+    return HintingEditor(usages, history)
 
-    def __init__(self, names: Iterable[str], history: Path) -> None:
-        self._names = sorted(names)
+
+class PlainEditor:
+    """An editor without hints. It stands on Python's `readline`, where that is there; else a line is simply read."""
+
+    def __init__(self, usages: Mapping[str, str], history: History) -> None:
+        self._usages = usages
         self._history = history
 
     def read(self, prompt: str) -> str:
-        """Read one line. Raises `EOFError` at Ctrl-D and `KeyboardInterrupt` at Ctrl-C."""
-        return input(prompt)
+        """Read one line; see `LineEditor`."""
+        try:
+            line = input(prompt)
+        except (EOFError, KeyboardInterrupt):
+            print(flush=True)
+            raise
+        self._history.add(line)
+        return line
 
-    def __enter__(self) -> LineEditor:
+    def __enter__(self) -> PlainEditor:
         if readline is not None:
-            with contextlib.suppress(OSError):  # the first run has no history yet
-                readline.read_history_file(self._history)
+            readline.clear_history()
             readline.set_history_length(HISTORY_LENGTH)
+            for line in self._history.lines:
+                readline.add_history(line)
             readline.set_completer(self._complete)
-            readline.set_completer_delims(" \t")
+            readline.set_completer_delims(BLANKS)
             uses_libedit = "libedit" in (readline.__doc__ or "")
             readline.parse_and_bind("bind ^I rl_complete" if uses_libedit else "tab: complete")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if readline is not None:
-            try:
-                readline.write_history_file(self._history)
-            except OSError as problem:
-                print(f"the history could not be kept in {self._history}: {problem.strerror}", file=sys.stderr)
+        self._history.close()
 
-    def _complete(self, text: str, state: int) -> str | None:
-        """Return the ``state``-th completion of what is typed, for `readline`: names where a name can stand."""
+    def _complete(self, _: str, state: int) -> str | None:
+        """Return the ``state``-th completion of what stands before the cursor, for `readline`."""
         assert readline is not None
-        before = readline.get_line_buffer()[: readline.get_begidx()].split()
-        if before and [word.upper() for word in before] != ["HELP"]:
-            return None
-        matches = [name for name in self._names if name.startswith(text.upper())]
-        if text.islower():
-            matches = [name.lower() for name in matches]
+        matches = completions(self._usages, readline.get_line_buffer()[: readline.get_endidx()])
         return f"{matches[state]} " if state < len(matches) else None

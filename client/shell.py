@@ -18,12 +18,8 @@ def run_shell(connection: Connection, conversation: Conversation, editor: LineEd
             try:
                 line = editor.read(prompt(connection, conversation))
             except KeyboardInterrupt:
-                output.write(b"\n")  # Ctrl-C gives up the line, not the session
-                output.flush()
-                continue
+                continue  # Ctrl-C gives up the line, not the session
             except EOFError:
-                output.write(b"\n")
-                output.flush()
                 break
             request = conversation.line(os.fsencode(line))
             if request:
