@@ -117,6 +117,8 @@ def _run(sizes: Sizes, pace: int, *, expire: bool) -> Outcome:
         _load(server, keys, (start, seconds) if expire else None)
         if time.perf_counter() > start:
             raise BenchmarkError(f"loading {thousands(keys)} keys took more than its {sizes.expiry_lead:.0f} s")
+        if not expire:
+            start = time.perf_counter() + 1  # the readers' processes need a moment
         loaded = resident(server.pid)
         latencies = _read_all(Plan(server.port, keys, start, seconds, pace, _other_cores(server)))
         time.sleep(REST)

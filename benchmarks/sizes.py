@@ -41,7 +41,7 @@ FULL = Sizes(
     idle_rounds=5,
     expiry_keys=1_000_000,
     expiry_seconds=60.0,
-    expiry_lead=30.0,
+    expiry_lead=60.0,
 )
 
 QUICK = Sizes(
