@@ -7,7 +7,7 @@ from types import TracebackType
 
 from common.text import command_line
 from tests.differential.differences import are_texts_of_old, is_accepted, is_left_out
-from tests.differential.wire import QUEUED, Aggregate, Reply, Servers, Twin, Words, payload
+from tests.differential.wire import QUEUED, Aggregate, Reply, Servers, Twin, Words, payload, scalar
 
 TOLERANCE = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
 """A second, by which two times may differ where a deadline was given from now on: each server has a now of its own."""
@@ -83,7 +83,7 @@ class Sessions:
                 return len(ours.items) == len(theirs.items) == 2
             return name == b"KEYS" and (ours.header, sorted(ours.items)) == (theirs.header, sorted(theirs.items))
         if name in TOLERANCE and ours[:1] == theirs[:1] == b":":
-            return _are_close(int(bytes(ours)[1:]), int(bytes(theirs)[1:]), TOLERANCE[name])
+            return _are_close(int(scalar(ours)[1:]), int(scalar(theirs)[1:]), TOLERANCE[name])
         return name == b"RANDOMKEY" and ours[:1] == theirs[:1] == b"$" and b"$-1\r\n" not in (ours, theirs)
 
     def _compare_all(self, queue: Sequence[Words], ours: Aggregate, theirs: Aggregate) -> None:
@@ -109,7 +109,7 @@ class Sessions:
             else:
                 raise AssertionError(f"a SCAN of a few keys takes more than {MOST_SCANS} steps")
             found.append(keys)
-        self._compare(words, *(b"".join(sorted(map(bytes, keys))) for keys in found))
+        self._compare(words, *(b"".join(sorted(map(scalar, keys))) for keys in found))
 
     def end(self) -> None:
         """End every transaction; compare what the two servers hold, and until when."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from tests.differential.wire import Aggregate, Reply, Words, payload
+from tests.differential.wire import Aggregate, Reply, Words, payload, scalar
 from tests.redis_server import WANTED_VERSION
 
 # ---------------------------------------------------------------- accepted
@@ -31,7 +31,11 @@ def _is_error(reply: Reply, text: bytes = b"") -> bool:
 
 
 def _blank_at_the_end(_: Words, ours: Reply, theirs: Reply) -> bool:
-    return _is_error(ours, b"ERR unknown command ") and ours == re.sub(rb" \r\n\Z", b"\r\n", bytes(theirs))
+    return (
+        _is_error(ours, b"ERR unknown command ")
+        and _is_error(theirs)
+        and ours == re.sub(rb" \r\n\Z", b"\r\n", scalar(theirs))
+    )
 
 
 def _end_at_zero_byte(words: Words, ours: Reply, theirs: Reply) -> bool:

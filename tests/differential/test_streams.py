@@ -7,7 +7,7 @@ import pytest
 from common.resp import encode_request
 from common.text import split_words
 from tests.differential.comparison import Sessions
-from tests.differential.wire import Servers
+from tests.differential.wire import Servers, scalar
 
 STREAMS = {
     "off and on": "PING 1; CLIENT REPLY OFF; PING 2; SET k v; CLIENT REPLY ON; GET k",
@@ -71,7 +71,7 @@ def test_a_request_without_words_gets_no_answer(servers: Servers, words: list[by
 def test_a_client_ends_itself_or_not(servers: Servers, skip: bytes) -> None:
     twin = servers.connect()
     try:
-        numbers = [int(bytes(reply)[1:]) for reply in twin.ask([b"CLIENT", b"ID"])]
+        numbers = [int(scalar(reply)[1:]) for reply in twin.ask([b"CLIENT", b"ID"])]
         words = [b"SKIPME", skip] if skip else []
         kills = [encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *words]) for number in numbers]
         ours, theirs = twin.pour(*(kill + encode_request([b"PING"]) for kill in kills))

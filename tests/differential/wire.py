@@ -44,9 +44,15 @@ def read_reply(peer: Peer) -> Reply:
 
 def payload(bulk: Reply) -> bytes:
     """Return what a bulk string holds."""
-    assert isinstance(bulk, bytes)
-    assert bulk.startswith(b"$"), bulk
-    return bulk.partition(b"\r\n")[2].removesuffix(b"\r\n")
+    data = scalar(bulk)
+    assert data.startswith(b"$"), data
+    return data.partition(b"\r\n")[2].removesuffix(b"\r\n")
+
+
+def scalar(reply: Reply) -> bytes:
+    """Return the bytes of a reply that is no aggregate."""
+    assert isinstance(reply, bytes), reply
+    return reply
 
 
 class Twin:
