@@ -37,7 +37,7 @@ class Terminal:
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env=environment(TERM="xterm", KVLINE_HISTORY=str(history), LC_ALL="C.UTF-8"),
+                env=environment(TERM="dumb", KVLINE_HISTORY=str(history), LC_ALL="C.UTF-8"),
             )
         except BaseException:
             os.close(self._master)

@@ -96,10 +96,10 @@ def test_tab_completes_the_names_of_commands(server: ServerProcess, history: Pat
         terminal.expect("DISCARD ")
         terminal.type(ENTER)
         assert terminal.expect(prompt_of(server)).endswith("(error) ERR DISCARD without MULTI\n")
-        terminal.type("HELP flu" + TAB)
-        terminal.expect("HELP flushall ")
+        terminal.type("HELP app" + TAB)
+        terminal.expect("HELP append ")
         terminal.type(ENTER)
-        assert "\nFLUSHALL\n" in terminal.expect(prompt_of(server))
+        assert "\nAPPEND key value\n" in terminal.expect(prompt_of(server))
         terminal.type("GET flu" + TAB + "x" + ENTER)
         assert terminal.expect(prompt_of(server)).endswith("(nil)\n"), "a key is not completed"
 
