@@ -27,12 +27,13 @@ class DeadlinesMachine(RuleBasedStateMachine):
     def discard(self, key: bytes) -> None:
         assert self.deadlines.discard(key) == (self.model.pop(key, None) is not None)
 
-    @rule(now=moments, most=st.integers(1, 10))
-    def take_what_is_due(self, now: int, most: int) -> None:
+    @rule(now=moments, most=st.integers(1, 10), whole_seconds=st.booleans())
+    def take_what_is_due(self, now: int, most: int, whole_seconds: bool) -> None:
         """As a sweep does that may stop early."""
-        due = [key for key, moment in self.model.items() if moment <= now]
+        end = now // 1000 * 1000 - 1 if whole_seconds else now
+        due = [key for key, moment in self.model.items() if moment <= end]
         taken: list[bytes] = []
-        for key in self.deadlines.due(now):
+        for key in self.deadlines.overdue(now) if whole_seconds else self.deadlines.due(now):
             assert key in self.model, "no key comes twice"
             assert self.deadlines.discard(key)
             self.deadlines.check()

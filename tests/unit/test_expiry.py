@@ -150,7 +150,8 @@ def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Sessio
 @pytest.mark.parametrize(
     "line",
     [
-        "INCR k", "DECRBY k 2", "INCRBYFLOAT k 0.5", "APPEND k 5", "SETRANGE k 1 5", "SET k 5 KEEPTTL", "GETEX k", "GET k",
+        "INCR k", "DECRBY k 2", "INCRBYFLOAT k 0.5", "APPEND k 5", "SETRANGE k 1 5", "SET k 5 KEEPTTL",
+        "GETEX k", "GET k",
         "SETNX k 5", "MSETNX k 5", "SET k 5 NX", "TOUCH k", "RENAME k k",
     ],
 )  # fmt: skip
@@ -206,13 +207,16 @@ def expired(session: Session, clock: Clock) -> Session:
         ("GET gone", None), ("EXISTS gone gone here", 1), ("TTL gone", -2), ("PTTL gone", -2), ("EXPIRETIME gone", -2),
         ("KEYS *", [b"here"]), ("SCAN 0", [b"0", [b"here"]]), ("DBSIZE", 1), ("RANDOMKEY", b"here"),
         ("RENAME gone new", NO_SUCH_KEY), ("RENAMENX gone new", NO_SUCH_KEY), ("RENAMENX here gone", 1),
-        ("COPY gone new", 0), ("COPY here gone", 1), ("INCR gone", 1), ("DECRBY gone 2", -2), ("INCRBYFLOAT gone 2", b"2"),
+        ("COPY gone new", 0), ("COPY here gone", 1), ("INCR gone", 1), ("DECRBY gone 2", -2),
+        ("INCRBYFLOAT gone 2", b"2"),
         ("APPEND gone x", 1), ("SETRANGE gone 1 x", 2), ("STRLEN gone", 0), ("GETRANGE gone 0 -1", b""),
-        ("COMPACT", b"SET here 1"), ("DEL gone", 0), ("UNLINK gone here", 1), ("TOUCH gone", 0), ("TYPE gone", Status(b"none")),
+        ("COMPACT", b"SET here 1"), ("DEL gone", 0), ("UNLINK gone here", 1), ("TOUCH gone", 0),
+        ("TYPE gone", Status(b"none")),
         ("SET gone 1 NX", OK), ("SET gone 1 XX", None), ("SET gone 1 GET", None), ("SET gone 1 KEEPTTL", OK),
         ("SETNX gone 1", 1), ("MSETNX gone 1 new 2", 1), ("GETSET gone 1", None), ("GETDEL gone", None),
         ("GETEX gone PERSIST", None), ("MGET gone here", [None, b"1"]), ("EXPIRE gone 10", 0), ("PERSIST gone", 0),
-        ("OBJECT ENCODING gone", None), ("OBJECT FREQ gone", None), ("MEMORY USAGE gone", None), ("LCS gone here LEN", 0),
+        ("OBJECT ENCODING gone", None), ("OBJECT FREQ gone", None), ("MEMORY USAGE gone", None),
+        ("LCS gone here LEN", 0),
         ("FLUSHALL", OK),
     ],
 )  # fmt: skip
