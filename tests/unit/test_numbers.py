@@ -1,0 +1,83 @@
+"""INCRBYFLOAT: exact decimal sums, in the spellings of Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
+from server.session import Session
+from server.store import Store
+from tests.support import call, pairs
+
+
+@pytest.mark.parametrize(
+    ("value", "increment", "total"),
+    [
+        (None, b"0", b"0"),
+        (None, b"10.5", b"10.5"),
+        (b"10.50", b"0.1", b"10.6"),
+        (b"0.1", b"0.2", b"0.3"),
+        (b"5.0e3", b"2.0e2", b"5200"),
+        (b"3", b"1.10", b"4.1"),
+        (b"3.0", b"1.000000000000000000", b"4"),
+        (b"-1", b"1", b"0"),
+        (b"-0.5", b"0.5", b"0"),
+        (b"-0", b"-0", b"0"),
+        (b"1", b"-3.25", b"-2.25"),
+        (b"+1", b"+1", b"2"),
+        (b".5", b"5.", b"5.5"),
+        (b"1e-17", b"0", b"0.00000000000000001"),
+        (b"1e-18", b"0", b"0"),
+        (b"1e20", b"1", b"100000000000000000001"),
+        (b"1E2", b"1e+2", b"200"),
+        (b"9223372036854775807", b"1", b"9223372036854775808"),
+        (b"0.00000000000000001", b"123456789", b"123456789.00000000000000001"),
+    ],
+)
+def test_a_sum_is_exact_and_has_no_zeros_to_spare(
+    session: Session, store: Store, value: bytes | None, increment: bytes, total: bytes
+) -> None:
+    if value is not None:
+        store.set(b"n", value)
+    assert call(session, b"INCRBYFLOAT", b"n", increment) == total
+    assert store.get(b"n") == total
+
+
+@pytest.mark.parametrize(
+    "word",
+    [b"", b" ", b" 1", b"1 ", b"1 1", b"x", b"1x", b"nan", b"-nan", b"1e", b"e5", b".", b"-", b"+-1", b"1,5", b"1_0",
+     b"0x", "١".encode(), b"1\x00", b"1e400000", b"1" * 6000],
+    ids=lambda word: repr(word[:12]),
+)  # fmt: skip
+def test_what_is_no_number_is_refused_wherever_it_stands(session: Session, store: Store, word: bytes) -> None:
+    store.set(b"n", b"1")
+    store.set(b"word", word)
+    assert call(session, b"INCRBYFLOAT", b"n", word) == NOT_A_FLOAT
+    assert call(session, b"INCRBYFLOAT", b"word", b"1") == NOT_A_FLOAT
+    assert pairs(store) == [(b"n", b"1"), (b"word", word)]
+
+
+@pytest.mark.parametrize(
+    ("value", "increment"),
+    [(b"1", b"inf"), (b"1", b"-Infinity"), (b"inf", b"1"), (b"inf", b"-inf"), (b"1e4932", b"1e4932")],
+)
+def test_a_sum_that_is_infinite_or_none_is_refused(
+    session: Session, store: Store, value: bytes, increment: bytes
+) -> None:
+    store.set(b"n", value)
+    assert call(session, b"INCRBYFLOAT", b"n", increment) == WOULD_BE_INFINITE
+    assert pairs(store) == [(b"n", value)]
+
+
+def test_the_largest_sums_are_printed_whole(session: Session) -> None:
+    total = call(session, b"INCRBYFLOAT", b"n", b"1e4932")
+    assert total == b"1" + b"0" * 4932
+    total = call(session, b"INCRBYFLOAT", b"n", b"0.5")
+    assert isinstance(total, bytes)
+    assert total == b"1" + b"0" * 4932 + b".5"
+
+
+def test_many_steps_of_a_tenth_lose_nothing(session: Session) -> None:
+    for _ in range(1000):
+        total = call(session, b"INCRBYFLOAT", b"n", b"0.1")
+    assert total == b"100"

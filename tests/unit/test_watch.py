@@ -1,0 +1,234 @@
+"""WATCH: an EXEC runs if, and only if, no watched key has changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.replies import NO_ARRAY, OK
+from server.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
+from server.session import Session
+from server.store import Store
+from tests.support import Clock, call_line, play, say
+
+RAN = "1) PONG"
+DID_NOT_RUN = "(nil)"
+
+
+def transact(session: Session) -> str:
+    """Run a transaction that changes nothing; return what EXEC answers."""
+    return play(session, "MULTI", "PING", "EXEC")[-1]
+
+
+CHANGES = [
+    "SET a 2", "SET a 1", "SET a 1 KEEPTTL", "SET a 1 XX GET", "APPEND a x", "SETRANGE a 0 9", "INCR a", "DECRBY a 0",
+    "INCRBYFLOAT a 0.5", "DEL a", "UNLINK a", "GETDEL a", "GETSET a 1", "MSET b 1 a 1", "RENAME a c", "RENAME b a",
+    "RENAMENX a c", "COPY b a REPLACE", "EXPIRE a 10", "EXPIRE a -1", "GETEX a EX 10", "SETEX a 10 1",
+    "FLUSHALL", "FLUSHDB",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_watched_key_that_another_session_changes_stops_exec(
+    session: Session, other: Session, store: Store, change: str
+) -> None:
+    play(session, "MSET a 1 b 2", "WATCH a")
+    assert not say(other, change).startswith("(error)")
+    after = store.items()
+    assert play(session, "MULTI", "SET ran 1", "EXEC")[-1] == DID_NOT_RUN
+    assert store.items() == after
+    assert transact(session) == RAN, "the watch is over"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_sessions_own_change_stops_its_exec_too(session: Session, change: str) -> None:
+    play(session, "MSET a 1 b 2", "WATCH a", change)
+    assert transact(session) == DID_NOT_RUN
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_within_the_transaction_does_not_stop_it(session: Session, change: str) -> None:
+    play(session, "MSET a 1 b 2", "WATCH a", "MULTI", change)
+    assert say(session, "EXEC").startswith("1) ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET a", "EXISTS a", "TTL a", "GETRANGE a 0 -1", "GETEX a", "TOUCH a", "TYPE a", "KEYS *", "SCAN 0", "COMPACT",
+        "SET b 1", "DEL b", "INCR b", "RENAME b c", "COPY a c", "COPY b a", "RENAMENX b a", "SETNX a 1",
+        "MSETNX a 1 c 2",
+        "SET a 2 NX", "DEL none", "PERSIST a", "RENAME a a", "SETRANGE a 0 ''", "EXPIRE a 10 XX", "INCRBY a x", "SET a",
+        "EXPIRE none 10",
+    ],
+)  # fmt: skip
+def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(session: Session, other: Session, line: str) -> None:
+    play(session, "MSET a 1 b 2", "WATCH a")
+    say(other, line)
+    assert transact(session) == RAN
+
+
+@pytest.mark.parametrize(
+    "change", ["SET a 1", "SETNX a 1", "INCR a", "RENAME b a", "COPY b a", "MSETNX a 1 c 2", "APPEND a 1"]
+)
+def test_a_watched_key_that_comes_to_be_stops_exec(session: Session, other: Session, change: str) -> None:
+    play(session, "SET b 2", "WATCH a")
+    say(other, change)
+    assert transact(session) == DID_NOT_RUN
+
+
+def test_a_watched_key_that_comes_and_goes_stops_exec(session: Session, other: Session) -> None:
+    say(session, "WATCH a")
+    play(other, "SET a 1", "DEL a")
+    assert transact(session) == DID_NOT_RUN
+
+
+@pytest.mark.parametrize("line", ["FLUSHALL", "DEL a", "GETDEL a", "SET a 1 XX"])
+def test_a_watched_key_that_was_not_there_and_still_is_not_does_not_stop_exec(
+    session: Session, other: Session, line: str
+) -> None:
+    say(session, "WATCH a")
+    say(other, line)
+    assert transact(session) == RAN
+
+
+def test_any_of_several_keys_stops_exec_and_so_does_any_of_several_watches(session: Session, other: Session) -> None:
+    for changed in ("a", "b", "c"):
+        play(session, "WATCH a b", "WATCH c a")
+        say(other, f"SET {changed} 1")
+        assert transact(session) == DID_NOT_RUN
+    play(session, "WATCH a b", "WATCH c a")
+    say(other, "SET d 1")
+    assert transact(session) == RAN
+
+
+def test_sessions_watch_by_themselves(session: Session, other: Session) -> None:
+    play(session, "WATCH a")
+    play(other, "WATCH a", "SET a 1")
+    assert (transact(session), transact(other)) == (DID_NOT_RUN, DID_NOT_RUN)
+    play(session, "WATCH a")
+    play(other, "WATCH a")
+    play(other, "UNWATCH", "SET a 2")
+    assert (transact(other), transact(session)) == (RAN, DID_NOT_RUN)
+
+
+def test_two_sessions_that_count_by_watching_lose_no_step(session: Session, other: Session) -> None:
+    """Both read, both try to write what they read plus one; the one that comes second reads again."""
+    say(session, "SET n 0")
+    for _ in range(10):
+        for each in (session, other):
+            play(each, "WATCH n")
+        values = [call_line(each, "GET n") for each in (session, other)]
+        results = [
+            play(each, "MULTI", f"SET n {int(bytes(value or b'')) + 1}", "EXEC")[-1]
+            for each, value in zip((session, other), values, strict=True)
+        ]
+        assert results == ["1) OK", DID_NOT_RUN]
+    assert say(session, "GET n") == "10"
+
+
+# ---------------------------------------------------------------- expiry
+
+
+@pytest.mark.parametrize("touch", ["PING", "GET a", "DBSIZE", "DEL a", "SET b 1"])
+def test_a_watched_key_that_expires_stops_exec_whether_somebody_touches_it_or_not(
+    session: Session, other: Session, clock: Clock, touch: str
+) -> None:
+    play(session, "SET a 1 PX 1000", "WATCH a")
+    clock.forward(999)
+    assert transact(session) == RAN
+    play(session, "WATCH a")
+    clock.forward(1)
+    say(other, touch)
+    assert transact(session) == DID_NOT_RUN
+
+
+def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(session: Session, clock: Clock) -> None:
+    say(session, "SET a 1 PX 1000")
+    clock.forward(1000)
+    say(session, "WATCH a")
+    clock.forward(1000)
+    assert transact(session) == RAN
+
+
+@pytest.mark.parametrize("line", ["PERSIST a", "EXPIRE a 5"])
+def test_a_deadline_that_changes_stops_exec(session: Session, other: Session, line: str) -> None:
+    play(session, "SET a 1 EX 10", "WATCH a")
+    say(other, line)
+    assert transact(session) == DID_NOT_RUN
+
+
+# ---------------------------------------------------------------- the end of a watch
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [["UNWATCH"], ["MULTI", "DISCARD"], ["MULTI", "EXEC"], ["MULTI", "FLY", "EXEC"], ["RESET"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("changed", ["before", "after"])
+def test_a_watch_ends_and_forgets_what_has_changed(
+    session: Session, other: Session, store: Store, ending: list[str], changed: str
+) -> None:
+    play(session, "WATCH a b")
+    if changed == "before":
+        say(other, "SET a 1")
+    play(session, *ending)
+    assert store._watches == {}
+    if changed == "after":
+        say(other, "SET a 1")
+    assert transact(session) == RAN
+
+
+def test_a_session_that_closes_leaves_no_watch_behind(session: Session, other: Session, store: Store) -> None:
+    play(session, "WATCH a b")
+    play(other, "WATCH b c")
+    session.close()
+    store.check()
+    assert set(store._watches) == {b"b", b"c"}
+    other.close()
+    assert store._watches == {}
+
+
+def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: Session, store: Store) -> None:
+    play(session, "WATCH a", "MULTI", "SET a 1")
+    session.close()
+    assert (store._watches, store.items()) == ({}, [])
+    assert session.instance.clients.all() == []
+
+
+def test_watch_inside_multi_is_refused_and_changes_nothing(session: Session, other: Session) -> None:
+    play(session, "WATCH a", "MULTI", "PING")
+    assert call_line(session, "WATCH b") == WATCH_INSIDE_MULTI
+    say(other, "SET b 1")
+    assert say(session, "EXEC") == RAN
+
+
+def test_unwatch_inside_multi_comes_too_late(session: Session, other: Session) -> None:
+    play(session, "WATCH a", "MULTI", "UNWATCH")
+    say(other, "SET a 1")
+    assert say(session, "EXEC") == DID_NOT_RUN
+
+
+def test_a_spoiled_transaction_is_refused_before_its_watch_is_looked_at(session: Session, other: Session) -> None:
+    play(session, "WATCH a", "MULTI", "FLY")
+    say(other, "SET a 1")
+    assert call_line(session, "EXEC") == EXEC_ABORTED
+
+
+def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(session: Session, other: Session) -> None:
+    call_line(session, "HELLO 3")
+    play(session, "WATCH a")
+    say(other, "SET a 1")
+    assert [call_line(session, line) for line in ("MULTI", "EXEC")] == [OK, None]
+    assert NO_ARRAY is not None
+
+
+def test_the_stores_check_finds_a_watch_that_its_session_does_not_know(session: Session, store: Store) -> None:
+    say(session, "WATCH a")
+    store._watches[b"b"] = store._watches[b"a"]
+    with pytest.raises(AssertionError, match="watches"):
+        store.check()
+    store._watches[b"b"] = set()
+    with pytest.raises(AssertionError, match="watches"):
+        store.check()
+    del store._watches[b"b"]
