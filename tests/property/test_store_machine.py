@@ -238,4 +238,4 @@ def without_blocks(reply: Reply) -> Reply:
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=150, stateful_step_count=50)
+TestSessions.settings = settings(max_examples=300, stateful_step_count=50)

@@ -204,9 +204,6 @@ FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.gro
 class BrokenEngine(EmbeddedEngine):
     """An engine that lost whatever it stood on."""
 
-    def __init__(self) -> None:
-        super().__init__(Store())
-
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         raise ConnectionError("no backing store")
 
@@ -251,10 +248,8 @@ def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCa
     assert caplog.records == []
 
 
-def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    session = new_session(BrokenEngine())
+def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(caplog: pytest.LogCaptureFixture) -> None:
+    session = new_session(BrokenEngine(Store()))
     assert call(session, b"GET", b"a") == INTERNAL_ERROR
     assert converse(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
         "OK",
