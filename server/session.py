@@ -114,8 +114,9 @@ class Session:
                 reply = self._respond(request)
                 encode = encoder.scalars.get(type(reply))
                 if encode is not None:
-                    pieces.append(encode(reply))
-                    size += len(pieces[-1])
+                    piece = encode(reply)
+                    pieces.append(piece)
+                    size += len(piece)
                 else:
                     for piece in encoder.stream(reply):
                         pieces.append(piece)
