@@ -4,8 +4,8 @@
     reply    00 00 00 22 {"status_code": 200, "value": 12}
 
 A request becomes a command's words like any other, and the encoder that comes with it knows which kind of reply it
-owes: that is all the difference between ``SET``, ``GET``, ``DEL``, ``RST`` and the commands given by ``args``. Values are
-kept as their JSON text, so that other dialects can read a number or a word, and what they write is read as the JSON
+owes: that is all the difference between ``SET``, ``GET``, ``DEL``, ``RST`` and the commands given by ``args``. Values
+are kept as their JSON text, so that other dialects can read a number or a word, and what they write is read as the JSON
 that it is.
 """
 
