@@ -60,7 +60,9 @@ def _finite_float(digits: str) -> float:
     return number
 
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# The closing quote may be missing: where no string could be found, every quote behind it would be tried in turn, and a
+# quote that is never closed would cost quadratic time.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
@@ -238,12 +240,13 @@ def _read(request: Any) -> tuple[Encoder, Request]:
     name = request.get("command")
     if not isinstance(name, str) or not name:
         raise ValueError('it needs a "command"')
-    command = name.upper().encode(errors="replace")
-    if command in WITHOUT_FRAMES:
-        raise ValueError(f"frames know no {command.decode()}")
+    command = name.encode(errors="replace")
+    capitals = command.upper()  # of ASCII alone: to Unicode, the ligature in "ﬂushall" is FL
+    if capitals in WITHOUT_FRAMES:
+        raise ValueError(f"frames know no {capitals.decode()}")
     if "args" in request:
         return WHATEVER, [command, *_arguments(request["args"])]
-    match command:
+    match capitals:
         case b"GET":
             return VALUE, [command, _key(request)]
         case b"DEL":
