@@ -27,6 +27,9 @@ class Limits:
     max_bulk: int = 512 * MIB
     """One word of a RESP request."""
 
+    max_frame: int = 16 * MIB - 1
+    """The JSON text of a frame. A longer one would have a length that does not begin with a zero."""
+
     max_words: int = 1024 * 1024
     """How many words one request may have."""
 

@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         "--max-bulk", type=_size, default=DEFAULT_LIMITS.max_bulk, metavar="BYTES", help="the longest RESP bulk string"
     )
     parser.add_argument(
+        "--max-frame",
+        type=_frame_size,
+        default=DEFAULT_LIMITS.max_frame,
+        metavar="BYTES",
+        help="the longest JSON frame",
+    )
+    parser.add_argument(
         "--all-cores", action="store_true", help="let the threads wander over all cores, which is slower under the GIL"
     )
     parser.add_argument(
@@ -96,6 +103,13 @@ def _size(text: str) -> int:
     size = int(text) if text.isascii() and text.isdigit() else 0
     if size < 1:
         raise argparse.ArgumentTypeError(f"a limit is a number of bytes, at least 1, not {text!r}")
+    return size
+
+
+def _frame_size(text: str) -> int:
+    size = _size(text)
+    if size > DEFAULT_LIMITS.max_frame:
+        raise argparse.ArgumentTypeError(f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes, not {text}")
     return size
 
 
@@ -122,7 +136,7 @@ def _stay_on_one_core() -> None:
 
 def _limits(options: argparse.Namespace) -> Limits:
     max_request = max(DEFAULT_LIMITS.max_request, options.max_bulk)
-    return Limits(max_line=options.max_line, max_bulk=options.max_bulk, max_request=max_request)
+    return Limits(options.max_line, options.max_bulk, options.max_frame, max_request=max_request)
 
 
 def _ask_to_stop() -> None:

@@ -1,7 +1,7 @@
 """Cut a connection's bytes into requests, each in the dialect that its first byte names.
 
-To add a dialect: write its decoder and encoder, and give its first byte here. A first byte that nobody claims begins a
-line of text.
+To add a dialect: write its decoder and encoder, and give the bytes that begin it here. A first byte that nobody claims
+begins a line of text.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from common.limits import Limits
 from common.requests import BadRequest, Batch, Decoder
 from common.resp import ReplyEncoder, RequestDecoder
 from common.text import TextDecoder
+from server.frames import FIRST_BYTES, FrameDecoder
 
 
 class RequestReader:
     """Read every dialect that may stand on one connection, request by request."""
 
     def __init__(self, resp: ReplyEncoder, limits: Limits) -> None:
-        self._by_first_byte: dict[int, Decoder] = {ord("*"): RequestDecoder(resp, limits)}
+        frames = FrameDecoder(limits)
+        self._by_first_byte: dict[int, Decoder] = {
+            ord("*"): RequestDecoder(resp, limits),
+            **dict.fromkeys(FIRST_BYTES, frames),
+        }
         self._text: Decoder = TextDecoder(limits, others=bytes(self._by_first_byte))
         self._current: Decoder = self._text
 
