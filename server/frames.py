@@ -30,10 +30,11 @@ LONGEST_REPLY = 2**31 - 1
 DEEPEST = 256
 """How deep arrays and objects may stand in one another. Python's parser goes as deep on the stack of a thread."""
 
-FIRST_BYTES = bytes({*range(0x20), *range(0x7F, 0xC2), *range(0xF5, 0x100)} - set(b"\t\n\r"))
-"""What a length can begin with and a line can't: control characters, and bytes that begin no character of UTF-8.
+FIRST_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
+"""What a length begins with: a zero, if it is one that a client may send.
 
-A length below 16 MiB begins with a zero. The others are here so that a length which is out of bounds is told so.
+The others are here so that a length out of bounds is told so: what begins negative ones and no character of UTF-8, and
+what begins large ones and is sent by no key that people press.
 """
 
 WITHOUT_FRAMES = {b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"}
