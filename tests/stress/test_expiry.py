@@ -1,0 +1,174 @@
+"""Keys that expire while many connections set, read, count and list keys."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from common.replies import OK, QUEUED, Reply
+from tests.processes import ServerProcess, all_at_once, wait_until
+from tests.stress.test_sockets import then_set, until_done
+from tests.stress.test_watch import Client, milliseconds
+
+pytestmark = pytest.mark.stress
+
+LONGEST_LIFE = 40
+"""Milliseconds."""
+
+KEYS = [f"key{number}" for number in range(8)]
+
+Read = Callable[[Client, str], None]
+
+
+def number_in(value: Reply) -> int:
+    assert isinstance(value, bytes)
+    return int(value)
+
+
+def read_value(client: Client, key: str) -> None:
+    """Read a key whose value is its deadline; each command is a step of its own, so time passes between them."""
+    before, value, after, again = client.say("TIME", f"GET {key}", "TIME", f"GET {key}")
+    if value is not None:
+        assert milliseconds(before) < number_in(value), "the value was read after its deadline"
+    if value is not None and again is not None:
+        assert milliseconds(after) < number_in(again), "the value was read after its deadline"
+
+
+def read_in_a_transaction(client: Client, key: str) -> None:
+    before = client.milliseconds()
+    *queued, outcome = client.say("MULTI", f"GET {key}", f"PEXPIRETIME {key}", "EXEC")
+    assert queued == [OK, QUEUED, QUEUED]
+    assert isinstance(outcome, list)
+    value, deadline = outcome
+    if value is not None:
+        assert before < number_in(value), "the value was read after its deadline"
+        assert deadline in (number_in(value), -2), "value and deadline were set in one step"
+
+
+def read_many_at_once(client: Client, key: str) -> None:
+    before, values = client.say("TIME", f"MGET {' '.join(KEYS)} {key}")
+    assert isinstance(values, list)
+    assert all(milliseconds(before) < number_in(value) for value in values if value is not None)
+
+
+def test_no_reader_sees_a_value_at_or_after_its_deadline(server: ServerProcess) -> None:
+    done = threading.Event()
+
+    def write(client: Client, seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(300):
+            deadline = client.milliseconds() + chance.randint(1, LONGEST_LIFE)
+            client.say(f"SET {chance.choice(KEYS)} {deadline} PXAT {deadline}")
+
+    def read(client: Client, chance: random.Random, way: Read) -> None:
+        way(client, chance.choice(KEYS))
+
+    everybody = then_set(done, [partial(write, Client(server.connect()), seed) for seed in range(10)])
+    for seed, way in enumerate([read_value, read_in_a_transaction, read_many_at_once] * 4):
+        step = partial(read, Client(server.connect()), random.Random(seed), way)
+        everybody.append(partial(until_done, done, step))
+    all_at_once(everybody)
+    wait_until(lambda: Client(server.connect()).say("DBSIZE") == [0], "every key has expired")
+
+
+def test_no_key_goes_before_its_deadline(server: ServerProcess) -> None:
+    def live(client: Client, name: int) -> None:
+        chance = random.Random(name)
+        for turn in range(15):
+            key, deadline = f"own{name}-{turn}", client.milliseconds() + chance.randint(1, LONGEST_LIFE)
+            client.say(f"SET {key} x PXAT {deadline}")
+            value: Reply = b"x"
+            while value is not None:
+                *_, outcome = client.say("MULTI", f"GET {key}", "TIME", "EXEC")
+                assert isinstance(outcome, list)
+                value, after = outcome
+            assert milliseconds(after) >= deadline, "the key went before its deadline"
+
+    all_at_once([partial(live, Client(server.connect()), name) for name in range(20)])
+
+
+def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) -> None:
+    writers, turns = 6, 150
+    staying = {b"stay%d" % number for number in range(writers * turns)}
+    filler = Client(server.connect())
+    for number in range(writers * turns):  # those that go stand between those that stay
+        filler.say(f"SET go{number} x", f"SET stay{number} x")
+    done = threading.Event()
+
+    def write(client: Client, name: int) -> None:
+        """Let keys come, go, expire and change their names, and those that stay change their values."""
+        for turn in range(turns):
+            key, other = f"come{name}-{turn}", f"stay{turn}"
+            client.say(f"SET {key} x PX {1 + turn % 5}", f"SET {key}-more x", f"RENAME {key}-more {key}-new")
+            client.say(
+                f"APPEND {other} x", f"DEL come{name}-{turn - 20}-new", f"SET {other} x", f"DEL go{name * turns + turn}"
+            )
+
+    def scan(client: Client, count: int) -> None:
+        found: set[Reply] = set()
+        cursor, going = b"0", True
+        while going:
+            ((cursor, keys),) = client.say(f"SCAN {cursor.decode()} COUNT {count}")
+            found.update(keys)
+            going = cursor != b"0"
+        assert staying <= found, "a key that was there throughout is missing"
+        strangers = [key for key in found if not key.startswith((b"stay", b"go", b"come"))]
+        assert not strangers
+
+    everybody = then_set(done, [partial(write, Client(server.connect()), name) for name in range(writers)])
+    for count in (1, 7, 10, 10, 50, 1000):
+        everybody.append(partial(until_done, done, partial(scan, Client(server.connect()), count)))
+    all_at_once(everybody)
+
+
+def test_what_expired_is_counted_exactly_and_leaves_nothing(server: ServerProcess) -> None:
+    connections, each = 20, 500
+    reporter = Client(server.connect())
+
+    def figure(section: str, name: str) -> int:
+        (text,) = reporter.say(f"INFO {section}")
+        assert isinstance(text, bytes)
+        figures = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+        return int(figures[name])
+
+    def fill(client: Client, name: int) -> None:
+        for start in range(0, each, 50):
+            client.say(
+                *(f"SET key{name}-{number} {'x' * 1000} PX {50 + number}" for number in range(start, start + 50))
+            )
+
+    expired_before = figure("stats", "expired_keys")
+    all_at_once([partial(fill, Client(server.connect()), name) for name in range(connections)])
+    wait_until(lambda: reporter.say("DBSIZE") == [0], "every key has expired")
+    assert figure("stats", "expired_keys") == expired_before + connections * each
+    assert reporter.say("INFO keyspace") == [b"# Keyspace\r\n"]
+    assert reporter.say("SCAN 0") == [[b"0", []]]
+
+
+def test_the_memory_of_keys_that_come_and_expire_does_not_pile_up(server: ServerProcess) -> None:
+    rounds, each = 5, 5000
+    clients = [Client(server.connect()) for _ in range(4)]
+
+    def fill(client: Client, name: str) -> None:
+        for start in range(0, each, 1000):
+            client.say(*(f"SET {name}-{number} {'x' * 1000}" for number in range(start, start + 1000)))
+
+    def expire(client: Client, name: str) -> None:
+        for start in range(0, each, 1000):
+            client.say(*(f"PEXPIRE {name}-{number} 1" for number in range(start, start + 1000)))
+
+    def everybody(work: Callable[[Client, str], None], turn: int) -> None:
+        all_at_once([partial(work, client, f"{turn}-{number}") for number, client in enumerate(clients)])
+
+    empty = server.resident_bytes()
+    taken: list[int] = []
+    for turn in range(rounds):
+        everybody(fill, turn)
+        taken.append(server.resident_bytes() - empty)
+        everybody(expire, turn)
+        wait_until(lambda: clients[0].say("DBSIZE") == [0], "every key has expired")
+    assert taken[-1] < 2 * taken[0], f"bytes taken by one round after the other: {taken}"
