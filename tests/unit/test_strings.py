@@ -190,6 +190,15 @@ def test_an_option_that_lcs_does_not_have_is_refused(session: Session, options: 
     assert call_line(session, f"LCS a b {options}") == error
 
 
+@pytest.mark.parametrize(("a", "b", "found"), [("ab", "ba", b"b"), ("ba", "ab", b"a"), ("abcb", "bdcab", b"bcb")])
+def test_of_several_longest_ones_lcs_finds_the_one_that_redis_finds(
+    session: Session, a: str, b: str, found: bytes
+) -> None:
+    """Where both ways are as long, Redis goes back in the second value."""
+    play(session, f"MSET a {a} b {b}")
+    assert call_line(session, "LCS a b") == found
+
+
 def test_values_whose_table_would_be_too_large_are_refused(session: Session, store: Store) -> None:
     store.set(b"a", b"a" * 12_000)
     assert call_line(session, "LCS a a LEN") == LCS_TOO_LARGE
