@@ -108,9 +108,11 @@ def test_reset_makes_a_connection_as_good_as_new(server: ServerProcess, connect:
     client.execute_command("MULTI")
     client.execute_command("SET", "key", "value")
     assert plain(client.reset()) == "RESET"
-    assert client.execute_command("CLIENT", "GETNAME") is None
-    assert client.get("key") is None
-    assert b" resp=2" in client.execute_command("CLIENT", "INFO"), "a new connection speaks version 2"
+    # No reply here may be none: redis-py's own parser for RESP3 waits for ever at RESP2's null.
+    assert client.exists("key") == 0
+    info = client.execute_command("CLIENT", "INFO")
+    assert b" name= " in info
+    assert b" resp=2" in info, "a new connection speaks version 2"
 
 
 def test_responses_are_decoded_when_asked(server: ServerProcess, connect: Connect) -> None:
