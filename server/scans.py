@@ -1,10 +1,14 @@
 """SCAN's memory: what lets an iteration that takes many commands return every key that is there throughout.
 
-An iteration goes through a copy of the keys as they were when it began. Keys that go meanwhile are left out as they
-come up; keys that come meanwhile need not be returned, and are not. The copy holds references, eight bytes a key.
+Keys stand in the order in which they came, new ones at the end, so an iteration is a place in that order. Only a
+removal moves the keys behind it, each by one place to the front. A cursor therefore holds a place, and how many
+removals there had been when it was counted: behind D more of them, what the iteration has not seen begins at most D
+places further front.
 
-Only so many copies are kept; the one that was used least recently goes first. An iteration whose copy has gone starts
-over with a new one: it may return a key twice, as SCAN may, but it misses none.
+To find a place without counting up to it, the keys are copied (references, eight bytes a key), and the copy is kept for
+the next call. Cursors that were made after the same number of removals can share one, for the longer is the shorter
+with new keys at its end. Only so many are kept, the one that was used least recently goes first, and an iteration whose
+copy has gone goes on in a new one: it may return some keys twice, as SCAN may, and misses none.
 """
 
 from __future__ import annotations
@@ -12,13 +16,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-MOST_COPIES = 16
-POSITION_BITS = 40
-HIGHEST_NUMBER = 2**20
-"""A cursor is the copy's number and, in its lower bits, the place of the next key in it; it fits into 64 bits."""
+MOST_KEPT = 16 * 1024 * 1024
+"""How many references all copies may hold together: 128 MiB. The newest copy is kept however long it is."""
+
+POSITION_BITS = 31
+REMOVALS_BITS = 32
+"""What a cursor is made of; it fits into 63 bits."""
 
 
-class _HasKeys(Protocol):
+class Keys(Protocol):
+    """A store, as far as it is needed here."""
+
+    removals: int
+
     def all_keys(self) -> list[bytes]: ...
 
 
@@ -27,27 +37,35 @@ class Scans:
 
     def __init__(self) -> None:
         self._copies: OrderedDict[int, list[bytes]] = OrderedDict()
-        self._last_number = 0
+        self._kept = 0  # references in all copies
 
-    def go_on(self, cursor: int, count: int, store: _HasKeys) -> tuple[int, list[bytes]]:
+    def go_on(self, cursor: int, count: int, store: Keys) -> tuple[int, list[bytes]]:
         """Return the next cursor, 0 at the end, and the next ``count`` keys of the iteration."""
-        number, position = cursor >> POSITION_BITS, cursor & ((1 << POSITION_BITS) - 1)
-        copy = self._copies.get(number)
+        removals, position = divmod(cursor, 1 << POSITION_BITS)
+        copy = self._copies.get(removals) if cursor else None
         if copy is None:
-            copy, position = store.all_keys(), 0
-            self._last_number = self._last_number % HIGHEST_NUMBER + 1
-            number = self._last_number
-            self._copies[number] = copy
-            if len(self._copies) > MOST_COPIES:
-                self._copies.popitem(last=False)
-        else:
-            self._copies.move_to_end(number)
+            copy = store.all_keys()
+            removals_now = store.removals % (1 << REMOVALS_BITS)
+            position = max(0, position - (removals_now - removals) % (1 << REMOVALS_BITS))
+            removals = removals_now
         end = position + count
         if end >= len(copy):
-            del self._copies[number]
+            self._forget(removals)
             return 0, copy[position:]
-        return (number << POSITION_BITS) + end, copy[position:end]
+        self._keep(removals, copy)
+        return (removals << POSITION_BITS) + end, copy[position:end]
+
+    def _keep(self, removals: int, copy: list[bytes]) -> None:
+        self._forget(removals)
+        self._copies[removals] = copy
+        self._kept += len(copy)
+        while self._kept > MOST_KEPT and len(self._copies) > 1:
+            self._forget(next(iter(self._copies)))
+
+    def _forget(self, removals: int) -> None:
+        self._kept -= len(self._copies.pop(removals, ()))
 
     def clear(self) -> None:
-        """Forget every iteration."""
+        """Forget every copy."""
         self._copies.clear()
+        self._kept = 0

@@ -51,6 +51,8 @@ class Store:
     def __init__(self, clock: Clock = system_clock) -> None:
         self.now = clock
         self.scans = Scans()
+        self.removals = 0
+        """How many keys have been removed, for whatever reason: SCAN reckons with it."""
         self.expired_keys = 0
         """How many keys have gone because their deadline came."""
         self._values: dict[bytes, bytes] = {}
@@ -122,6 +124,7 @@ class Store:
         for key in self._watches:
             if key in self._values:
                 self._touch(key)
+        self.removals += len(self._values)
         self._values = {}
         self._deadlines = Deadlines()
         self._expiring = self._deadlines.by_key
@@ -137,6 +140,7 @@ class Store:
 
     def _remove(self, key: bytes) -> None:
         del self._values[key]
+        self.removals += 1
         if self._expiring:
             self._deadlines.discard(key)
         if self._watches:

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
+from server import scans
 from server.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
-from server.scans import HIGHEST_NUMBER, MOST_COPIES, POSITION_BITS, Scans
+from server.scans import POSITION_BITS, REMOVALS_BITS, Scans
 from server.session import Session
 from server.store import Store
 from tests.support import Clock, call, call_line, play, say
@@ -119,10 +120,12 @@ def test_two_iterations_do_not_get_into_each_others_way(session: Session, other:
 # ---------------------------------------------------------------- cursors that nobody gave
 
 
-@pytest.mark.parametrize("cursor", [1, 7, 5 << POSITION_BITS, (5 << POSITION_BITS) + 3, 2**64 - 1])
-def test_an_unknown_cursor_starts_over(session: Session, store: Store, cursor: int) -> None:
+@pytest.mark.parametrize("cursor", [1, 4, 7, 5 << POSITION_BITS, (5 << POSITION_BITS) + 3, 2**64 - 1])
+def test_a_cursor_that_somebody_made_up_ends_too(session: Session, store: Store, cursor: int) -> None:
     keys = fill(store, 5)
-    assert step(session, b"%d" % cursor) == (b"0", keys)
+    after, found = step(session, b"%d" % cursor)
+    assert after == b"0"
+    assert found in [keys[place:] for place in range(6)]
 
 
 def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: Session, store: Store) -> None:
@@ -132,13 +135,11 @@ def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: Sess
     assert step(session, cursor)[1] == keys[10:20]
 
 
-def test_a_cursor_of_an_iteration_that_is_over_starts_over(session: Session, store: Store) -> None:
+def test_the_last_cursor_of_an_iteration_may_be_asked_again(session: Session, store: Store) -> None:
     keys = fill(store, 15)
     cursor, _ = step(session, b"0")
     assert step(session, cursor) == (b"0", keys[10:])
-    after, again = step(session, cursor)
-    assert again == keys[:10]
-    assert after != b"0"
+    assert step(session, cursor) == (b"0", keys[10:])
 
 
 def test_a_place_behind_the_end_of_a_copy_is_the_end(session: Session, store: Store) -> None:
@@ -156,42 +157,105 @@ def test_flushing_ends_every_iteration(session: Session, store: Store) -> None:
     assert len(step(session, cursor)[1]) == 5
 
 
-def test_an_iteration_whose_copy_has_gone_starts_over_and_misses_nothing(session: Session, store: Store) -> None:
-    keys = fill(store, 30)
+@pytest.fixture
+def room_for_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no more than four copies of forty keys."""
+    monkeypatch.setattr(scans, "MOST_KEPT", 4 * 40)
+
+
+def remove_some(store: Store, count: int = 1) -> None:
+    """Let the next iteration find another number of removals, and the places of all keys the same."""
+    for _ in range(count):
+        store.set(b"passing", b"v")
+        store.delete(b"passing")
+
+
+@pytest.mark.usefixtures("room_for_four")
+def test_an_iteration_whose_copy_has_gone_misses_nothing(session: Session, store: Store) -> None:
+    keys = fill(store, 40)
     cursor, found = step(session, b"0")
-    for _ in range(MOST_COPIES):
+    for key in keys[:5]:
+        store.delete(key)
+    for _ in range(5):
+        remove_some(store)
         step(session, b"0")
     while cursor != b"0":
         cursor, more = step(session, cursor)
         found += more
-    assert found == keys[:10] + keys
+    assert set(found) >= set(keys[5:])
+    assert set(found) <= set(keys)
 
 
+def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: Session, store: Store) -> None:
+    keys = fill(store, 50)
+    cursors, found = [b"0"] * 100, [set[bytes]() for _ in range(100)]
+    done = [False] * len(cursors)
+    for _ in range(1000):
+        for number, cursor in enumerate(cursors):
+            if not done[number]:
+                after, more = step(session, cursor)
+                cursors[number], done[number] = after, after == b"0"
+                found[number] |= set(more)
+                remove_some(store)
+        if all(done):
+            break
+    assert all(done)
+    assert all(each == set(keys) for each in found)
+
+
+def test_iterations_share_a_copy_while_nothing_is_removed(session: Session, store: Store) -> None:
+    keys = fill(store, 30)
+    ours, first = step(session, b"0")
+    store.set(b"new", b"v")
+    theirs, _ = step(session, b"0")
+    assert (len(store.scans._copies), ours) == (1, theirs)
+    assert first + list(itertools.chain(*(step(session, ours)[1], step(session, b"%d" % (int(ours) + 10))[1]))) == keys
+
+
+@pytest.mark.usefixtures("room_for_four")
 def test_the_copy_that_was_used_least_recently_goes_first(session: Session, store: Store) -> None:
-    keys = fill(store, 40)
+    fill(store, 40)
     used, _ = step(session, b"0")
-    for _ in range(3 * MOST_COPIES):
+    kept = next(iter(store.scans._copies))
+    for _ in range(12):
+        remove_some(store)
         step(session, b"0")
-        assert step(session, used)[1] == keys[10:20]
-        assert len(store.scans._copies) <= MOST_COPIES
+        step(session, used)
+        assert kept in store.scans._copies
+        assert len(store.scans._copies) <= 4
 
 
 class Keys:
+    def __init__(self, removals: int) -> None:
+        self.removals = removals
+
     def all_keys(self) -> list[bytes]:
         return [b"a", b"b", b"c"]
 
 
-def test_copies_are_bounded_and_every_cursor_fits_into_64_bits() -> None:
-    scans = Scans()
-    scans._last_number = HIGHEST_NUMBER - 2 * MOST_COPIES
-    cursors = []
-    for _ in range(4 * MOST_COPIES):
-        cursor, found = scans.go_on(0, 2, Keys())
+def test_copies_are_bounded_and_every_cursor_fits_into_64_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scans, "MOST_KEPT", 30)
+    ours = Scans()
+    for removals in range(2**REMOVALS_BITS - 20, 2**REMOVALS_BITS + 20):
+        cursor, found = ours.go_on(0, 2, Keys(removals))
         assert found == [b"a", b"b"]
-        assert len(scans._copies) <= MOST_COPIES
-        cursors.append(cursor)
-    assert 0 < min(cursors) < max(cursors) < 2**64
-    assert scans.go_on(cursors[-1], 2, Keys()) == (0, [b"c"])
+        assert 0 < cursor < 2**63
+        assert len(ours._copies) <= 10
+        assert ours._kept == 3 * len(ours._copies)
+    assert ours.go_on(cursor, 2, Keys(removals)) == (0, [b"c"])
+
+
+def test_the_newest_copy_is_kept_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scans, "MOST_KEPT", 1)
+    ours = Scans()
+    for removals in range(3):
+        ours.go_on(0, 2, Keys(removals))
+    assert list(ours._copies) == [2]
+
+
+def test_removals_are_counted_beyond_what_a_cursor_holds_of_them() -> None:
+    cursor, _ = Scans().go_on(0, 2, Keys(2**REMOVALS_BITS - 1))
+    assert Scans().go_on(cursor, 2, Keys(2**REMOVALS_BITS)) == (0, [b"b", b"c"]), "one was removed since"
 
 
 # ---------------------------------------------------------------- options
