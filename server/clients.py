@@ -46,8 +46,6 @@ class Client:
     command: Command | None = None  # the last that it sent
     queued: int = -1
     watching: int = 0
-    no_evict: bool = False
-    no_touch: bool = False
     connected: int = field(default_factory=time.perf_counter_ns)
     active: int = field(default_factory=time.perf_counter_ns)  # when it last sent a command
 

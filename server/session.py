@@ -170,6 +170,7 @@ class Session:
 
     def _explain(self, problem: Exception) -> Error:
         """Turn what a command raised into its reply: the one place where an unforeseen failure is caught."""
+        self._statistics.note_error()
         if isinstance(problem, CommandError):
             return problem.reply
         logger.error("a command failed unexpectedly", exc_info=problem)
@@ -232,6 +233,8 @@ class Session:
         return QUEUED
 
     def _spoil(self, error: Error) -> Error:
+        """Refuse a request, and with it the transaction that it stands in."""
+        self._statistics.note_error()
         if self.transaction is not None:
             self.transaction.spoiled = True
         return error

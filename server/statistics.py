@@ -86,6 +86,7 @@ class Statistics:
     def __init__(self) -> None:
         self.slower_than: float = DEFAULT_SLOWER_THAN * 1000
         """How many nanoseconds a call may take before it is kept as a slow one."""
+        self._errors = 0
         self._records: Records = defaultdict(Record)
         self._slow = SlowLog()
         self._lock = threading.Lock()
@@ -104,6 +105,16 @@ class Statistics:
         """Count a call that had the wrong number of words."""
         with self._lock:
             self._records[command].rejected += 1
+
+    def note_error(self) -> None:
+        """Count a reply that is an error."""
+        with self._lock:
+            self._errors += 1
+
+    @property
+    def errors(self) -> int:
+        """How many replies were errors."""
+        return self._errors
 
     def note_slow(self, words: Words, nanoseconds: int, client: Client) -> None:
         """Keep a slow call."""
@@ -129,3 +140,4 @@ class Statistics:
         """Begin to count anew; the slow calls stay, as in Redis."""
         with self._lock:
             self._records.clear()
+            self._errors = 0

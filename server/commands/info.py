@@ -85,7 +85,7 @@ def _stats(instance: Instance) -> Figures:
     return {
         "total_connections_received": instance.clients.received,
         "total_commands_processed": sum(record.calls for record in records),
-        "total_error_replies": sum(record.failed + record.rejected for record in records),
+        "total_error_replies": instance.engine.statistics.errors,
         "expired_keys": instance.engine.key_counts().expired,
     }
 
