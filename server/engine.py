@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Protocol, TypeAlias
@@ -24,6 +25,9 @@ from server.statistics import Record, Records, Statistics
 from server.store import Store, Watch
 
 Call: TypeAlias = tuple[Command, Words]
+
+Run: TypeAlias = Callable[[Command, Words], Reply]
+"""Run a command that leaves the store alone. Raises what the command raises."""
 
 SWEEP_SLICE = 500_000
 """Nanoseconds after which a sweep lets go of the lock. It looks at the clock after each key."""
@@ -54,10 +58,13 @@ class Engine(Protocol):
         """Run one command as one step. Raises what the command raises."""
         ...
 
-    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
+    def execute_all(
+        self, calls: Sequence[Call], watch: Watch, client: Client, run: Run
+    ) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
 
-        What one of them raises stands in its reply's place and stops no other. The watch is over either way.
+        ``run`` runs those that leave the store alone, in their turn. What a command raises stands in its reply's place
+        and stops no other. Time stands still for all of them. The watch is over either way.
         """
         ...
 
@@ -89,6 +96,7 @@ class EmbeddedEngine:
         self._store = store
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
+        self._moment: int | None = None  # of the transaction that is under way
         self.statistics = Statistics()
         self._records: Records = defaultdict(Record)
         self._stop = threading.Event()
@@ -97,6 +105,7 @@ class EmbeddedEngine:
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
         self._acquire()  # a with statement takes twice as long, and this is the hottest path
+        self._store.moment = self._moment
         started = client.active = perf_counter_ns()
         try:
             # The usual lengths are spelled out, for unpacking a slice takes longer than most commands.
@@ -118,33 +127,44 @@ class EmbeddedEngine:
             if took > self.statistics.slower_than:
                 self.statistics.note_slow(words, took, client)
 
-    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
+    def execute_all(
+        self, calls: Sequence[Call], watch: Watch, client: Client, run: Run
+    ) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
 
-        What one of them raises stands in its reply's place and stops no other. The watch is over either way.
+        ``run`` runs those that leave the store alone, in their turn. What a command raises stands in its reply's place
+        and stops no other. Time stands still for all of them. The watch is over either way.
         """
         outcomes: list[Reply | Exception] = []
-        with self._lock:
-            broken = self._store.is_broken(watch)
-            self._store.unwatch(watch)
+        with self._step() as store:
+            broken = store.is_broken(watch)
+            store.unwatch(watch)
             if broken:
                 return None
-            for command, words in calls:
-                try:
-                    outcomes.append(self.execute(command, words, client))
-                except Exception as problem:  # handled by the session, where the lock is free again
-                    outcomes.append(problem)
+            self._moment = store.now()
+            try:
+                for command, words in calls:
+                    outcomes.append(self._outcome(command, words, client, run))
+            finally:
+                self._moment = None
         return outcomes
+
+    def _outcome(self, command: Command, words: Words, client: Client, run: Run) -> Reply | Exception:
+        """Run one command of a transaction; what it raises is handled by the session, where the lock is free again."""
+        try:
+            return self.execute(command, words, client) if command.on_store else run(command, words)
+        except Exception as problem:
+            return problem
 
     def watch(self, watch: Watch, keys: Sequence[bytes]) -> None:
         """Break the watch when one of these keys changes from now on."""
-        with self._lock:
-            self._store.watch(watch, keys)
+        with self._step() as store:
+            store.watch(watch, keys)
 
     def unwatch(self, watch: Watch) -> None:
         """End the watch."""
-        with self._lock:
-            self._store.unwatch(watch)
+        with self._step() as store:
+            store.unwatch(watch)
 
     def records(self) -> Records:
         """Return what was counted of every command, those that sessions run by themselves included."""
@@ -162,8 +182,8 @@ class EmbeddedEngine:
 
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
-        with self._lock:
-            return KeyCounts(len(self._store), self._store.keys_with_deadline, self._store.expired_keys)
+        with self._step() as store:
+            return KeyCounts(len(store), store.keys_with_deadline, store.expired_keys)
 
     def start_sweeping(self) -> None:
         """Remove expired keys in a thread of the engine's own until ``stop_sweeping``."""
@@ -176,9 +196,16 @@ class EmbeddedEngine:
 
     def sweep(self) -> bool:
         """Remove expired keys, holding the lock for less than a millisecond; tell whether none is left."""
-        with self._lock:
+        with self._step() as store:
             end = perf_counter_ns() + SWEEP_SLICE
-            return self._store.sweep(lambda: perf_counter_ns() > end)
+            return store.sweep(lambda: perf_counter_ns() > end)
+
+    @contextmanager
+    def _step(self) -> Iterator[Store]:
+        """Hold the lock, and lend the store with its clock wound."""
+        with self._lock:
+            self._store.moment = self._moment
+            yield self._store
 
     def _sweep_until_stopped(self) -> None:
         pause = SWEEP_INTERVAL

@@ -179,26 +179,13 @@ class Session:
     # ---------------------------------------------------------------- transactions
 
     def run_transaction(self, queue: list[Call]) -> Reply:
-        """Run the commands as one step, unless a watched key has changed.
-
-        The step is of the commands on the store; a session's own touch no one else's data.
-        """
-        on_store = [call for call in queue if call[0].on_store]
-        outcomes = self._engine.execute_all(on_store, self._watch, self.client)
+        """Run the commands as one step, unless a watched key has changed."""
+        outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
         self.unwatch()
         if outcomes is None:
             return NO_ARRAY
-        rest = iter(outcomes)
-        replies: list[Reply] = []
-        for command, words in queue:
-            try:
-                outcome = next(rest) if command.on_store else self._run(command, words)
-            except Exception as problem:
-                outcome = problem
-            if isinstance(outcome, Exception):
-                outcome = self._explain(outcome)
-            replies.append(OK if outcome is NO_REPLY else outcome)  # the array has to have an item for each command
-        return replies
+        replies = [self._explain(each) if isinstance(each, Exception) else each for each in outcomes]
+        return [OK if reply is NO_REPLY else reply for reply in replies]  # each command has its place in the array
 
     def begin_transaction(self) -> None:
         """Queue the commands that follow."""

@@ -49,7 +49,9 @@ class Store:
     """Map keys to values. Not thread-safe by itself: the engine that owns it serialises every call."""
 
     def __init__(self, clock: Clock = system_clock) -> None:
-        self.now = clock
+        self.moment: int | None = None
+        """The time of the step that is under way, once somebody has asked for it; the engine sets it anew for each."""
+        self._clock = clock
         self.scans = Scans()
         self.removals = 0
         """How many keys have been removed, for whatever reason: SCAN reckons with it."""
@@ -59,6 +61,12 @@ class Store:
         self._deadlines = Deadlines()
         self._expiring = self._deadlines.by_key
         self._watches: dict[bytes, set[Watch]] = {}
+
+    def now(self) -> int:
+        """Return the time of this step, in milliseconds since the epoch: it stands still until the next one."""
+        if self.moment is None:
+            self.moment = self._clock()
+        return self.moment
 
     # ---------------------------------------------------------------- reading
 

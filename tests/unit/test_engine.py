@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from common.replies import OK, Block, Reply
+from common.requests import Words
 from server.clients import Client
 from server.commands import COMMANDS
 from server.engine import Call, EmbeddedEngine
 from server.errors import CommandError
+from server.registry import Command
 from server.session import Session
 from server.store import Store, Watch
-from tests.support import Clock, converse, new_session, pairs, say
+from tests.support import Clock, call_line, converse, new_session, pairs, play, say
 
 
 class WatchedLock:
@@ -207,9 +209,13 @@ def test_the_engine_raises_what_a_command_raises(engine: EmbeddedEngine) -> None
         execute(engine, "INCRBY a ten")
 
 
+def nothing_else(command: Command, words: Words) -> Reply:
+    raise AssertionError(f"{command.name!r} works on the store")
+
+
 def test_what_a_command_of_a_transaction_raises_stands_in_its_replys_place(engine: EmbeddedEngine) -> None:
     calls = [as_call(f"INCRBY a {by}") for by in ("1", "ten", "2")]
-    outcomes = engine.execute_all(calls, Watch(), Client(1))
+    outcomes = engine.execute_all(calls, Watch(), Client(1), nothing_else)
     assert outcomes is not None
     first, second, third = outcomes
     assert (first, third) == (1, 3)
@@ -222,13 +228,45 @@ def test_none_of_the_commands_runs_where_the_watch_is_broken_and_the_watch_is_ov
     watch = Watch()
     engine.watch(watch, [b"a", b"b"])
     execute(engine, "SET a 1")
-    assert engine.execute_all([as_call("SET b 2")], watch, Client(1)) is None
+    assert engine.execute_all([as_call("SET b 2")], watch, Client(1), nothing_else) is None
     assert pairs(store) == [(b"a", b"1")]
     assert watch.keys == set()
     again = Watch()
     engine.watch(again, [b"a", b"b"])
-    assert engine.execute_all([as_call("SET b 2")], again, Client(1)) == [OK]
+    assert engine.execute_all([as_call("SET b 2")], again, Client(1), nothing_else) == [OK]
     assert again.keys == set()
+
+
+class RunningClock:
+    """A clock that goes on whenever somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000
+
+    def __call__(self) -> int:
+        self.time += 1
+        return self.time
+
+
+def test_time_stands_still_while_a_command_runs() -> None:
+    session = new_session(EmbeddedEngine(Store(RunningClock())))
+    assert say(session, "SET k v PX 2") == "OK"
+    assert call_line(session, "MGET k k k") == [b"v", b"v", b"v"]
+    assert call_line(session, "MGET k k k") == [None, None, None]
+
+
+def test_time_stands_still_while_a_transaction_runs_and_goes_on_behind_it() -> None:
+    session = new_session(EmbeddedEngine(Store(RunningClock())))
+    play(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
+    assert call_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]
+    assert [call_line(session, "GET k") for _ in range(3)] == [b"v", None, None]
+
+
+def test_the_commands_of_a_transaction_run_in_their_order_whatever_they_work_on(session: Session) -> None:
+    play(session, "MULTI", "FLUSHALL", "SET a 1", "INFO keyspace", "FLUSHALL", "INFO keyspace")
+    replies = call_line(session, "EXEC")
+    assert isinstance(replies, list)
+    assert [b"keys=1" in reply for reply in replies if isinstance(reply, bytes)] == [True, False]
 
 
 def test_every_touch_of_the_store_is_made_under_the_lock(

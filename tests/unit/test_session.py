@@ -12,7 +12,7 @@ from common.requests import Words
 from common.resp import ReplyDecoder, encode_request
 from server.clients import Client
 from server.commands import COMMANDS, connection, strings, transactions
-from server.engine import Call, EmbeddedEngine
+from server.engine import Call, EmbeddedEngine, Run
 from server.errors import INTERNAL_ERROR
 from server.registry import Command, CommandTable, Group
 from server.session import OUTPUT_SIZE, Session
@@ -207,7 +207,9 @@ class BrokenEngine(EmbeddedEngine):
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         raise ConnectionError("no backing store")
 
-    def execute_all(self, calls: Sequence[Call], watch: Watch, client: Client) -> list[Reply | Exception] | None:
+    def execute_all(
+        self, calls: Sequence[Call], watch: Watch, client: Client, run: Run
+    ) -> list[Reply | Exception] | None:
         raise ConnectionError("no backing store")
 
 
