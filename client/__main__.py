@@ -66,7 +66,7 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         return LocalConnection()
     try:
         return SocketConnection(options.host, options.port)
-    except (OSError, OverflowError) as problem:
+    except (OSError, OverflowError, UnicodeError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         print(
             f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "

@@ -154,8 +154,8 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Server] | Non
     for port in getattr(options, "port", [DEFAULT_PORT]):
         try:
             servers.append(Server(options.host, port, new_session))
-        except OSError as problem:
-            reason = problem.strerror or str(problem)
+        except (OSError, UnicodeError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
             print(f"kvline can't listen on {options.host}:{port}: {reason}", file=sys.stderr)
             for server in servers:
                 server.server_close()

@@ -35,6 +35,9 @@ SWEEP_SLICE = 500_000
 SWEEP_PAUSE = 0.001
 """Seconds between two slices of a sweep that is not done, so that those who wait for the lock get it first."""
 
+SWEEPER_GRACE = 1.0
+"""Seconds to wait for the sweeper's end when the server stops."""
+
 SWEEP_INTERVAL = 0.25
 """Seconds between two sweeps."""
 
@@ -190,9 +193,9 @@ class EmbeddedEngine:
         self._sweeper.start()
 
     def stop_sweeping(self) -> None:
-        """End the sweeper's thread."""
+        """End the sweeper's thread; leave it behind if somebody else holds the lock for long."""
         self._stop.set()
-        self._sweeper.join()
+        self._sweeper.join(SWEEPER_GRACE)
 
     def sweep(self) -> bool:
         """Remove expired keys, holding the lock for less than a millisecond; tell whether none is left."""

@@ -104,10 +104,14 @@ def print_json(value: Any) -> bytes:
 
 def value_of(stored: bytes) -> Any:
     """Read a stored value, by whatever dialect it was written: as the JSON that it is, or else as a string."""
-    try:
-        return parse(stored)
-    except ValueError:
-        return stored.decode(errors="replace")
+    if (
+        len(stored) <= DEFAULT_LIMITS.max_frame
+    ):  # a longer one was set by no frame, and may be a thousand times as large
+        try:
+            return parse(stored)
+        except ValueError:
+            pass
+    return stored.decode(errors="replace")
 
 
 def _plain(reply: Reply) -> Any:

@@ -1,7 +1,7 @@
 r"""Glob patterns as KEYS and SCAN take them: ``*``, ``?``, ``[abc]``, ``[^a]``, ``[a-z]``, and ``\`` before one byte.
 
 A pattern is cut at its stars. What lies between two stars has a fixed length and is looked for from left to right, so
-a match takes time proportional to the key's and the pattern's lengths, however many stars a hostile pattern has.
+a match takes at most the product of the key's and the pattern's lengths, however many stars a hostile pattern has.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from server.errors import PATTERN_TOO_LONG, CommandError
+
 Matcher = Callable[[bytes], bool]
 
 
+LONGEST_PATTERN = 16 * 1024
+
+
 def matcher(pattern: bytes) -> Matcher:
-    """Return the function that tells whether a key matches the pattern as a whole."""
+    """Return the function that tells whether a key matches the pattern as a whole. Raises `CommandError`."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise CommandError(PATTERN_TOO_LONG)
     segments, lengths = _segments(pattern)
     if len(segments) == 1:
         only = re.compile(segments[0], re.DOTALL)

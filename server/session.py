@@ -93,7 +93,8 @@ class Session:
             self.pending = True
             return output
         self.pending = False
-        return self._last_output
+        output, self._last_output = self._last_output, b""  # an idle session holds on to nothing
+        return output
 
     def close(self) -> None:
         """Leave no trace: the transaction is dropped, nothing is watched any more, nobody is shown this client."""

@@ -43,7 +43,8 @@ STACK_SIZE = 512 * 1024
 """Bytes of address space for a connection's thread, so that ten thousand of them fit."""
 
 MOST_PUSHES = 10_000
-"""How many pushed lines may wait for a peer to take them; one that lets more come up is cut off."""
+MOST_PUSHED_BYTES = 16 * 1024 * 1024
+"""How much that was pushed may wait for a peer to take it; one that lets more come up is cut off."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,11 @@ class Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""
+        self._is_killed = False
         self._write: Callable[[bytes], None] = self.request.sendall
         self._channel: _Channel | None = None
-        session = self.server.new_session(format_address(self.client_address), self.server.address, self)
+        here = self.request.getsockname()
+        session = self.server.new_session(format_address(self.client_address), format_address(here), self)
         try:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._converse(session)
@@ -76,7 +79,7 @@ class Connection(socketserver.BaseRequestHandler):
 
     def _converse(self, session: Session) -> None:
         receive, feed, server = self.request.recv, session.feed, self.server
-        while not server.stopping and (data := receive(RECEIVE_SIZE)):
+        while not (server.stopping or self._is_killed) and (data := receive(RECEIVE_SIZE)):
             output = feed(data)
             while session.pending:
                 self._write(output)
@@ -94,7 +97,8 @@ class Connection(socketserver.BaseRequestHandler):
         return self._channel.push
 
     def kill(self) -> None:
-        """End the connection. May be called from any thread."""
+        """End the connection, whatever of its input is still to be read. May be called from any thread."""
+        self._is_killed = True
         _shut_down(self.request)
 
     def _linger(self) -> None:
@@ -121,6 +125,8 @@ class _Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._writing = threading.Lock()
+        self._counting = threading.Lock()
+        self._size = 0  # bytes that wait
         self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_PUSHES)
         self._thread = threading.Thread(target=self._send_until_closed, name="channel", daemon=True)
 
@@ -134,9 +140,18 @@ class _Channel:
     def push(self, data: bytes) -> None:
         """Send this when the connection takes it, without waiting; cut off a peer that has let too much come up."""
         try:
-            self._waiting.put_nowait(data)
+            if self._count(len(data)) <= MOST_PUSHED_BYTES:
+                self._waiting.put_nowait(data)
+                return
         except queue.Full:
-            _shut_down(self._connection)
+            pass
+        _shut_down(self._connection)
+
+    def _count(self, size: int) -> int:
+        """Count bytes that come up, or negatively those that have gone; return how many wait."""
+        with self._counting:
+            self._size += size
+            return self._size
 
     def close(self) -> None:
         """End the thread, whatever it waits for."""
@@ -150,6 +165,7 @@ class _Channel:
         with contextlib.suppress(OSError):
             while (data := self._waiting.get()) is not None:
                 self.write(data)
+                self._count(-len(data))
 
 
 def _shut_down(connection: socket.socket) -> None:

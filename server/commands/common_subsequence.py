@@ -19,7 +19,7 @@ from server.store import Store
 group = Group("string")
 
 LARGEST_TABLE = 512 * 1024 * 1024 // 4
-"""Cells of the largest table, as Redis bounds it by ``proto-max-bulk-len`` with four bytes a cell."""
+"""How many bits may be looked at. Redis bounds the table's cells by this, at four bytes each."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ def lcs(store: Store, key1: bytes, key2: bytes, *words: bytes) -> Reply:
     if b"LEN" in options and b"IDX" in options:
         raise CommandError(LCS_LEN_AND_IDX)
     a, b = store.get(key1) or b"", store.get(key2) or b""
-    if (len(a) + 1) * (len(b) + 1) > LARGEST_TABLE:
+    if (len(a) + len(b) + 1) * (len(b) + 1) > LARGEST_TABLE:  # each step on the way back looks at one row
         raise CommandError(LCS_TOO_LARGE)
     rows = _rows(a, b)
     length = _length(rows[-1], len(b))

@@ -224,6 +224,7 @@ class Sessions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "sessions"):
+            self.store.moment = None  # as the engine does before each step
             assert self.store.items() == self.model.items()
             for session in self.sessions:
                 session.close()
