@@ -104,7 +104,12 @@ def test_what_is_sans_io_knows_no_network(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "known"),
-    [("store", {"server.expiry", "server.scans"}), ("expiry", set()), ("scans", set()), ("patterns", {"server.errors"})],
+    [
+        ("store", {"server.expiry", "server.scans"}),
+        ("expiry", set()),
+        ("scans", set()),
+        ("patterns", {"server.errors"}),
+    ],
 )
 def test_the_store_and_its_parts_know_no_more_of_the_project_than_this(module: str, known: set[str]) -> None:
     (path,) = sources(f"server/{module}.py")
