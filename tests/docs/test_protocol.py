@@ -1,0 +1,33 @@
+"""docs/protocol.md has every error that the server can answer."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from common.replies import Error
+from server import errors
+from tests.processes import ROOT
+
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+SHOWN = 40
+"""How many characters of an error's text the document has at least; long ones end there in an ellipsis."""
+
+CONSTANTS = {name: value.text.decode() for name, value in vars(errors).items() if isinstance(value, Error)}
+TEMPLATES = re.findall(r'b"((?:ERR|NOPROTO)[^"]*%b[^"]*)"', (ROOT / "server" / "errors.py").read_text())
+
+
+@pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS)
+def test_every_fixed_error_is_documented(text: str) -> None:
+    assert text[:SHOWN] in PROTOCOL
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_error_that_names_something_is_documented(template: str) -> None:
+    assert template.partition("%b")[0][:SHOWN].rstrip("' ") in PROTOCOL
+
+
+def test_the_server_has_errors() -> None:
+    assert len(CONSTANTS) > 30
+    assert len(TEMPLATES) > 8
