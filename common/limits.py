@@ -1,4 +1,4 @@
-"""The bounds on what one peer can make the server hold in memory.
+"""The bounds on what one peer's requests can make the server hold in memory.
 
 Every length that a peer declares is checked against these before a byte of it is kept, and no buffer is sized by a
 declared length: buffers grow with the bytes that really came.

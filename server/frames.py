@@ -34,7 +34,7 @@ FIRST_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
 """What a length begins with: a zero, if it is one that a client may send.
 
 The others are here so that a length out of bounds is told so: what begins negative ones and no character of UTF-8, and
-what begins large ones and is sent by no key that people press.
+a few control characters, which begin large ones and hardly ever a line.
 """
 
 WITHOUT_FRAMES = {b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"}

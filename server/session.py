@@ -4,9 +4,9 @@
                                 |                              |
                                 +---- transaction queue -------+
 
-It is sans-I/O: bytes that came in go into ``feed``, bytes to send come out. It knows no socket, no thread and no clock,
+It is sans-I/O: bytes that came in go into ``feed``, bytes to send come out. It knows no socket and no thread,
 so the same session runs behind a thread a connection, in the client's terminal mode, in a test, and behind any I/O
-scheme that may come. It is used by one thread at a time; what sessions share is the engine alone.
+scheme that may come. It is used by one thread at a time; what sessions share stands in `instance`.
 
 A reply may be far larger than what a peer will read at once, and a small request can ask for many such. So ``feed``
 stops making output at about ``OUTPUT_SIZE`` bytes, keeps its place, and says so by ``pending``. Whoever owns the
