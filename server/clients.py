@@ -19,9 +19,10 @@ Push: TypeAlias = Callable[[bytes], None]
 class Peer(Protocol):
     """The connection, as far as a session and others can use it outside the session's turn."""
 
-    def open_channel(self) -> Push:
+    def open_channel(self) -> Push | None:
         """Return what sends data outside the session's turn, behind the reply to the command that runs now.
 
+        None where the connection can't do that.
         Only the session calls this, in its turn. A peer that does not take what is pushed is cut off in the end.
         """
         ...

@@ -54,6 +54,9 @@ class KeyCounts:
 class Engine(Protocol):
     """Something that runs the commands that work on the store."""
 
+    waits: bool
+    """Whether a command may wait for another machine, so that no thread that serves many connections should run it."""
+
     statistics: Statistics
     """Where sessions count what they run by themselves."""
 
@@ -94,6 +97,8 @@ class Engine(Protocol):
 
 class EmbeddedEngine:
     """Run commands on a store in this process."""
+
+    waits = False
 
     def __init__(self, store: Store) -> None:
         self._store = store

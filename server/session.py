@@ -23,9 +23,16 @@ from time import perf_counter_ns
 from common.replies import NO_ARRAY, NO_REPLY, OK, QUEUED, Error, Reply, Status
 from common.requests import BadRequest, Encoder, Request, Words
 from common.resp import ReplyEncoder
-from server.clients import Client, Peer, Push
+from server.clients import Client, Push
 from server.engine import Call
-from server.errors import INTERNAL_ERROR, TRANSACTION_TOO_LARGE, CommandError, unknown_command, wrong_arity
+from server.errors import (
+    INTERNAL_ERROR,
+    MONITOR_NEEDS_CONNECTION,
+    TRANSACTION_TOO_LARGE,
+    CommandError,
+    unknown_command,
+    wrong_arity,
+)
 from server.instance import Instance
 from server.reader import RequestReader
 from server.registry import Command
@@ -62,7 +69,8 @@ class Session:
         """Nothing more will be answered; the connection is to be closed once the output is written."""
         self.pending = False
         """There is more output: write what ``feed`` returned, then call ``feed(b"")``."""
-        self._respond: Callable[[Request], Reply] = self._reply
+        self.answer: Callable[[Request], Reply] = self._reply
+        """Run one request and return its reply: for doors that have words rather than a stream of bytes."""
         self._is_silent = False
         self._engine = instance.engine
         self._statistics = instance.engine.statistics
@@ -100,14 +108,11 @@ class Session:
 
         This is no generator, for to begin one takes longer than to look a key up.
         """
-        monitors = self._monitors
         for encoder, requests in batches:
             self._encoder = encoder
             rest = iter(requests)
             for request in rest:
-                if monitors.feeds:
-                    self._show(request)
-                reply = self._respond(request)
+                reply = self.answer(request)
                 encode = encoder.scalars.get(type(reply))
                 if encode is not None:
                     piece = encode(reply)
@@ -140,6 +145,8 @@ class Session:
         if isinstance(words, BadRequest):
             self.closing = words.fatal
             return self._spoil(words.error)
+        if self._monitors.feeds:
+            self._monitors.show(words, self.client)
         command = self._find(words[0]) or self.instance.commands.find(words[0])
         if command is None:
             return self._spoil(unknown_command(words))
@@ -248,7 +255,7 @@ class Session:
 
     def speak(self) -> None:
         """Answer requests again."""
-        self._respond = self._reply
+        self.answer = self._reply
         self._is_silent = False
 
     def be_silent(self, *, once: bool = False) -> None:
@@ -256,29 +263,30 @@ class Session:
 
         def respond(request: Request) -> Reply:
             reply = self._reply(request)
-            if self._respond == self._reply:  # the request itself has ended the silence
+            if self.answer == self._reply:  # the request itself has ended the silence
                 return reply
-            if once and self._respond is respond:
+            if once and self.answer is respond:
                 self.speak()
             return NO_REPLY
 
         if not self._is_silent:
-            self._respond = respond
+            self.answer = respond
             self._is_silent = not once
 
     # ---------------------------------------------------------------- monitoring
 
-    def start_monitoring(self, peer: Peer) -> None:
-        """Show this client every command from now on, in the dialect in which it asked for that."""
+    def start_monitoring(self) -> None:
+        """Show this client every command from now on, in the dialect in which it asked for that.
+
+        Raises `CommandError` where the server can't write to it by itself.
+        """
         if self._monitor is None:
-            push, encoder = peer.open_channel(), self._encoder
+            peer, encoder = self.client.peer, self._encoder
+            push = peer.open_channel() if peer else None
+            if push is None:
+                raise CommandError(MONITOR_NEEDS_CONNECTION)
             self._monitor = lambda line: push(b"".join(encoder.stream(Status(line))))
             self._monitors.add(self._monitor)
-
-    def _show(self, request: Request) -> None:
-        """Show a request to those who monitor."""
-        if not isinstance(request, BadRequest):
-            self._monitors.show(request, self.client)
 
     def stop_monitoring(self) -> None:
         """Show it no more."""

@@ -8,7 +8,6 @@ from common.replies import NO_REPLY, OK, Block, Reply
 from server.commands.subcommands import Subcommands
 from server.errors import (
     COUNT_TOO_LOW,
-    MONITOR_NEEDS_CONNECTION,
     NO_SHUTDOWN_HERE,
     NO_SHUTDOWN_TO_ABORT,
     CommandError,
@@ -30,10 +29,7 @@ def time_(session: Session) -> Reply:
 
 @group.session("MONITOR", "Show every command that the server gets, as it comes.")
 def monitor(session: Session) -> Reply:
-    peer = session.client.peer
-    if peer is None:
-        raise CommandError(MONITOR_NEEDS_CONNECTION)
-    session.start_monitoring(peer)
+    session.start_monitoring()
     return OK
 
 
