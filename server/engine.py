@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Protocol, TypeAlias
 
@@ -129,7 +129,7 @@ class EmbeddedEngine:
         finally:
             took = perf_counter_ns() - started
             record = self._records[command]
-            record.calls += 1
+            record.by_duration[took.bit_length()] += 1
             record.nanoseconds += took
             self._release()
             if took > self.statistics.slower_than:
@@ -178,7 +178,8 @@ class EmbeddedEngine:
         """Return what was counted of every command, those that sessions run by themselves included."""
         with self._lock:
             records: Records = defaultdict(Record)
-            records.update((command, replace(record)) for command, record in self._records.items())
+            for command, record in self._records.items():
+                records[command].add(record)
         self.statistics.add_to(records)
         return records
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from common.requests import Words
@@ -20,6 +20,9 @@ MOST_WORDS = 32
 LONGEST_WORD = 128
 """How much of a slow call is kept, as in Redis."""
 
+DURATIONS = 65
+"""Places in a record for durations up to 2 ** 64 nanoseconds, so that none needs to be checked."""
+
 T = TypeVar("T")
 
 
@@ -27,10 +30,25 @@ T = TypeVar("T")
 class Record:
     """What is counted of one command. Time is in nanoseconds, without the wait for the store's lock."""
 
-    calls: int = 0
+    by_duration: list[int] = field(default_factory=lambda: [0] * DURATIONS)
+    """How many calls took how long: the one at place ``n`` counts those of less than 2 ** n nanoseconds, and no less
+    than half of that."""
+
     nanoseconds: int = 0
     failed: int = 0
     rejected: int = 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls there were."""
+        return sum(self.by_duration)
+
+    def add(self, other: Record) -> None:
+        """Count what the other has counted too."""
+        self.by_duration = list(map(int.__add__, self.by_duration, other.by_duration))
+        self.nanoseconds += other.nanoseconds
+        self.failed += other.failed
+        self.rejected += other.rejected
 
 
 Records: TypeAlias = "defaultdict[Command, Record]"
@@ -95,7 +113,7 @@ class Statistics:
         """Count a call."""
         with self._lock:
             record = self._records[command]
-            record.calls += 1
+            record.by_duration[nanoseconds.bit_length()] += 1
             record.nanoseconds += nanoseconds
             record.failed += failed
         if nanoseconds > self.slower_than:
@@ -130,11 +148,7 @@ class Statistics:
         """Add what was counted to these records."""
         with self._lock:
             for command, record in self._records.items():
-                total = records[command]
-                total.calls += record.calls
-                total.nanoseconds += record.nanoseconds
-                total.failed += record.failed
-                total.rejected += record.rejected
+                records[command].add(record)
 
     def reset(self) -> None:
         """Begin to count anew; the slow calls stay, as in Redis."""
