@@ -213,19 +213,20 @@ _SCALARS: dict[int, dict[type, Callable[[Any], bytes]]] = {
         type(None): lambda _: b"$-1\r\n",
         NoArray: lambda _: b"*-1\r\n",
         bool: lambda truth: b":%d\r\n" % truth,
-        float: lambda number: _IN_BOTH[bytes](_double(number)),
+        float: lambda number: _IN_BOTH[bytes](format_double(number)),
     },
     3: _IN_BOTH
     | {
         type(None): lambda _: b"_\r\n",
         NoArray: lambda _: b"_\r\n",
         bool: lambda truth: b"#t\r\n" if truth else b"#f\r\n",
-        float: lambda number: b",%b\r\n" % _double(number),
+        float: lambda number: b",%b\r\n" % format_double(number),
     },
 }
 
 
-def _double(number: float) -> bytes:
+def format_double(number: float) -> bytes:
+    """Print a number with all the digits that tell it from any other."""
     return b"%.17g" % number
 
 

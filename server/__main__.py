@@ -9,11 +9,12 @@ import random
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from common import __version__
-from common.limits import DEFAULT_LIMITS, Limits
+from common.limits import DEFAULT_LIMITS, MIB, Limits
 from server.clients import Peer
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
@@ -23,7 +24,25 @@ from server.store import Store
 from server.tcp import Server
 
 DEFAULT_PORT = 9736
+DEFAULT_MAX_BODY = 16 * MIB
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+class Door(Protocol):
+    """A port that the server listens on, in whatever protocol."""
+
+    @property
+    def address(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class MissingExtra(Exception):
+    """A package is not installed that what was asked for needs; the message names the extra that brings it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,16 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _stay_on_one_core()
     engine = EmbeddedEngine(Store())
     instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop)
-    servers = _bind(options, instance)
-    if servers is None:
+    doors = _bind(options, instance)
+    if doors is None:
         return 1
     engine.start_sweeping()
-    for server in servers:
-        server.start()
-        print(f"listening on {server.address}", file=sys.stderr, flush=True)
+    for door in doors:
+        door.start()
+        print(f"listening on {door.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
-    with ThreadPoolExecutor(len(servers)) as pool:  # each may have to wait for its clients
-        list(pool.map(Server.stop, servers))
+    with ThreadPoolExecutor(len(doors)) as pool:  # each may have to wait for its clients
+        list(pool.map(lambda door: door.stop(), doors))
     engine.stop_sweeping()
     return 0
 
@@ -81,6 +100,17 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_LIMITS.max_frame,
         metavar="BYTES",
         help="the longest JSON frame",
+    )
+    http = parser.add_argument_group("HTTP, beside the other ports (extra 'http')")
+    http.add_argument("--http-port", type=_port, help="a port for HTTP; 0 picks a free one")
+    http.add_argument(
+        "--http-token", metavar="TOKEN", help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN"
+    )
+    http.add_argument(
+        "--http-cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; repeatable"
+    )
+    http.add_argument(
+        "--http-max-body", type=_size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
     )
     parser.add_argument(
         "--all-cores", action="store_true", help="let the threads wander over all cores, which is slower under the GIL"
@@ -144,24 +174,46 @@ def _ask_to_stop() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _bind(options: argparse.Namespace, instance: Instance) -> list[Server] | None:
+def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
     """Bind every port, or none: say which one failed and why, and return None."""
 
     def new_session(address: str, local_address: str, peer: Peer) -> Session:
         return Session(instance, instance.clients.add(address, local_address, peer))
 
-    servers: list[Server] = []
-    for port in getattr(options, "port", [DEFAULT_PORT]):
+    doors: list[Door] = []
+    openers: list[tuple[int, Callable[[int], Door]]] = [
+        (port, lambda port: Server(options.host, port, new_session))
+        for port in getattr(options, "port", [DEFAULT_PORT])
+    ]
+    if options.http_port is not None:
+        openers.append((options.http_port, lambda port: _http_door(port, options, instance)))
+    for port, open_door in openers:
         try:
-            servers.append(Server(options.host, port, new_session))
+            doors.append(open_door(port))
         except (OSError, UnicodeError) as problem:
             reason = getattr(problem, "strerror", None) or problem
             print(f"kvline can't listen on {options.host}:{port}: {reason}", file=sys.stderr)
-            for server in servers:
-                server.server_close()
-            return None
-    instance.ports = [server.port for server in servers]
-    return servers
+        except MissingExtra as problem:
+            print(f"kvline can't listen on {options.host}:{port}: {problem}", file=sys.stderr)
+        else:
+            continue
+        for door in doors:
+            door.close()
+        return None
+    instance.ports = [door.port for door in doors if isinstance(door, Server)]
+    return doors
+
+
+def _http_door(port: int, options: argparse.Namespace, instance: Instance) -> Door:
+    """Open the HTTP port. Raises `MissingExtra`, beside what a socket raises."""
+    try:
+        from server.http.application import Application  # noqa: PLC0415 - an extra, loaded where it is asked for
+        from server.http.server import HTTPServer  # noqa: PLC0415
+    except ImportError as problem:
+        raise MissingExtra(f"HTTP needs the extra 'http': pip install 'kvline[http]' ({problem})") from None
+    token = options.http_token or os.environ.get("KVLINE_HTTP_TOKEN") or None
+    application = Application(host=options.host, token=token, origins=options.http_cors, max_body=options.http_max_body)
+    return HTTPServer(options.host, port, instance, application)
 
 
 if __name__ == "__main__":

@@ -11,24 +11,20 @@ that it is.
 
 from __future__ import annotations
 
-import json
-import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import QUEUED, Block, Error, NoArray, NoReply, Reply, Status
 from common.requests import BadRequest, Batch, Encoder, Request, Words
 from server.errors import INTERNAL_ERROR
+from server.json_text import parse_json, print_json, word_of
 
 HEADER = struct.Struct(">i")
 
 LONGEST_REPLY = 2**31 - 1
 """What a signed length of four bytes can say."""
-
-DEEPEST = 256
-"""How deep arrays and objects may stand in one another. Python's parser goes as deep on the stack of a thread."""
 
 FIRST_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
 """What a length begins with: a zero, if it is one that a client may send.
@@ -46,69 +42,13 @@ Form = Callable[[Reply], dict[str, Any]]
 # ---------------------------------------------------------------- values
 
 
-class _NotStorable(ValueError):
-    """The text is no JSON, or JSON that can't be kept as it is. The message says which."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _NotStorable(f"{name} is not JSON")
-
-
-def _finite_float(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise _NotStorable("a number is too large")
-    return number
-
-
-# The closing quote may be missing: where no string could be found, every quote behind it would be tried in turn, and a
-# quote that is never closed would cost quadratic time.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
-
-
-def _is_too_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= DEEPEST:
-        return False
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth > DEEPEST:
-            return True
-    return False
-
-
-def parse(text: bytes) -> Any:
-    """Read JSON strictly. Raises ValueError with a reason for the client."""
-    if _is_too_deep(text):
-        raise _NotStorable(f"it is nested more than {DEEPEST} deep")
-    try:
-        return json.loads(text.decode(), parse_constant=_refuse_constant, parse_float=_finite_float)
-    except UnicodeDecodeError:
-        raise _NotStorable("it is not UTF-8") from None
-    except json.JSONDecodeError as problem:
-        raise _NotStorable(f"{problem.msg} at character {problem.pos}") from None
-    except _NotStorable:
-        raise
-    except ValueError:  # Python's bound on the digits of an integer
-        raise _NotStorable("an integer has too many digits") from None
-
-
-def print_json(value: Any) -> bytes:
-    """Write JSON as people read it; escape what UTF-8 can't hold."""
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()
-
-
 def value_of(stored: bytes) -> Any:
     """Read a stored value, by whatever dialect it was written: as the JSON that it is, or else as a string."""
     if (
         len(stored) <= DEFAULT_LIMITS.max_frame
     ):  # a longer one was set by no frame, and may be a thousand times as large
         try:
-            return parse(stored)
+            return parse_json(stored)
         except ValueError:
             pass
     return stored.decode(errors="replace")
@@ -227,7 +167,7 @@ class FrameDecoder:
 
     def _append(self, body: bytes, batches: list[Batch]) -> None:
         try:
-            encoder, request = _read(parse(body))
+            encoder, request = _read(parse_json(body))
         except ValueError as problem:
             encoder, request = DONE, BadRequest(Error(f"ERR not a request: {problem}".encode(errors="replace")))
         if isinstance(request, list) and len(request) > self._limits.max_words:
@@ -274,22 +214,10 @@ def _key(request: dict[str, Any]) -> bytes:
     key = request.get("key")
     if not isinstance(key, str) or not key:
         raise ValueError('it needs a "key", a string that is not empty')
-    return _word(key)
+    return word_of(key)
 
 
 def _arguments(arguments: Any) -> Words:
     if not isinstance(arguments, list):
         raise ValueError('its "args" must be an array')
-    return [_word(each) for each in arguments]
-
-
-def _word(value: Any) -> bytes:
-    """Turn a string into UTF-8, and a number into the text that it has in JSON."""
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("a string holds half a surrogate pair") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("arguments are strings and numbers")
-    return print_json(value)
+    return [word_of(each) for each in arguments]

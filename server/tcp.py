@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from server.addresses import format_address, resolve
 from server.clients import Peer, Push
 from server.session import Session
 
@@ -185,15 +186,14 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = BACKLOG
 
     def __init__(self, host: str, port: int, new_session: NewSession) -> None:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        self.address_family = family
+        self.address_family, address = resolve(host, port)
         self.new_session = new_session
         self.stopping = False
         self._stop_asked = threading.Event()
         self._accept_pause = ACCEPT_PAUSE
         self._live: set[socket.socket] = set()
         self._live_changed = threading.Condition()
-        super().__init__(address, Connection)  # type: ignore[arg-type]  # IPv6 addresses have four parts
+        super().__init__(address, Connection)
         self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
         self._thread = threading.Thread(target=self.serve_forever, name=f"accept {self.address}", daemon=True)
 
@@ -222,6 +222,10 @@ class Server(socketserver.ThreadingTCPServer):
         self.server_close()
         self._end_connections(socket.SHUT_RD)  # a thread that waits for input sees its end; one that works goes on
         self._end_connections(socket.SHUT_RDWR)  # a thread that waits for its peer to read fails
+
+    def close(self) -> None:
+        """Give up the address of a server that was never started."""
+        self.server_close()
 
     def _end_connections(self, how: int) -> None:
         with self._live_changed:
@@ -258,9 +262,3 @@ class Server(socketserver.ThreadingTCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what went wrong with a connection: no thread to be had, or a bug."""
         logger.exception("the connection from %s failed", format_address(client_address))
-
-
-def format_address(address: Any) -> str:
-    """Write a socket's address as people do: ``127.0.0.1:9736``, ``[::1]:9736``."""
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,102 @@
+"""Print replies as JSON, in the form that Upstash's REST API made common.
+
+A reply looks as it would in RESP2: maps are flat arrays, floats are strings. Bytes that are no UTF-8 have no place in
+JSON; they become U+FFFD, unless the client asks for base64.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+
+from common.replies import OK, Block, Error, NoArray, NoReply, Reply, Status
+from common.resp import format_double
+
+CHUNK = 48 * 1024
+"""Bytes of a string that are printed at a time. A multiple of three, so that base64 needs no padding between."""
+
+
+def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
+    """Print a reply, piece by piece. In base64 are all strings but the status ``OK``, as Upstash has it."""
+    match reply:
+        case None | NoArray() | NoReply():
+            yield b"null"
+        case int():
+            yield b"%d" % reply
+        case float():
+            yield from _string((format_double(reply),), base64)
+        case bytes():
+            yield from _string((reply,), base64)
+        case Status(text):
+            yield from _string((text,), base64 and reply != OK)
+        case Error(text):
+            yield from _string((text,), base64)
+        case Block(lines, separator):
+            yield from _string(_joined(lines, separator), base64)
+        case dict():
+            yield from _array((each for pair in reply.items() for each in pair), base64)
+        case list():
+            yield from _array(reply, base64)
+
+
+def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
+    """Print what a command came to: ``{"result": …}``, or ``{"error": …}``, which is never in base64."""
+    if isinstance(reply, Error):
+        yield b'{"error":'
+        yield from json_pieces(reply)
+    else:
+        yield b'{"result":'
+        yield from json_pieces(reply, base64=base64)
+    yield b"}"
+
+
+def _array(items: Iterable[Reply], base64: bool) -> Iterator[bytes]:
+    lead = b"["
+    for item in items:
+        yield lead
+        yield from json_pieces(item, base64=base64)
+        lead = b","
+    yield b"[]" if lead == b"[" else b"]"
+
+
+def _joined(lines: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+    lead = b""
+    for line in lines:
+        yield lead + line
+        lead = separator
+
+
+def _string(parts: Iterable[bytes], base64: bool) -> Iterator[bytes]:
+    """Print one string, which comes in parts."""
+    yield b'"'
+    yield from _in_base64(parts) if base64 else _escaped(parts)
+    yield b'"'
+
+
+def _escaped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for chunk in _chunks(parts):
+        yield _escape(decoder.decode(chunk))
+    yield _escape(decoder.decode(b"", final=True))
+
+
+def _escape(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False)[1:-1].encode()
+
+
+def _in_base64(parts: Iterable[bytes]) -> Iterator[bytes]:
+    left = b""
+    for chunk in _chunks(parts):
+        data = left + chunk
+        whole = len(data) - len(data) % 3
+        left = data[whole:]
+        yield b64encode(data[:whole])
+    yield b64encode(left)
+
+
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        for at in range(0, len(part), CHUNK):
+            yield part[at : at + CHUNK]

@@ -1,0 +1,59 @@
+"""Listen for HTTP: uvicorn, in a thread of the process that serves the other ports."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from functools import partial
+
+import uvicorn
+
+from server.addresses import format_address, resolve
+from server.http.application import Application
+from server.http.connection import Connection
+from server.instance import Instance
+from server.tcp import BACKLOG, GRACE
+
+
+class HTTPServer:
+    """Serve HTTP on one address. Raises `OSError` or `UnicodeError` where the address can't be listened on."""
+
+    def __init__(self, host: str, port: int, instance: Instance, application: Application) -> None:
+        family, address = resolve(host, port)
+        self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        config = uvicorn.Config(
+            application,
+            http=partial(Connection, instance),  # type: ignore[arg-type]  # whatever makes a protocol
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,  # whoever connects may write there what they like
+            server_header=False,
+            timeout_graceful_shutdown=int(GRACE),
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name=f"http {self.address}", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """The address as people write it, with the port that was really bound."""
+        return "http://" + format_address(self._socket.getsockname())
+
+    def start(self) -> None:
+        """Accept connections in a thread of the server's own until ``stop``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more connections, let running requests be answered for a moment, then close what is left."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def close(self) -> None:
+        """Give up the address of a server that was never started."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
