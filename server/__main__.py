@@ -207,13 +207,15 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
 def _http_door(port: int, options: argparse.Namespace, instance: Instance) -> Door:
     """Open the HTTP port. Raises `MissingExtra`, beside what a socket raises."""
     try:
-        from server.http.application import Application  # noqa: PLC0415 - an extra, loaded where it is asked for
+        # An extra, loaded where it is asked for.
+        from server.http.application import Application, with_cors  # noqa: PLC0415
         from server.http.server import HTTPServer  # noqa: PLC0415
     except ImportError as problem:
         raise MissingExtra(f"HTTP needs the extra 'http': pip install 'kvline[http]' ({problem})") from None
     token = options.http_token or os.environ.get("KVLINE_HTTP_TOKEN") or None
-    application = Application(host=options.host, token=token, origins=options.http_cors, max_body=options.http_max_body)
-    return HTTPServer(options.host, port, instance, application)
+    origins = options.http_cors
+    application = Application(host=options.host, token=token, origins=origins, max_body=options.http_max_body)
+    return HTTPServer(options.host, port, instance, with_cors(application, origins) if origins else application)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ def _finite_float(digits: str) -> float:
     return number
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+
 # The closing quote may be missing: where no string could be found, every quote behind it would be tried in turn, and a
 # quote that is never closed would cost quadratic time.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -47,7 +49,7 @@ def parse_json(text: bytes) -> Any:
     if _is_too_deep(text):
         raise UnreadableJSON(f"it is nested more than {DEEPEST} deep")
     try:
-        return json.loads(text.decode(), parse_constant=_refuse_constant, parse_float=_finite_float)
+        return _DECODER.decode(text.decode())
     except UnicodeDecodeError:
         raise UnreadableJSON("it is not UTF-8") from None
     except json.JSONDecodeError as problem:

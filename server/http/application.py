@@ -1,7 +1,8 @@
-"""The application: FastAPI finds the route and writes the documentation, the routes' functions answer.
+"""The application: from a request to the function that answers it, and back.
 
-FastAPI's own way from a request to a function (parsing into parameters, two exit stacks, three middlewares) takes
-longer than most commands. The functions here read what they need themselves, so each route calls its function at once.
+Starlette finds the route; FastAPI writes the documentation (`server.http.documentation`). FastAPI's own way to a
+function, through parameters, exit stacks and middlewares, was measured to take longer than all the rest here. So the
+functions read what they need themselves, and each route calls its function at once.
 """
 
 from __future__ import annotations
@@ -9,44 +10,41 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
-import fastapi_offline
-from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, Response
-from fastapi.routing import APIRoute
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route, Router
 
-from common import __version__
 from server.errors import INTERNAL_ERROR
 from server.http import commands, keys, operations
 from server.http.connection import Connection
-from server.http.documentation import request_of, responses_of
+from server.http.documentation import document_of, pages_of
 from server.http.exchange import Answer, Exchange, Problem
 from server.http.guard import Guard
-from server.http.routes import Route, Routes
+from server.http.routes import Resource, Routes
 from server.session import Session
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-GROUPS: Sequence[Routes] = (keys.routes, operations.routes, commands.routes)
-"""In the order in which they are tried: a command's path may be anything that nothing else is."""
+GROUPS: Sequence[Routes] = (keys.routes, commands.routes, operations.routes)
+
+FIRST = ("/keys/{key:path}", "/")
+"""The paths that are tried first, because most requests ask for them."""
+
+LAST = "/{words:path}"
+"""The path that is tried last, because it matches everything."""
 
 MOST_THREADS = 200
 """How many requests may wait at once for another machine, or for the making of a long body."""
 
 LARGE_BODY = 64 * 1024
 """Bytes of a request's body that may take so long to work on that a thread of its own does it."""
-
-ASSETS = "/docs/assets"
 
 WITHOUT_BODY = (204, 304)
 
@@ -62,10 +60,10 @@ class _Gone(Exception):
 
 
 class Endpoint:
-    """Answer the requests of one route, as ASGI has it."""
+    """Answer the requests for one resource and method, as ASGI has it."""
 
-    def __init__(self, route: Route, guard: Guard, max_body: int, threads: anyio.CapacityLimiter) -> None:
-        self._route = route
+    def __init__(self, resource: Resource, guard: Guard, max_body: int, threads: anyio.CapacityLimiter) -> None:
+        self._resource = resource
         self._guard = guard
         self._max_body = max_body
         self._threads = threads
@@ -85,24 +83,24 @@ class Endpoint:
         except _Gone:
             pass
         finally:
-            if self._route.runs_commands or session.client.watching:
+            if self._resource.runs_commands or session.client.watching:
                 await self._call(session.reset, in_thread=session.instance.engine.waits)
             connection.end()
 
     async def _answer(self, session: Session, scope: Scope, receive: Receive) -> Answer:
         headers = dict(scope["headers"])
         try:
-            self._guard.check(self._route, headers)
-            body = await self._read_body(headers, receive) if self._route.takes_body else b""
+            self._guard.check(self._resource, headers)
+            body = await self._read_body(headers, receive) if self._resource.takes_body else b""
             exchange = Exchange(session, scope["raw_path"], scope["query_string"], headers, body)
             in_thread = session.instance.engine.waits or len(body) > LARGE_BODY
-            return await self._call(self._route.answer, exchange, in_thread=in_thread)
+            return await self._call(self._resource.answer, exchange, in_thread=in_thread)
         except Problem as problem:
             return problem.answer()
         except _Gone:
             raise
         except Exception:
-            logger.exception("%s %s failed unexpectedly", scope["method"], self._route.path)
+            logger.exception("%s %s failed unexpectedly", scope["method"], self._resource.path)
             return UNFORESEEN.answer()
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -150,88 +148,51 @@ async def send_whole(answer: Answer, body: bytes, send: Send) -> None:
 # ---------------------------------------------------------------- the whole
 
 
-class Application(FastAPI):
-    """FastAPI with nothing between uvicorn and the routes but what turns its own refusals into JSON."""
+class Application:
+    """Find a request's route; what the router refuses (no such path, no such method) is told as all else is."""
 
     def __init__(self, *, host: str, token: str | None, origins: Sequence[str], max_body: int) -> None:
-        super().__init__(
-            title="kvline",
-            version=__version__,
-            summary="A key-value store for curl, browsers and serverless clients.",
-            docs_url=None,
-            redoc_url=None,
-            redirect_slashes=False,
-        )
-        self._origins = origins
-        self.add_route("/docs", self._documentation, include_in_schema=False)
-        self.mount(ASSETS, StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static"))
         guard = Guard(host, token, origins)
         threads = anyio.CapacityLimiter(MOST_THREADS)
+        endpoints: dict[str, dict[str, ASGIApplication]] = {}
         for group in GROUPS:
-            for route in group.routes:
-                self._enter(group.tag, route, Endpoint(route, guard, max_body, threads))
-
-    def build_middleware_stack(self) -> Any:
-        """Return what every request goes through on its way to the routes."""
-        if not self._origins:
-            return _JSONErrors(self.router)
-        return CORSMiddleware(
-            _JSONErrors(self.router),
-            allow_origins=self._origins,
-            allow_methods=["GET", "HEAD", "PUT", "POST", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=["ETag"],
-        )
-
-    def _enter(self, tag: str, route: Route, endpoint: Endpoint) -> None:
-        methods = [(route.method, True)]
-        if route.method == "GET" and not route.path_parameter:
-            methods.append(("HEAD", False))  # uvicorn leaves the body out
-        for method, documented in methods:
-            entry = APIRoute(
-                route.path,
-                _never_called,
-                methods=[method],
-                name=route.answer.__name__,
-                operation_id=route.answer.__name__,
-                tags=[tag],
-                summary=route.summary,
-                description=route.description,
-                response_class=Response,
-                status_code=min(route.documented),
-                responses=responses_of(route),
-                openapi_extra=request_of(route),
-                include_in_schema=documented,
-            )
-            entry.app = endpoint
-            self.router.routes.append(entry)
-
-    async def _documentation(self, request: Request) -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="kvline",
-            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS}/favicon.png",
-        )
-
-
-async def _never_called(request: Request) -> None:
-    """Stand where FastAPI asks for a function: the `Endpoint` answers in its place."""
-
-
-class _JSONErrors:
-    """Tell what the router refuses (no such path, no such method) as everything else is told."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
+            for each in group.resources:
+                endpoints.setdefault(each.path, {})[each.method] = Endpoint(each, guard, max_body, threads)
+        paths = [*FIRST, *(path for path in endpoints if path not in (*FIRST, LAST)), LAST]
+        routes = [Route(path, _ByMethod(endpoints[path]), methods=list(endpoints[path])) for path in paths]
+        self._router = Router([*routes[:-1], *pages_of(document_of(GROUPS)), routes[-1]], redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        scope["app"] = self  # by which the router knows that it may raise
         try:
-            await self._app(scope, receive, send)
+            await self._router(scope, receive, send)
         except HTTPException as problem:
             sentence = HTTPStatus(problem.status_code).phrase.lower()
             headers = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
             answer = Problem(problem.status_code, sentence, headers).answer()
             assert isinstance(answer.body, bytes)
             await send_whole(answer, answer.body, send)
+
+
+class _ByMethod:
+    """Hand a request on by its method. GET answers HEAD too; uvicorn leaves the body out."""
+
+    def __init__(self, endpoints: dict[str, ASGIApplication]) -> None:
+        self._endpoints = endpoints
+        if "GET" in endpoints:
+            endpoints.setdefault("HEAD", endpoints["GET"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoints[scope["method"]](scope, receive, send)
+
+
+def with_cors(application: ASGIApplication, origins: Sequence[str]) -> ASGIApplication:
+    """Let pages of these origins ask, and read the answers."""
+    return CORSMiddleware(
+        application,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "PUT", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["ETag"],
+    )

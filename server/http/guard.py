@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from server.http.exchange import Problem
-from server.http.routes import Route
+from server.http.routes import Resource
 
 ANY = b"*"
 
@@ -27,16 +27,16 @@ class Guard:
         self._origins = {origin.lower().encode() for origin in origins}
         self._is_ours = lru_cache(128)(self._is_our_name)
 
-    def check(self, route: Route, headers: dict[bytes, bytes]) -> None:
+    def check(self, resource: Resource, headers: dict[bytes, bytes]) -> None:
         """Raise `Problem` where the request may not be answered."""
         host = headers.get(b"host", b"")
         if self._names is not None and not self._is_ours(host):
             raise Problem(403, "this server is not known by that name; ask it by its address or as localhost")
-        if self._authorization is not None and not route.is_open:
+        if self._authorization is not None and not resource.is_open:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._authorization):
                 raise Problem(401, "this needs the server's bearer token", [(b"www-authenticate", b"Bearer")])
-        if not route.reads and self._is_foreign(host, headers):
+        if not resource.reads and self._is_foreign(host, headers):
             raise Problem(403, "pages of other origins may change nothing here")
 
     def _is_our_name(self, host: bytes) -> bool:

@@ -18,6 +18,9 @@ CHUNK = 48 * 1024
 """Bytes of a string that are printed at a time. A multiple of three, so that base64 needs no padding between."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
     """Print a reply, piece by piece. In base64 are all strings but the status ``OK``, as Upstash has it."""
     match reply:
@@ -27,6 +30,8 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
             yield b"%d" % reply
         case float():
             yield from _string((format_double(reply),), base64)
+        case bytes() if len(reply) <= CHUNK:
+            yield b'"%b"' % (b64encode(reply) if base64 else _escape(reply.decode(errors="replace")))
         case bytes():
             yield from _string((reply,), base64)
         case Status(text):
@@ -83,7 +88,7 @@ def _escaped(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _escape(text: str) -> bytes:
-    return json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    return _ENCODER.encode(text)[1:-1].encode()
 
 
 def _in_base64(parts: Iterable[bytes]) -> Iterator[bytes]:

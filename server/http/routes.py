@@ -32,7 +32,7 @@ class Documented:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Resource:
     """One method of one path."""
 
     method: str
@@ -55,11 +55,11 @@ class Route:
 
 
 class Routes:
-    """The routes of one module."""
+    """The resources of one module."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
-        self.routes: list[Route] = []
+        self.resources: list[Resource] = []
 
     def add(
         self,
@@ -80,8 +80,8 @@ class Routes:
 
         def enter(answer: Answerer) -> Answerer:
             summary, _, description = inspect.cleandoc(answer.__doc__ or "").partition("\n")
-            self.routes.append(
-                Route(
+            self.resources.append(
+                Resource(
                     method=method,
                     path=path,
                     answer=answer,

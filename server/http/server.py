@@ -9,7 +9,7 @@ from functools import partial
 import uvicorn
 
 from server.addresses import format_address, resolve
-from server.http.application import Application
+from server.http.application import ASGIApplication
 from server.http.connection import Connection
 from server.instance import Instance
 from server.tcp import BACKLOG, GRACE
@@ -18,7 +18,7 @@ from server.tcp import BACKLOG, GRACE
 class HTTPServer:
     """Serve HTTP on one address. Raises `OSError` or `UnicodeError` where the address can't be listened on."""
 
-    def __init__(self, host: str, port: int, instance: Instance, application: Application) -> None:
+    def __init__(self, host: str, port: int, instance: Instance, application: ASGIApplication) -> None:
         family, address = resolve(host, port)
         self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
         config = uvicorn.Config(
