@@ -42,8 +42,9 @@ answers=0
 # This machine is reached directly, whatever proxy is set for others.
 export no_proxy="127.0.0.1,localhost,::1,${no_proxy-}"
 
-say() { # say SENTENCE: tell what comes next.
-    printf '\n# %s\n' "$@"
+say() { # say LINE...: tell what comes next.
+    echo
+    printf '# %s\n' "$@"
 }
 
 give_up() { # give_up SENTENCE: end the walk.
@@ -61,7 +62,7 @@ typed() { # typed WORD...: print words as one types them in a shell, in quotes w
     local word
     for word; do
         case $word in
-            *[!A-Za-z0-9_@%:,./-]*) printf " '%s'" "$word" ;;
+            '' | *[!A-Za-z0-9_@%:,./-]*) printf " '%s'" "$word" ;;
             *) printf ' %s' "$word" ;;
         esac
     done
@@ -331,7 +332,7 @@ done
 
 say 'The whole store as commands, which rebuild it when they are fed to ./run_client.sh.'
 
-ask_through 'grep demo:' "$url/compact"
+ask_through 'grep demo: | cut -c 1-72' "$url/compact"
 expect_status 200
 grep -q '^SET demo:greeting hello' body || give_up 'that is wrong: the greeting should stand there'
 
