@@ -21,7 +21,8 @@ MOST_STARTS = 5
 
 def find_redis() -> tuple[str, int] | None:
     """Return the path of the best redis-server here, and its major version; None where there is none."""
-    found = [(path, _major_version(path)) for path in (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH")) if path]
+    paths = (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH"))
+    found = [(path, _major_version(path)) for path in paths if path]
     new_enough = [each for each in found if each[1] >= WANTED_VERSION]
     return next(iter(new_enough + found), None)
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.http_answers import answering_always
 from tests.processes import PATIENCE, ROOT, ServerProcess, StartServer, environment
 
 DEMO = ROOT / "scripts" / "demo.sh"
@@ -34,33 +31,6 @@ def demo(*words: str, token: str = "") -> subprocess.CompletedProcess[str]:
 def start_with_http(start_server: StartServer, *options: str) -> ServerProcess:
     pytest.importorskip("fastapi", reason="the extra http is not installed")
     return start_server("--port", "0", "--http-port", "0", *options, ports=2)
-
-
-@contextmanager
-def answering_always(status: int) -> Iterator[str]:
-    """Serve HTTP on a free port: every request gets this status and two words; return the address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(b"not kvline")
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE)
 
 
 def test_the_walk_goes_to_its_end_and_leaves_the_store_as_it_was(start_server: StartServer) -> None:
