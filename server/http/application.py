@@ -93,7 +93,8 @@ class Endpoint:
             self._guard.check(self._resource, headers)
             body = await self._read_body(headers, receive) if self._resource.takes_body else b""
             exchange = Exchange(session, scope["raw_path"], scope["query_string"], headers, body)
-            in_thread = session.instance.engine.waits or len(body) > LARGE_BODY
+            waits = session.instance.engine.waits and not self._resource.is_open  # what is open asks the engine nothing
+            in_thread = waits or len(body) > LARGE_BODY
             return await self._call(self._resource.answer, exchange, in_thread=in_thread)
         except Problem as problem:
             return problem.answer()
