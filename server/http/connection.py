@@ -11,6 +11,7 @@ from server.addresses import format_address
 from server.clients import Push
 from server.instance import Instance
 from server.session import Session
+from server.tcp import GRACE
 
 MOST_HEAD = 64 * 1024
 """Bytes that the first line and the headers of a request may have. The parser itself knows no bound."""
@@ -66,6 +67,11 @@ class Connection(HttpToolsProtocol):
         self.is_lost = True
         if not self._is_busy:  # else a thread may be using it, and end() closes it
             self.session.close()
+
+    def shutdown(self) -> None:
+        """End the connection, at once if it is idle; an answer that is under way has a moment to be taken."""
+        super().shutdown()
+        self.loop.call_later(GRACE, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
