@@ -17,7 +17,7 @@ from benchmarks.wire import PING, PONG, connect, receive
 
 BUSY = Case("GET", 10, 1)
 SPARE_FILES = 200
-"""Open files that this process and the server need beside the idle connections."""
+"""Open files that this process and the server need beside the idle connections; places for the busy ones, too."""
 
 
 def measure(sizes: Sizes) -> str:
@@ -30,7 +30,7 @@ def measure(sizes: Sizes) -> str:
     for number in range(sizes.idle_rounds):
         progress(f"idle connections, round {number + 1} of {sizes.idle_rounds}")
         # A new server each round, as its port is new: the closed connections of the last round block no addresses.
-        with kvline() as server, ExitStack() as stack:
+        with kvline(options=["--max-clients", str(wanted + SPARE_FILES)]) as server, ExitStack() as stack:
             warm_up(server)
             without.append(load.run(server, BUSY))
             connections = [stack.enter_context(connect(server.port)) for _ in range(wanted)]

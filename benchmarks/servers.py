@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +42,11 @@ class RunningServer:
 Starter = Callable[[], AbstractContextManager[RunningServer]]
 
 
-def kvline(tree: Path = ROOT, name: str = "kvline") -> AbstractContextManager[RunningServer]:
-    """Run kvline from a checkout."""
-    return _running(name, kvline_command(0), tree=tree)
+def kvline(
+    tree: Path = ROOT, name: str = "kvline", options: Sequence[str] = ()
+) -> AbstractContextManager[RunningServer]:
+    """Run kvline from a checkout. ``options`` are those that it needs beside its port."""
+    return _running(name, [*kvline_command(0), *options], tree=tree)
 
 
 def redis() -> AbstractContextManager[RunningServer]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from common import __version__
 from common.limits import DEFAULT_LIMITS, MIB, Limits
-from server.clients import Peer
+from server.clients import DEFAULT_MAX_CLIENTS, LARGEST_MAX_CLIENTS, Clients, Peer
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
 from server.instance import Instance
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.all_cores:
         _stay_on_one_core()
     engine = EmbeddedEngine(Store())
-    instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop)
+    clients = Clients(options.max_clients)
+    instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop, clients=clients)
     doors = _bind(options, instance)
     if doors is None:
         return 1
@@ -113,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         "--http-max-body", type=_size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
     )
     parser.add_argument(
+        "--max-clients",
+        type=_clients,
+        default=DEFAULT_MAX_CLIENTS,
+        metavar="N",
+        help="how many may be connected at once, to all ports together",
+    )
+    parser.add_argument(
         "--all-cores", action="store_true", help="let the threads wander over all cores, which is slower under the GIL"
     )
     parser.add_argument(
@@ -141,6 +149,13 @@ def _frame_size(text: str) -> int:
     if size > DEFAULT_LIMITS.max_frame:
         raise argparse.ArgumentTypeError(f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes, not {text}")
     return size
+
+
+def _clients(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= LARGEST_MAX_CLIENTS:
+        raise argparse.ArgumentTypeError(f"a number of clients is from 1 to {LARGEST_MAX_CLIENTS}, not {text!r}")
+    return number
 
 
 def _raise_file_limit() -> None:

@@ -12,6 +12,10 @@ from common.requests import Words
 from common.text import in_quotes
 from server.registry import Command
 
+DEFAULT_MAX_CLIENTS = 10_000
+LARGEST_MAX_CLIENTS = 2**32 - 1
+"""Both as in Redis."""
+
 Push: TypeAlias = Callable[[bytes], None]
 """Send data when the connection takes it. May be called from any thread, and never waits."""
 
@@ -51,22 +55,33 @@ class Client:
     active: int = field(default_factory=time.perf_counter_ns)  # when it last sent a command
 
 
+class TooManyClients(Exception):
+    """No more connections may come in, by whatever door, until one goes."""
+
+
 class Clients:
     """All connections of one server. Safe to use from any thread; its lock is held for moments and guards no store."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = DEFAULT_MAX_CLIENTS) -> None:
+        self.limit = limit
+        """How many connections there may be at once, by all doors together. It may change; nobody is sent away then."""
         self._lock = threading.Lock()
         self._clients: dict[int, Client] = {}
         self._last_number = 0
         self.received = 0
         """How many connections there have been."""
+        self.rejected = 0
+        """How many more would have been too many."""
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def add(self, address: str = "", local_address: str = "", peer: Peer | None = None) -> Client:
-        """Enter a connection; its number is one that no other had."""
+        """Enter a connection; its number is one that no other had. Raises `TooManyClients` at the limit."""
         with self._lock:
+            if len(self._clients) >= self.limit:
+                self.rejected += 1
+                raise TooManyClients
             self._last_number += 1
             self.received += 1
             client = Client(self._last_number, address, local_address, peer)

@@ -26,6 +26,7 @@ INVALID_CLIENT_ID = Error(b"ERR Invalid client ID")
 CLIENT_ID_TOO_LOW = Error(b"ERR client-id should be greater than 0")
 COUNT_TOO_LOW = Error(b"ERR count should be greater than or equal to -1")
 NO_SHUTDOWN_TO_ABORT = Error(b"ERR No shutdown in progress.")
+TOO_MANY_CLIENTS = Error(b"ERR max number of clients reached")
 DATABASE_OUT_OF_RANGE = Error(b"ERR DB index is out of range")
 
 NESTED_MULTI = Error(b"ERR MULTI calls can not be nested")

@@ -6,6 +6,8 @@ this file alone.
 `socketserver` leaves four traps to its users. Its backlog is 5; an accept that fails is tried again at once, so that
 a server out of file handles eats a core; threads that are daemons are never joined; and closing a socket with unread
 input resets the connection, which can take the last reply with it. Each is met below.
+
+A peer for whom there is no place costs no thread and no read: it is told so as it is accepted, and closed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from collections.abc import Callable
 from typing import Any
 
 from server.addresses import format_address, resolve
-from server.clients import Peer, Push
+from server.clients import Peer, Push, TooManyClients
+from server.errors import TOO_MANY_CLIENTS
 from server.session import Session
 
 RECEIVE_SIZE = 64 * 1024
@@ -47,39 +50,49 @@ MOST_PUSHES = 10_000
 MOST_PUSHED_BYTES = 16 * 1024 * 1024
 """How much that was pushed may wait for a peer to take it; one that lets more come up is cut off."""
 
+REFUSAL = b"-%b\r\n" % TOO_MANY_CLIENTS.text
+"""What a peer is sent for whom there is no place. As in Redis it is RESP, for the peer's dialect is not known yet."""
+
 logger = logging.getLogger(__name__)
 
 NewSession = Callable[[str, str, Peer], Session]
-"""Make the session of a connection, by its peer's address, its own, and what reaches it from outside its turn."""
+"""Make the session of a connection, by its peer's address, its own, and what reaches it from outside its turn.
+
+Raises `TooManyClients` where there is no place for it.
+"""
 
 
-class Connection(socketserver.BaseRequestHandler):
-    """One connection's thread: read, feed the session, write what it returns."""
+class Connection:
+    """One connection: read, feed the session, write what it returns. Raises `TooManyClients` as it is made."""
 
-    server: Server
-    request: socket.socket
-
-    def handle(self) -> None:
-        """Serve the connection until the peer, the session or the server ends it."""
+    def __init__(self, server: Server, connection: socket.socket, peer_address: Any) -> None:
+        self._server = server
+        self._socket = connection
+        self._address = format_address(peer_address)
         self._is_killed = False
-        self._write: Callable[[bytes], None] = self.request.sendall
+        self._write: Callable[[bytes], None] = connection.sendall
         self._channel: _Channel | None = None
-        here = self.request.getsockname()
-        session = self.server.new_session(format_address(self.client_address), format_address(here), self)
+        # The last, for others reach this connection from here on.
+        self._session = server.new_session(self._address, format_address(connection.getsockname()), self)
+
+    def serve(self) -> None:
+        """Serve the connection until the peer, the session or the server ends it."""
         try:
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._converse(session)
-            if session.closing:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._converse(self._session)
+            if self._session.closing:
                 self._linger()
         except OSError as problem:
-            logger.debug("%s went away: %s", format_address(self.client_address), problem)
-        finally:
-            session.close()
-            if self._channel is not None:
-                self._channel.close()
+            logger.debug("%s went away: %s", self._address, problem)
+
+    def close(self) -> None:
+        """Give up the connection's place, and what it had begun. Its socket is closed after this."""
+        self._session.close()
+        if self._channel is not None:
+            self._channel.close()
 
     def _converse(self, session: Session) -> None:
-        receive, feed, server = self.request.recv, session.feed, self.server
+        receive, feed, server = self._socket.recv, session.feed, self._server
         while not (server.stopping or self._is_killed) and (data := receive(RECEIVE_SIZE)):
             output = feed(data)
             while session.pending:
@@ -93,18 +106,18 @@ class Connection(socketserver.BaseRequestHandler):
     def open_channel(self) -> Push:
         """Return what sends data outside the session's turn; see `server.clients.Peer`."""
         if self._channel is None:
-            self._channel = _Channel(self.request)
+            self._channel = _Channel(self._socket)
             self._write = self._channel.write
         return self._channel.push
 
     def kill(self) -> None:
         """End the connection, whatever of its input is still to be read. May be called from any thread."""
         self._is_killed = True
-        _shut_down(self.request)
+        _shut_down(self._socket)
 
     def _linger(self) -> None:
         """Tell the peer that this was all, then read off what it had still sent, so that closing does not reset."""
-        connection = self.request
+        connection = self._socket
         connection.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + LINGER
         unread = LINGER_SIZE
@@ -191,9 +204,10 @@ class Server(socketserver.ThreadingTCPServer):
         self.stopping = False
         self._stop_asked = threading.Event()
         self._accept_pause = ACCEPT_PAUSE
-        self._live: set[socket.socket] = set()
+        self._live: dict[socket.socket, Connection] = {}
         self._live_changed = threading.Condition()
-        super().__init__(address, Connection)
+        # Nothing handles requests but `finish_request` below.
+        super().__init__(address, socketserver.BaseRequestHandler)
         self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
         self._thread = threading.Thread(target=self.serve_forever, name=f"accept {self.address}", daemon=True)
 
@@ -248,15 +262,41 @@ class Server(socketserver.ThreadingTCPServer):
             raise
         self._accept_pause = ACCEPT_PAUSE
         connection.setblocking(True)
-        with self._live_changed:
-            self._live.add(connection)
         return connection, peer
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, or refuse it where there are too many."""
+        try:
+            connection = Connection(self, request, client_address)
+        except TooManyClients:
+            logger.debug("%s was refused: too many clients", format_address(client_address))
+            self._refuse(request)
+            return
+        with self._live_changed:
+            self._live[request] = connection
+        super().process_request(request, client_address)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        """Say why, without waiting for anything, and close."""
+        with contextlib.suppress(OSError):  # the peer was quicker
+            connection.send(REFUSAL, socket.MSG_DONTWAIT)
+        self.shutdown_request(connection)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        with self._live_changed:
+            connection = self._live[request]
+        connection.serve()
+
     def close_request(self, request: Any) -> None:
-        """Close a connection, however its thread ended."""
+        """Close a connection, however its thread ended, and if it never had one."""
+        with self._live_changed:
+            connection = self._live.get(request)
+        if connection is not None:
+            connection.close()
         super().close_request(request)
         with self._live_changed:
-            self._live.discard(request)
+            self._live.pop(request, None)
             self._live_changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

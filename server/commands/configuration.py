@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 from common.replies import OK, Block, Reply
+from server.clients import LARGEST_MAX_CLIENTS
 from server.commands.subcommands import Subcommands
 from server.errors import (
     CommandError,
@@ -96,14 +97,14 @@ def _change(name: bytes, value: bytes) -> tuple[Callable[[Instance, object], Non
         raise CommandError(invalid_parameter(name, str(problem).encode())) from None
 
 
-def _number(fewest: int) -> Callable[[bytes], int]:
+def _number(fewest: int, most: int = LARGEST) -> Callable[[bytes], int]:
     def check(value: bytes) -> int:
         try:
             number = parse_integer(value)
         except CommandError:
             raise ValueError("argument couldn't be parsed into an integer") from None
-        if number < fewest:
-            raise ValueError(f"argument must be between {fewest} and {LARGEST} inclusive")
+        if not fewest <= number <= most:
+            raise ValueError(f"argument must be between {fewest} and {most} inclusive")
         return number
 
     return check
@@ -136,6 +137,11 @@ def _set_max_bulk(instance: Instance, size: object) -> None:
     instance.limits = dataclasses.replace(instance.limits, max_bulk=size, max_request=larger)
 
 
+def _set_max_clients(instance: Instance, limit: object) -> None:
+    assert isinstance(limit, int)
+    instance.clients.limit = limit
+
+
 def _set_log_level(_: Instance, level: object) -> None:
     assert isinstance(level, str)
     logging.getLogger().setLevel(level)
@@ -151,6 +157,9 @@ PARAMETERS: dict[bytes, Parameter] = {
     b"databases": _always(b"1"),
     b"loglevel": Parameter(
         lambda _: logging.getLevelName(logging.getLogger().level).lower().encode(), _level, _set_log_level
+    ),
+    b"maxclients": Parameter(
+        lambda instance: b"%d" % instance.clients.limit, _number(1, LARGEST_MAX_CLIENTS), _set_max_clients
     ),
     b"maxmemory": _always(b"0"),
     b"maxmemory-policy": _always(b"noeviction"),

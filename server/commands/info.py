@@ -60,6 +60,7 @@ def _clients(instance: Instance) -> Figures:
     clients = instance.clients.all()
     return {
         "connected_clients": len(clients),
+        "maxclients": instance.clients.limit,
         "monitoring_clients": len(instance.monitors.feeds),
         "watching_clients": sum(client.watching > 0 for client in clients),
     }
@@ -85,6 +86,7 @@ def _stats(instance: Instance) -> Figures:
     return {
         "total_connections_received": instance.clients.received,
         "total_commands_processed": sum(record.calls for record in records),
+        "rejected_connections": instance.clients.rejected,
         "total_error_replies": instance.engine.statistics.errors,
         "expired_keys": instance.engine.key_counts().expired,
     }

@@ -8,9 +8,9 @@ functions read what they need themselves, and each route calls its function at o
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,17 +20,13 @@ from starlette.routing import Route, Router
 
 from server.errors import INTERNAL_ERROR
 from server.http import commands, keys, operations
+from server.http.asgi import ASGIApplication, Receive, Scope, Send, send_whole
 from server.http.connection import Connection
 from server.http.documentation import document_of, pages_of
 from server.http.exchange import Answer, Exchange, Problem
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
 from server.session import Session
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GROUPS: Sequence[Routes] = (keys.routes, commands.routes, operations.routes)
 
@@ -45,8 +41,6 @@ MOST_THREADS = 200
 
 LARGE_BODY = 64 * 1024
 """Bytes of a request's body that may take so long to work on that a thread of its own does it."""
-
-WITHOUT_BODY = (204, 304)
 
 UNFORESEEN = Problem(500, INTERNAL_ERROR.text.decode())
 
@@ -77,7 +71,7 @@ class Endpoint:
             if session.closing:
                 answer.headers.append((b"connection", b"close"))
             if isinstance(answer.body, bytes):
-                await send_whole(answer, answer.body, send)
+                await send_whole(answer, send)
             else:
                 await self._send_pieces(answer, answer.body, connection, send)
         except _Gone:
@@ -137,15 +131,6 @@ class Endpoint:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def send_whole(answer: Answer, body: bytes, send: Send) -> None:
-    """Send an answer whose body is there."""
-    headers = answer.headers
-    if answer.status not in WITHOUT_BODY:
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 # ---------------------------------------------------------------- the whole
 
 
@@ -171,9 +156,7 @@ class Application:
         except HTTPException as problem:
             sentence = HTTPStatus(problem.status_code).phrase.lower()
             headers = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
-            answer = Problem(problem.status_code, sentence, headers).answer()
-            assert isinstance(answer.body, bytes)
-            await send_whole(answer, answer.body, send)
+            await send_whole(Problem(problem.status_code, sentence, headers).answer(), send)
 
 
 class _ByMethod:

@@ -8,7 +8,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.addresses import format_address
-from server.clients import Push
+from server.clients import Push, TooManyClients
+from server.errors import TOO_MANY_CLIENTS
+from server.http.asgi import Receive, Scope, Send, send_whole
+from server.http.exchange import Problem
 from server.instance import Instance
 from server.session import Session
 from server.tcp import GRACE
@@ -19,10 +22,21 @@ MOST_HEAD = 64 * 1024
 TOO_LARGE = b"the request's first line and headers are too long"
 
 
+RETRY_AFTER = 1
+"""Seconds after which a client that was one too many may ask again."""
+
+
+async def refuse_for_now(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a client that is one too many, as ASGI has it."""
+    headers = [(b"retry-after", b"%d" % RETRY_AFTER), (b"connection", b"close")]
+    await send_whole(Problem(503, TOO_MANY_CLIENTS.text.decode(), headers).answer(), send)
+
+
 class Connection(HttpToolsProtocol):
     """Serve one connection. Its session serves one request at a time, as HTTP/1.1 answers them in order."""
 
-    session: Session
+    session: Session | None = None
+    """None where there are too many clients already; all that its own is told is to come again later."""
 
     def __init__(self, instance: Instance, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
@@ -36,6 +50,7 @@ class Connection(HttpToolsProtocol):
 
     def begin(self) -> Session:
         """Lend the session for one request; every ``begin`` has its ``end``."""
+        assert self.session is not None, "whoever has none is not let through to the application"
         self._is_busy = True
         return self.session
 
@@ -43,7 +58,7 @@ class Connection(HttpToolsProtocol):
         """Take the session back."""
         self._is_busy = False
         if self.is_lost:
-            self.session.close()
+            self._close_session()
 
     # ---------------------------------------------------------------- what other sessions use
 
@@ -60,12 +75,19 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         address, local_address = (format_address(each) for each in (self.client or ("", 0), self.server or ("", 0)))
-        self.session = Session(self._instance, self._instance.clients.add(address, local_address, self))
+        try:
+            self.session = Session(self._instance, self._instance.clients.add(address, local_address, self))
+        except TooManyClients:
+            self.app = refuse_for_now
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.is_lost = True
         if not self._is_busy:  # else a thread may be using it, and end() closes it
+            self._close_session()
+
+    def _close_session(self) -> None:
+        if self.session is not None:
             self.session.close()
 
     def shutdown(self) -> None:

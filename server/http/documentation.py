@@ -38,6 +38,7 @@ REFUSALS = {
     401: "The server has a token, and the request has not.",
     403: "The request comes from a page of another origin, or names the server as it is not called.",
     413: "The body is too long.",
+    503: "There are too many clients; `Retry-After` says when to come again.",
     500: "The server's own failure; its log has the details.",
 }
 

@@ -10,7 +10,7 @@ from functools import partial
 import uvicorn
 
 from server.addresses import format_address, resolve
-from server.http.application import ASGIApplication
+from server.http.asgi import ASGIApplication
 from server.http.connection import Connection
 from server.instance import Instance
 from server.tcp import BACKLOG, GRACE

@@ -14,7 +14,7 @@ import redis.retry
 
 from tests.clients.conftest import Connect
 from tests.clients.helpers import plain, refused
-from tests.processes import PATIENCE, ServerProcess, all_at_once, wait_until
+from tests.processes import PATIENCE, ServerProcess, StartServer, all_at_once, wait_until
 
 NO_PASSWORD = "AUTH <password> called without any password configured for the default user"
 ONE = {"single_connection_client": True}
@@ -33,6 +33,18 @@ def test_a_name_that_was_given_is_told_and_listed(server: ServerProcess, connect
     with refused("Client names cannot contain spaces, newlines or special characters."):
         client.client_setname("two words")
     assert plain(client.client_getname()) == "mine"
+
+
+def test_one_client_too_many_fails_to_connect_and_the_others_go_on(start_server: StartServer, connect: Connect) -> None:
+    server = start_server("--port", "0", "--max-clients", "1")
+    client, other = connect(server.port), connect(server.port)
+    assert client.ping() is True
+    with pytest.raises(redis.ConnectionError):  # what it sends as it connects may come too late to be told why
+        other.ping()
+    assert client.config_get("maxclients") == {"maxclients": "1"}
+    assert client.config_set("maxclients", 2) is True
+    assert other.ping() is True
+    assert client.info("stats")["rejected_connections"] == 1
 
 
 def test_the_list_of_clients_tells_who_they_are(server: ServerProcess, connect: Connect, protocol: int) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from common.replies import OK, Block, Error, Reply
 from common.resp import ReplyDecoder, encode_request
+from server.clients import Clients, TooManyClients
 from server.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
 from server.session import Session
+from tests.processes import all_at_once
 from tests.support import call, call_line, connect, converse, new_session, peer_of, play, say
 
 # ---------------------------------------------------------------- numbers and names
@@ -56,6 +58,49 @@ def test_a_library_tells_its_name_and_its_version(session: Session) -> None:
 def test_switches_without_effect_are_accepted(session: Session, name: str) -> None:
     assert play(session, f"CLIENT {name} ON", f"client {name} off") == ["OK", "OK"]
     assert call_line(session, f"CLIENT {name} MAYBE") == SYNTAX_ERROR
+
+
+# ---------------------------------------------------------------- how many
+
+
+def test_no_more_connections_come_in_than_the_limit_allows() -> None:
+    clients = Clients(2)
+    first, second = clients.add(), clients.add()
+    for _ in range(3):
+        with pytest.raises(TooManyClients):
+            clients.add()
+    assert clients.all() == [first, second]
+    assert (clients.received, clients.rejected) == (2, 3)
+    clients.remove(first)
+    clients.remove(first)
+    assert clients.add().number == 3
+    with pytest.raises(TooManyClients):
+        clients.add()
+
+
+def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
+    clients = Clients(1)
+    clients.add()
+    clients.limit = 2
+    clients.add()
+    clients.limit = 1
+    assert len(clients) == 2
+    with pytest.raises(TooManyClients):
+        clients.add()
+
+
+def test_many_who_come_at_once_get_no_more_places_than_there_are() -> None:
+    clients = Clients(10)
+
+    def come() -> bool:
+        try:
+            clients.add()
+        except TooManyClients:
+            return False
+        return True
+
+    assert sum(all_at_once([come] * 50)) == 10
+    assert (len(clients), clients.received, clients.rejected) == (10, 10, 40)
 
 
 # ---------------------------------------------------------------- LIST and INFO

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from common.limits import GIB, Limits
-from common.replies import OK, Error
+from common.replies import OK, PONG, Error
+from server.clients import LARGEST_MAX_CLIENTS, TooManyClients
 from server.commands.configuration import PARAMETERS
 from server.errors import SYNTAX_ERROR
 from server.integers import LARGEST
@@ -42,6 +43,7 @@ def test_config_get_tells_every_setting(session: Session) -> None:
         "bind": "127.0.0.1",
         "databases": "1",
         "loglevel": "info",
+        "maxclients": "10000",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
         "port": "9736",
@@ -58,7 +60,7 @@ def test_config_get_tells_every_setting(session: Session) -> None:
     [
         (["SAVE"], ["save"]),
         (["slowlog-*"], ["slowlog-log-slower-than", "slowlog-max-len"]),
-        (["max*", "*memory"], ["maxmemory", "maxmemory-policy"]),
+        (["max*", "*memory"], ["maxclients", "maxmemory", "maxmemory-policy"]),
         (["save", "nothing", "TimeOut"], ["save", "timeout"]),
         (["nothing"], []),
     ],
@@ -77,6 +79,7 @@ def test_config_get_in_resp3_is_a_map(session: Session) -> None:
 CHANGES = {
     "slowlog-log-slower-than": ["0", "-1", "1", str(LARGEST // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
+    "maxclients": ["1", "20000", str(LARGEST_MAX_CLIENTS)],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
 }
@@ -112,6 +115,16 @@ def test_the_settings_that_can_change_are_these() -> None:
                 "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
                 f"argument must be between 0 and {LARGEST} inclusive"
             ),
+        ),
+        *(
+            (
+                f"maxclients {number}",
+                (
+                    "ERR CONFIG SET failed (possibly related to argument 'maxclients') - "
+                    f"argument must be between 1 and {LARGEST_MAX_CLIENTS} inclusive"
+                ),
+            )
+            for number in (0, LARGEST_MAX_CLIENTS + 1)
         ),
         (
             "loglevel loud",
@@ -150,6 +163,15 @@ def test_a_limit_that_changes_holds_for_connections_to_come(session: Session) ->
     error = Error(b"ERR Protocol error: invalid bulk length")
     assert call(connect(session.instance), b"ECHO", b"12345") == error
     assert call(connect(session.instance), b"ECHO", b"1234") == b"1234"
+
+
+def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(session: Session, other: Session) -> None:
+    assert call_line(session, "CONFIG SET maxclients 1") == OK
+    assert call_line(other, "PING") == PONG
+    with pytest.raises(TooManyClients):
+        connect(session.instance)
+    assert call_line(session, "CONFIG SET maxclients 3") == OK
+    connect(session.instance)
 
 
 def test_a_request_may_always_be_as_large_as_a_word_of_it(session: Session) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from common.replies import Block
 from common.resp import encode_request
+from server.clients import TooManyClients
 from server.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, SYNTAX_ERROR
 from server.session import Session
 from server.statistics import LONGEST_WORD, MOST_WORDS
@@ -55,7 +56,10 @@ def test_info_tells_the_sections_that_were_asked_for(session: Session, words: st
 
 def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: Session) -> None:
     reply = call_line(session, "INFO clients")
-    assert reply == b"# Clients\r\nconnected_clients:1\r\nmonitoring_clients:0\r\nwatching_clients:0\r\n"
+    assert (
+        reply
+        == b"# Clients\r\nconnected_clients:1\r\nmaxclients:10000\r\nmonitoring_clients:0\r\nwatching_clients:0\r\n"
+    )
     call_line(session, "HELLO 3")
     block = call_line(session, "INFO clients")
     assert isinstance(block, Block)
@@ -93,8 +97,17 @@ def test_info_counts_connections(session: Session, other: Session) -> None:
     other.close()
     third = connect(session.instance)
     say(third, "WATCH a")
-    assert info(session, "clients") == {"connected_clients": "2", "monitoring_clients": "0", "watching_clients": "1"}
-    assert info(session, "stats")["total_connections_received"] == "3"
+    assert info(session, "clients") == {
+        "connected_clients": "2",
+        "maxclients": "10000",
+        "monitoring_clients": "0",
+        "watching_clients": "1",
+    }
+    session.instance.clients.limit = 2
+    with pytest.raises(TooManyClients):
+        connect(session.instance)
+    stats = info(session, "stats")
+    assert (stats["total_connections_received"], stats["rejected_connections"]) == ("3", "1")
 
 
 def test_info_tells_of_the_server_and_its_memory(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

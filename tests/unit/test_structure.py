@@ -78,6 +78,7 @@ def test_the_terminal_mode_is_loaded_only_when_it_is_asked_for(path: Path) -> No
 
 @each_module(
     "common/**/*.py",
+    "server/backend/cache.py",
     "server/clients.py",
     "server/commands/*.py",
     "server/deadline.py",
@@ -130,10 +131,11 @@ def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() ->
     modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
     locks = {path.relative_to(ROOT).as_posix(): names_of_locks(path) for path in modules}
     assert {path: names for path, names in locks.items() if names} == {
+        "server/backend/cache.py": {"Lock"},
         "server/clients.py": {"Lock"},
         "server/engine.py": {"RLock"},
         "server/statistics.py": {"Lock"},
         "server/tcp.py": {"Condition", "Lock"},
     }
-    for path in ("server/clients.py", "server/statistics.py", "server/tcp.py"):
+    for path in ("server/backend/cache.py", "server/clients.py", "server/statistics.py", "server/tcp.py"):
         assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))

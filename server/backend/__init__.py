@@ -1,0 +1,1 @@
+"""What stands between this server and the Redis behind it."""

@@ -1,0 +1,185 @@
+"""The read-through cache against a naive model: every reply, every count, whatever happens during a fetch.
+
+One thread does all of it. A fetch is a list of things that happen before it has its outcome, other reads among them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from common.replies import OK, Reply
+from server.backend.cache import ReadThroughCache
+from tests.support import Clock
+
+TTL = 10
+
+Operation = tuple[object, ...]
+
+
+class FetchFailed(Exception):
+    """A fetch came to nothing."""
+
+
+class Model:
+    """What the cache promises, in lists that are searched from end to end."""
+
+    def __init__(self, capacity: int, clock: Clock) -> None:
+        self.capacity = capacity
+        self.clock = clock
+        self.kept: list[
+            tuple[bytes, bytes, int]
+        ] = []  # key, value, when it expires; in the order of their fetches' ends
+        self.read: list[bytes] = []  # the least recently read first
+        self.fetches: list[tuple[bytes, int]] = []  # key, when it is too old
+        self.counts = Counter[str]()
+
+    def look(self, key: bytes) -> bytes | None:
+        """Return the value that a read gets without a fetch."""
+        for each, value, expires_at in self.kept:
+            if each == key and self.clock() < expires_at:
+                self.counts["hits"] += 1
+                self.use(key)
+                return value
+        return None
+
+    def use(self, key: bytes) -> None:
+        self.read = [*(each for each in self.read if each != key), key]
+
+    def would_join(self, key: bytes) -> bool:
+        return any(each == key and self.clock() < too_old for each, too_old in self.fetches)
+
+    def begin(self, key: bytes) -> tuple[bytes, int]:
+        self.counts["misses"] += 1
+        self.counts["expirations"] += any(each == key for each, _, _ in self.kept)
+        self.remove(key)
+        fetch = (key, self.clock() + TTL)
+        self.fetches.append(fetch)
+        return fetch
+
+    def end(self, fetch: tuple[bytes, int], reply: Reply) -> None:
+        key, expires_at = fetch
+        if not any(each is fetch for each in self.fetches):
+            return
+        self.fetches = [each for each in self.fetches if each is not fetch]
+        if isinstance(reply, bytes) and self.clock() < expires_at:
+            if len(self.kept) == self.capacity:
+                self.make_room()
+            self.kept.append((key, reply, expires_at))
+            self.use(key)
+
+    def make_room(self) -> None:
+        oldest, _, expires_at = self.kept[0]
+        expired = expires_at <= self.clock()
+        self.counts["expirations" if expired else "evictions"] += 1
+        self.remove(oldest if expired else self.read[0])
+
+    def remove(self, key: bytes) -> None:
+        """Forget a key and its fetch."""
+        self.kept = [each for each in self.kept if each[0] != key]
+        self.read = [each for each in self.read if each != key]
+        self.fetches = [each for each in self.fetches if each[0] != key]
+
+
+class Both:
+    """Do everything to the cache and to the model, and compare."""
+
+    def __init__(self, capacity: int) -> None:
+        self.clock = Clock()
+        self.model = Model(capacity, self.clock)
+        self.cache = ReadThroughCache(capacity, TTL, self.clock)
+
+    def do(self, operation: Operation) -> None:
+        name, *arguments = operation
+        getattr(self, str(name))(*arguments)
+        figures = asdict(self.cache.figures())
+        assert {name: count for name, count in figures.items() if count} == {
+            name: count for name, count in (self.model.counts | Counter(keys=len(self.model.kept))).items() if count
+        }
+
+    def forward(self, milliseconds: int) -> None:
+        self.clock.forward(milliseconds)
+
+    def drop(self, keys: list[bytes]) -> None:
+        self.cache.drop(keys)
+        for key in keys:
+            self.model.remove(key)
+
+    def clear(self) -> None:
+        self.cache.clear()
+        for key in KEYS:
+            self.model.remove(key)
+
+    def get(self, key: bytes, outcome: Reply | FetchFailed, meanwhile: list[Operation]) -> None:
+        expected = self.model.look(key)
+        if expected is not None:
+            assert self.cache.get(key, self._never) == expected
+            return
+        if self.model.would_join(key):
+            return  # this thread would wait for itself
+        fetch = self.model.begin(key)
+
+        def run(_: bytes) -> Reply:
+            for operation in meanwhile:
+                self.do(operation)
+            self.model.end(fetch, None if isinstance(outcome, FetchFailed) else outcome)
+            if isinstance(outcome, FetchFailed):
+                raise outcome
+            return outcome
+
+        if isinstance(outcome, FetchFailed):
+            with pytest.raises(FetchFailed):
+                self.cache.get(key, run)
+        else:
+            assert self.cache.get(key, run) == outcome
+
+    @staticmethod
+    def _never(key: bytes) -> Reply:
+        raise AssertionError(f"{key!r} was fetched though it is kept")
+
+
+KEYS = [b"a", b"b", b"c", b"d"]
+keys = st.sampled_from(KEYS)
+times = st.sampled_from([1, 3, TTL - 1, TTL])
+values = st.integers(0, 99).map(b"%d".__mod__)
+outcomes = st.one_of(values, values, values, st.sampled_from([None, OK]), st.builds(FetchFailed))
+changes: st.SearchStrategy[Operation] = st.one_of(
+    st.tuples(st.just("forward"), times),
+    st.tuples(st.just("drop"), st.lists(keys, min_size=1, max_size=2)),
+    st.just(("clear",)),
+)
+
+
+def gets(meanwhile: st.SearchStrategy[list[Operation]]) -> st.SearchStrategy[Operation]:
+    return st.tuples(st.just("get"), keys, outcomes, meanwhile)
+
+
+quick_gets = gets(st.just([]))
+gets_with_changes = gets(st.lists(changes, max_size=3))
+
+
+class Cache(RuleBasedStateMachine):
+    @initialize(capacity=st.integers(1, 3))
+    def begin(self, capacity: int) -> None:
+        self.both = Both(capacity)
+
+    @rule(get=quick_gets)
+    def read(self, get: Operation) -> None:
+        self.both.do(get)
+
+    @rule(get=gets(st.lists(changes | gets_with_changes, max_size=4)))
+    def read_while_much_happens(self, get: Operation) -> None:
+        self.both.do(get)
+
+    @rule(change=changes)
+    def change(self, change: Operation) -> None:
+        self.both.do(change)
+
+
+TestCache = Cache.TestCase
+TestCache.settings = settings(max_examples=200, stateful_step_count=50)
