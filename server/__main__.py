@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     servers = _bind(options, instance)
     if servers is None:
         return 1
-    engine.start_sweeping()
+    engine.start()
     for server in servers:
         server.start()
         print(f"listening on {server.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
     with ThreadPoolExecutor(len(servers)) as pool:  # each may have to wait for its clients
         list(pool.map(Server.stop, servers))
-    engine.stop_sweeping()
+    engine.stop()
     return 0
 
 

@@ -22,6 +22,9 @@ LONGEST_WORD = 128
 
 T = TypeVar("T")
 
+Figures: TypeAlias = dict[str, object]
+"""What one section of INFO tells, by name."""
+
 
 @dataclass(slots=True)
 class Record:
