@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from common import __version__
 from common.limits import DEFAULT_LIMITS, Limits
+from server.backend.command_line import MissingExtra, add_backend_options, backend_engine
 from server.clients import Peer
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
@@ -28,7 +29,13 @@ STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store())
+    except MissingExtra as problem:
+        print(f"kvline can't start: {problem}", file=sys.stderr)
+        return 1
     logging.basicConfig(
         stream=sys.stderr,
         level=options.log_level.upper(),
@@ -39,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _raise_file_limit()
     if not options.all_cores:
         _stay_on_one_core()
-    engine = EmbeddedEngine(Store())
     instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop)
     servers = _bind(options, instance)
     if servers is None:
@@ -88,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="what to log"
     )
+    add_backend_options(parser)
     parser.add_argument("--version", action="version", version=f"kvline {__version__}")
     return parser
 

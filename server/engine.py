@@ -76,9 +76,7 @@ class Engine(Protocol[W]):
         """Run one command as one step. Raises what the command raises."""
         ...
 
-    def execute_all(
-        self, calls: Sequence[Call], watch: W, client: Client, run: Run
-    ) -> list[Reply | Exception] | None:
+    def execute_all(self, calls: Sequence[Call], watch: W, client: Client, run: Run) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
 
         ``run`` runs those that leave the store alone, in their turn. What a command raises stands in its reply's place

@@ -69,6 +69,11 @@ class Command:
     run: Function
 
     @property
+    def writes(self) -> bool:
+        """Whether it may change the store."""
+        return "write" in self.flags
+
+    @property
     def arity(self) -> int:
         """The number of words in Redis's way: exact, or negative for "at least so many"."""
         return self.fewest if self.fewest == self.most else -self.fewest

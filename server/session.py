@@ -196,8 +196,10 @@ class Session:
 
     def run_transaction(self, queue: list[Call]) -> Reply:
         """Run the commands as one step, unless a watched key has changed."""
-        outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
-        self.unwatch()
+        try:
+            outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
+        finally:
+            self.unwatch()
         if outcomes is None:
             return NO_ARRAY
         replies = [self._explain(each) if isinstance(each, Exception) else each for each in outcomes]
