@@ -71,7 +71,7 @@ def _settings(parts: SplitResult, *, is_cluster: bool) -> dict[str, Any]:
             raise ValueError("unix:// needs the path of a socket")
     elif not (parts.path.removeprefix("/") or "0").isdecimal():
         raise ValueError(f"a database is a number, not {parts.path[1:]!r}")
-    settings: dict[str, Any] = parse_url(parts.geturl())
+    settings: dict[str, Any] = parse_url(_url(parts))
     settings["connection_class"] = KINDS[settings.get("connection_class", Connection)]
     if is_cluster:
         del settings["host"]
@@ -89,4 +89,9 @@ def _shown(parts: SplitResult) -> str:
     user, at, hosts = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
     options = [(each, value) for each, value in parse_qsl(parts.query) if "password" not in each]
-    return parts._replace(netloc=f"{name}{at if name else ''}{hosts}", query=urlencode(options)).geturl()
+    return _url(parts._replace(netloc=f"{name}{at if name else ''}{hosts}", query=urlencode(options)))
+
+
+def _url(parts: SplitResult) -> str:
+    """Join a URL's parts; the standard library would leave two slashes out of ``unix:///path``."""
+    return f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if parts.query else ''}{parts.query}"

@@ -1,6 +1,6 @@
 """COMPACT over a backing Redis: walk its keys by SCAN, a page at a time, as the reply is sent.
 
-Never more than a page stands in memory here. What SCAN promises holds: a key that is there throughout is printed, one
+Never more than a piece of a page stands in memory here. What SCAN promises holds: a key that is there throughout is printed, one
 that comes or goes meanwhile may be, and one may be printed twice where Redis grows its table meanwhile. Each key's
 value and deadline are read in one step. Keys that hold no string are left out.
 """
@@ -19,7 +19,10 @@ from server.backend.time_limit import within
 from server.backend.transactions import outcome_of
 
 PAGE_SIZE = 100
-"""How many keys a SCAN is asked for."""
+"""How many keys a SCAN is asked for, and the most whose values are read at once."""
+
+PAGE_BYTES = 1024 * 1024
+"""About how many bytes of values are read at once, as far as the last ones foretell the next."""
 
 NEVER = -1
 """What PEXPIRETIME and PTTL say of a key that does not expire."""
@@ -41,6 +44,7 @@ class _Walk:
     def __init__(self, node: Node, limit: float) -> None:
         self._node = node
         self._limit = limit
+        self._at_once = 1  # how many keys are read next
 
     def lines(self) -> Iterator[bytes]:
         """Yield a line a key. Raises `CommandError`."""
@@ -50,8 +54,13 @@ class _Walk:
         while True:
             with within(self._limit):
                 cursor, keys = self._scan(cursor)
-                page = self._read(keys, knows_deadlines)
-            yield from page
+            while keys:
+                with within(self._limit):
+                    some = self._read(keys[: self._at_once], knows_deadlines)
+                del keys[: self._at_once]
+                size = sum(map(len, some)) // len(some) if some else 1
+                self._at_once = max(1, min(PAGE_BYTES // size, PAGE_SIZE))
+                yield from some
             if cursor == b"0":
                 return
 
