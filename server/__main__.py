@@ -13,18 +13,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from common import __version__
-from common.limits import DEFAULT_LIMITS, MIB, Limits
-from server.clients import DEFAULT_MAX_CLIENTS, LARGEST_MAX_CLIENTS, Clients, Peer
+from common.limits import DEFAULT_LIMITS, Limits
+from server.backend.command_line import backend_engine
+from server.clients import Clients, Peer
+from server.command_line import DEFAULT_PORT, new_parser
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
+from server.extras import MissingExtra
+from server.http.command_line import http_door
 from server.instance import Instance
 from server.session import Session
 from server.store import Store
 from server.tcp import Server
 
-DEFAULT_PORT = 9736
-DEFAULT_MAX_BODY = 16 * MIB
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -41,13 +42,15 @@ class Door(Protocol):
     def close(self) -> None: ...
 
 
-class MissingExtra(Exception):
-    """A package is not installed that what was asked for needs; the message names the extra that brings it."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = new_parser()
+    options = parser.parse_args(arguments)
+    try:
+        engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store())
+    except MissingExtra as problem:
+        print(f"kvline can't start: {problem}", file=sys.stderr)
+        return 1
     logging.basicConfig(
         stream=sys.stderr,
         level=options.log_level.upper(),
@@ -58,104 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _raise_file_limit()
     if not options.all_cores:
         _stay_on_one_core()
-    engine = EmbeddedEngine(Store())
     clients = Clients(options.max_clients)
     instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop, clients=clients)
     doors = _bind(options, instance)
     if doors is None:
         return 1
-    engine.start_sweeping()
+    engine.start()
     for door in doors:
         door.start()
         print(f"listening on {door.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
     with ThreadPoolExecutor(len(doors)) as pool:  # each may have to wait for its clients
         list(pool.map(lambda door: door.stop(), doors))
-    engine.stop_sweeping()
+    engine.stop()
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="run_server.sh",
-        description="A key-value server that people can talk to with telnet, and Redis clients with RESP.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument(
-        "--port",
-        type=_port,
-        action="append",
-        help=f"a port to listen on (default: {DEFAULT_PORT}); may be given more than once; 0 picks a free one",
-        default=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "--max-line", type=_size, default=DEFAULT_LIMITS.max_line, metavar="BYTES", help="the longest line of text"
-    )
-    parser.add_argument(
-        "--max-bulk", type=_size, default=DEFAULT_LIMITS.max_bulk, metavar="BYTES", help="the longest RESP bulk string"
-    )
-    parser.add_argument(
-        "--max-frame",
-        type=_frame_size,
-        default=DEFAULT_LIMITS.max_frame,
-        metavar="BYTES",
-        help="the longest JSON frame",
-    )
-    http = parser.add_argument_group("HTTP, beside the other ports (extra 'http')")
-    http.add_argument("--http-port", type=_port, help="a port for HTTP; 0 picks a free one")
-    http.add_argument(
-        "--http-token", metavar="TOKEN", help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN"
-    )
-    http.add_argument(
-        "--http-cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; repeatable"
-    )
-    http.add_argument(
-        "--http-max-body", type=_size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
-    )
-    parser.add_argument(
-        "--max-clients",
-        type=_clients,
-        default=DEFAULT_MAX_CLIENTS,
-        metavar="N",
-        help="how many may be connected at once, to all ports together",
-    )
-    parser.add_argument(
-        "--all-cores", action="store_true", help="let the threads wander over all cores, which is slower under the GIL"
-    )
-    parser.add_argument(
-        "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="what to log"
-    )
-    parser.add_argument("--version", action="version", version=f"kvline {__version__}")
-    return parser
-
-
-def _port(text: str) -> int:
-    port = int(text) if text.isascii() and text.isdigit() else -1
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
-    return port
-
-
-def _size(text: str) -> int:
-    size = int(text) if text.isascii() and text.isdigit() else 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"a limit is a number of bytes, at least 1, not {text!r}")
-    return size
-
-
-def _frame_size(text: str) -> int:
-    size = _size(text)
-    if size > DEFAULT_LIMITS.max_frame:
-        raise argparse.ArgumentTypeError(f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes, not {text}")
-    return size
-
-
-def _clients(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number <= LARGEST_MAX_CLIENTS:
-        raise argparse.ArgumentTypeError(f"a number of clients is from 1 to {LARGEST_MAX_CLIENTS}, not {text!r}")
-    return number
 
 
 def _raise_file_limit() -> None:
@@ -201,7 +120,7 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
         for port in getattr(options, "port", [DEFAULT_PORT])
     ]
     if options.http_port is not None:
-        openers.append((options.http_port, lambda port: _http_door(port, options, instance)))
+        openers.append((options.http_port, lambda port: http_door(port, options, instance)))
     for port, open_door in openers:
         try:
             doors.append(open_door(port))
@@ -209,7 +128,7 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
             reason = getattr(problem, "strerror", None) or problem
             print(f"kvline can't listen on {options.host}:{port}: {reason}", file=sys.stderr)
         except MissingExtra as problem:
-            print(f"kvline can't listen on {options.host}:{port}: {problem}", file=sys.stderr)
+            print(f"kvline can't start: {problem}", file=sys.stderr)
         else:
             continue
         for door in doors:
@@ -217,20 +136,6 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
         return None
     instance.ports = [door.port for door in doors if isinstance(door, Server)]
     return doors
-
-
-def _http_door(port: int, options: argparse.Namespace, instance: Instance) -> Door:
-    """Open the HTTP port. Raises `MissingExtra`, beside what a socket raises."""
-    try:
-        # An extra, loaded where it is asked for.
-        from server.http.application import Application, with_cors  # noqa: PLC0415
-        from server.http.server import HTTPServer  # noqa: PLC0415
-    except ImportError as problem:
-        raise MissingExtra(f"HTTP needs the extra 'http': pip install 'kvline[http]' ({problem})") from None
-    token = options.http_token or os.environ.get("KVLINE_HTTP_TOKEN") or None
-    origins = options.http_cors
-    application = Application(host=options.host, token=token, origins=origins, max_body=options.http_max_body)
-    return HTTPServer(options.host, port, instance, with_cors(application, origins) if origins else application)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from common.replies import Reply
 from common.requests import Words
 from server.clients import Client
 from server.registry import Command
-from server.statistics import Record, Records, Statistics
+from server.statistics import Figures, Record, Records, Statistics
 from server.store import Store, Watch
 
 Call: TypeAlias = tuple[Command, Words]
@@ -51,8 +51,20 @@ class KeyCounts:
     expired: int
 
 
-class Engine(Protocol):
-    """Something that runs the commands that work on the store."""
+class AnyWatch(Protocol):
+    """What one session watches. Its engine made it, and alone knows what else there is to it."""
+
+    @property
+    def keys(self) -> Collection[bytes]:
+        """The keys that are watched."""
+        ...
+
+
+W = TypeVar("W", bound=AnyWatch)
+
+
+class Engine(Protocol[W]):
+    """Something that runs the commands that work on the store. ``W`` is the kind of watches that it makes."""
 
     waits: bool
     """Whether a command may wait for another machine, so that no thread that serves many connections should run it."""
@@ -64,22 +76,25 @@ class Engine(Protocol):
         """Run one command as one step. Raises what the command raises."""
         ...
 
-    def execute_all(
-        self, calls: Sequence[Call], watch: Watch, client: Client, run: Run
-    ) -> list[Reply | Exception] | None:
+    def execute_all(self, calls: Sequence[Call], watch: W, client: Client, run: Run) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
 
         ``run`` runs those that leave the store alone, in their turn. What a command raises stands in its reply's place
         and stops no other. Time stands still for all of them. The watch is over either way.
+        Raises `CommandError` where the transaction as a whole is refused.
         """
         ...
 
-    def watch(self, watch: Watch, keys: Sequence[bytes]) -> None:
-        """Break the watch when one of these keys changes from now on."""
+    def new_watch(self) -> W:
+        """Make a watch that watches nothing yet."""
         ...
 
-    def unwatch(self, watch: Watch) -> None:
-        """End the watch."""
+    def watch(self, watch: W, keys: Sequence[bytes]) -> None:
+        """Break the watch when one of these keys changes from now on. Raises `CommandError`."""
+        ...
+
+    def unwatch(self, watch: W) -> None:
+        """End the watch. Raises nothing, and waits for no other machine."""
         ...
 
     def records(self) -> Records:
@@ -92,6 +107,18 @@ class Engine(Protocol):
 
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
+        ...
+
+    def figures(self) -> Mapping[str, Figures]:
+        """Return what else there is to tell of this kind of engine, by INFO's section."""
+        ...
+
+    def start(self) -> None:
+        """Begin what the engine does of its own accord."""
+        ...
+
+    def stop(self) -> None:
+        """End it, once no session is left."""
         ...
 
 
@@ -164,6 +191,10 @@ class EmbeddedEngine:
         except Exception as problem:
             return problem
 
+    def new_watch(self) -> Watch:
+        """Make a watch that watches nothing yet."""
+        return Watch()
+
     def watch(self, watch: Watch, keys: Sequence[bytes]) -> None:
         """Break the watch when one of these keys changes from now on."""
         with self._step() as store:
@@ -194,11 +225,15 @@ class EmbeddedEngine:
         with self._step() as store:
             return KeyCounts(len(store), store.keys_with_deadline, store.expired_keys)
 
-    def start_sweeping(self) -> None:
-        """Remove expired keys in a thread of the engine's own until ``stop_sweeping``."""
+    def figures(self) -> Mapping[str, Figures]:
+        """Return nothing: all that there is to tell of a store is told of every engine."""
+        return {}
+
+    def start(self) -> None:
+        """Remove expired keys in a thread of the engine's own until ``stop``."""
         self._sweeper.start()
 
-    def stop_sweeping(self) -> None:
+    def stop(self) -> None:
         """End the sweeper's thread; leave it behind if somebody else holds the lock for long."""
         self._stop.set()
         self._sweeper.join(SWEEPER_GRACE)

@@ -34,6 +34,7 @@ WATCH_INSIDE_MULTI = Error(b"ERR WATCH inside MULTI is not allowed")
 EXEC_WITHOUT_MULTI = Error(b"ERR EXEC without MULTI")
 DISCARD_WITHOUT_MULTI = Error(b"ERR DISCARD without MULTI")
 EXEC_ABORTED = Error(b"EXECABORT Transaction discarded because of previous errors.")
+CROSS_SLOT = Error(b"CROSSSLOT Keys in request don't hash to the same slot")
 TRANSACTION_TOO_LARGE = Error(b"ERR transaction too large, its queue has reached the limit of one request")
 
 UNSUPPORTED_PROTOCOL = Error(b"NOPROTO unsupported protocol version")
@@ -68,6 +69,29 @@ class CommandError(Exception):
         self.reply = reply
 
 
+class BackendUnavailable(CommandError):
+    """The backing server could not be asked, or has not answered. Only where the text says so may it have changed."""
+
+
+class BackendTimedOut(BackendUnavailable):
+    """The backing server, or a free connection to it, took longer than it may."""
+
+
+BACKEND_UNAVAILABLE = b"ERR backend unavailable: "
+BACKEND_TIMED_OUT = BACKEND_UNAVAILABLE + b"timed out "
+"""How the texts begin, by which a door that has only the reply tells the one from the other."""
+
+
+def backend_unavailable(reason: bytes) -> BackendUnavailable:
+    """Make the error of a backing server that can't be reached, or that refuses to serve anybody."""
+    return BackendUnavailable(Error(BACKEND_UNAVAILABLE + reason))
+
+
+def backend_timed_out(waiting: bytes) -> BackendTimedOut:
+    """Make the error of a backing server that is too slow; ``waiting`` says for what."""
+    return BackendTimedOut(Error(BACKEND_TIMED_OUT + waiting))
+
+
 def wrong_arity(name: bytes) -> Error:
     return Error(b"ERR wrong number of arguments for '%b' command" % name.lower())
 
@@ -90,6 +114,14 @@ def unknown_command(words: Sequence[bytes]) -> Error:
 
 def unknown_subcommand(command: bytes, subcommand: bytes) -> Error:
     return Error(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:ECHOED], command.upper()))
+
+
+def exec_aborted_by(error: Error) -> Error:
+    return Error(b"EXECABORT Transaction discarded because of: " + error.text)
+
+
+def not_in_transaction(command: bytes) -> Error:
+    return Error(b"ERR %b can't run in a transaction on this backing server" % command)
 
 
 def invalid_expire_time(command: bytes) -> Error:

@@ -18,7 +18,7 @@ from typing import Any
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import QUEUED, Block, Error, NoArray, NoReply, Reply, Status
 from common.requests import BadRequest, Batch, Encoder, Request, Words
-from server.errors import INTERNAL_ERROR
+from server.errors import BACKEND_UNAVAILABLE, INTERNAL_ERROR
 from server.json_text import parse_json, print_json, word_of
 
 HEADER = struct.Struct(">i")
@@ -95,7 +95,8 @@ class FrameEncoder:
 
     def _answer(self, reply: Reply) -> dict[str, Any]:
         if isinstance(reply, Error):
-            return _refusal(503 if reply == INTERNAL_ERROR else 400, _plain(reply))
+            is_ours = reply == INTERNAL_ERROR or reply.text.startswith(BACKEND_UNAVAILABLE)
+            return _refusal(503 if is_ours else 400, _plain(reply))
         if reply == QUEUED:  # another dialect has opened a transaction on this connection
             return {"status_code": 202, "value": "QUEUED"}
         return self._form(reply)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
 from server.clients import Clients, Monitors
@@ -16,7 +17,7 @@ from server.registry import CommandTable
 class Instance:
     """One server, however many ports it listens on; or the one session of a process that has no server."""
 
-    engine: Engine
+    engine: Engine[Any]
     commands: CommandTable
     limits: Limits = DEFAULT_LIMITS
     """The bounds on the input of connections to come."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from server.errors import INVALID_CURSOR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
 
 SMALLEST = -(2**63)
 LARGEST = 2**63 - 1
 LONGEST = len(b"%d" % SMALLEST)
+LARGEST_CURSOR = 2**64 - 1
 
 
 def parse_integer(word: bytes) -> int:
@@ -21,6 +22,13 @@ def parse_integer(word: bytes) -> int:
             if b"%d" % number == word and SMALLEST <= number <= LARGEST:
                 return number
     raise CommandError(NOT_AN_INTEGER)
+
+
+def parse_cursor(word: bytes) -> int:
+    """Read a word as a cursor of SCAN: 64 bits without a sign, leading zeros allowed. Raises `CommandError`."""
+    if not word.isdigit() or len(word) > 20 or int(word) > LARGEST_CURSOR:
+        raise CommandError(INVALID_CURSOR)
+    return int(word)
 
 
 def add(number: int, increment: int) -> int:

@@ -20,6 +20,7 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 from common.replies import Reply
+from common.requests import Words
 from server.integers import parse_integer
 
 Function: TypeAlias = Callable[..., Reply]
@@ -37,6 +38,13 @@ class Keys:
     first: int
     last: int
     step: int
+
+    def of(self, words: Words) -> Words:
+        """Return the keys among a request's words."""
+        if not self.first:
+            return []
+        last = self.last if self.last > 0 else len(words) + self.last
+        return words[self.first : last + 1 : self.step]
 
 
 NO_KEYS = Keys(0, 0, 0)
@@ -59,6 +67,11 @@ class Command:
     fewest: int  # words, its name included
     most: int
     run: Function
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change the store."""
+        return "write" in self.flags
 
     @property
     def arity(self) -> int:

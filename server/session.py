@@ -36,7 +36,6 @@ from server.errors import (
 from server.instance import Instance
 from server.reader import RequestReader
 from server.registry import Command
-from server.store import Watch
 
 OUTPUT_SIZE = 256 * 1024
 
@@ -64,7 +63,7 @@ class Session:
         self.instance = instance
         self.client = client or instance.clients.add()
         self.transaction: Transaction | None = None
-        self._watch = Watch()
+        self._watch = instance.engine.new_watch()
         self.closing = False
         """Nothing more will be answered; the connection is to be closed once the output is written."""
         self.pending = False
@@ -119,7 +118,7 @@ class Session:
                     pieces.append(piece)
                     size += len(piece)
                 else:
-                    self._unsent = encoder.stream(reply)
+                    self._unsent = self._stream(encoder, reply)
                     size = _take(self._unsent, pieces, size)
                 if size >= OUTPUT_SIZE:
                     self._unanswered = chain([(encoder, rest)], batches)
@@ -128,6 +127,17 @@ class Session:
                 if self.closing:
                     return b"".join(pieces)
         return b"".join(pieces)
+
+    def _stream(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
+        """Encode a reply in pieces; where what it is made from fails on the way, say so and end the connection.
+
+        Nobody must take what was sent before for the whole.
+        """
+        try:
+            yield from encoder.stream(reply)
+        except CommandError as problem:
+            self.closing = True
+            yield from encoder.stream(self._explain(problem))
 
     def _go_on(self) -> bytes:
         """Return the output that comes behind what has been sent."""
@@ -186,8 +196,10 @@ class Session:
 
     def run_transaction(self, queue: list[Call]) -> Reply:
         """Run the commands as one step, unless a watched key has changed."""
-        outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
-        self.unwatch()
+        try:
+            outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
+        finally:
+            self.unwatch()
         if outcomes is None:
             return NO_ARRAY
         replies = [self._explain(each) if isinstance(each, Exception) else each for each in outcomes]
@@ -212,7 +224,7 @@ class Session:
         """Watch no key any more."""
         if self._watch.keys:
             self._engine.unwatch(self._watch)
-        self._watch = Watch()
+        self._watch = self._engine.new_watch()
         self.client.watching = 0
 
     def _queue(self, transaction: Transaction, command: Command, words: Words) -> Reply:

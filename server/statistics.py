@@ -25,6 +25,9 @@ DURATIONS = 65
 
 T = TypeVar("T")
 
+Figures: TypeAlias = dict[str, object]
+"""What one section of INFO tells, by name."""
+
 
 @dataclass(slots=True)
 class Record:

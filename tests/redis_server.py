@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from contextlib import ExitStack
@@ -48,23 +49,19 @@ def _major_version(path: str) -> int:
 
 
 class RedisServer:
-    """A running Redis that keeps everything in memory and has one database, as kvline does."""
+    """A running Redis that keeps everything in memory and has one database, as kvline does, unless told otherwise."""
 
-    def __init__(self, path: str, version: int) -> None:
+    def __init__(self, path: str, version: int, **settings: str) -> None:
         self.version = version
         self._path = path
+        self._settings = settings
         self._peers = ExitStack()
         self._start()
 
     def _start(self) -> None:
         for _ in range(MOST_STARTS):
             self.port = _free_port()
-            self._process = subprocess.Popen(
-                [self._path, *_options(self.port)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self._launch()
             try:
                 wait_until(lambda: self._has_ended or self._answers(), "Redis answers or has ended")
             except BaseException:
@@ -73,6 +70,26 @@ class RedisServer:
             if not self._has_ended:
                 return
         raise RuntimeError(f"{self._path} did not start on any of {MOST_STARTS} ports")
+
+    def _launch(self, **settings: str) -> None:
+        self._process = subprocess.Popen(
+            [self._path, *_options(self.port, self._settings | settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        """End the process without a word to anybody."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    def start_again(self, **settings: str) -> None:
+        """Start on the same port after ``kill``, and wait for nothing."""
+        self._launch(**settings)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     @property
     def _has_ended(self) -> bool:
@@ -109,6 +126,7 @@ def _free_port() -> int:
         return port
 
 
-def _options(port: int) -> list[str]:
+def _options(port: int, more: dict[str, str]) -> list[str]:
     settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "databases": "1"}
+    settings |= {name.replace("_", "-"): value for name, value in more.items()}
     return [word for name, value in settings.items() for word in (f"--{name}", value)]

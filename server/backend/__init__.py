@@ -1,1 +1,1 @@
-"""What stands between this server and the Redis behind it."""
+"""The engine whose store is a backing Redis or Redis Cluster. Loaded only where the command line asks for it."""

@@ -92,13 +92,11 @@ def _get_keys(session: Session, name: bytes, word: bytes, *more: bytes) -> Reply
     command = session.instance.commands.find(name)
     if command is None:
         raise CommandError(INVALID_COMMAND)
-    keys = command.keys
-    if not keys.first:
+    if not command.keys.first:
         raise CommandError(NO_KEY_ARGUMENTS)
     if not command.fewest <= len(words) <= command.most:
         raise CommandError(INVALID_NUMBER_OF_ARGUMENTS)
-    last = keys.last if keys.last > 0 else len(words) + keys.last
-    return list(words[keys.first : last + 1 : keys.step])
+    return list(command.keys.of(words))
 
 
 _SUBCOMMANDS = Subcommands(

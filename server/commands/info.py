@@ -15,13 +15,11 @@ from common.replies import Block, Reply
 from server.instance import Instance
 from server.registry import Group
 from server.session import Session
-from server.statistics import Record
+from server.statistics import Figures, Record
 
 group = Group("server")
 
-Figures = dict[str, object]
-
-DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "keyspace")
+DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
 
 
 @group.session("INFO [section ...]", "Tell the server's figures, all of them or those of some sections.")
@@ -32,10 +30,11 @@ def info(session: Session, *sections: bytes) -> Reply:
     elif not wanted or "default" in wanted:
         wanted |= set(DEFAULT_SECTIONS)
     lines: list[bytes] = []
-    for name, figures in _SECTIONS.items():
-        if name in wanted:
+    for name, section in _SECTIONS.items():
+        figures = section(session.instance) if name in wanted else None
+        if figures is not None:
             lines.append(f"# {name.capitalize()}".encode())
-            lines += [f"{key}:{value}".encode() for key, value in figures(session.instance).items()]
+            lines += [f"{key}:{value}".encode() for key, value in figures.items()]
             lines.append(b"")
     return Block(lines, b"\r\n")
 
@@ -106,16 +105,24 @@ def _record(record: Record) -> str:
     )
 
 
+def _of_engine(section: str) -> Callable[[Instance], Figures | None]:
+    """Return what tells a section that only some engines have."""
+    return lambda instance: instance.engine.figures().get(section)
+
+
 def _keyspace(instance: Instance) -> Figures:
     counts = instance.engine.key_counts()
     return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts.keys else {}
 
 
-_SECTIONS: dict[str, Callable[[Instance], Figures]] = {
+_SECTIONS: dict[str, Callable[[Instance], Figures | None]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,
     "stats": _stats,
     "commandstats": _commandstats,
+    "backend": _of_engine("backend"),
+    "cache": _of_engine("cache"),
     "keyspace": _keyspace,
 }
+"""By name, in the order in which they are told. A section is None where this server has no such thing."""

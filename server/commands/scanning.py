@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from common.replies import Reply
-from server.errors import INVALID_CURSOR, CommandError
-from server.integers import parse_integer
+from server.integers import parse_cursor, parse_integer
 from server.options import read_options, require
 from server.patterns import matcher
 from server.registry import NO_KEYS, Group
@@ -13,7 +12,6 @@ from server.store import Store
 group = Group("generic")
 
 DEFAULT_COUNT = 10
-LARGEST_CURSOR = 2**64 - 1
 
 
 @group.reads("KEYS pattern", "Return every key that matches a pattern.", keys=NO_KEYS)
@@ -28,7 +26,7 @@ def keys(store: Store, pattern: bytes) -> Reply:
     keys=NO_KEYS,
 )
 def scan(store: Store, cursor: bytes, *words: bytes) -> Reply:
-    place = _cursor(cursor)
+    place = parse_cursor(cursor)
     options = read_options(words, valued=(b"MATCH", b"COUNT", b"TYPE"))
     count = parse_integer(options.get(b"COUNT", b"%d" % DEFAULT_COUNT))
     require(count > 0)
@@ -36,9 +34,3 @@ def scan(store: Store, cursor: bytes, *words: bytes) -> Reply:
     matches = matcher(options.get(b"MATCH", b"*"))
     is_string = options.get(b"TYPE", b"string").lower() == b"string"
     return [b"%d" % next_cursor, [key for key in found if is_string and key in store and matches(key)]]
-
-
-def _cursor(word: bytes) -> int:
-    if not word.isdigit() or len(word) > 20 or int(word) > LARGEST_CURSOR:
-        raise CommandError(INVALID_CURSOR)
-    return int(word)

@@ -18,12 +18,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 
-from server.errors import INTERNAL_ERROR
+from server.errors import INTERNAL_ERROR, CommandError
 from server.http import commands, keys, operations
 from server.http.asgi import ASGIApplication, Receive, Scope, Send, send_whole
 from server.http.connection import Connection
 from server.http.documentation import document_of, pages_of
-from server.http.exchange import Answer, Exchange, Problem
+from server.http.exchange import Answer, Exchange, Problem, status_of
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
 from server.session import Session
@@ -92,6 +92,8 @@ class Endpoint:
             return await self._call(self._resource.answer, exchange, in_thread=in_thread)
         except Problem as problem:
             return problem.answer()
+        except CommandError as problem:  # raised by a reply that is made as it is read
+            return Problem(status_of(problem.reply), problem.reply.text.decode(errors="replace")).answer()
         except _Gone:
             raise
         except Exception:
@@ -123,7 +125,12 @@ class Endpoint:
     async def _send_pieces(self, answer: Answer, body: Iterator[bytes], connection: Connection, send: Send) -> None:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         while not connection.is_lost:
-            piece = await self._call(next, body, None, in_thread=True)
+            try:
+                piece = await self._call(next, body, None, in_thread=True)
+            except CommandError as problem:  # too late to say so: the client sees that the end is missing
+                logger.warning("an answer was cut short: %s", problem)
+                connection.kill()
+                return
             if piece is None:
                 await send({"type": "http.response.body"})
                 return

@@ -11,8 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from common.replies import Error, Reply
 from common.requests import Words
-from server.errors import INTERNAL_ERROR
-from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer
+from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer, status_of
 from server.http.reply_json import outcome_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
 from server.json_text import UnreadableJSON, parse_json, word_of
@@ -175,7 +174,7 @@ def _outcome(exchange: Exchange, words: Words) -> Answer:
 
 
 def _failure(reply: Reply) -> Answer:
-    status = 500 if reply == INTERNAL_ERROR else 400
+    status = status_of(reply) if isinstance(reply, Error) else 400
     return Answer(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
 
 

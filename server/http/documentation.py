@@ -39,6 +39,8 @@ REFUSALS = {
     403: "The request comes from a page of another origin, or names the server as it is not called.",
     413: "The body is too long.",
     503: "There are too many clients; `Retry-After` says when to come again.",
+    502: "The backing server is not there, or refuses to serve.",
+    504: "The backing server took longer than it may.",
     500: "The server's own failure; its log has the details.",
 }
 

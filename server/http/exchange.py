@@ -11,13 +11,23 @@ from urllib.parse import unquote_to_bytes
 
 from common.replies import Error, Reply
 from common.requests import Words
-from server.errors import INTERNAL_ERROR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from server.errors import (
+    BACKEND_TIMED_OUT,
+    BACKEND_UNAVAILABLE,
+    INTERNAL_ERROR,
+    NOT_AN_INTEGER,
+    WOULD_OVERFLOW,
+    CommandError,
+)
 from server.session import Session
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 
 WHOLE_SIZE = 256 * 1024
 """Bytes of a body up to which it is sent whole; a larger one is sent as it is made."""
+
+CONFLICTS = (NOT_AN_INTEGER, WOULD_OVERFLOW)
+"""The errors that say that a resource is in no state for what was asked of it."""
 
 OCTETS = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
@@ -123,14 +133,17 @@ def _read(parameter: Parameter, value: bytes | None) -> Any:
 def checked(reply: Reply) -> Reply:
     """Return a reply that is no error. Raises `Problem` for one that is."""
     if isinstance(reply, Error):
-        raise Problem(status_of(reply), reply.text.decode(errors="replace"))
+        status = 409 if reply in CONFLICTS else status_of(reply)
+        raise Problem(status, reply.text.decode(errors="replace"))
     return reply
 
 
 def status_of(error: Error) -> int:
-    """Return the HTTP status that says the same as an error."""
-    if error in (NOT_AN_INTEGER, WOULD_OVERFLOW):
-        return 409
+    """Return the HTTP status that says the same as a command's error."""
+    if error.text.startswith(BACKEND_TIMED_OUT):
+        return 504
+    if error.text.startswith(BACKEND_UNAVAILABLE):
+        return 502
     return 500 if error == INTERNAL_ERROR else 400
 
 

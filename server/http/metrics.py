@@ -40,6 +40,14 @@ class Figures:
             yield GaugeMetricFamily(name, text, value=value)
         for name, text, value in self._counters():
             yield CounterMetricFamily(name, text, value=value)
+        yield from self._of_engine()
+
+    def _of_engine(self) -> Iterator[Metric]:
+        """Return what only some engines have, such as a cache: whatever figures there are."""
+        for section in self._instance.engine.figures().values():
+            for name, value in section.items():
+                if isinstance(value, int | float):
+                    yield GaugeMetricFamily(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
     def _gauges(self) -> Iterator[tuple[str, str, float]]:
         keys = self._instance.engine.key_counts()

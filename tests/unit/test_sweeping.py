@@ -92,9 +92,9 @@ def test_the_sweeper_pauses_briefly_while_there_is_more_to_sweep_and_long_when_t
 
 
 def test_the_sweepers_thread_ends_when_it_is_told(engine: EmbeddedEngine) -> None:
-    engine.start_sweeping()
+    engine.start()
     assert engine._sweeper.is_alive()
-    engine.stop_sweeping()
+    engine.stop()
     assert not engine._sweeper.is_alive()
 
 

@@ -1,0 +1,204 @@
+"""A backing Redis Cluster. redis-py knows which node has which slot, and follows MOVED and ASK; commands without keys
+are run on every node that has keys, and their replies put together here.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
+from redis.retry import Retry
+
+from common.replies import OK, Reply, Status
+from common.requests import Words
+from server.backend.address import Address
+from server.backend.connection import Node, Pool, RequestQueue, StatusText, explained, watch_pool
+from server.backend.time_limit import seconds_left, within
+from server.errors import CROSS_SLOT, INVALID_CURSOR, CommandError, backend_timed_out
+from server.integers import parse_cursor
+from server.registry import Command, CommandTable
+
+NODE_BITS = 14
+"""How much of a SCAN's cursor tells the node: a cluster has 2**14 slots, so no more nodes than that."""
+
+REFRESH_LIMIT = 1.0
+"""Seconds for asking the cluster anew who has what, after a request has failed."""
+
+
+class _Client(RedisCluster):
+    """redis-py's client, with replies as they came, and with our own table's word on where a command's keys stand."""
+
+    commands: CommandTable
+
+    def get_redis_connection(self, node: Any) -> Any:
+        """Return the client of one node, without what would make other values of its replies."""
+        client = super().get_redis_connection(node)
+        client.response_callbacks.clear()
+        return client
+
+    def determine_slot(self, *args: Any) -> int:
+        """Return the slot of a command's keys. Raises `CommandError` where they have no slot in common."""
+        command = self.commands.find(args[0].encode())
+        assert command is not None, "only commands of the table are sent"
+        return self.common_slot(command.keys.of([args[0], *args[1:]]))
+
+    def common_slot(self, keys: Sequence[bytes]) -> int:
+        """Return the slot that all these keys have. Raises `CommandError` where there is none."""
+        slots: set[int] = {self.keyslot(key) for key in keys}
+        if len(slots) != 1:
+            raise CommandError(CROSS_SLOT)
+        return slots.pop()
+
+
+class Cluster:
+    """A cluster behind a pool a node; see `server.backend.engine.Backend`."""
+
+    def __init__(self, address: Address, connections: int, commands: CommandTable) -> None:
+        self._address = address
+        self._connections = connections
+        self._commands = commands
+        self._present: _Client | None = None
+        self._changing = threading.Lock()  # held while the cluster is looked for, by one for all
+        self._watches: dict[str, Pool] = {}
+        self._on_all_nodes: dict[bytes, Callable[[Words], Reply]] = {
+            b"DBSIZE": self._sum,
+            b"FLUSHALL": self._each,
+            b"FLUSHDB": self._each,
+            b"KEYS": self._concatenate,
+            b"RANDOMKEY": self._some,
+            b"SCAN": self._scan,
+        }
+
+    def ask(self, command: Command, words: Words) -> Reply:
+        """Run a command as it is on the node that has its keys; one without keys where it belongs."""
+        keys = command.keys.of(words)
+        if not keys:
+            return self._on_all_nodes.get(command.name, self._anywhere)(words)
+        with explained(writes=command.writes):
+            client: Any = self._client()
+            node = client.nodes_manager.get_node_from_slot(client.common_slot(keys))
+            try:
+                reply: Reply = client.execute_command(command.name.decode(), *words[1:], target_nodes=node)
+            except RedisClusterException:  # it has lost every node that it knew: begin anew with those of the URL
+                self._present = None
+                raise
+        return Status(bytes(reply)) if isinstance(reply, StatusText) else reply
+
+    def node_of(self, keys: Sequence[bytes]) -> Node:
+        """Return the node that has these keys. Raises `CommandError` where no one node's slot has them all."""
+        with explained(writes=False):
+            client = self._client()
+            if not keys:
+                return self._node(client, client.get_default_node())
+            return self._node(client, client.nodes_manager.get_node_from_slot(client.common_slot(keys)))
+
+    def nodes(self) -> list[Node]:
+        """Return every node that has keys of its own, in an order that stays while the cluster does."""
+        with explained(writes=False):
+            client = self._client()
+            return [self._node(client, each) for each in sorted(client.get_primaries(), key=lambda each: each.name)]
+
+    def can_be_queued(self, command: Command) -> bool:
+        """Tell whether the command may stand in a transaction, which one node runs."""
+        return command.name not in self._on_all_nodes
+
+    def note_failure(self) -> None:
+        """Ask the cluster anew who has what; without success, leave that to the next request."""
+        client = self._present
+        if client is not None:
+            try:
+                with within(REFRESH_LIMIT):
+                    client.nodes_manager.initialize()
+            except (RedisError, RedisClusterException, CommandError):
+                self._present = None
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._present is not None:
+            self._present.close()
+        for pool in self._watches.values():
+            pool.disconnect()
+
+    # ---------------------------------------------------------------- redis-py
+
+    def _client(self) -> _Client:
+        """Return redis-py's client; look for the cluster first where that is still to be done."""
+        client = self._present
+        if client is not None:
+            return client
+        if not self._changing.acquire(timeout=seconds_left()):
+            raise backend_timed_out(b"looking for the cluster's nodes")
+        try:
+            if self._present is None:
+                self._present = self._connect()
+            return self._present
+        finally:
+            self._changing.release()
+
+    def _connect(self) -> _Client:
+        (host, port), *_ = nodes = self._address.nodes
+        client = _Client(
+            url=f"redis://{f'[{host}]' if ':' in host else host}:{port}",  # only by a URL does it take a kind of pool
+            startup_nodes=[ClusterNode(*each) for each in nodes],
+            retry=Retry(NoBackoff(), 0),
+            require_full_coverage=False,
+            connection_pool_class=Pool,
+            queue_class=RequestQueue,
+            max_connections=self._connections,
+            protocol=2,
+            **self._address.settings,
+        )
+        client.commands = self._commands
+        return client
+
+    def _node(self, client: _Client, node: Any) -> Node:
+        pool = client.get_redis_connection(node).connection_pool
+        if node.name not in self._watches:
+            self._watches.setdefault(node.name, watch_pool(pool))
+        return Node(pool, self._watches[node.name])
+
+    # ---------------------------------------------------------------- commands without keys
+
+    def _anywhere(self, words: Words) -> Reply:
+        return self.node_of(()).ask(words)
+
+    def _on_each(self, words: Words, *, writes: bool = False) -> list[Any]:
+        return [node.ask(words, writes=writes) for node in self.nodes()]
+
+    def _each(self, words: Words) -> Reply:
+        self._on_each(words, writes=True)
+        return OK
+
+    def _sum(self, words: Words) -> Reply:
+        total: int = sum(self._on_each(words))
+        return total
+
+    def _concatenate(self, words: Words) -> Reply:
+        return [key for keys in self._on_each(words) for key in keys]
+
+    def _some(self, words: Words) -> Reply:
+        """Return a key of some node; which is not to say that each key is as likely as any other."""
+        nodes = self.nodes()
+        random.shuffle(nodes)
+        keys = (node.ask(words) for node in nodes)
+        return next((key for key in keys if key is not None), None)
+
+    def _scan(self, words: Words) -> Reply:
+        """Go through one node after the other; the cursor tells the node in its lowest bits."""
+        cursor, place = divmod(parse_cursor(words[1]), 1 << NODE_BITS)
+        nodes = self.nodes()
+        if place >= len(nodes):
+            raise CommandError(INVALID_CURSOR)
+        reply = nodes[place].ask([words[0], b"%d" % cursor, *words[2:]])
+        assert isinstance(reply, list)
+        their_cursor, keys = reply
+        assert isinstance(their_cursor, bytes)
+        if their_cursor != b"0":
+            return [b"%d" % ((int(their_cursor) << NODE_BITS) + place), keys]
+        place += 1
+        return [b"%d" % (place if place < len(nodes) else 0), keys]

@@ -1,0 +1,364 @@
+"""Connections to a backing Redis: redis-py's own, with replies kept as they came, and waits that end with the request.
+
+redis-py opens the sockets, does TLS, logs in, selects the database and pools the connections. Three things are ours:
+
+- `ReplyParser` decodes with `common.resp`, because redis-py's parsers do not tell ``+OK`` from ``$2 OK``, and take the
+  code off a refusal's text.
+- Every wait lasts for what the request has left (`time_limit`), where redis-py would give each the whole time anew.
+- Nothing is sent twice. Where a reply did not come, nobody knows whether the command ran, and the error says so.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import Empty, LifoQueue
+from typing import Any
+
+import redis.exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.connection import (
+    AbstractConnection,
+    BlockingConnectionPool,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.retry import Retry
+
+from common.replies import Error, Reply, Status
+from common.requests import Words
+from common.resp import MalformedReply, ReplyDecoder
+from server.backend.time_limit import seconds_left
+from server.errors import CommandError, backend_timed_out, backend_unavailable
+
+MOST_WATCHES = 50
+"""How many sessions may watch keys of one server at once: each needs a connection of its own from WATCH to EXEC."""
+
+CLOSED = "the connection was closed"
+OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
+
+Pool = BlockingConnectionPool
+Requests = Sequence[Words]
+
+
+# ---------------------------------------------------------------- replies
+
+_EXCEPTIONS: dict[bytes, type[redis_errors.RedisError]] = {
+    b"ASK": redis_errors.AskError,
+    b"CLUSTERDOWN": redis_errors.ClusterDownError,
+    b"LOADING": redis_errors.BusyLoadingError,
+    b"MOVED": redis_errors.MovedError,
+    b"NOAUTH": redis_errors.AuthenticationError,
+    b"TRYAGAIN": redis_errors.TryAgainError,
+    b"WRONGPASS": redis_errors.AuthenticationError,
+}
+"""What redis-py has to recognise to log in, and to find its way in a cluster."""
+
+
+def exception_of(error: Error) -> redis_errors.RedisError:
+    """Return redis-py's exception for a refusal; it carries the refusal as its ``reply``."""
+    code, _, rest = error.text.partition(b" ")
+    kind = _EXCEPTIONS.get(code, redis_errors.ResponseError)
+    text = rest if code in _EXCEPTIONS else error.text
+    problem = kind(text.decode(errors="replace"))
+    problem.reply = error  # type: ignore[attr-defined]
+    return problem
+
+
+class StatusText(bytes):
+    """A status as redis-py wants it: bytes, but of a kind that tells it from a value."""
+
+
+class ReplyParser:
+    """Read replies off one connection's socket. redis-py makes it and drives it like its own parsers."""
+
+    def __init__(self, socket_read_size: int) -> None:
+        self._size = socket_read_size
+        self.on_disconnect()
+
+    def on_connect(self, connection: Any) -> None:
+        """Begin with a new connection, by the socket that redis-py's own parsers read too."""
+        self._socket: Any = connection._sock
+
+    def on_disconnect(self) -> None:
+        """Forget the connection, and what had come of a reply."""
+        self._socket = None
+        self._decoder = ReplyDecoder()
+        self._replies: deque[Reply] = deque()
+
+    def can_read(self, timeout: float = 0) -> bool:
+        """Tell whether something has come that nobody asked for. Raises redis-py's ConnectionError at the end."""
+        if not self._replies:
+            try:
+                self._receive(timeout)
+            except (BlockingIOError, redis_errors.TimeoutError):
+                return False
+        return True
+
+    def read_reply(self) -> Reply:
+        """Return the next reply as it came. Raises redis-py's ConnectionError and TimeoutError."""
+        while not self._replies:
+            self._receive(seconds_left())
+        return self._replies.popleft()
+
+    def read_response(self, disable_decoding: bool = False, **_: Any) -> Any:
+        """Return the next reply in redis-py's way; within arrays, statuses and errors stay as they came."""
+        reply = self.read_reply()
+        if isinstance(reply, Status):
+            return StatusText(reply.text)
+        if not isinstance(reply, Error):
+            return reply
+        problem = exception_of(reply)
+        if isinstance(problem, redis_errors.ConnectionError):
+            raise problem
+        return problem  # redis-py raises it, and keeps the connection
+
+    def _receive(self, timeout: float) -> None:
+        socket = self._socket
+        if socket is None:  # another thread has closed it, since the server stops
+            raise redis_errors.ConnectionError(CLOSED)
+        try:
+            socket.settimeout(timeout)
+            data = socket.recv(self._size)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            raise BlockingIOError from None
+        except TimeoutError:
+            raise redis_errors.TimeoutError("waiting for its reply") from None
+        except OSError as problem:
+            raise redis_errors.ConnectionError(problem.strerror or str(problem)) from problem
+        if not data:
+            raise redis_errors.ConnectionError(CLOSED)
+        try:
+            self._replies.extend(self._decoder.feed(data))
+        except MalformedReply as problem:
+            raise redis_errors.ConnectionError(f"what came is no Redis's reply: {problem}") from problem
+
+
+# ---------------------------------------------------------------- connections
+
+
+class ConnectFailed(redis_errors.ConnectionError):
+    """No connection could be made, so nothing was sent."""
+
+
+class ConnectTimedOut(redis_errors.TimeoutError):
+    """No connection could be made in time, so nothing was sent."""
+
+
+class BackendConnection(AbstractConnection):
+    """What a connection of any kind does otherwise than redis-py's."""
+
+    _parser: ReplyParser
+
+    @property
+    def socket_timeout(self) -> float:
+        """How long redis-py may wait for the socket: for what the request has left."""
+        return seconds_left()
+
+    @socket_timeout.setter
+    def socket_timeout(self, _: object) -> None:
+        """Leave what redis-py would set to `time_limit`."""
+
+    @property
+    def socket_connect_timeout(self) -> float:
+        """How long redis-py may wait for a connection."""
+        return seconds_left()
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, _: object) -> None:
+        """Leave what redis-py would set to `time_limit`."""
+
+    def set_parser(self, _: object) -> None:
+        """Use our own parser, whichever redis-py would have."""
+        super().set_parser(ReplyParser)
+
+    def connect(self) -> None:
+        """Connect and log in, if that is still to be done. Raises `ConnectFailed` and `ConnectTimedOut`."""
+        try:
+            super().connect()
+        except redis_errors.TimeoutError as problem:
+            raise ConnectTimedOut("connecting") from problem
+        except redis_errors.RedisError as problem:
+            raise ConnectFailed(_reason(problem).decode(errors="replace")) from problem
+
+    def on_connect(self) -> None:
+        """Log in as redis-py does; then agree on RESP3, in which a map is told from a list, if the server knows it."""
+        super().on_connect()
+        self.exchange([[b"HELLO", b"3"]])
+
+    def exchange(self, requests: Requests) -> list[Reply]:
+        """Send requests in one go and return their replies as they came, refusals too.
+
+        Raises redis-py's errors, and closes the connection then: a reply that comes later must not be taken for
+        another's. Never connects anew, for what the connection stood for (a watch, say) would be gone.
+        """
+        if not self._sock:
+            raise redis_errors.ConnectionError(CLOSED)
+        try:
+            self._sock.settimeout(seconds_left())
+            self.send_packed_command(self.pack_commands(requests), check_health=False)
+            return [self._parser.read_reply() for _ in requests]
+        except BaseException:
+            self.disconnect()
+            raise
+
+    def receive(self) -> Reply:
+        """Return what the server sends of its own accord. Raises redis-py's errors; may be tried again."""
+        return self._parser.read_reply()
+
+    def is_usable(self) -> bool:
+        """Tell, without waiting, whether the other end has not closed, as far as is known here."""
+        try:
+            return self._sock is not None and not self._parser.can_read()
+        except redis_errors.ConnectionError:
+            return False
+
+
+class TcpConnection(BackendConnection, Connection):
+    """A connection by ``redis://``."""
+
+
+class TlsConnection(BackendConnection, SSLConnection):
+    """A connection by ``rediss://``."""
+
+
+class UnixConnection(BackendConnection, UnixDomainSocketConnection):
+    """A connection by ``unix://``."""
+
+
+KINDS: dict[type, type] = {
+    Connection: TcpConnection,
+    SSLConnection: TlsConnection,
+    UnixDomainSocketConnection: UnixConnection,
+}
+"""Our connections by redis-py's, which its URLs name."""
+
+
+# ---------------------------------------------------------------- pools
+
+
+class RequestQueue(LifoQueue[Any]):
+    """Where a pool keeps its connections: who waits, waits as long as the request may, and is told for what."""
+
+    busy = b"waiting for one of its %d connections"
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take a connection. Raises `CommandError`."""
+        try:
+            return super().get(block, seconds_left())
+        except Empty:
+            raise backend_timed_out(self.busy % self.maxsize) from None
+
+
+class WatchQueue(RequestQueue):
+    """The same for sessions that watch keys, each of which keeps its connection until it watches no more."""
+
+    busy = b"waiting for one of the %d connections that sessions with a WATCH may hold"
+
+
+def new_pool(settings: dict[str, Any], size: int, queue_class: type[RequestQueue] = RequestQueue) -> Pool:
+    """Make a pool of at most ``size`` connections, none of them open yet."""
+    ours = {
+        "retry": Retry(NoBackoff(), 0),  # a request that may have run must not be sent again
+        "protocol": 2,  # RESP3 comes by our own HELLO, for redis-py's would come with a parser of its own
+        "redis_connect_func": BackendConnection.on_connect,
+    }
+    return Pool(max_connections=size, queue_class=queue_class, **settings | ours)
+
+
+def watch_pool(like: Any) -> Pool:
+    """Make the pool for the watches of the server that another pool leads to."""
+    settings = {**like.connection_kwargs, "connection_class": like.connection_class}
+    return new_pool(settings, MOST_WATCHES, WatchQueue)
+
+
+class Node:
+    """One backing Redis server."""
+
+    def __init__(self, pool: Any, watches: Pool) -> None:
+        self.pool = pool
+        self.watches = watches
+        self.database: int = pool.connection_kwargs.get("db", 0)
+
+    def exchange(self, requests: Requests, *, writes: bool = False) -> list[Reply]:
+        """Send requests on a connection that is free and return the replies, refusals too. Raises `CommandError`.
+
+        ``writes`` says that it matters whether they ran, where that can't be known.
+        """
+        with explained(writes=writes):
+            connection = self.pool.get_connection()
+            try:
+                replies: list[Reply] = connection.exchange(requests)
+                return replies
+            finally:
+                self.pool.release(connection)
+
+    def new_connection(self) -> BackendConnection:
+        """Make a connection that is in no pool, and not open yet."""
+        connection: BackendConnection = self.pool.connection_class(**self.pool.connection_kwargs)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection, those that are in use too."""
+        self.pool.disconnect()
+        self.watches.disconnect()
+
+    def ask(self, request: Words, *, writes: bool = False) -> Reply:
+        """Send one request and return its reply. Raises `CommandError`, for a refusal too."""
+        return checked(self.exchange([request], writes=writes)[0])
+
+
+# ---------------------------------------------------------------- errors
+
+
+def checked(reply: Reply) -> Reply:
+    """Return a reply that is no refusal. Raises `CommandError` for one that is."""
+    if isinstance(reply, Error):
+        raise refusal(reply)
+    return reply
+
+
+def refusal(error: Error) -> CommandError:
+    """Return what to raise for a server's refusal: its own text, unless it serves nobody at present."""
+    serves_nobody = error.text.startswith((b"LOADING ", b"NOAUTH "))
+    return backend_unavailable(_reason(exception_of(error))) if serves_nobody else CommandError(error)
+
+
+@contextmanager
+def explained(*, writes: bool) -> Iterator[None]:
+    """Raise what redis-py raises inside as `CommandError`: ``writes`` says that it matters whether a command ran."""
+    try:
+        yield
+    except (redis_errors.RedisError, redis_errors.RedisClusterException) as problem:
+        raise _explain(problem, writes=writes) from problem
+
+
+def _explain(problem: BaseException, *, writes: bool) -> CommandError:
+    reply = getattr(problem, "reply", None)
+    if isinstance(problem, redis_errors.ResponseError) and reply is not None:
+        return CommandError(reply)
+    if isinstance(problem, redis_errors.RedisClusterException):
+        return _explain_cluster(problem, writes=writes)
+    was_sent = reply is None and not isinstance(problem, ConnectFailed | ConnectTimedOut)
+    outcome = OUTCOME_UNKNOWN if writes and was_sent else b""
+    if isinstance(problem, redis_errors.TimeoutError):
+        return backend_timed_out((b"waiting for its reply" if was_sent else b"connecting to it") + outcome)
+    return backend_unavailable(_reason(problem) + outcome)
+
+
+def _explain_cluster(problem: redis_errors.RedisClusterException, *, writes: bool) -> CommandError:
+    """Say what went wrong before redis-py went looking for the cluster's nodes and found none."""
+    original = problem.__context__ or problem.__cause__
+    if isinstance(original, redis_errors.ConnectionError | redis_errors.TimeoutError):
+        return _explain(original, writes=writes)
+    return backend_unavailable(_reason(original or problem))
+
+
+def _reason(problem: BaseException) -> bytes:
+    """Return a problem's text on one line: the server's own where it sent one."""
+    reply = getattr(problem, "reply", None)
+    text = reply.text if isinstance(reply, Error) else str(problem).encode(errors="replace")
+    return b" ".join(text.split()).removesuffix(b".")

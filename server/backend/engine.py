@@ -1,0 +1,256 @@
+"""The engine whose store is a backing Redis: it forwards what works on the store, and keeps no key itself.
+
+    session -> RedisEngine -> cache (GET alone) -> Backend: one server or a cluster -> Node -> pooled connection
+
+One step here is one step there: a command is forwarded as it is, a transaction as a whole. The lock of this file guards
+what is counted and no data of users; it is never held while anything waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from time import perf_counter_ns
+
+from common.replies import Block, Error, Reply
+from common.requests import Words
+from server.backend.backend import Backend
+from server.backend.cache import ReadThroughCache
+from server.backend.compaction import compact
+from server.backend.connection import Node, checked
+from server.backend.time_limit import within
+from server.backend.tracking import Tracking
+from server.backend.transactions import BackendWatch, Transactions
+from server.clients import Client
+from server.engine import Call, KeyCounts, Run
+from server.errors import BackendTimedOut, BackendUnavailable, CommandError, not_in_transaction
+from server.registry import Command
+from server.statistics import Figures, Record, Records, Statistics
+
+COUNTING_LIMIT = 1.0
+"""Seconds that INFO waits at most for the backing server's own figures."""
+
+logger = logging.getLogger(__name__)
+
+
+class RedisEngine:
+    """Run commands on a backing Redis. Each has its reply, or an error, within ``limit`` seconds."""
+
+    waits = True
+
+    def __init__(
+        self,
+        backend: Backend,
+        limit: float,
+        description: Figures,
+        cache: ReadThroughCache | None = None,
+        tracking: Tracking | None = None,
+    ) -> None:
+        self._backend = backend
+        self._transactions = Transactions(backend)
+        self._limit = limit
+        self._description = description
+        self._cache = cache
+        self._tracking = tracking
+        self.statistics = Statistics()
+        self._records: Records = defaultdict(Record)
+        self._unavailable = 0
+        self._timed_out = 0
+        self._counting = threading.Lock()
+        self._own_ways: dict[bytes, Callable[[Command, Words], Reply]] = {b"COMPACT": self._compact}
+        if cache is not None:
+            self._own_ways[b"GET"] = self._get
+
+    # ---------------------------------------------------------------- commands
+
+    def execute(self, command: Command, words: Words, client: Client) -> Reply:
+        """Run one command as one step. Raises what the command raises."""
+        started = client.active = perf_counter_ns()
+        problem: Exception | None = None
+        try:
+            with within(self._limit):
+                return self._own_ways.get(command.name, self._forward)(command, words)
+        except Exception as raised:
+            problem = raised
+            raise
+        finally:
+            took = perf_counter_ns() - started
+            self._count(command, took, problem)
+            if took > self.statistics.slower_than:
+                self.statistics.note_slow(words, took, client)
+
+    def _forward(self, command: Command, words: Words) -> Reply:
+        try:
+            return self._backend.ask(command, words)
+        finally:
+            if command.writes:
+                self._drop([(command, words)])
+
+    def _get(self, command: Command, words: Words) -> Reply:
+        assert self._cache is not None
+        if self._tracking is not None and not self._tracking.is_live:
+            return self._backend.ask(command, words)
+        return self._cache.get(words[1], lambda _: self._backend.ask(command, words))
+
+    def _compact(self, command: Command, words: Words) -> Reply:
+        return compact(self._backend.nodes(), self._limit)
+
+    def _drop(self, calls: Iterable[Call]) -> None:
+        """Let the cache forget what these calls may have changed, before anybody hears of their outcome."""
+        if self._cache is None:
+            return
+        for command, words in calls:
+            if not command.keys.first:
+                self._cache.clear()
+            elif command.writes:
+                self._cache.drop(command.keys.of(words))
+
+    # ---------------------------------------------------------------- transactions
+
+    def execute_all(
+        self, calls: Sequence[Call], watch: BackendWatch, client: Client, run: Run
+    ) -> list[Reply | Exception] | None:
+        """Run the commands as one step, or none of them, and return None, if the watch is broken.
+
+        ``run`` runs those that leave the store alone behind the others, in their turn among themselves. One that a
+        transaction of the backing server can't hold is refused in its place.
+        Raises `CommandError` where the transaction as a whole is refused, or nobody knows whether it ran.
+        """
+        sent = [call for call in calls if self._is_sent(call[0])]
+        started = perf_counter_ns()
+        problem: Exception | None = None
+        replies: list[Reply] | None = []
+        try:
+            if sent or watch.keys:
+                with within(self._limit):
+                    replies = self._transactions.run(sent, watch)
+        except CommandError as raised:
+            problem = raised
+            raise
+        finally:
+            self._drop(sent)
+            share = (perf_counter_ns() - started) // max(1, len(sent))
+            for place, (command, _) in enumerate(sent):
+                refused = replies[place] if replies else None
+                self._count(command, share, CommandError(refused) if isinstance(refused, Error) else problem)
+        if replies is None:
+            return None
+        theirs = iter(replies)
+        return [self._outcome(call, theirs, run) for call in calls]
+
+    def _is_sent(self, command: Command) -> bool:
+        return command.on_store and command.name != b"COMPACT" and self._backend.can_be_queued(command)
+
+    def _outcome(self, call: Call, theirs: Iterator[Reply], run: Run) -> Reply | Exception:
+        """Return one command's outcome: the next of the backing server's replies, if it was sent there."""
+        command, words = call
+        if self._is_sent(command):
+            reply = next(theirs)
+            return CommandError(reply) if isinstance(reply, Error) else reply
+        if command.on_store:
+            return CommandError(not_in_transaction(command.name))
+        try:
+            return run(command, words)
+        except Exception as problem:
+            return problem
+
+    def new_watch(self) -> BackendWatch:
+        """Make a watch that watches nothing yet."""
+        return BackendWatch()
+
+    def watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
+        """Break the watch when one of these keys changes from now on. Raises `CommandError`."""
+        with within(self._limit):
+            self._transactions.watch(watch, keys)
+
+    def unwatch(self, watch: BackendWatch) -> None:
+        """End the watch. Raises nothing, and waits for no other machine."""
+        self._transactions.end(watch)
+
+    # ---------------------------------------------------------------- figures
+
+    def _count(self, command: Command, nanoseconds: int, problem: Exception | None) -> None:
+        with self._counting:
+            record = self._records[command]
+            record.by_duration[nanoseconds.bit_length()] += 1
+            record.nanoseconds += nanoseconds
+            record.failed += problem is not None
+            self._unavailable += isinstance(problem, BackendUnavailable)
+            self._timed_out += isinstance(problem, BackendTimedOut)
+
+    def records(self) -> Records:
+        """Return what was counted of every command, those that sessions run by themselves included.
+
+        Time is what the backing server's answer took, with the waits for a connection and for the network.
+        """
+        with self._counting:
+            records: Records = defaultdict(Record)
+            for command, record in self._records.items():
+                records[command].add(record)
+        self.statistics.add_to(records)
+        return records
+
+    def reset_records(self) -> None:
+        """Begin to count anew."""
+        with self._counting:
+            self._records.clear()
+            self._unavailable = self._timed_out = 0
+        self.statistics.reset()
+
+    def key_counts(self) -> KeyCounts:
+        """Count the backing server's keys, of whatever type; all are zero while it can't be asked."""
+        try:
+            with within(min(self._limit, COUNTING_LIMIT)):
+                counts = list(map(count_keys, self._backend.nodes()))
+        except CommandError:
+            return KeyCounts(0, 0, 0)
+        return KeyCounts(*map(sum, zip(*counts, strict=True)))
+
+    def figures(self) -> Mapping[str, Figures]:
+        """Return what INFO tells of the backend and, if there is one, of the cache."""
+        with self._counting:
+            failures: Figures = {"backend_unavailable": self._unavailable, "backend_timed_out": self._timed_out}
+        figures = {"backend": self._description | failures}
+        if self._cache is not None:
+            figures["cache"] = {f"cache_{name}": value for name, value in asdict(self._cache.figures()).items()}
+        if self._tracking is not None:
+            figures["cache"]["cache_tracking_live"] = int(self._tracking.is_live)
+        return figures
+
+    # ---------------------------------------------------------------- start and stop
+
+    def start(self) -> None:
+        """Ask the backing server for a sign of life; without one, say so in the log and go on."""
+        if self._tracking is not None:
+            self._tracking.start()
+        try:
+            with within(self._limit):
+                for node in self._backend.nodes():
+                    node.ask([b"PING"])
+        except CommandError as problem:
+            logger.warning("%s: %s", self._description["backend_url"], problem.reply.text.decode(errors="replace"))
+
+    def stop(self) -> None:
+        """Close every connection to the backing server."""
+        if self._tracking is not None:
+            self._tracking.stop()
+        self._backend.close()
+
+
+def count_keys(node: Node) -> tuple[int, int, int]:
+    """Return how many keys a server has, how many of them will expire, and how many have. Raises `CommandError`."""
+    keys, keyspace, stats = map(checked, node.exchange([[b"DBSIZE"], [b"INFO", b"keyspace"], [b"INFO", b"stats"]]))
+    assert isinstance(keys, int)
+    database = _info(keyspace).get(f"db{node.database}", "")
+    expiring = re.search(r"expires=(\d+)", database)
+    return keys, int(expiring[1]) if expiring else 0, int(_info(stats).get("expired_keys", 0))
+
+
+def _info(reply: Reply) -> dict[str, str]:
+    """Read a section of a server's INFO, which is a block in RESP3 and a value in RESP2."""
+    lines = reply.lines if isinstance(reply, Block) else reply.splitlines() if isinstance(reply, bytes) else ()
+    return dict(line.decode(errors="replace").strip().split(":", 1) for line in lines if b":" in line)

@@ -1,0 +1,45 @@
+"""The server's options about HTTP, and the door that they ask for. The packages that it needs are loaded only then."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from common.limits import MIB
+from server.argument_types import port, size
+from server.extras import MissingExtra
+from server.instance import Instance
+
+if TYPE_CHECKING:
+    from server.http.server import HTTPServer
+
+DEFAULT_MAX_BODY = 16 * MIB
+
+
+def add_http_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to the command line."""
+    http = parser.add_argument_group("HTTP, beside the other ports (extra 'http')")
+    http.add_argument("--http-port", type=port, help="a port for HTTP; 0 picks a free one")
+    http.add_argument(
+        "--http-token", metavar="TOKEN", help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN"
+    )
+    http.add_argument(
+        "--http-cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; repeatable"
+    )
+    http.add_argument(
+        "--http-max-body", type=size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
+    )
+
+
+def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTTPServer:
+    """Bind the port. Raises `MissingExtra`, and `OSError` or `UnicodeError` where it can't be bound."""
+    try:
+        from server.http.application import Application, with_cors  # noqa: PLC0415
+        from server.http.server import HTTPServer  # noqa: PLC0415
+    except ImportError as problem:
+        raise MissingExtra("--http-port", "http", problem) from None
+    token = options.http_token or os.environ.get("KVLINE_HTTP_TOKEN") or None
+    origins = options.http_cors
+    application = Application(host=options.host, token=token, origins=origins, max_body=options.http_max_body)
+    return HTTPServer(options.host, port, instance, with_cors(application, origins) if origins else application)
