@@ -186,5 +186,3 @@ def test_a_unix_socket_leads_to_the_backing_server(
     server = start_server("--port", "0", "--backend", f"unix://{path}?db=0")
     assert call(server.connect(), "SET key value") == b"+OK\r\n"
     assert call(redis.connect(), "GET key") == b"$5\r\nvalue\r\n"
-
-

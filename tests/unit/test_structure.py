@@ -130,10 +130,32 @@ def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() ->
     modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
     locks = {path.relative_to(ROOT).as_posix(): names_of_locks(path) for path in modules}
     assert {path: names for path, names in locks.items() if names} == {
+        "server/backend/cache.py": {"Lock"},
+        "server/backend/cluster.py": {"Lock"},
+        "server/backend/engine.py": {"Lock"},
         "server/clients.py": {"Lock"},
         "server/engine.py": {"RLock"},
         "server/statistics.py": {"Lock"},
         "server/tcp.py": {"Condition", "Lock"},
     }
-    for path in ("server/clients.py", "server/statistics.py", "server/tcp.py"):
-        assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))
+    for path in locks.keys() - {"server/engine.py", "server/__main__.py", "client/local.py"}:
+        if locks[path]:
+            assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))
+
+
+@each_module("client/**/*.py", "common/**/*.py", "server/**/*.py")
+def test_redis_py_is_known_to_the_backend_alone(path: Path) -> None:
+    if "backend" not in path.parts:
+        names = imports(everywhere(tree_of(path)))
+        assert not packages(names) & {"redis", "cachetools"}
+        assert {name for name in names if name.startswith("server.backend.")} <= {
+            f"server.backend.command_line{name}"
+            for name in ("", ".MissingExtra", ".add_backend_options", ".backend_engine")
+            if path.name == "__main__.py"
+        }
+
+
+@each_module("server/backend/*.py")
+def test_the_backend_is_an_engine_and_knows_no_session_and_no_door(path: Path) -> None:
+    names = {".".join(name.split(".")[:2]) for name in imports(everywhere(tree_of(path)))}
+    assert not names & {"server.session", "server.instance", "server.tcp", "server.frames", "server.store"}
