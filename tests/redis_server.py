@@ -55,7 +55,7 @@ class RedisServer:
 
     def _start(self) -> None:
         for _ in range(MOST_STARTS):
-            self.port = _free_port(with_bus="cluster_enabled" in self._settings)
+            self.port = free_port(with_bus="cluster_enabled" in self._settings)
             self._launch()
             try:
                 wait_until(lambda: self._has_ended or self._answers(), "Redis answers or has ended")
@@ -114,14 +114,14 @@ class RedisServer:
         self._process.wait(PATIENCE)
 
 
-def _free_port(*, with_bus: bool = False) -> int:
+def free_port(*, with_bus: bool = False) -> int:
     """Return a port that nobody has; for a cluster's node one whose bus finds its own, 10000 further up, free too."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         if not with_bus or (port + BUS_OFFSET < 65536 and _is_free(port + BUS_OFFSET)):
             return port
-    return _free_port(with_bus=True)
+    return free_port(with_bus=True)
 
 
 def _is_free(port: int) -> bool:

@@ -13,7 +13,7 @@ from server.backend.connection import KINDS
 CLUSTER = "+cluster"
 SCHEMES = ("redis", "rediss", "unix", "redis" + CLUSTER, "rediss" + CLUSTER)
 
-OPTIONS = {"client_name", "db", "health_check_interval", "password", "socket_keepalive", "username"}
+OPTIONS = {"client_name", "db", "password", "socket_keepalive", "username"}
 """What a URL may say behind its question mark, besides ``ssl_…``. All else would undo what the backend relies on."""
 
 DEFAULT_PORT = 6379
