@@ -13,7 +13,7 @@ from server.backend.connection import KINDS
 CLUSTER = "+cluster"
 SCHEMES = ("redis", "rediss", "unix", "redis" + CLUSTER, "rediss" + CLUSTER)
 
-OPTIONS = {"client_name", "db", "health_check_interval", "password", "socket_keepalive", "username"}
+OPTIONS = {"client_name", "db", "password", "socket_keepalive", "username"}
 """What a URL may say behind its question mark, besides ``ssl_…``. All else would undo what the backend relies on."""
 
 DEFAULT_PORT = 6379
@@ -36,7 +36,7 @@ class Address:
 def parse_address(url: str) -> Address:
     """Read a URL. Raises ValueError with one sentence, which never shows a password."""
     parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
+    if parts.scheme not in SCHEMES or not url.lower().startswith(f"{parts.scheme}://"):
         raise ValueError(f"it begins with one of {', '.join(f'{each}://' for each in SCHEMES)}")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in OPTIONS and not name.startswith("ssl_"):

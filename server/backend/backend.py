@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from common.replies import Reply
+from common.replies import Error, Reply
 from common.requests import Words
 from server.backend.connection import Node
 from server.registry import Command
@@ -31,7 +31,11 @@ class Backend(Protocol):
         ...
 
     def note_failure(self) -> None:
-        """Hear that a server from ``node_of`` was not there, or not the right one. Raises nothing."""
+        """Hear that a server from ``node_of`` was not there. Raises nothing."""
+        ...
+
+    def note_moved(self, error: Error) -> None:
+        """Hear that a server from ``node_of`` was not the right one, by its own refusal (``MOVED …``)."""
         ...
 
     def close(self) -> None:

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, SlotNotCoveredError
 from redis.retry import Retry
 
-from common.replies import OK, Reply, Status
+from common.replies import OK, Error, Reply, Status
 from common.requests import Words
 from server.backend.address import Address
-from server.backend.connection import Node, Pool, RequestQueue, StatusText, explained, watch_pool
+from server.backend.connection import Node, Pool, RequestQueue, StatusText, exception_of, explained, watch_pool
 from server.backend.time_limit import seconds_left, within
 from server.errors import CROSS_SLOT, INVALID_CURSOR, CommandError, backend_timed_out
 from server.integers import parse_cursor
@@ -26,8 +28,10 @@ from server.registry import Command, CommandTable
 NODE_BITS = 14
 """How much of a SCAN's cursor tells the node: a cluster has 2**14 slots, so no more nodes than that."""
 
-REFRESH_LIMIT = 1.0
+REFRESH_LIMIT = 5.0
 """Seconds for asking the cluster anew who has what, after a request has failed."""
+
+FAILURES = (RedisError, RedisClusterException, CommandError)
 
 
 class _Client(RedisCluster):
@@ -36,9 +40,13 @@ class _Client(RedisCluster):
     commands: CommandTable
 
     def get_redis_connection(self, node: Any) -> Any:
-        """Return the client of one node, without what would make other values of its replies."""
-        client = super().get_redis_connection(node)
-        client.response_callbacks.clear()
+        """Return the client of one node, without what would make other values of its replies.
+
+        Only of COMMAND's, which redis-py asks for itself and no session forwards.
+        """
+        client: Any = super().get_redis_connection(node)
+        if len(client.response_callbacks) > 1:
+            client.response_callbacks = {"COMMAND": client.response_callbacks["COMMAND"]}
         return client
 
     def determine_slot(self, *args: Any) -> int:
@@ -60,10 +68,12 @@ class Cluster:
 
     def __init__(self, address: Address, connections: int, commands: CommandTable) -> None:
         self._address = address
+        self._seeds = deque(address.nodes)
         self._connections = connections
         self._commands = commands
         self._present: _Client | None = None
-        self._changing = threading.Lock()  # held while the cluster is looked for, by one for all
+        self._connecting = threading.Lock()  # held while the cluster is looked for, by one for all
+        self._refreshing = threading.Lock()  # held by the thread that asks it anew
         self._watches: dict[str, Pool] = {}
         self._on_all_nodes: dict[bytes, Callable[[Words], Reply]] = {
             b"DBSIZE": self._sum,
@@ -81,11 +91,11 @@ class Cluster:
             return self._on_all_nodes.get(command.name, self._anywhere)(words)
         with explained(writes=command.writes):
             client: Any = self._client()
-            node = client.nodes_manager.get_node_from_slot(client.common_slot(keys))
+            node = self._owner(client, keys)
             try:
                 reply: Reply = client.execute_command(command.name.decode(), *words[1:], target_nodes=node)
-            except RedisClusterException:  # it has lost every node that it knew: begin anew with those of the URL
-                self._present = None
+            except RedisClusterException:  # a node has failed, and there was no time left to ask the others
+                self.note_failure()
                 raise
         return Status(bytes(reply)) if isinstance(reply, StatusText) else reply
 
@@ -93,9 +103,7 @@ class Cluster:
         """Return the node that has these keys. Raises `CommandError` where no one node's slot has them all."""
         with explained(writes=False):
             client = self._client()
-            if not keys:
-                return self._node(client, client.get_default_node())
-            return self._node(client, client.nodes_manager.get_node_from_slot(client.common_slot(keys)))
+            return self._node(client, self._owner(client, keys) if keys else client.get_default_node())
 
     def nodes(self) -> list[Node]:
         """Return every node that has keys of its own, in an order that stays while the cluster does."""
@@ -108,14 +116,15 @@ class Cluster:
         return command.name not in self._on_all_nodes
 
     def note_failure(self) -> None:
-        """Ask the cluster anew who has what; without success, leave that to the next request."""
-        client = self._present
-        if client is not None:
-            try:
-                with within(REFRESH_LIMIT):
-                    client.nodes_manager.initialize()
-            except (RedisError, RedisClusterException, CommandError):
-                self._present = None
+        """Ask the cluster anew who has what, in a thread, for the request that failed has no time left."""
+        if self._present is not None and self._refreshing.acquire(blocking=False):
+            threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
+
+    def note_moved(self, error: Error) -> None:
+        """Learn from a node's refusal where a slot is now."""
+        if self._present is not None:
+            moved: Any = exception_of(error)
+            self._present.nodes_manager.move_slot(moved)
 
     def close(self) -> None:
         """Close every connection."""
@@ -131,20 +140,44 @@ class Cluster:
         client = self._present
         if client is not None:
             return client
-        if not self._changing.acquire(timeout=seconds_left()):
+        if not self._connecting.acquire(timeout=seconds_left()):
             raise backend_timed_out(b"looking for the cluster's nodes")
         try:
             if self._present is None:
                 self._present = self._connect()
             return self._present
         finally:
-            self._changing.release()
+            self._connecting.release()
+
+    def _refresh(self) -> None:
+        """Ask the nodes that are known; if none of them is there any more, begin anew with those of the URL."""
+        client = self._present
+        try:
+            try:
+                with within(REFRESH_LIMIT):
+                    assert client is not None
+                    client.nodes_manager.initialize()
+            except FAILURES:
+                with suppress(*FAILURES), within(REFRESH_LIMIT):
+                    self._present = self._connect()
+        finally:
+            self._refreshing.release()
+
+    def _owner(self, client: _Client, keys: Sequence[bytes]) -> Any:
+        """Return redis-py's node for these keys; a slot that nobody had may have been given to one meanwhile."""
+        slot = client.common_slot(keys)
+        try:
+            return client.nodes_manager.get_node_from_slot(slot)
+        except SlotNotCoveredError:
+            client.nodes_manager.initialize()
+            return client.nodes_manager.get_node_from_slot(slot)
 
     def _connect(self) -> _Client:
-        (host, port), *_ = nodes = self._address.nodes
+        self._seeds.rotate(1)  # a node that hangs takes all the time there is, but not twice in a row
+        host, port = self._seeds[0]
         client = _Client(
             url=f"redis://{f'[{host}]' if ':' in host else host}:{port}",  # only by a URL does it take a kind of pool
-            startup_nodes=[ClusterNode(*each) for each in nodes],
+            startup_nodes=[ClusterNode(*each) for each in self._seeds],
             retry=Retry(NoBackoff(), 0),
             require_full_coverage=False,
             connection_pool_class=Pool,

@@ -1,7 +1,7 @@
 """COMPACT over a backing Redis: walk its keys by SCAN, a page at a time, as the reply is sent.
 
 Never more than a piece of a page stands in memory here. What SCAN promises holds: a key that is there throughout is
-printed, one that comes or goes meanwhile may be, and one may be printed twice where Redis grows its table meanwhile.
+printed, one that comes or goes meanwhile may be, and one may be printed twice where Redis resizes its table meanwhile.
 Each key's value and deadline are read in one step. Keys that hold no string are left out.
 """
 

@@ -87,8 +87,7 @@ class RedisEngine:
         try:
             return self._backend.ask(command, words)
         finally:
-            if command.writes:
-                self._drop([(command, words)])
+            self._drop([(command, words)])
 
     def _get(self, command: Command, words: Words) -> Reply:
         assert self._cache is not None
@@ -104,10 +103,10 @@ class RedisEngine:
         if self._cache is None:
             return
         for command, words in calls:
-            if not command.keys.first:
-                self._cache.clear()
-            elif command.writes:
+            if command.writes and command.keys.first:
                 self._cache.drop(command.keys.of(words))
+            elif command.writes:  # FLUSHALL, FLUSHDB
+                self._cache.clear()
 
     # ---------------------------------------------------------------- transactions
 

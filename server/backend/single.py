@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.replies import Reply
+from common.replies import Error, Reply
 from common.requests import Words
 from server.backend.address import Address
 from server.backend.connection import BackendConnection, Node, new_pool, watch_pool
@@ -36,6 +36,9 @@ class SingleServer:
 
     def note_failure(self) -> None:
         """Do nothing: where the server is does not change."""
+
+    def note_moved(self, error: Error) -> None:
+        """Do nothing: a single server has every slot."""
 
     def new_connection(self) -> BackendConnection:
         """Make a connection that is in no pool, and not open yet."""

@@ -54,7 +54,7 @@ class Transactions:
             with explained(writes=True):
                 replies = watch.connection.exchange(requests)
             self._give_back(watch)
-            return None if _has_moved(replies) else outcome_of(replies)
+            return None if self._have_moved(replies) else outcome_of(replies)
         finally:
             self.end(watch)
 
@@ -67,10 +67,9 @@ class Transactions:
             except BackendUnavailable:
                 self._backend.note_failure()
                 raise
-            if watch.keys or not _has_moved([reply]):
+            if watch.keys or not self._have_moved([reply]):
                 break
             self.end(watch)
-            self._backend.note_failure()
         try:
             checked(reply)
         except CommandError:
@@ -112,14 +111,17 @@ class Transactions:
             except BackendUnavailable:
                 self._backend.note_failure()
                 raise
-            if not _has_moved(replies):
+            if not self._have_moved(replies):
                 break
-            self._backend.note_failure()
         return replies
 
-
-def _has_moved(replies: Sequence[Reply]) -> bool:
-    return any(isinstance(reply, Error) and reply.text.startswith(b"MOVED ") for reply in replies)
+    def _have_moved(self, replies: Sequence[Reply]) -> bool:
+        """Tell whether the keys are on another server of the cluster, and let the backend know."""
+        for reply in replies:
+            if isinstance(reply, Error) and reply.text.startswith(b"MOVED "):
+                self._backend.note_moved(reply)
+                return True
+        return False
 
 
 def outcome_of(replies: Sequence[Reply]) -> list[Reply] | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 import redis as redis_py
 
 from common.resp import encode_request
 from tests.frames.client import FrameClient
-from tests.processes import Peer, ServerProcess, StartServer, run_client
+from tests.processes import PATIENCE, Peer, ServerProcess, StartServer, run_client
 from tests.proxy.backing import StartRedis, backend, call, calls, figures
-from tests.redis_server import HOST, RedisServer
+from tests.redis_server import HOST, RedisServer, free_port
 from tests.support import load_transcripts
 
 TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_transcripts()]
@@ -176,6 +180,34 @@ def test_a_password_is_used_and_never_shown(start_redis: StartRedis, start_serve
     assert b"backend unavailable: WRONGPASS" in bytes(call(wrong, "GET key"))
     without = start_server(*backend(redis)).connect()
     assert b"backend unavailable: NOAUTH" in bytes(call(without, "GET key"))
+
+
+def test_a_tls_connection_leads_to_the_backing_server(
+    start_redis: StartRedis, start_server: StartServer, tmp_path: Path
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-out", certificate, "-keyout", key], check=True, capture_output=True, timeout=PATIENCE)
+    redis = start_redis()
+    files = {"cert": certificate, "key": key, "ca-cert": certificate}
+    settings = " ".join(f"tls-{name}-file {path}" for name, path in files.items())
+    direct = redis.connect()
+    if call(direct, f"CONFIG SET {settings} tls-auth-clients no") != b"+OK\r\n":
+        pytest.skip("this redis-server was built without TLS")
+    port = free_port()
+    assert call(direct, f"CONFIG SET tls-port {port}") == b"+OK\r\n"
+    url = f"rediss://localhost:{port}?ssl_ca_certs={certificate}&ssl_check_hostname=false"
+    peer = start_server("--port", "0", "--backend", url).connect()
+    value = "x" * 100_000
+    assert calls(peer, f"SET key {value}", "GET key", "GET key") == [b"+OK\r\n", *[bulk(value)] * 2]
+    untrusted = start_server("--port", "0", "--backend", f"rediss://localhost:{port}").connect()
+    assert b"backend unavailable: " in bytes(call(untrusted, "GET key"))
+
+
+def bulk(text: str) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text.encode())
 
 
 def test_a_unix_socket_leads_to_the_backing_server(

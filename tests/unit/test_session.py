@@ -13,7 +13,7 @@ from common.resp import ReplyDecoder, encode_request
 from server.clients import Client
 from server.commands import COMMANDS, connection, strings, transactions
 from server.engine import Call, EmbeddedEngine, Run
-from server.errors import INTERNAL_ERROR
+from server.errors import INTERNAL_ERROR, CommandError
 from server.registry import Command, CommandTable, Group
 from server.session import OUTPUT_SIZE, Session
 from server.store import Store, Watch
@@ -299,3 +299,45 @@ def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngin
 
 def test_a_session_has_every_command_unless_it_is_given_others() -> None:
     assert new_session().instance.commands is COMMANDS
+
+
+# ---------------------------------------------------------------- replies that fail on their way
+
+
+def breaking_off(lines: int) -> CommandTable:
+    """Make a table whose TELL answers so many lines and then fails; the lines are made as they are sent."""
+    group = Group("test")
+
+    def told() -> Iterator[bytes]:
+        for number in range(lines):
+            yield b"line %d" % number
+        raise CommandError(Error(b"ERR the source is gone"))
+
+    @group.reads("TELL", "Tell as far as it goes.")
+    def tell(store: Store) -> Reply:
+        return Block(told())
+
+    return CommandTable([group, connection.group, transactions.group])
+
+
+def test_lines_that_break_off_end_in_an_error_and_the_connection_ends() -> None:
+    session = new_session(commands=breaking_off(2))
+    sent = b"TELL\nPING\n"
+    assert converse(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
+    assert session.closing
+    assert session.instance.engine.statistics.errors == 1
+
+
+def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:
+    session = new_session(commands=breaking_off(50_000))
+    pieces = list(answers(session, b"TELL\nPING\n"))
+    assert len(pieces) > 1
+    assert pieces[-1].endswith(b"line 49999\n(error) ERR the source is gone\n")
+    assert session.closing
+    assert not session.pending
+
+
+def test_in_resp_a_block_that_breaks_off_is_an_error_instead() -> None:
+    session = new_session(commands=breaking_off(2))
+    assert converse(session, encode_request([b"TELL"])) == b"-ERR the source is gone\r\n"
+    assert session.closing

@@ -142,3 +142,21 @@ def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() ->
     for path, names in locks.items():
         if names and path != "server/engine.py":
             assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))
+
+
+@each_module("client/**/*.py", "common/**/*.py", "server/**/*.py")
+def test_redis_py_is_known_to_the_backend_alone(path: Path) -> None:
+    if "backend" not in path.parts:
+        names = imports(everywhere(tree_of(path)))
+        assert not packages(names) & {"redis", "cachetools"}
+        assert {name for name in names if name.startswith("server.backend.")} <= {
+            f"server.backend.command_line{name}"
+            for name in ("", ".add_backend_options", ".backend_engine")
+            if path.name in ("__main__.py", "command_line.py")
+        }
+
+
+@each_module("server/backend/*.py")
+def test_the_backend_is_an_engine_and_knows_no_session_and_no_door(path: Path) -> None:
+    names = {".".join(name.split(".")[:2]) for name in imports(everywhere(tree_of(path)))}
+    assert not names & {"server.session", "server.instance", "server.tcp", "server.frames", "server.store"}
