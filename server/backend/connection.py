@@ -10,10 +10,10 @@ redis-py opens the sockets, does TLS, logs in, selects the database and pools th
 
 from __future__ import annotations
 
+import select
 import ssl
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from queue import Empty, LifoQueue
 from typing import Any
 
@@ -30,7 +30,7 @@ from redis.retry import Retry
 
 from common.replies import Error, Reply, Status
 from common.requests import Words
-from common.resp import MalformedReply, ReplyDecoder
+from common.resp import MalformedReply, ReplyDecoder, encode_request
 from server.backend.time_limit import seconds_left
 from server.errors import CommandError, backend_timed_out, backend_unavailable
 
@@ -75,6 +75,8 @@ class StatusText(bytes):
 class ReplyParser:
     """Read replies off one connection's socket. redis-py makes it and drives it like its own parsers."""
 
+    _poll: select.poll | None
+
     def __init__(self, socket_read_size: int) -> None:
         self._size = socket_read_size
         self.on_disconnect()
@@ -82,16 +84,23 @@ class ReplyParser:
     def on_connect(self, connection: Any) -> None:
         """Begin with a new connection, by the socket that redis-py's own parsers read too."""
         self._socket: Any = connection._sock
+        if not isinstance(self._socket, ssl.SSLSocket):  # which may have read more than it has handed on
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            self._poll = poll
 
     def on_disconnect(self) -> None:
         """Forget the connection, and what had come of a reply."""
         self._socket = None
+        self._poll = None
         self._decoder = ReplyDecoder()
         self._replies: deque[Reply] = deque()
 
     def can_read(self, timeout: float = 0) -> bool:
         """Tell whether something has come that nobody asked for. Raises redis-py's ConnectionError at the end."""
         if not self._replies:
+            if self._poll is not None and not self._poll.poll(timeout * 1000):
+                return False
             try:
                 self._receive(timeout)
             except (BlockingIOError, redis_errors.TimeoutError):
@@ -121,7 +130,7 @@ class ReplyParser:
         if socket is None:  # another thread has closed it, since the server stops
             raise redis_errors.ConnectionError(CLOSED)
         try:
-            socket.settimeout(timeout)
+            limit_waits(socket, timeout)
             data = socket.recv(self._size)
         except (BlockingIOError, ssl.SSLWantReadError):
             raise BlockingIOError from None
@@ -135,6 +144,13 @@ class ReplyParser:
             self._replies.extend(self._decoder.feed(data))
         except MalformedReply as problem:
             raise redis_errors.ConnectionError(f"what came is no Redis's reply: {problem}") from problem
+
+
+def limit_waits(socket: Any, seconds: float) -> None:
+    """Let the socket wait no longer than that, or at most a twentieth more where that saves the system call."""
+    limit = socket.gettimeout()
+    if limit is None or not seconds <= limit <= seconds * 1.05:
+        socket.settimeout(seconds * 1.02)
 
 
 # ---------------------------------------------------------------- connections
@@ -198,8 +214,8 @@ class BackendConnection(AbstractConnection):
         if not self._sock:
             raise redis_errors.ConnectionError(CLOSED)
         try:
-            self._sock.settimeout(seconds_left())
-            self.send_packed_command(self.pack_commands(requests), check_health=False)
+            limit_waits(self._sock, seconds_left())
+            self.send_packed_command([b"".join(map(encode_request, requests))], check_health=False)
             return [self._parser.read_reply() for _ in requests]
         except BaseException:
             self.disconnect()
@@ -327,13 +343,20 @@ def refusal(error: Error) -> CommandError:
     return backend_unavailable(_reason(exception_of(error))) if serves_nobody else CommandError(error)
 
 
-@contextmanager
-def explained(*, writes: bool) -> Iterator[None]:
+class explained:  # noqa: N801 - as `time_limit.within`
     """Raise what redis-py raises inside as `CommandError`: ``writes`` says that it matters whether a command ran."""
-    try:
-        yield
-    except (redis_errors.RedisError, redis_errors.RedisClusterException) as problem:
-        raise _explain(problem, writes=writes) from problem
+
+    __slots__ = ("_writes",)
+
+    def __init__(self, *, writes: bool) -> None:
+        self._writes = writes
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, redis_errors.RedisError | redis_errors.RedisClusterException):
+            raise _explain(problem, writes=self._writes) from problem
 
 
 def _explain(problem: BaseException, *, writes: bool) -> CommandError:

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter_ns
 
@@ -61,9 +61,10 @@ class RedisEngine:
         self._unavailable = 0
         self._timed_out = 0
         self._counting = threading.Lock()
-        self._own_ways: dict[bytes, Callable[[Command, Words], Reply]] = {b"COMPACT": self._compact}
+        self._acquire, self._release = self._counting.acquire, self._counting.release
+        self._way_of = {b"COMPACT": self._compact}.get
         if cache is not None:
-            self._own_ways[b"GET"] = self._get
+            self._way_of = {b"COMPACT": self._compact, b"GET": self._get}.get
 
     # ---------------------------------------------------------------- commands
 
@@ -72,8 +73,7 @@ class RedisEngine:
         started = client.active = perf_counter_ns()
         problem: Exception | None = None
         try:
-            with within(self._limit):
-                return self._own_ways.get(command.name, self._forward)(command, words)
+            return self._way_of(command.name, self._forward)(command, words)
         except Exception as raised:
             problem = raised
             raise
@@ -85,18 +85,21 @@ class RedisEngine:
 
     def _forward(self, command: Command, words: Words) -> Reply:
         try:
-            return self._backend.ask(command, words)
+            with within(self._limit):
+                return self._backend.ask(command, words)
         finally:
-            self._drop([(command, words)])
+            if command.writes:
+                self._drop([(command, words)])
 
     def _get(self, command: Command, words: Words) -> Reply:
         assert self._cache is not None
         if self._tracking is not None and not self._tracking.is_live:
-            return self._backend.ask(command, words)
-        return self._cache.get(words[1], lambda _: self._backend.ask(command, words))
+            return self._forward(command, words)
+        return self._cache.get(words[1], lambda _: self._forward(command, words))
 
     def _compact(self, command: Command, words: Words) -> Reply:
-        return compact(self._backend.nodes(), self._limit)
+        with within(self._limit):
+            return compact(self._backend.nodes(), self._limit)
 
     def _drop(self, calls: Iterable[Call]) -> None:
         """Let the cache forget what these calls may have changed, before anybody hears of their outcome."""
@@ -173,13 +176,17 @@ class RedisEngine:
     # ---------------------------------------------------------------- figures
 
     def _count(self, command: Command, nanoseconds: int, problem: Exception | None) -> None:
-        with self._counting:
+        self._acquire()  # a with statement takes longer, and every hit of the cache comes this way
+        try:
             record = self._records[command]
             record.by_duration[nanoseconds.bit_length()] += 1
             record.nanoseconds += nanoseconds
-            record.failed += problem is not None
-            self._unavailable += isinstance(problem, BackendUnavailable)
-            self._timed_out += isinstance(problem, BackendTimedOut)
+            if problem is not None:
+                record.failed += 1
+                self._unavailable += isinstance(problem, BackendUnavailable)
+                self._timed_out += isinstance(problem, BackendTimedOut)
+        finally:
+            self._release()
 
     def records(self) -> Records:
         """Return what was counted of every command, those that sessions run by themselves included.
