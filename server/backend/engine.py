@@ -72,8 +72,7 @@ class RedisEngine:
         started = client.active = perf_counter_ns()
         problem: Exception | None = None
         try:
-            with within(self._limit):
-                return self._own_ways.get(command.name, self._forward)(command, words)
+            return self._own_ways.get(command.name, self._forward)(command, words)
         except Exception as raised:
             problem = raised
             raise
@@ -83,20 +82,25 @@ class RedisEngine:
             if took > self.statistics.slower_than:
                 self.statistics.note_slow(words, took, client)
 
+    def _ask(self, command: Command, words: Words) -> Reply:
+        with within(self._limit):
+            return self._backend.ask(command, words)
+
     def _forward(self, command: Command, words: Words) -> Reply:
         try:
-            return self._backend.ask(command, words)
+            return self._ask(command, words)
         finally:
             self._drop([(command, words)])
 
     def _get(self, command: Command, words: Words) -> Reply:
         assert self._cache is not None
         if self._tracking is not None and not self._tracking.is_live:
-            return self._backend.ask(command, words)
-        return self._cache.get(words[1], lambda _: self._backend.ask(command, words))
+            return self._ask(command, words)
+        return self._cache.get(words[1], lambda _: self._ask(command, words))
 
     def _compact(self, command: Command, words: Words) -> Reply:
-        return compact(self._backend.nodes(), self._limit)
+        with within(self._limit):
+            return compact(self._backend.nodes(), self._limit)
 
     def _drop(self, calls: Iterable[Call]) -> None:
         """Let the cache forget what these calls may have changed, before anybody hears of their outcome."""
