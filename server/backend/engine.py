@@ -83,10 +83,13 @@ class RedisEngine:
             if took > self.statistics.slower_than:
                 self.statistics.note_slow(words, took, client)
 
+    def _ask(self, command: Command, words: Words) -> Reply:
+        with within(self._limit):
+            return self._backend.ask(command, words)
+
     def _forward(self, command: Command, words: Words) -> Reply:
         try:
-            with within(self._limit):
-                return self._backend.ask(command, words)
+            return self._ask(command, words)
         finally:
             if command.writes:
                 self._drop([(command, words)])
@@ -94,8 +97,8 @@ class RedisEngine:
     def _get(self, command: Command, words: Words) -> Reply:
         assert self._cache is not None
         if self._tracking is not None and not self._tracking.is_live:
-            return self._forward(command, words)
-        return self._cache.get(words[1], lambda _: self._forward(command, words))
+            return self._ask(command, words)
+        return self._cache.get(words[1], lambda _: self._ask(command, words))
 
     def _compact(self, command: Command, words: Words) -> Reply:
         with within(self._limit):

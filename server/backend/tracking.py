@@ -75,6 +75,7 @@ class Tracking:
                 self._connection.connect()
                 for reply in self._connection.exchange([[b"CLIENT", b"TRACKING", b"ON", b"BCAST"]]):
                     checked(reply)
+            self._cache.clear()  # of what a reader has put there who had seen it live before
             self.is_live = True
             while True:
                 self._take(self._next())

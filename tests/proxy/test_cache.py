@@ -131,6 +131,16 @@ def test_every_write_drops_its_keys(shared_cached: tuple[RedisServer, ServerProc
     proxy.close_peers()
 
 
+def test_what_only_reads_drops_nothing(peer: Peer, direct: Peer, redis: RedisServer) -> None:
+    call(direct, "SET key value")
+    call(peer, "GET key")
+    calls(peer, "EXISTS key", "TTL key", "DBSIZE", "KEYS *", "SCAN 0", "MGET key", "STRLEN key", "COMPACT")
+    calls(peer, "MULTI", "DBSIZE", "GET key", "EXEC", "WATCH key", "UNWATCH")
+    call(direct, "CONFIG RESETSTAT")
+    assert call(peer, "GET key") == bulk("value")
+    assert calls_counted(redis, "get") == 0
+
+
 def test_a_write_that_timed_out_drops_its_keys_too(redis: RedisServer, direct: Peer, start_server: StartServer) -> None:
     peer = start_server(*backend(redis, "--cache-ttl", LONG, "--backend-timeout", "0.3")).connect()
     call(direct, "SET key old")
