@@ -61,7 +61,8 @@ def measure(sizes: Sizes) -> str:
         "HTTP",
         f"wrk, {wrk.CONNECTIONS} connections, one thread; the value has 16 bytes.",
         table(HEADINGS, rows),
-        *neighbours.measure(sizes),
+        "Readers of kvline's TCP door while another server, or another door, is busy:",
+        neighbours.measure(sizes),
     )
 
 

@@ -1,4 +1,4 @@
-"""What those at kvline's TCP door notice of a busy HTTP door, beside what they notice of other load."""
+"""What those who read at kvline's TCP door notice of a busy HTTP door, beside what they notice of other loads."""
 
 from __future__ import annotations
 
@@ -6,165 +6,159 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from benchmarks import load, wrk
 from benchmarks.load import Case, Load, Sample
 from benchmarks.readers import LEAD, PACE, READERS, Plan, off_the_core_of, percentile, read_all
-from benchmarks.report import table, thousands, times
-from benchmarks.rounds import median_ratio, progress, ratios
+from benchmarks.report import spread, table, thousands, times
+from benchmarks.rounds import middle_half, progress, ratios
 from benchmarks.sizes import Sizes
 from benchmarks.web_servers import KEY, WebServer, kvline, starlette
 from benchmarks.wire import load_keys
-from benchmarks.wrk import Request
+from benchmarks.wrk import AT_LOWEST_PRIORITY, Request
 
 LIMIT = 2.0
-"""How many times as late the HTTP door's load may make the 99th percentile of the TCP door's replies."""
+"""How many times as late a busy HTTP door may make the 99th percentile of the TCP door's replies."""
 
 KEYS = 1000
+"""The keys that the paced readers read."""
 
 UNPACED = Case("GET", 50, 1)
+OTHER_TCP = Case("GET", wrk.CONNECTIONS, 1)
 
-ALONE = "nothing"
-HTTP = "HTTP door"
+SETTLING = 0.3
+"""Seconds after which a load that was started has all its connections, and saturates its server."""
 
-Stop = Callable[[], float | None]
-"""End a load, and return the requests that it had answered each second, where it can tell."""
+PACED_READERS = f"{READERS}, {PACE} GETs/s each"
+UNPACED_READERS = f"redis-benchmark -c {UNPACED.connections}"
+
+HTTP_DOOR = Request("GET", f"/keys/{KEY}")
+STARLETTE = Request("GET", "/")
+
+HEADINGS = (
+    "readers",
+    "busy meanwhile",
+    "its requests/s",
+    "GETs/s",
+    "p50 ms",
+    "p99 ms",
+    "p99 of that alone",
+    "middle half",
+    "p99 of same core",
+    "demand",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The servers of one round; the readers read from kvline alone."""
+    """The servers of one round. All readers read from kvline."""
 
     kvline: WebServer
     same_core: WebServer
     """A bare Starlette on the core that kvline runs on."""
-    other_core: WebServer
-    """A bare Starlette on the core that the readers run on."""
-
-
-@contextmanager
-def _no_load(_: Servers) -> Iterator[Stop]:
-    yield lambda: None
-
-
-@contextmanager
-def _http_load(servers: Servers) -> Iterator[Stop]:
-    with wrk.busy(servers.kvline, Request("GET", f"/keys/{KEY}")) as busy:
-        yield lambda: busy.stop().rate
-
-
-@contextmanager
-def _yielding_http_load(servers: Servers) -> Iterator[Stop]:
-    with wrk.busy(servers.kvline, Request("GET", f"/keys/{KEY}"), wrk.AT_LOWEST_PRIORITY) as busy:
-        yield lambda: busy.stop().rate
-
-
-@contextmanager
-def _same_core_load(servers: Servers) -> Iterator[Stop]:
-    with wrk.busy(servers.same_core, Request("GET", "/")) as busy:
-        yield lambda: busy.stop().rate
-
-
-@contextmanager
-def _other_core_load(servers: Servers) -> Iterator[Stop]:
-    with wrk.busy(servers.other_core, Request("GET", "/")) as busy:
-        yield lambda: busy.stop().rate
-
-
-@contextmanager
-def _tcp_load(servers: Servers) -> Iterator[Stop]:
-    with load.busy(servers.kvline, Case("GET", wrk.CONNECTIONS, 1)):
-        yield lambda: None
-
-
-LOADS: Mapping[str, Callable[[Servers], AbstractContextManager[Stop]]] = {
-    ALONE: _no_load,
-    HTTP: _http_load,
-    "HTTP door, wrk nice": _yielding_http_load,
-    "Starlette, same core": _same_core_load,
-    "Starlette, readers' core": _other_core_load,
-    "TCP door": _tcp_load,
-}
+    readers_core: WebServer
+    """A bare Starlette on the core that the readers run on, where there is one beside kvline's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the readers saw beside one load."""
+    """What the readers saw in one round, and how many requests a second the load beside them was answered."""
 
     seen: Sample
     load_rate: float | None
 
 
+RunningLoad = AbstractContextManager["wrk.Busy | None"]
+
+ALONE, HTTP, SAME_CORE = "nothing", "HTTP door", "Starlette, same core"
+
+LOADS: Mapping[str, Callable[[Servers], RunningLoad]] = {
+    ALONE: lambda _: nullcontext(),
+    HTTP: lambda servers: wrk.busy(servers.kvline, HTTP_DOOR),
+    "HTTP door, wrk yields": lambda servers: wrk.busy(servers.kvline, HTTP_DOOR, AT_LOWEST_PRIORITY),
+    SAME_CORE: lambda servers: wrk.busy(servers.same_core, STARLETTE),
+    "Starlette, readers' core": lambda servers: wrk.busy(servers.readers_core, STARLETTE),
+    "TCP door": lambda servers: load.busy(servers.kvline, OTHER_TCP),
+}
+"""By what is busy beside the readers. The README tells what each is there for."""
+
 Outcomes = dict[tuple[str, str], list[Outcome]]
 """By readers and load, one a round."""
 
-PACED_READERS = f"{READERS} readers, {PACE} GETs/s each"
-UNPACED_READERS = f"redis-benchmark -c {UNPACED.connections}"
 
-HEADINGS = (
-    "readers",
-    "beside",
-    "GETs/s",
-    "p50 ms",
-    "p99 ms",
-    "p99 of that alone",
-    "in the rounds",
-    "load's requests/s",
-    "demand",
-)
-
-
-def measure(sizes: Sizes) -> list[str]:
-    """Read beside each load in turn, round by round; return the paragraphs of the report."""
+def measure(sizes: Sizes) -> str:
+    """Read beside each load in turn, round by round, and return the table."""
     outcomes: Outcomes = defaultdict(list)
     unpaced = Load(sizes.run_seconds)
     for number in range(sizes.neighbour_rounds):
         progress(f"neighbours, round {number + 1} of {sizes.neighbour_rounds}")
-        with ExitStack() as stack:
-            server = stack.enter_context(kvline())
-            load_keys(server.port, KEYS)
-            (own,) = os.sched_getaffinity(server.pid)
-            other = min(os.sched_getaffinity(0) - {own}, default=own)
-            servers = Servers(server, stack.enter_context(starlette(own)), stack.enter_context(starlette(other)))
-            stack.enter_context(off_the_core_of(server))
-            for name in LOADS if number % 2 == 0 else reversed(LOADS):
-                outcomes[PACED_READERS, name].append(_read(LOADS[name], servers, lambda: _paced(server, sizes)))
-                outcomes[UNPACED_READERS, name].append(
-                    _read(LOADS[name], servers, lambda: (time.sleep(0.3), unpaced.run(server, UNPACED))[1])
-                )
+        with _servers() as servers:
+            for name in _in_turn(list(LOADS), number):
+                outcomes[PACED_READERS, name].append(_beside(servers, name, lambda it: _read_paced(it, sizes)))
+                outcomes[UNPACED_READERS, name].append(_beside(servers, name, lambda it: unpaced.run(it, UNPACED)))
     rows = [_row(outcomes, readers, name) for readers in (PACED_READERS, UNPACED_READERS) for name in LOADS]
-    return [table(HEADINGS, rows)]
+    return table(HEADINGS, rows)
 
 
-def _read(start, servers, read) -> Outcome:
-    with start(servers) as stop:
-        seen = read()
-        return Outcome(seen, stop())
+@contextmanager
+def _servers() -> Iterator[Servers]:
+    """Run new servers, with this process and all that it starts off kvline's core, where there is another."""
+    with ExitStack() as stack:
+        server = stack.enter_context(kvline())
+        load_keys(server.port, KEYS)
+        own = min(os.sched_getaffinity(server.pid))
+        readers = min(os.sched_getaffinity(0) - {own}, default=own)
+        same_core, readers_core = (stack.enter_context(starlette(core)) for core in (own, readers))
+        stack.enter_context(off_the_core_of(server))
+        yield Servers(server, same_core, readers_core)
 
 
-def _paced(server, sizes):
+def _in_turn(names: list[str], number: int) -> list[str]:
+    """Turn the order round in every other round, so that no load has the better place."""
+    return names if number % 2 == 0 else names[::-1]
+
+
+def _beside(servers: Servers, name: str, read: Callable[[WebServer], Sample]) -> Outcome:
+    with LOADS[name](servers) as busy:
+        time.sleep(SETTLING)
+        seen = read(servers.kvline)
+        return Outcome(seen, busy.stop().rate if busy is not None else None)
+
+
+def _read_paced(server: WebServer, sizes: Sizes) -> Sample:
     start = time.perf_counter() + LEAD
-    l = read_all(Plan(server.port, KEYS, start, sizes.neighbour_seconds, PACE))
-    return Sample(len(l) / sizes.neighbour_seconds, 1000 * percentile(l, 50), 1000 * percentile(l, 99))
+    latencies = read_all(Plan(server.port, KEYS, start, sizes.neighbour_seconds, PACE))
+    p50, p99 = (1000 * percentile(latencies, percent) for percent in (50, 99))
+    return Sample(len(latencies) / sizes.neighbour_seconds, p50, p99)
 
 
 def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:
-    own = outcomes[readers, name]
-    p99 = [o.seen.p99 for o in own]
-    base = [o.seen.p99 for o in outcomes[readers, ALONE]]
-    r = ratios(p99, base)
-    loads = [o.load_rate for o in own if o.load_rate is not None]
+    seen = [outcome.seen for outcome in outcomes[readers, name]]
+    load_rates = [outcome.load_rate for outcome in outcomes[readers, name] if outcome.load_rate is not None]
+    of_alone, of_same_core = (
+        ratios(_p99s(outcomes, readers, name), _p99s(outcomes, readers, other)) for other in (ALONE, SAME_CORE)
+    )
+    change = statistics.median(of_alone)
     return (
         readers,
         name,
-        thousands(statistics.median(o.seen.rate for o in own)),
-        f"{statistics.median(o.seen.p50 for o in own):.3f}",
-        f"{statistics.median(p99):.3f}",
-        times(statistics.median(r)),
-        " ".join(f"{x:.2f}" for x in sorted(r)),
-        thousands(statistics.median(loads)) if loads else "–",
-        ("met" if statistics.median(r) <= LIMIT else "missed") if name == HTTP else "–",
+        thousands(statistics.median(load_rates)) if load_rates else "–",
+        thousands(statistics.median(sample.rate for sample in seen)),
+        f"{statistics.median(sample.p50 for sample in seen):.3f}",
+        f"{statistics.median(sample.p99 for sample in seen):.3f}",
+        times(change),
+        spread(*middle_half(of_alone)),
+        times(statistics.median(of_same_core)),
+        _verdict(change) if name == HTTP else "–",
     )
+
+
+def _p99s(outcomes: Outcomes, readers: str, name: str) -> Sequence[float]:
+    return [outcome.seen.p99 for outcome in outcomes[readers, name]]
+
+
+def _verdict(change: float) -> str:
+    return "met" if change <= LIMIT else "missed"

@@ -76,7 +76,16 @@ def busy(server: WebServer, request: Request, wrapper: Sequence[str] = ()) -> It
 def _wrk(
     server: WebServer, request: Request, seconds: int, wrapper: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    options = ["--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--script", SCRIPT]
+    options = [
+        "--threads",
+        "1",
+        "--connections",
+        str(CONNECTIONS),
+        "--duration",
+        f"{seconds}s",
+        "--script",
+        str(SCRIPT),
+    ]
     words = [request.method, *filter(None, [request.body])]
     process = subprocess.Popen(
         [*wrapper, tool("wrk", "wrk"), *options, f"http://{HOST}:{server.http_port}{request.path}", "--", *words],
