@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import compare, expiry, idle, machine, memory, piping, startup, throughput
+from benchmarks import compare, expiry, http, idle, machine, memory, piping, startup, throughput
 from benchmarks.errors import BenchmarkError
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "piping": piping.measure,
     "idle": idle.measure,
     "expiry": expiry.measure,
+    "http": http.measure,
 }
 
 HELP = """\
@@ -28,6 +29,7 @@ measurements:
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, beside those while they stay
+  http         the HTTP door beside a bare Starlette and webdis, and its load beside the TCP door
   compare REV  throughput of the current tree beside another git revision of kvline
 
 Without any, all but compare are run. Tables go to standard output, progress to standard error.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Case
-from benchmarks.report import section, table, thousands, times
-from benchmarks.rounds import Samples, measure_in_turn, rates, ratios
+from benchmarks.report import section, spread, table, thousands, times
+from benchmarks.rounds import Samples, measure_in_turn, middle_half, rates, ratios
 from benchmarks.servers import ROOT, kvline
 from benchmarks.sizes import Sizes
 
@@ -47,8 +47,7 @@ def _row(samples: Samples, case: Case) -> tuple[str, ...]:
     before, now = rates(samples["before", case]), rates(samples["now", case])
     changes = ratios(now, before)
     change = statistics.median(changes)
-    # Of one ratio there are no quartiles; doubled, it is its own.
-    low, _, high = statistics.quantiles(changes * 2 if len(changes) == 1 else changes, n=4)
+    low, high = middle_half(changes)
     return (
         case.command,
         str(case.connections),
@@ -56,7 +55,7 @@ def _row(samples: Samples, case: Case) -> tuple[str, ...]:
         thousands(statistics.median(before)),
         thousands(statistics.median(now)),
         times(change),
-        f"{times(low)} to {times(high)}",
+        spread(low, high),
         _verdict(change, high),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchmarkError
@@ -30,6 +32,9 @@ OWN_COMMANDS = {
 PROBE_REQUESTS = 2000
 FEWEST_REQUESTS = 1000
 MOST_REQUESTS = 5_000_000
+ENDLESS = 2_000_000_000
+"""More requests than any run has time for."""
+
 RUN_TIMEOUT = 120.0
 """Seconds, far more than a run takes: a server that hangs ends the benchmarks rather than blocks them."""
 
@@ -79,13 +84,9 @@ def warm_up(server: RunningServer) -> None:
 
 def run(server: RunningServer, case: Case, requests: int) -> Sample:
     """Send so many requests to a server."""
-    numbers = {"-p": server.port, "-c": case.connections, "-P": case.pipeline, "-n": requests}
-    numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
-    options = [str(word) for option in numbers.items() for word in option]
-    test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
     try:
         done = subprocess.run(
-            [tool("redis-benchmark"), "--csv", *options, *test],
+            _command(server, case, requests),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -101,9 +102,32 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
     return Sample(float(rows[0]["rps"]), float(rows[0]["p50_latency_ms"]), float(rows[0]["p99_latency_ms"]))
 
 
-def tool(name: str) -> str:
-    """Return the path of one of Redis's tools."""
+@contextmanager
+def busy(server: RunningServer, case: Case) -> Iterator[None]:
+    """Send requests until the end of the block. Raises `BenchmarkError` if the load ended before."""
+    child = subprocess.Popen(
+        _command(server, case, ENDLESS), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+        if child.poll() is not None:
+            raise BenchmarkError(f"redis-benchmark ended too early on {server.name}, {case}")
+    finally:
+        child.kill()  # it has nothing to tidy up
+        child.wait()
+
+
+def _command(server: RunningServer, case: Case, requests: int) -> list[str]:
+    numbers = {"-p": server.port, "-c": case.connections, "-P": case.pipeline, "-n": requests}
+    numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
+    options = [str(word) for option in numbers.items() for word in option]
+    test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
+    return [tool("redis-benchmark"), "--csv", *options, *test]
+
+
+def tool(name: str, package: str = "redis-tools") -> str:
+    """Return the path of a program, or raise `BenchmarkError` with the Debian package that has it."""
     path = shutil.which(name)
     if path is None:
-        raise BenchmarkError(f"{name} is not installed; Debian has it in the package redis-tools")
+        raise BenchmarkError(f"{name} is not installed; Debian has it in the package {package}")
     return path

@@ -32,3 +32,8 @@ def thousands(number: float) -> str:
 def times(ratio: float) -> str:
     """Write a ratio."""
     return f"{ratio:.3f}"
+
+
+def spread(low: float, high: float) -> str:
+    """Write the ratios between which others lie."""
+    return f"{times(low)} to {times(high)}"

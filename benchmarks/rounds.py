@@ -49,6 +49,13 @@ def median_ratio(numbers: Sequence[float], base: Sequence[float]) -> float:
     return statistics.median(ratios(numbers, base))
 
 
+def middle_half(numbers: Sequence[float]) -> tuple[float, float]:
+    """Return the quartiles between which the middle half lies."""
+    # Of one number there are no quartiles; doubled, it is its own.
+    low, _, high = statistics.quantiles([*numbers] * 2 if len(numbers) == 1 else numbers, n=4)
+    return low, high
+
+
 def rates(samples: Sequence[Sample]) -> list[float]:
     """Return the requests per second alone."""
     return [sample.rate for sample in samples]

@@ -46,18 +46,18 @@ def kvline(
     tree: Path = ROOT, name: str = "kvline", options: Sequence[str] = ()
 ) -> AbstractContextManager[RunningServer]:
     """Run kvline from a checkout. ``options`` are those that it needs beside its port."""
-    return _running(name, [*kvline_command(0), *options], tree=tree)
+    return running(name, [*kvline_command(0), *options], tree=tree)
 
 
 def redis() -> AbstractContextManager[RunningServer]:
     """Run a real Redis that keeps everything in memory."""
     port = free_port()
-    return _running("Redis", redis_command(port), port=port)
+    return running("Redis", redis_command(port), port=port)
 
 
 def fakeredis() -> AbstractContextManager[RunningServer]:
     """Run fakeredis behind its own TCP server."""
-    return _running("fakeredis", [sys.executable, "-m", "benchmarks.fakeredis_server"])
+    return running("fakeredis", [sys.executable, "-m", "benchmarks.fakeredis_server"])
 
 
 def kvline_command(port: int) -> list[str]:
@@ -111,8 +111,15 @@ def process(command: list[str], log: int, tree: Path = ROOT) -> Iterator[subproc
 
 
 @contextmanager
-def _running(name: str, command: list[str], *, port: int | None = None, tree: Path = ROOT) -> Iterator[RunningServer]:
-    """Run a server; without a port, the server says which one it got."""
+def running(
+    name: str,
+    command: list[str],
+    *,
+    port: int | None = None,
+    tree: Path = ROOT,
+    answers: Callable[[int], bool] = answers_ping,
+) -> Iterator[RunningServer]:
+    """Run a server until it answers, and end it in the end; without a port, the server says which one it got."""
     with tempfile.TemporaryFile() as log, process(command, log.fileno(), tree) as child:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
@@ -120,7 +127,7 @@ def _running(name: str, command: list[str], *, port: int | None = None, tree: Pa
             output = os.pread(log.fileno(), LOG_TAIL, 0)
             if port is None and (announced := ANNOUNCEMENT.search(output)):
                 port = int(announced[1])
-            if port is not None and answers_ping(port):
+            if port is not None and answers(port):
                 break
             if child.poll() is not None or time.monotonic() > deadline:
                 raise BenchmarkError(f"{name} did not start: {_last_line(output)}")

@@ -27,6 +27,13 @@ class Sizes:
     """How long the keys take to expire, and are read."""
     expiry_lead: float
     """How long the keys may take to load, before the first of them expires."""
+    http_rounds: int
+    http_seconds: int
+    """How long one run of wrk takes: it knows whole seconds only."""
+    neighbour_rounds: int
+    """How often the TCP door is read beside every load."""
+    neighbour_seconds: float
+    """How long the paced readers read beside each load."""
 
 
 FULL = Sizes(
@@ -42,6 +49,10 @@ FULL = Sizes(
     expiry_keys=1_000_000,
     expiry_seconds=60.0,
     expiry_lead=60.0,
+    http_rounds=7,
+    http_seconds=2,
+    neighbour_rounds=9,
+    neighbour_seconds=3.0,
 )
 
 QUICK = Sizes(
@@ -57,4 +68,8 @@ QUICK = Sizes(
     expiry_keys=50_000,
     expiry_seconds=5.0,
     expiry_lead=3.0,
+    http_rounds=1,
+    http_seconds=1,
+    neighbour_rounds=1,
+    neighbour_seconds=1.0,
 )

@@ -11,6 +11,8 @@ HOST = "127.0.0.1"
 TIMEOUT = 30.0
 PING = b"*1\r\n$4\r\nPING\r\n"
 PONG = b"+PONG\r\n"
+HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+HTTP_ANSWER = b"HTTP/1.1 "
 
 BATCH = 1000
 """Commands in one write. Their replies fit the sockets' buffers, so neither side waits for the other to read."""
@@ -29,6 +31,16 @@ def answers_ping(port: int) -> bool:
         with connect(port) as connection:
             connection.sendall(PING)
             return receive(connection, len(PONG)) == PONG
+    except OSError:
+        return False
+
+
+def answers_http(port: int) -> bool:
+    """Tell whether a server on this port answers HTTP, whatever its answer is."""
+    try:
+        with connect(port) as connection:
+            connection.sendall(HTTP_REQUEST)
+            return receive(connection, len(HTTP_ANSWER)) == HTTP_ANSWER
     except OSError:
         return False
 

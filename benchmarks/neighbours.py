@@ -1,0 +1,164 @@
+"""What those who read at kvline's TCP door notice of a busy HTTP door, beside what they notice of other loads."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from benchmarks import load, wrk
+from benchmarks.load import Case, Load, Sample
+from benchmarks.readers import LEAD, PACE, READERS, Plan, off_the_core_of, percentile, read_all
+from benchmarks.report import spread, table, thousands, times
+from benchmarks.rounds import middle_half, progress, ratios
+from benchmarks.sizes import Sizes
+from benchmarks.web_servers import KEY, WebServer, kvline, starlette
+from benchmarks.wire import load_keys
+from benchmarks.wrk import AT_LOWEST_PRIORITY, Request
+
+LIMIT = 2.0
+"""How many times as late a busy HTTP door may make the 99th percentile of the TCP door's replies."""
+
+KEYS = 1000
+"""The keys that the paced readers read."""
+
+UNPACED = Case("GET", 50, 1)
+OTHER_TCP = Case("GET", wrk.CONNECTIONS, 1)
+
+SETTLING = 0.3
+"""Seconds after which a load that was started has all its connections, and saturates its server."""
+
+PACED_READERS = f"{READERS}, {PACE} GETs/s each"
+UNPACED_READERS = f"redis-benchmark -c {UNPACED.connections}"
+
+HTTP_DOOR = Request("GET", f"/keys/{KEY}")
+STARLETTE = Request("GET", "/")
+
+HEADINGS = (
+    "readers",
+    "busy meanwhile",
+    "its requests/s",
+    "GETs/s",
+    "p50 ms",
+    "p99 ms",
+    "p99 of that alone",
+    "middle half",
+    "p99 of same core",
+    "demand",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of one round. All readers read from kvline."""
+
+    kvline: WebServer
+    same_core: WebServer
+    """A bare Starlette on the core that kvline runs on."""
+    readers_core: WebServer
+    """A bare Starlette on the core that the readers run on, where there is one beside kvline's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the readers saw in one round, and how many requests a second the load beside them was answered."""
+
+    seen: Sample
+    load_rate: float | None
+
+
+RunningLoad = AbstractContextManager["wrk.Busy | None"]
+
+ALONE, HTTP, SAME_CORE = "nothing", "HTTP door", "Starlette, same core"
+
+LOADS: Mapping[str, Callable[[Servers], RunningLoad]] = {
+    ALONE: lambda _: nullcontext(),
+    HTTP: lambda servers: wrk.busy(servers.kvline, HTTP_DOOR),
+    "HTTP door, wrk yields": lambda servers: wrk.busy(servers.kvline, HTTP_DOOR, AT_LOWEST_PRIORITY),
+    SAME_CORE: lambda servers: wrk.busy(servers.same_core, STARLETTE),
+    "Starlette, readers' core": lambda servers: wrk.busy(servers.readers_core, STARLETTE),
+    "TCP door": lambda servers: load.busy(servers.kvline, OTHER_TCP),
+}
+"""By what is busy beside the readers. The README tells what each is there for."""
+
+Outcomes = dict[tuple[str, str], list[Outcome]]
+"""By readers and load, one a round."""
+
+
+def measure(sizes: Sizes) -> str:
+    """Read beside each load in turn, round by round, and return the table."""
+    outcomes: Outcomes = defaultdict(list)
+    unpaced = Load(sizes.run_seconds)
+    for number in range(sizes.neighbour_rounds):
+        progress(f"neighbours, round {number + 1} of {sizes.neighbour_rounds}")
+        with _servers() as servers:
+            for name in _in_turn(list(LOADS), number):
+                outcomes[PACED_READERS, name].append(_beside(servers, name, lambda it: _read_paced(it, sizes)))
+                outcomes[UNPACED_READERS, name].append(_beside(servers, name, lambda it: unpaced.run(it, UNPACED)))
+    rows = [_row(outcomes, readers, name) for readers in (PACED_READERS, UNPACED_READERS) for name in LOADS]
+    return table(HEADINGS, rows)
+
+
+@contextmanager
+def _servers() -> Iterator[Servers]:
+    """Run new servers, with this process and all that it starts off kvline's core, where there is another."""
+    with ExitStack() as stack:
+        server = stack.enter_context(kvline())
+        load_keys(server.port, KEYS)
+        own = min(os.sched_getaffinity(server.pid))
+        readers = min(os.sched_getaffinity(0) - {own}, default=own)
+        same_core, readers_core = (stack.enter_context(starlette(core)) for core in (own, readers))
+        stack.enter_context(off_the_core_of(server))
+        yield Servers(server, same_core, readers_core)
+
+
+def _in_turn(names: list[str], number: int) -> list[str]:
+    """Turn the order round in every other round, so that no load has the better place."""
+    return names if number % 2 == 0 else names[::-1]
+
+
+def _beside(servers: Servers, name: str, read: Callable[[WebServer], Sample]) -> Outcome:
+    with LOADS[name](servers) as busy:
+        time.sleep(SETTLING)
+        seen = read(servers.kvline)
+        return Outcome(seen, busy.stop().rate if busy is not None else None)
+
+
+def _read_paced(server: WebServer, sizes: Sizes) -> Sample:
+    start = time.perf_counter() + LEAD
+    latencies = read_all(Plan(server.port, KEYS, start, sizes.neighbour_seconds, PACE))
+    p50, p99 = (1000 * percentile(latencies, percent) for percent in (50, 99))
+    return Sample(len(latencies) / sizes.neighbour_seconds, p50, p99)
+
+
+def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:
+    seen = [outcome.seen for outcome in outcomes[readers, name]]
+    load_rates = [outcome.load_rate for outcome in outcomes[readers, name] if outcome.load_rate is not None]
+    of_alone, of_same_core = (
+        ratios(_p99s(outcomes, readers, name), _p99s(outcomes, readers, other)) for other in (ALONE, SAME_CORE)
+    )
+    change = statistics.median(of_alone)
+    return (
+        readers,
+        name,
+        thousands(statistics.median(load_rates)) if load_rates else "–",
+        thousands(statistics.median(sample.rate for sample in seen)),
+        f"{statistics.median(sample.p50 for sample in seen):.3f}",
+        f"{statistics.median(sample.p99 for sample in seen):.3f}",
+        times(change),
+        spread(*middle_half(of_alone)),
+        times(statistics.median(of_same_core)),
+        _verdict(change) if name == HTTP else "–",
+    )
+
+
+def _p99s(outcomes: Outcomes, readers: str, name: str) -> Sequence[float]:
+    return [outcome.seen.p99 for outcome in outcomes[readers, name]]
+
+
+def _verdict(change: float) -> str:
+    return "met" if change <= LIMIT else "missed"

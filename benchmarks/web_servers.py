@@ -1,0 +1,79 @@
+"""Start the HTTP servers that are measured: kvline with its HTTP door, a bare Starlette, and webdis before a Redis."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import VALUE, tool
+from benchmarks.servers import ROOT, RunningServer, free_port, kvline_command, redis, running
+from benchmarks.wire import HOST, answers_http, connect, encode, receive
+
+KEY = "foo"
+"""The key that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebServer(RunningServer):
+    """A server that answers HTTP. ``port`` is that of its RESP, where it has one."""
+
+    http_port: int
+
+
+WebStarter = Callable[[], AbstractContextManager[WebServer]]
+
+
+@contextmanager
+def kvline(tree: Path = ROOT) -> Iterator[WebServer]:
+    """Run kvline with its HTTP door, from a checkout."""
+    http_port = free_port()
+    command = [*kvline_command(0), "--http-port", str(http_port)]
+    with running("kvline", command, tree=tree) as server:
+        _set_value(server)
+        yield WebServer(server.name, server.port, server.pid, http_port)
+
+
+@contextmanager
+def starlette(core: int | None = None) -> Iterator[WebServer]:
+    """Run a bare Starlette, on one core as kvline does: this one, or one picked at random."""
+    command = [sys.executable, "-m", "benchmarks.starlette_server", *([] if core is None else [str(core)])]
+    with running("Starlette", command, answers=answers_http) as server:
+        yield WebServer(server.name, server.port, server.pid, server.port)
+
+
+@contextmanager
+def webdis() -> Iterator[WebServer]:
+    """Run webdis as Debian configures it, before a Redis of its own."""
+    http_port = free_port()
+    with tempfile.TemporaryDirectory(prefix="kvline-") as folder, redis() as behind:
+        _set_value(behind)
+        configuration = {
+            "redis_host": HOST,
+            "redis_port": behind.port,
+            "http_host": HOST,
+            "http_port": http_port,
+            "threads": 2,
+            "daemonize": False,
+            "database": 0,
+            "acl": [{"disabled": ["DEBUG"]}],
+            "verbosity": 3,
+            "logfile": str(Path(folder) / "webdis.log"),
+        }
+        file = Path(folder) / "webdis.json"
+        file.write_text(json.dumps(configuration))
+        command = [tool("webdis", "webdis"), str(file)]
+        with running("webdis", command, port=http_port, answers=answers_http) as server:
+            yield WebServer(server.name, behind.port, server.pid, http_port)
+
+
+def _set_value(server: RunningServer) -> None:
+    with connect(server.port) as connection:
+        connection.sendall(encode("SET", KEY, VALUE))
+        if receive(connection, 5) != b"+OK\r\n":
+            raise BenchmarkError(f"{server.name} refused a SET")
