@@ -65,6 +65,10 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         connection: Connection = scope["state"]["connection"]
+        async with connection.turn:
+            await self._serve(connection, scope, receive, send)
+
+    async def _serve(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
         session = connection.begin()
         try:
             answer = await self._answer(session, scope, receive)
@@ -77,7 +81,7 @@ class Endpoint:
         except _Gone:
             pass
         finally:
-            if self._resource.runs_commands or session.client.watching:
+            if self._resource.runs_commands or session.client.watching or session.transaction is not None:
                 await self._call(session.reset, in_thread=session.instance.engine.waits)
             connection.end()
 
@@ -158,6 +162,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
         scope["app"] = self  # by which the router knows that it may raise
+        scope["path"] = scope["raw_path"].decode("ascii")  # a slash or a line break that is encoded is a key's own
         try:
             await self._router(scope, receive, send)
         except HTTPException as problem:

@@ -47,8 +47,11 @@ WORDS: Documentation = {
 }
 
 
-RESOURCES = {b"keys", b"compact"}
-"""First parts of paths that name both a resource and, in small letters, a command. In capitals they are the command."""
+RESOURCES = {b"keys": b"DELETE, GET, HEAD, PUT", b"compact": b"GET, HEAD"}
+"""First parts of paths that name both a resource and, in small letters, a command. In capitals they are the command.
+
+With the methods that the resource knows.
+"""
 
 
 @routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND, runs_commands=True)
@@ -123,7 +126,9 @@ def _path_words(exchange: Exchange) -> Words:
     if not words[0]:
         raise Problem(404, "there is nothing here; /docs tells what there is")
     if words[0] in RESOURCES:
-        raise Problem(405, f"{words[0].decode()} is no command here but a resource, which knows no such method")
+        methods = b"DELETE, GET, HEAD" if words == [b"keys"] else RESOURCES[words[0]]
+        sentence = f"{words[0].decode()} is no command here but a resource, which knows no such method"
+        raise Problem(405, sentence, [(b"allow", methods)])
     return words
 
 

@@ -1,10 +1,18 @@
-"""One HTTP connection: uvicorn's protocol, with a session of its own and a bound on what stands before a body."""
+"""One HTTP connection: uvicorn's protocol, with a session of its own and a bound on all that it keeps.
+
+uvicorn leaves three traps to its users. It turns all that has come into requests, however many wait for their turn
+already, and a request takes a hundred times its bytes. Its parser keeps heads, and what follows a body in chunks, of
+any length. And a request that offers another protocol loses its body. Each is met below.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.addresses import format_address
@@ -14,12 +22,37 @@ from server.http.asgi import Receive, Scope, Send, send_whole
 from server.http.exchange import Problem
 from server.instance import Instance
 from server.session import Session
-from server.tcp import GRACE
+from server.tcp import GRACE, LINGER
 
 MOST_HEAD = 64 * 1024
-"""Bytes that the first line and the headers of a request may have. The parser itself knows no bound."""
+"""Bytes that the first line and the headers of a request may have, and those that follow a body."""
 
-TOO_LARGE = b"the request's first line and headers are too long"
+PIECE = 4 * 1024
+"""Bytes that are parsed at a time, and so what may be parsed too early, or counted too much."""
+
+UNREADABLE = 400, b"this is not HTTP that can be read"
+UPGRADE = 400, b"only HTTP/1.1 is spoken here; send a request that has a body without Upgrade"
+TOO_LARGE = 431, b"the request's first line and headers are too long"
+
+PHRASES = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
+
+logger = logging.getLogger(__name__)
+
+
+class _Refused(Exception):
+    """The request can't be taken, and nothing that comes behind it."""
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which reads on for each request that is answered; but first comes what has been read."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        if not self._connection.unparsed:
+            super().resume_reading()
 
 
 RETRY_AFTER = 1
@@ -41,9 +74,14 @@ class Connection(HttpToolsProtocol):
     def __init__(self, instance: Instance, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._instance = instance
-        self._head = 0  # bytes of an unfinished request's head, the last data's not counted
+        self.unparsed = bytearray()
+        """What came behind requests that wait for their turn."""
+        self._silent = 0  # bytes that were parsed and made neither a head complete nor a part of a body
         self._in_head = False
+        self._refusal: tuple[int, bytes] | None = None
         self._is_busy = False
+        self.turn = asyncio.Lock()
+        """Held for each request until its session is as before, which may be a moment after its answer was sent."""
         self.is_lost = False
 
     # ---------------------------------------------------------------- what the application uses
@@ -74,6 +112,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(self)
         address, local_address = (format_address(each) for each in (self.client or ("", 0), self.server or ("", 0)))
         try:
             self.session = Session(self._instance, self._instance.clients.add(address, local_address, self))
@@ -91,29 +130,88 @@ class Connection(HttpToolsProtocol):
             self.session.close()
 
     def shutdown(self) -> None:
-        """End the connection, at once if it is idle; an answer that is under way has a moment to be taken."""
+        """Close when the running request is answered, or the peer has had its time to take the answer."""
         super().shutdown()
         self.loop.call_later(GRACE, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:
-            self._head += len(data)
-            if self._head > MOST_HEAD:
-                self._refuse_head()
+        self._unset_keepalive_if_required()
+        if self._refusal is None:
+            self.unparsed += data
+            self._parse()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._parse()
+
+    # ---------------------------------------------------------------- parsing
+
+    def _parse(self) -> None:
+        """Parse what has come, as far as no request waits for another."""
+        while self.unparsed and not self.pipeline:
+            piece = bytes(self.unparsed[:PIECE])
+            del self.unparsed[:PIECE]
+            try:
+                self._feed(piece)
+            except (_Refused, httptools.HttpParserError) as problem:
+                logger.debug("a request was refused: %s", problem)
+                self._refusal = self._refusal or UNREADABLE
+                self.unparsed.clear()
+        answered = self.cycle is None or self.cycle.response_complete
+        if self.unparsed:
+            self.flow.pause_reading()
+        elif answered:
+            self.flow.resume_reading()
+        if self._refusal is not None and answered and not self.pipeline:
+            self._send_refusal(*self._refusal)
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:  # which is not taken up: what follows is a request as any other
+            self.unparsed[:0] = piece[upgrade.args[0] :]
+        self._silent += len(piece)
+        if self._silent > MOST_HEAD:
+            self._refuse(TOO_LARGE)
+
+    def _refuse(self, refusal: tuple[int, bytes]) -> None:
+        """Say later, behind the answers to earlier requests, why this one has none. Raises `_Refused`."""
+        self._refusal = refusal
+        raise _Refused(refusal[1].decode())
+
+    def _send_refusal(self, status: int, sentence: bytes) -> None:
+        """Answer, and close when the peer has had the time to read that; to close at once would reset."""
+        body = b'{"error":"%b"}' % sentence
+        head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n" % (status, PHRASES[status])
+        self.transport.write(b"%bconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.write_eof()
+        self._unset_keepalive_if_required()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    # ---------------------------------------------------------------- what the parser calls
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._silent = 0
         self._in_head = True
-        self._head = 0
         self.scope["state"]["connection"] = self
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # those behind a body would be kept without end
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._silent = 0
         self._in_head = False
+        if self.parser.should_upgrade() and self._has_body():  # the parser would take the body for the next request
+            self._refuse(UPGRADE)
         super().on_headers_complete()
 
-    def _refuse_head(self) -> None:
-        body = b'{"error":"%b"}' % TOO_LARGE
-        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-        self.transport.write(b"%bconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self.transport.close()
+    def _has_body(self) -> bool:
+        headers = dict(self.headers)
+        return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
+
+    def on_body(self, body: bytes) -> None:
+        self._silent = 0
+        super().on_body(body)

@@ -209,7 +209,6 @@ def delete_key(exchange: Exchange) -> Answer:
     "/keys/{key:path}/incr",
     {
         200: Documented("The new integer.", (NUMBER, NUMBER_IN_JSON)),
-        404: Documented("The path ends in an encoded slash and `incr`, and so in a key."),
         409: Documented("The value is no integer, or would not fit 64 bits."),
         412: UNMET,
     },
@@ -219,8 +218,6 @@ def delete_key(exchange: Exchange) -> Answer:
 )
 def count_on(exchange: Exchange) -> Answer:
     """Add to the integer that a key holds; a key that is not there counts as 0."""
-    if not exchange.path.endswith(COUNTING):
-        raise Problem(404, "a key has no such part")
     key = unquote_to_bytes(exchange.path[len(PREFIX) : -len(COUNTING)])
     (by,) = exchange.parameters(BY)
     (total,) = _change(exchange, key, [b"INCRBY", key, b"%d" % (1 if by is None else by)])

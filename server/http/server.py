@@ -39,7 +39,7 @@ class HTTPServer:
             access_log=False,
             proxy_headers=False,  # whoever connects may write there what they like
             server_header=False,
-            timeout_graceful_shutdown=int(GRACE) + 1,  # connections end themselves before that
+            timeout_graceful_shutdown=int(GRACE) + 1,  # by then each connection has ended itself
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name=f"http {self.address}", daemon=True)
