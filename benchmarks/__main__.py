@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import compare, expiry, http, idle, machine, memory, piping, startup, throughput
+from benchmarks import compare, expiry, http, idle, machine, memory, piping, proxy, startup, throughput
 from benchmarks.errors import BenchmarkError
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "idle": idle.measure,
     "expiry": expiry.measure,
     "http": http.measure,
+    "proxy": proxy.measure,
 }
 
 HELP = """\
@@ -29,6 +30,7 @@ measurements:
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, beside those while they stay
+  proxy        kvline in front of a Redis, with and without its cache, beside the embedded store, redis-py and webdis
   http         the HTTP door beside a bare Starlette and webdis, and its load beside the TCP door
   compare REV  throughput of the current tree beside another git revision of kvline
 

@@ -12,13 +12,13 @@ from benchmarks.load import Sample
 from benchmarks.report import section, table, thousands, times
 from benchmarks.rounds import median_ratio, progress, rates
 from benchmarks.sizes import Sizes
-from benchmarks.web_servers import KEY, WebStarter, kvline, starlette, webdis
+from benchmarks.web_servers import KEY, WebStarter, kvline_with_http, starlette, webdis
 from benchmarks.wrk import Request
 
 FLOOR = 0.6
 """What kvline has to reach, as a part of the bare Starlette's throughput."""
 
-STARTERS: Sequence[WebStarter] = (kvline, starlette, webdis)
+STARTERS: Sequence[WebStarter] = (kvline_with_http, starlette, webdis)
 
 READ, COMMAND = "read of a key", "posted command"
 

@@ -16,7 +16,7 @@ from benchmarks.readers import LEAD, PACE, READERS, Plan, off_the_core_of, perce
 from benchmarks.report import spread, table, thousands, times
 from benchmarks.rounds import middle_half, progress, ratios
 from benchmarks.sizes import Sizes
-from benchmarks.web_servers import KEY, WebServer, kvline, starlette
+from benchmarks.web_servers import KEY, WebServer, kvline_with_http, starlette
 from benchmarks.wire import load_keys
 from benchmarks.wrk import AT_LOWEST_PRIORITY, Request
 
@@ -107,7 +107,7 @@ def measure(sizes: Sizes) -> str:
 def _servers() -> Iterator[Servers]:
     """Run new servers, with this process and all that it starts off kvline's core, where there is another."""
     with ExitStack() as stack:
-        server = stack.enter_context(kvline())
+        server = stack.enter_context(kvline_with_http())
         load_keys(server.port, KEYS)
         own = min(os.sched_getaffinity(server.pid))
         readers = min(os.sched_getaffinity(0) - {own}, default=own)

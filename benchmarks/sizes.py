@@ -30,6 +30,7 @@ class Sizes:
     http_rounds: int
     http_seconds: int
     """How long one run of wrk takes: it knows whole seconds only."""
+    proxy_rounds: int
     neighbour_rounds: int
     """How often the TCP door is read beside every load."""
     neighbour_seconds: float
@@ -51,6 +52,7 @@ FULL = Sizes(
     expiry_lead=60.0,
     http_rounds=7,
     http_seconds=2,
+    proxy_rounds=7,
     neighbour_rounds=9,
     neighbour_seconds=3.0,
 )
@@ -70,6 +72,7 @@ QUICK = Sizes(
     expiry_lead=3.0,
     http_rounds=1,
     http_seconds=1,
+    proxy_rounds=1,
     neighbour_rounds=1,
     neighbour_seconds=1.0,
 )

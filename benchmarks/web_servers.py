@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import VALUE, tool
-from benchmarks.servers import ROOT, RunningServer, free_port, kvline_command, redis, running
+from benchmarks.servers import RunningServer, free_port, kvline_command, redis, running
 from benchmarks.wire import HOST, answers_http, connect, encode, receive
 
 KEY = "foo"
@@ -30,11 +30,11 @@ WebStarter = Callable[[], AbstractContextManager[WebServer]]
 
 
 @contextmanager
-def kvline(tree: Path = ROOT) -> Iterator[WebServer]:
-    """Run kvline with its HTTP door, from a checkout."""
+def kvline_with_http(name: str = "kvline", options: Sequence[str] = ()) -> Iterator[WebServer]:
+    """Run kvline with its HTTP door, and with these options."""
     http_port = free_port()
-    command = [*kvline_command(0), "--http-port", str(http_port)]
-    with running("kvline", command, tree=tree) as server:
+    command = [*kvline_command(0), "--http-port", str(http_port), *options]
+    with running(name, command) as server:
         _set_value(server)
         yield WebServer(server.name, server.port, server.pid, http_port)
 

@@ -1,0 +1,139 @@
+"""kvline in front of a Redis: what the cache gives beside the embedded store, and what the way through costs."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from benchmarks import wrk
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Case, Load, Sample, warm_up
+from benchmarks.report import section, table, thousands, times
+from benchmarks.rounds import median_ratio, progress, rates
+from benchmarks.servers import RunningServer, kvline, redis
+from benchmarks.sizes import Sizes
+from benchmarks.web_servers import KEY, WebServer, kvline_with_http, webdis
+from benchmarks.wire import HOST
+from benchmarks.wrk import Request
+
+EMBEDDED, CACHED, UNCACHED, REDIS_PY = "embedded store", "with a cache", "without a cache", "redis-py alone"
+
+CACHED_FLOOR = 0.8
+"""What GETs from the cache have to reach, as a part of the embedded store's."""
+
+UNCACHED_FLOOR = 0.5
+"""What GETs that ask the Redis have to reach, as a part of those of a program that uses redis-py itself."""
+
+CACHE = ("--cache-keys", "10000", "--cache-ttl", "3600")
+
+CACHED_CASES = [Case("GET", connections, pipeline) for connections in (1, 50) for pipeline in (1, 16)]
+UNCACHED_CASES = [Case("GET", connections, 1) for connections in (1, 10, 50)]
+
+HEADINGS = ("GET", "connections", "-P", "requests/s", "p50 ms", "p99 ms", "of", "ratio", "demand")
+HTTP_HEADINGS = ("GET by HTTP", "requests/s", "p50 ms", "p99 ms", "of webdis")
+
+Samples = dict[tuple[str, Case], list[Sample]]
+
+
+def measure(sizes: Sizes) -> str:
+    """Measure the three ways by which a GET is answered, and redis-py's own; return the tables."""
+    samples: Samples = defaultdict(list)
+    by_http: dict[str, list[Sample]] = defaultdict(list)
+    for number in range(sizes.proxy_rounds):
+        progress(f"proxy, round {number + 1} of {sizes.proxy_rounds}")
+        _measure_gets(samples, sizes, backwards=number % 2 == 1)
+        _measure_http(by_http, sizes, backwards=number % 2 == 1)
+    rows = [_row(samples, CACHED, case, EMBEDDED, CACHED_FLOOR) for case in CACHED_CASES]
+    rows += [_row(samples, UNCACHED, case, REDIS_PY, UNCACHED_FLOOR) for case in UNCACHED_CASES]
+    http_rows = [_http_row(by_http, name) for name in by_http]
+    return section("A backing Redis", table(HEADINGS, rows), table(HTTP_HEADINGS, http_rows))
+
+
+# ---------------------------------------------------------------- by redis-benchmark
+
+
+@contextmanager
+def _in_front_of(behind: RunningServer, name: str, *options: str) -> Iterator[RunningServer]:
+    backend = f"redis://{HOST}:{behind.port}/0"
+    with kvline(name=name, options=["--backend", backend, *options]) as server:
+        yield server
+
+
+def _measure_gets(samples: Samples, sizes: Sizes, *, backwards: bool) -> None:
+    with ExitStack() as stack:
+        behind = stack.enter_context(redis())
+        embedded = stack.enter_context(kvline(name=EMBEDDED))
+        cached = stack.enter_context(_in_front_of(behind, CACHED, *CACHE))
+        uncached = stack.enter_context(_in_front_of(behind, UNCACHED))
+        for server in (embedded, cached):  # the latter fills the Redis, for all who ask it
+            warm_up(server)
+        load = Load(sizes.run_seconds)
+        load.run(cached, CACHED_CASES[0])  # not counted: it fills the cache
+        for case in CACHED_CASES:
+            for server in (cached, embedded) if backwards else (embedded, cached):
+                samples[server.name, case].append(load.run(server, case))
+        for case in UNCACHED_CASES:
+            runs = [
+                (UNCACHED, lambda case=case: load.run(uncached, case)),
+                (REDIS_PY, lambda case=case: _redis_py(behind, case, sizes.run_seconds)),
+            ]
+            for name, run in reversed(runs) if backwards else runs:
+                samples[name, case].append(run())
+
+
+def _redis_py(server: RunningServer, case: Case, seconds: float) -> Sample:
+    """Measure a program of as many threads, on one core as kvline is."""
+    command = [sys.executable, "-m", "benchmarks.redis_py_load", str(server.port), str(case.connections), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(f"redis-py failed: {done.stderr.strip().splitlines()[-1:]}")
+    rate, p50, p99 = map(float, done.stdout.split())
+    return Sample(rate, p50, p99)
+
+
+def _row(samples: Samples, name: str, case: Case, other: str, floor: float) -> tuple[str, ...]:
+    own = samples[name, case]
+    ratio = median_ratio(rates(own), rates(samples[other, case]))
+    return (
+        name,
+        str(case.connections),
+        str(case.pipeline),
+        *_figures(own),
+        other,
+        times(ratio),
+        f"{'met' if ratio >= floor else 'missed'} ({floor})",
+    )
+
+
+def _figures(samples: list[Sample]) -> tuple[str, str, str]:
+    return (
+        thousands(statistics.median(rates(samples))),
+        f"{statistics.median(sample.p50 for sample in samples):.3f}",
+        f"{statistics.median(sample.p99 for sample in samples):.3f}",
+    )
+
+
+# ---------------------------------------------------------------- by wrk
+
+
+def _measure_http(samples: dict[str, list[Sample]], sizes: Sizes, *, backwards: bool) -> None:
+    """Measure the HTTP door with its cache beside webdis, each in front of a Redis of its own."""
+    with ExitStack() as stack:
+        behind = stack.enter_context(redis())
+        options = ("--backend", f"redis://{HOST}:{behind.port}/0", *CACHE)
+        runs: list[tuple[WebServer, Request]] = [
+            (stack.enter_context(kvline_with_http(CACHED, options)), Request("GET", f"/keys/{KEY}")),
+            (stack.enter_context(webdis()), Request("GET", f"/GET/{KEY}")),
+        ]
+        for server, request in reversed(runs) if backwards else runs:
+            wrk.check(server, request)
+            samples[server.name].append(wrk.run(server, request, sizes.http_seconds))
+
+
+def _http_row(samples: dict[str, list[Sample]], name: str) -> tuple[str, ...]:
+    own = samples[name]
+    return (name, *_figures(own), times(median_ratio(rates(own), rates(samples["webdis"]))))

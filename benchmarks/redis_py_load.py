@@ -1,0 +1,53 @@
+"""Send GETs by redis-py, from as many threads as are asked for, and print requests/s and latencies in milliseconds.
+
+    python -m benchmarks.redis_py_load PORT THREADS SECONDS
+
+It stays on one core, as kvline does, so that what is compared is the work and not where it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+
+import redis
+
+from benchmarks.load import KEYS
+from benchmarks.wire import HOST
+
+
+def main() -> None:
+    """Run the load for so many seconds."""
+    port, threads, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
+    client = redis.Redis(connection_pool=redis.ConnectionPool(host=HOST, port=port, max_connections=threads))
+    latencies: list[list[float]] = [[] for _ in range(threads)]
+    ready = threading.Barrier(threads + 1)
+    ends = [0.0]
+
+    def run(taken: list[float]) -> None:
+        client.ping()
+        ready.wait()
+        while (began := time.perf_counter()) < ends[0]:
+            client.get(f"key:{random.randrange(KEYS):012d}")
+            taken.append(time.perf_counter() - began)
+
+    workers = [threading.Thread(target=run, args=(taken,), daemon=True) for taken in latencies]
+    for worker in workers:
+        worker.start()
+    ends[0] = time.perf_counter() + seconds
+    ready.wait()
+    began = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    took = time.perf_counter() - began
+    together = sorted(latency for taken in latencies for latency in taken)
+    p50, p99 = (together[int(len(together) * part)] * 1000 for part in (0.5, 0.99))
+    print(len(together) / took, p50, p99)
+
+
+if __name__ == "__main__":
+    main()
