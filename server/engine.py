@@ -76,6 +76,10 @@ class Engine(Protocol[W]):
         """Run one command as one step. Raises what the command raises."""
         ...
 
+    def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
+        """Do as ``execute`` if that waits for no other machine; else do nothing and return None."""
+        ...
+
     def execute_all(self, calls: Sequence[Call], watch: W, client: Client, run: Run) -> list[Reply | Exception] | None:
         """Run the commands as one step, or none of them, and return None, if the watch is broken.
 
@@ -161,6 +165,10 @@ class EmbeddedEngine:
             self._release()
             if took > self.statistics.slower_than:
                 self.statistics.note_slow(words, took, client)
+
+    def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
+        """Do as ``execute``, which waits for no other machine."""
+        return self.execute(command, words, client)
 
     def execute_all(
         self, calls: Sequence[Call], watch: Watch, client: Client, run: Run

@@ -173,6 +173,23 @@ class Session:
         except Exception as problem:
             return self._explain(problem)
 
+    def at_hand(self, words: Words) -> Reply:
+        """Answer a command if its reply is to be had without waiting for another machine; else return None.
+
+        What came to nothing here has left no trace, and may be given to ``answer``.
+        """
+        command = self.instance.commands.find(words[0])
+        if command is None or not command.on_store or self.transaction is not None:
+            return None
+        if not command.fewest <= len(words) <= command.most:
+            return None
+        reply = self._engine.at_hand(command, words, self.client)
+        if reply is not None:
+            self.client.command = command
+            if self._monitors.feeds:
+                self._monitors.show(words, self.client)
+        return reply
+
     def _run(self, command: Command, words: Words) -> Reply:
         """Run one of the session's own commands. Raises what the command raises."""
         started = self.client.active = perf_counter_ns()

@@ -108,6 +108,15 @@ class ReadThroughCache:
             pass
         return self.get(key, fetch)
 
+    def peek(self, key: bytes) -> bytes | None:
+        """Return the key's value if it is kept, which counts as a read; None otherwise, which counts as nothing."""
+        asked = self._clock()
+        with self._lock:
+            if asked < self._expires_at.get(key, PAST):
+                self._hits += 1
+                return self._values[key]
+        return None
+
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget these keys, one after the other: who asks from then on gets what a fetch that began later brings.
 

@@ -83,6 +83,16 @@ class RedisEngine:
             if took > self.statistics.slower_than:
                 self.statistics.note_slow(words, took, client)
 
+    def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
+        """Return a reply that the cache has, or None where the backing server would have to be asked."""
+        if self._cache is None or command.name != b"GET" or not (self._tracking is None or self._tracking.is_live):
+            return None
+        started = client.active = perf_counter_ns()
+        value = self._cache.peek(words[1])
+        if value is not None:
+            self._count(command, perf_counter_ns() - started, None)
+        return value
+
     def _ask(self, command: Command, words: Words) -> Reply:
         with within(self._limit):
             return self._backend.ask(command, words)

@@ -7,13 +7,14 @@ functions read what they need themselves, and each route calls its function at o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import anyio
-import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
@@ -23,7 +24,7 @@ from server.http import commands, keys, operations
 from server.http.asgi import ASGIApplication, Receive, Scope, Send, send_whole
 from server.http.connection import Connection
 from server.http.documentation import document_of, pages_of
-from server.http.exchange import Answer, Exchange, Problem, status_of
+from server.http.exchange import Answer, Exchange, MustWait, Problem, status_of
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
 from server.session import Session
@@ -56,7 +57,7 @@ class _Gone(Exception):
 class Endpoint:
     """Answer the requests for one resource and method, as ASGI has it."""
 
-    def __init__(self, resource: Resource, guard: Guard, max_body: int, threads: anyio.CapacityLimiter) -> None:
+    def __init__(self, resource: Resource, guard: Guard, max_body: int, threads: Executor) -> None:
         self._resource = resource
         self._guard = guard
         self._max_body = max_body
@@ -82,7 +83,7 @@ class Endpoint:
             pass
         finally:
             if self._resource.runs_commands or session.client.watching or session.transaction is not None:
-                await self._call(session.reset, in_thread=session.instance.engine.waits)
+                session.reset()
             connection.end()
 
     async def _answer(self, session: Session, scope: Scope, receive: Receive) -> Answer:
@@ -91,9 +92,7 @@ class Endpoint:
             self._guard.check(self._resource, headers)
             body = await self._read_body(headers, receive) if self._resource.takes_body else b""
             exchange = Exchange(session, scope["raw_path"], scope["query_string"], headers, body)
-            waits = session.instance.engine.waits and not self._resource.is_open  # what is open asks the engine nothing
-            in_thread = waits or len(body) > LARGE_BODY
-            return await self._call(self._resource.answer, exchange, in_thread=in_thread)
+            return await self._run(exchange, waits=session.instance.engine.waits)
         except Problem as problem:
             return problem.answer()
         except CommandError as problem:  # raised by a reply that is made as it is read
@@ -103,6 +102,20 @@ class Endpoint:
         except Exception:
             logger.exception("%s %s failed unexpectedly", scope["method"], self._resource.path)
             return UNFORESEEN.answer()
+
+    async def _run(self, exchange: Exchange, *, waits: bool) -> Answer:
+        """Answer a request here, where that is soon done, or in a thread of its own."""
+        function = self._resource.answer
+        if len(exchange.body) > LARGE_BODY:
+            return await self._in_thread(function, exchange)
+        if not waits or self._resource.is_open:  # what is open asks the engine nothing
+            return function(exchange)
+        if self._resource.may_be_at_hand:
+            exchange.may_wait = False
+            with suppress(MustWait):
+                return function(exchange)
+            exchange.may_wait = True
+        return await self._in_thread(function, exchange)
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """Read the body. Raises `Problem` as soon as it is known to be too long."""
@@ -120,17 +133,14 @@ class Endpoint:
             raise Problem(413, f"a body has at most {self._max_body} bytes here")
         return bytes(body)
 
-    async def _call(self, function: Callable[..., T], *arguments: Any, in_thread: bool) -> T:
-        """Call a function, in a thread of its own where it may take long enough to keep others waiting."""
-        if in_thread:
-            return await anyio.to_thread.run_sync(function, *arguments, limiter=self._threads)
-        return function(*arguments)
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def _send_pieces(self, answer: Answer, body: Iterator[bytes], connection: Connection, send: Send) -> None:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         while not connection.is_lost:
             try:
-                piece = await self._call(next, body, None, in_thread=True)
+                piece = await self._in_thread(next, body, None)
             except CommandError as problem:  # too late to say so: the client sees that the end is missing
                 logger.warning("an answer was cut short: %s", problem)
                 connection.kill()
@@ -150,7 +160,7 @@ class Application:
 
     def __init__(self, *, host: str, token: str | None, origins: Sequence[str], max_body: int) -> None:
         guard = Guard(host, token, origins)
-        threads = anyio.CapacityLimiter(MOST_THREADS)
+        threads = ThreadPoolExecutor(MOST_THREADS, "http worker")
         endpoints: dict[str, dict[str, ASGIApplication]] = {}
         for group in GROUPS:
             for each in group.resources:

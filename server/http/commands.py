@@ -54,7 +54,7 @@ With the methods that the resource knows.
 """
 
 
-@routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND, runs_commands=True)
+@routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND, may_be_at_hand=True, runs_commands=True)
 def run_command(exchange: Exchange) -> Answer:
     """Run a command.
 
@@ -93,6 +93,7 @@ def run_transaction(exchange: Exchange) -> Answer:
     {200: RESULT, 405: Documented("The path is a resource that knows no such method.")},
     path_parameter=WORDS,
     headers=ENCODING,
+    may_be_at_hand=True,
     runs_commands=True,
 )
 def run_path(exchange: Exchange) -> Answer:
@@ -172,7 +173,7 @@ def _all_words(body: bytes) -> list[Words]:
 
 
 def _outcome(exchange: Exchange, words: Words) -> Answer:
-    reply = exchange.session.answer(words)
+    reply = exchange.answer(words)
     if isinstance(reply, Error):
         return _failure(reply)
     return lazy_answer(JSON, outcome_pieces(reply, base64=exchange.wants_base64))

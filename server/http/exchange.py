@@ -56,6 +56,10 @@ class Problem(Exception):
         return json_answer(self.status, {"error": str(self)}, self.headers)
 
 
+class MustWait(Exception):
+    """The reply is not at hand. Nothing was done yet; a thread that may wait has to do it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of the query: what reads it, and what documents it. ``read`` may raise ValueError."""
@@ -76,6 +80,8 @@ class Exchange:
     query: bytes
     headers: dict[bytes, bytes]
     body: bytes = b""
+    may_wait: bool = True
+    """Whether this thread may wait for another machine. One that may not raises `MustWait` instead."""
 
     def parameters(self, *known: Parameter) -> list[Any]:
         """Return the query's values, None for a parameter that is not there. Raises `Problem` for any other."""
@@ -95,9 +101,18 @@ class Exchange:
         pairs = [part.partition(b"=") for part in self.query.split(b"&") if part]
         return [(_decoded(name), _decoded(value) if equals else None) for name, equals, value in pairs]
 
+    def answer(self, words: Words) -> Reply:
+        """Run a command and return its reply, which may be an error."""
+        if self.may_wait:
+            return self.session.answer(words)
+        reply = self.session.at_hand(words)
+        if reply is None:
+            raise MustWait
+        return reply
+
     def run(self, *words: bytes) -> Reply:
         """Run a command. Raises `Problem` where its reply is an error."""
-        return checked(self.session.answer(list(words)))
+        return checked(self.answer(list(words)))
 
     def run_all(self, *commands: Words) -> list[Reply] | None:
         """Run commands as one step; return None where a watched key has changed. Raises `Problem` for an error."""

@@ -116,6 +116,7 @@ COUNT = Parameter("count", "about how many keys to return, at least 1", POSITIVE
     path_parameter=KEY,
     headers=READING_HEADERS,
     reads=True,
+    may_be_at_hand=True,
 )
 def get_value(exchange: Exchange) -> Answer:
     """Return the value of a key.
@@ -149,6 +150,7 @@ def get_value(exchange: Exchange) -> Answer:
     path_parameter=KEY,
     headers=READING_HEADERS,
     reads=True,
+    may_be_at_hand=True,
 )
 def head_value(exchange: Exchange) -> Answer:
     """Tell whether a key is there, its value's length and its entity tag."""

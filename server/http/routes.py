@@ -50,6 +50,8 @@ class Resource:
     """It changes nothing, so that a page from anywhere may ask for it; whether it may read the answer is CORS's."""
     is_open: bool
     """It needs no token."""
+    may_be_at_hand: bool
+    """Its first and only command may be answered from a cache, so that it is worth trying without a thread."""
     runs_commands: bool
     """It runs commands that a client chose, which may leave the session in any state."""
 
@@ -74,6 +76,7 @@ class Routes:
         takes_body: bool | None = None,
         reads: bool = False,
         is_open: bool = False,
+        may_be_at_hand: bool = False,
         runs_commands: bool = False,
     ) -> Callable[[Answerer], Answerer]:
         """Enter a function. The first line of its docstring is the summary, the rest is the description."""
@@ -95,6 +98,7 @@ class Routes:
                     takes_body=body is not None if takes_body is None else takes_body,
                     reads=reads,
                     is_open=is_open,
+                    may_be_at_hand=may_be_at_hand,
                     runs_commands=runs_commands,
                 )
             )
