@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from common.replies import Error, Reply
+from common.replies import Reply
 from common.requests import Words
 from server.backend.connection import Node
 from server.registry import Command
@@ -34,8 +34,8 @@ class Backend(Protocol):
         """Hear that a server from ``node_of`` was not there. Raises nothing."""
         ...
 
-    def note_moved(self, error: Error) -> None:
-        """Hear that a server from ``node_of`` was not the right one, by its own refusal (``MOVED …``)."""
+    def note_moved(self, keys: Sequence[bytes]) -> None:
+        """Hear that these keys are not on the server from ``node_of``, and find out where they are."""
         ...
 
     def close(self) -> None:

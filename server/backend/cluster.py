@@ -16,10 +16,10 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError, SlotNotCoveredError
 from redis.retry import Retry
 
-from common.replies import OK, Error, Reply, Status
+from common.replies import OK, Reply, Status
 from common.requests import Words
 from server.backend.address import Address
-from server.backend.connection import Node, Pool, RequestQueue, StatusText, exception_of, explained, watch_pool
+from server.backend.connection import Node, Pool, RequestQueue, StatusText, explained, watch_pool
 from server.backend.time_limit import seconds_left, within
 from server.errors import CROSS_SLOT, INVALID_CURSOR, CommandError, backend_timed_out
 from server.integers import parse_cursor
@@ -120,11 +120,11 @@ class Cluster:
         if self._present is not None and self._refreshing.acquire(blocking=False):
             threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
 
-    def note_moved(self, error: Error) -> None:
-        """Learn from a node's refusal where a slot is now."""
-        if self._present is not None:
-            moved: Any = exception_of(error)
-            self._present.nodes_manager.move_slot(moved)
+    def note_moved(self, keys: Sequence[bytes]) -> None:
+        """Let redis-py follow to where these keys are, by a command that harms nobody: it remembers the way."""
+        with explained(writes=False):
+            client: Any = self._client()
+            client.execute_command("EXISTS", keys[0], target_nodes=self._owner(client, keys))
 
     def close(self) -> None:
         """Close every connection."""

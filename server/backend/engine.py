@@ -136,36 +136,39 @@ class RedisEngine:
         Raises `CommandError` where the transaction as a whole is refused, or nobody knows whether it ran.
         """
         sent = [call for call in calls if self._is_sent(call[0])]
-        started = perf_counter_ns()
-        problem: Exception | None = None
-        replies: list[Reply] | None = []
-        try:
-            if sent or watch.keys:
-                with within(self._limit):
-                    replies = self._transactions.run(sent, watch)
-        except CommandError as raised:
-            problem = raised
-            raise
-        finally:
-            self._drop(sent)
-            share = (perf_counter_ns() - started) // max(1, len(sent))
-            for place, (command, _) in enumerate(sent):
-                refused = replies[place] if replies else None
-                self._count(command, share, CommandError(refused) if isinstance(refused, Error) else problem)
+        replies = self._run_transaction(sent, watch) if sent or watch.keys else []
         if replies is None:
             return None
         theirs = iter(replies)
         return [self._outcome(call, theirs, run) for call in calls]
 
+    def _run_transaction(self, sent: Sequence[Call], watch: BackendWatch) -> list[Reply | CommandError] | None:
+        started = perf_counter_ns()
+        outcomes: list[Reply | CommandError] = []
+        try:
+            with within(self._limit):
+                replies = self._transactions.run(sent, watch)
+            if replies is None:
+                return None
+            outcomes = [CommandError(each) if isinstance(each, Error) else each for each in replies]
+        except CommandError as problem:
+            outcomes = [problem] * len(sent)
+            raise
+        finally:
+            self._drop(sent)
+            share = (perf_counter_ns() - started) // max(1, len(sent))
+            for (command, _), outcome in zip(sent, outcomes, strict=False):  # none where the watch was broken
+                self._count(command, share, outcome if isinstance(outcome, CommandError) else None)
+        return outcomes
+
     def _is_sent(self, command: Command) -> bool:
         return command.on_store and command.name != b"COMPACT" and self._backend.can_be_queued(command)
 
-    def _outcome(self, call: Call, theirs: Iterator[Reply], run: Run) -> Reply | Exception:
-        """Return one command's outcome: the next of the backing server's replies, if it was sent there."""
+    def _outcome(self, call: Call, theirs: Iterator[Reply | CommandError], run: Run) -> Reply | Exception:
+        """Return one command's outcome: the next of the backing server's, if it was sent there."""
         command, words = call
         if self._is_sent(command):
-            reply = next(theirs)
-            return CommandError(reply) if isinstance(reply, Error) else reply
+            return next(theirs)
         if command.on_store:
             return CommandError(not_in_transaction(command.name))
         try:

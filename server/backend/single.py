@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.replies import Error, Reply
+from common.replies import Reply
 from common.requests import Words
 from server.backend.address import Address
 from server.backend.connection import BackendConnection, Node, new_pool, watch_pool
@@ -37,7 +37,7 @@ class SingleServer:
     def note_failure(self) -> None:
         """Do nothing: where the server is does not change."""
 
-    def note_moved(self, error: Error) -> None:
+    def note_moved(self, keys: Sequence[bytes]) -> None:
         """Do nothing: a single server has every slot."""
 
     def new_connection(self) -> BackendConnection:

@@ -46,48 +46,65 @@ class Transactions:
         requests = [[b"MULTI"], *(words for _, words in calls), [b"EXEC"]]
         keys = [*watch.keys, *(key for command, words in calls for key in command.keys.of(words))]
         try:
-            if watch.connection is None:
-                return outcome_of(self._exchange(keys, requests))
-            self._backend.node_of(keys)  # which refuses keys that no one server can watch and change in one step
-            if not watch.connection.is_usable():
-                return None
-            with explained(writes=True):
-                replies = watch.connection.exchange(requests)
-            self._give_back(watch)
-            return None if self._have_moved(replies) else outcome_of(replies)
+            return self._run_watched(watch, keys, requests) if watch.connection else self._run(keys, requests)
+        except BackendUnavailable:
+            self._backend.note_failure()
+            raise
         finally:
             self.end(watch)
 
+    def _run(self, keys: Sequence[bytes], requests: Sequence[Words]) -> list[Reply] | None:
+        """Run a transaction on the server that has its keys, wherever they have moved."""
+        replies: list[Reply] = []
+        for _ in range(MOST_REDIRECTS):
+            replies = self._backend.node_of(keys).exchange(requests, writes=True)
+            if not have_moved(replies):
+                break
+            self._backend.note_moved(keys)
+        return outcome_of(replies)
+
+    def _run_watched(self, watch: BackendWatch, keys: Sequence[bytes], requests: Sequence[Words]) -> list[Reply] | None:
+        """Run a transaction on the connection that watches, if that is still there."""
+        self._backend.node_of(keys)  # which refuses keys that no one server can watch and change in one step
+        assert watch.connection is not None
+        if not watch.connection.is_usable():
+            return None
+        with explained(writes=True):
+            replies = watch.connection.exchange(requests)
+        self._give_back(watch)
+        if have_moved(replies):  # and who watched them there was not told of what came after
+            self._backend.note_moved(keys)
+            return None
+        return outcome_of(replies)
+
     def watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
         """Let the watch break when one of these keys changes from now on. Raises `CommandError`."""
-        for _ in range(MOST_REDIRECTS):
-            node = self._backend.node_of([*watch.keys, *keys])
-            try:
-                reply = self._watch_on(node, watch, keys)
-            except BackendUnavailable:
-                self._backend.note_failure()
-                raise
-            if watch.keys or not self._have_moved([reply]):
-                break
-            self.end(watch)
         try:
-            checked(reply)
-        except CommandError:
+            self._watch(watch, [*watch.keys, *keys])
+        except CommandError as problem:
+            if isinstance(problem, BackendUnavailable):
+                self._backend.note_failure()
             if not watch.keys:
                 self.end(watch)
             raise
         watch.keys.update(keys)
 
-    def _watch_on(self, node: Node, watch: BackendWatch, keys: Sequence[bytes]) -> Reply:
-        try:
+    def _watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
+        reply: Reply = None
+        for _ in range(MOST_REDIRECTS):
+            node = self._backend.node_of(keys)
             with explained(writes=False):
                 if watch.connection is None:
                     watch.connection, watch.node = node.watches.get_connection(), node
-                return watch.connection.exchange([[b"WATCH", *keys]])[0]
-        except CommandError:
-            if not watch.keys:
-                self.end(watch)
-            raise
+                reply = watch.connection.exchange([[b"WATCH", *keys]])[0]
+            if not have_moved([reply]):
+                break
+            self._backend.note_moved(keys)
+            if watch.keys:  # what was watched has moved, which breaks the watch
+                watch.connection.disconnect()
+                return
+            self.end(watch)
+        checked(reply)
 
     def end(self, watch: BackendWatch) -> None:
         """End the watch by closing its connection, which waits for nobody."""
@@ -101,27 +118,10 @@ class Transactions:
         watch.node.watches.release(watch.connection)
         watch.connection = watch.node = None
 
-    def _exchange(self, keys: Sequence[bytes], requests: Sequence[Words]) -> list[Reply]:
-        """Send a transaction to the server that has its keys, wherever they have moved."""
-        replies: list[Reply] = []
-        for _ in range(MOST_REDIRECTS):
-            node = self._backend.node_of(keys)
-            try:
-                replies = node.exchange(requests, writes=True)
-            except BackendUnavailable:
-                self._backend.note_failure()
-                raise
-            if not self._have_moved(replies):
-                break
-        return replies
 
-    def _have_moved(self, replies: Sequence[Reply]) -> bool:
-        """Tell whether the keys are on another server of the cluster, and let the backend know."""
-        for reply in replies:
-            if isinstance(reply, Error) and reply.text.startswith(b"MOVED "):
-                self._backend.note_moved(reply)
-                return True
-        return False
+def have_moved(replies: Sequence[Reply]) -> bool:
+    """Tell whether a server of a cluster says that the keys are on another one."""
+    return any(isinstance(reply, Error) and reply.text.startswith(b"MOVED ") for reply in replies)
 
 
 def outcome_of(replies: Sequence[Reply]) -> list[Reply] | None:
