@@ -22,7 +22,7 @@ from server.errors import INTERNAL_ERROR
 from server.http import commands, keys, operations
 from server.http.connection import Connection
 from server.http.documentation import document_of, pages_of
-from server.http.exchange import Answer, Exchange, Problem
+from server.http.exchange import Answer, Exchange, Problem, next_part
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
 from server.session import Session
@@ -132,12 +132,10 @@ class Endpoint:
     async def _send_pieces(self, answer: Answer, body: Iterator[bytes], connection: Connection, send: Send) -> None:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         while not connection.is_lost:
-            piece = await self._call(next, body, None, in_thread=True)
-            if piece is None:
-                await send({"type": "http.response.body"})
+            part = await self._call(next_part, body, in_thread=True)
+            await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
+            if not part:
                 return
-            if piece:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def send_whole(answer: Answer, body: bytes, send: Send) -> None:
