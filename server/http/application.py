@@ -24,7 +24,7 @@ from server.http import commands, keys, operations
 from server.http.asgi import ASGIApplication, Receive, Scope, Send, send_whole
 from server.http.connection import Connection
 from server.http.documentation import document_of, pages_of
-from server.http.exchange import Answer, Exchange, MustWait, Problem, status_of
+from server.http.exchange import Answer, Exchange, MustWait, Problem, next_part, status_of
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
 from server.session import Session
@@ -140,16 +140,14 @@ class Endpoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         while not connection.is_lost:
             try:
-                piece = await self._in_thread(next, body, None)
+                part = await self._in_thread(next_part, body)
             except CommandError as problem:  # too late to say so: the client sees that the end is missing
                 logger.warning("an answer was cut short: %s", problem)
                 connection.kill()
                 return
-            if piece is None:
-                await send({"type": "http.response.body"})
+            await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
+            if not part:
                 return
-            if piece:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 # ---------------------------------------------------------------- the whole

@@ -1,8 +1,9 @@
 """One HTTP connection: uvicorn's protocol, with a session of its own and a bound on all that it keeps.
 
-uvicorn leaves three traps to its users. It turns all that has come into requests, however many wait for their turn
+uvicorn leaves four traps to its users. It turns all that has come into requests, however many wait for their turn
 already, and a request takes a hundred times its bytes. Its parser keeps heads, and what follows a body in chunks, of
-any length. And a request that offers another protocol loses its body. Each is met below.
+any length. A request that offers another protocol loses its body. And of the requests that came at once, only the last
+learns that the connection is lost. Each is met below.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.addresses import format_address
 from server.clients import Push, TooManyClients
@@ -79,6 +80,7 @@ class Connection(HttpToolsProtocol):
         self._silent = 0  # bytes that were parsed and made neither a head complete nor a part of a body
         self._in_head = False
         self._refusal: tuple[int, bytes] | None = None
+        self._running: RequestResponseCycle | None = None
         self._is_busy = False
         self.turn = asyncio.Lock()
         """Held for each request until its session is as before, which may be a moment after its answer was sent."""
@@ -120,6 +122,9 @@ class Connection(HttpToolsProtocol):
             self.app = refuse_for_now
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._running is not None and self._running is not self.cycle:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self.is_lost = True
         if not self._is_busy:  # else a thread may be using it, and end() closes it
@@ -144,6 +149,10 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if not self.transport.is_closing():
             self._parse()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # ---------------------------------------------------------------- parsing
 

@@ -24,7 +24,7 @@ from server.session import Session
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 
 WHOLE_SIZE = 256 * 1024
-"""Bytes of a body up to which it is sent whole; a larger one is sent as it is made."""
+"""Bytes of a body up to which it is sent whole; a larger one is sent as it is made, in parts of at least this size."""
 
 CONFLICTS = (NOT_AN_INTEGER, WOULD_OVERFLOW)
 """The errors that say that a resource is in no state for what was asked of it."""
@@ -170,11 +170,18 @@ def json_answer(status: int, value: object, headers: Iterable[tuple[bytes, bytes
 
 def lazy_answer(content_type: bytes, pieces: Iterator[bytes]) -> Answer:
     """Answer with a body that is made as it is sent, or with a whole one where it turns out small."""
-    made: list[bytes] = []
+    start = next_part(pieces)
+    body = start if len(start) < WHOLE_SIZE else chain([start], pieces)
+    return Answer(200, body, [(b"content-type", content_type)])
+
+
+def next_part(pieces: Iterator[bytes]) -> bytes:
+    """Join pieces until there is enough to send; return less only at the end, and nothing behind it."""
+    part: list[bytes] = []
     size = 0
     for piece in pieces:
-        made.append(piece)
+        part.append(piece)
         size += len(piece)
         if size >= WHOLE_SIZE:
-            return Answer(200, chain(made, pieces), [(b"content-type", content_type)])
-    return Answer(200, b"".join(made), [(b"content-type", content_type)])
+            break
+    return b"".join(part)

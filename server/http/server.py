@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -28,7 +29,12 @@ class HTTPServer:
 
     def __init__(self, host: str, port: int, instance: Instance, application: ASGIApplication) -> None:
         family, address = resolve(host, port)
-        self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        try:
+            self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        except OSError as problem:
+            if problem.errno is None:
+                raise
+            raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own names the address again
         config = uvicorn.Config(
             application,
             http=partial(Connection, instance),  # type: ignore[arg-type]  # whatever makes a protocol

@@ -171,8 +171,23 @@ def test_nx_and_xx_decide_whether_it_is_written(http: httpx.Client, query: str, 
 
 @pytest.mark.parametrize(
     "query",
-    ["ex=0", "ex=-1", "ex=x", "ex=", "ex", "px=1.5", "ex=%31%20", "ex=9223372036854775808", "nx=maybe", "ttl=1"]
-    + ["ex=1&ex=2", "ex=1&px=1", "nx&xx", "ex=9223372036854775807", "%FF=1"],
+    [
+        "ex=0",
+        "ex=-1",
+        "ex=x",
+        "ex=",
+        "ex",
+        "px=1.5",
+        "ex=%31%20",
+        "ex=9223372036854775808",
+        "ex=9223372036854775807",
+        "nx=maybe",
+        "ttl=1",
+        "ex=1&ex=2",
+        "ex=1&px=1",
+        "nx&xx",
+        "%FF=1",
+    ],
 )
 def test_a_query_that_makes_no_sense_is_400_and_changes_nothing(http: httpx.Client, query: str) -> None:
     http.put("/keys/k", content="old")

@@ -68,6 +68,10 @@ class Wire:
         assert self._answers.readline() == b"\r\n"
         return body
 
+    def rest(self) -> bytes:
+        """Receive everything until the server closes the connection in an orderly way."""
+        return self._answers.read()
+
     def is_closed_by_the_server(self) -> bool:
         """Wait for the orderly end; false where something else came."""
         return self._answers.read(1) == b""

@@ -1,0 +1,164 @@
+"""The application in this process, where what fails and what waits can be arranged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+
+from common.limits import Limits
+from common.replies import Block, Reply
+from server.commands import COMMANDS
+from server.engine import EmbeddedEngine
+from server.instance import Instance
+from server.registry import CommandTable, Group
+from server.session import Session
+from server.store import Store, Watch
+from tests.http.wire import Wire, request
+from tests.processes import PATIENCE, all_at_once, wait_until
+
+failing = Group("string")
+
+
+@failing.session("BUG", "Fail as no command should.")
+def bug(session: Session) -> Reply:
+    raise RuntimeError("a secret of the server's own")
+
+
+@failing.session("LATEBUG", "Fail when the reply is on its way.")
+def late_bug(session: Session) -> Reply:
+    def lines() -> Iterator[bytes]:
+        yield b"x" * 1_000_000
+        raise RuntimeError("a secret of the server's own")
+
+    return Block(lines())
+
+
+class WaitingEngine(EmbeddedEngine):
+    """An engine whose commands wait for another machine, and whose last word to a session comes late."""
+
+    waits = True
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.may_unwatch = threading.Event()
+        self.may_unwatch.set()
+
+    def unwatch(self, watch: Watch) -> None:
+        assert self.may_unwatch.wait(PATIENCE)
+        super().unwatch(watch)
+
+
+@contextmanager
+def serving(instance: Instance) -> Iterator[str]:
+    """Serve HTTP in this process; return the address."""
+    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    from server.http.application import Application
+    from server.http.server import HTTPServer
+
+    application = Application(host="127.0.0.1", token=None, origins=[], max_body=10_000_000)
+    server = HTTPServer("127.0.0.1", 0, instance, application)
+    server.start()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+
+
+Serve = Callable[[Instance], Wire]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve an instance, and connect to it."""
+    with ExitStack() as stack:
+        yield lambda instance: stack.enter_context(Wire(stack.enter_context(serving(instance))))
+
+
+@pytest.fixture
+def buggy(engine: EmbeddedEngine) -> Instance:
+    return Instance(engine, CommandTable([failing, *groups_of_commands()]))
+
+
+def groups_of_commands() -> list[Group]:
+    group = Group("all")
+    group.commands = list(COMMANDS)
+    return [group]
+
+
+def test_a_bug_is_500_and_its_details_are_the_logs_alone(
+    buggy: Instance, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = serve(buggy)
+    sentence = "ERR internal error, the server's log has the details"
+    answer = wire.ask(b"POST", b"/", b'["BUG"]')
+    assert (answer.status, json.loads(answer.body)) == (500, {"error": sentence})
+    assert "a secret of the server's own" in caplog.text
+    assert json.loads(wire.ask(b"POST", b"/pipeline", b'[["PING"],["BUG"]]').body)[1] == {"error": sentence}
+    assert wire.ask(b"GET", b"/healthz").status == 200, "the connection lives on"
+
+
+def test_a_bug_of_the_doors_own_is_500_in_a_sentence(
+    instance: Instance, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = serve(instance)
+    monkeypatch.setattr("server.http.metrics.resident_bytes", lambda: 1 // 0)
+    answer = wire.ask(b"GET", b"/metrics")
+    assert (answer.status, list(json.loads(answer.body))) == (500, ["error"])
+    assert b"ZeroDivision" not in answer.body
+    assert "ZeroDivisionError" in caplog.text
+    assert wire.ask(b"GET", b"/healthz").status == 200
+
+
+def test_a_body_that_breaks_off_is_not_taken_for_whole(
+    buggy: Instance, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = serve(buggy)
+    with caplog.at_level(logging.CRITICAL, "uvicorn.error"):
+        wire.send(request(b"POST", b"/", b'["LATEBUG"]'))
+        everything = wire.rest()
+    assert everything.startswith(b"HTTP/1.1 200 ")
+    assert not everything.endswith(b"0\r\n\r\n")
+    assert b"secret" not in everything
+    wait_until(lambda: len(buggy.clients) == 0, "the connection is forgotten")
+
+
+def test_a_write_that_is_too_large_to_be_queued_leaves_no_transaction(engine: EmbeddedEngine, serve: Serve) -> None:
+    wire = serve(Instance(engine, COMMANDS, Limits(max_request=1000)))
+    assert wire.ask(b"PUT", b"/keys/k", b"x" * 2000).status == 400
+    assert wire.ask(b"PUT", b"/keys/k", b"v").status == 201
+    assert wire.ask(b"GET", b"/keys/k").body == b"v"
+
+
+def test_the_next_request_waits_until_the_session_is_as_before(store: Store, serve: Serve) -> None:
+    engine = WaitingEngine(store)
+    wire = serve(Instance(engine, COMMANDS))
+    engine.may_unwatch.clear()
+    assert wire.ask(b"POST", b"/", b'["WATCH", "k"]').status == 200
+    wire.send(request(b"PUT", b"/keys/k", b"v"))
+    engine.may_unwatch.set()
+    assert wire.answer().status == 201
+    assert wire.ask(b"PUT", b"/keys/k", b"w", b"If-Match: *\r\n").status == 200
+
+
+def test_requests_of_one_connection_take_turns_though_the_engine_waits(store: Store, serve: Serve) -> None:
+    wire = serve(Instance(WaitingEngine(store), COMMANDS))
+    both = request(b"POST", b"/", b'["WATCH", "n"]') + request(b"POST", b"/keys/n/incr", headers=b"If-Match: *\r\n")
+    assert wire.ask(b"PUT", b"/keys/n", b"0").status == 201
+    wire.send(both * 200)
+    answers = [wire.answer() for _ in range(400)]
+    assert [answer.body for answer in answers[1::2]] == [b"%d" % number for number in range(1, 201)]
+
+
+def test_slow_engines_do_not_hold_up_what_needs_none(store: Store) -> None:
+    engine = WaitingEngine(store)
+    with serving(Instance(engine, COMMANDS)) as url, Wire(url) as slow, Wire(url) as quick:
+        engine.may_unwatch.clear()
+        assert slow.ask(b"POST", b"/", b'["WATCH", "k"]').status == 200
+        assert all_at_once([partial(quick.ask, b"GET", b"/healthz")])[0].status == 200
+        engine.may_unwatch.set()
