@@ -41,9 +41,9 @@ WORDS: Documentation = {
     "name": "words",
     "in": "path",
     "required": True,
-    "description": "The command and its arguments, each percent-encoded, with slashes between.",
+    "description": "The command and its arguments, each percent-encoded, with slashes between: `set/greeting/hello`.",
     "schema": {"type": "string"},
-    "example": "set/greeting/hello",
+    "example": "ping",  # one word, for the page of the documentation would encode the slashes too
 }
 
 

@@ -178,6 +178,8 @@ def put_value(exchange: Exchange) -> Answer:
     """
     key = _key(exchange)
     seconds, milliseconds, only_new, only_old = exchange.parameters(EX, PX, NX, XX)
+    if None not in (seconds, milliseconds) or (only_new and only_old):
+        raise Problem(400, "of ex and px only one can be given, and of nx and xx")
     words = [b"SET", key, exchange.body]
     words += [b"EX", b"%d" % seconds] if seconds is not None else []
     words += [b"PX", b"%d" % milliseconds] if milliseconds is not None else []

@@ -204,6 +204,12 @@ def test_a_parameter_that_a_method_does_not_know_is_400(http: httpx.Client, meth
     assert (refused.status_code, error_of(refused)) == (400, "there is no parameter 'ex' here")
 
 
+@pytest.mark.parametrize("query", ["ex=1&px=1", "nx&xx"])
+def test_two_conditions_that_exclude_each_other_are_told_so(http: httpx.Client, query: str) -> None:
+    assert "only one" in error_of(http.put(f"/keys/k?{query}", content="v"))
+    assert http.get("/keys/k").status_code == 404
+
+
 def test_equal_values_have_equal_tags_and_others_have_others(http: httpx.Client) -> None:
     tags = [http.put(f"/keys/{key}", content=value).headers["etag"] for key, value in ("ax", "bx", "cy")]
     assert tags[0] == tags[1] != tags[2]
