@@ -66,10 +66,6 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         connection: Connection = scope["state"]["connection"]
-        async with connection.turn:
-            await self._serve(connection, scope, receive, send)
-
-    async def _serve(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
         session = connection.begin()
         try:
             answer = await self._answer(session, scope, receive)
@@ -81,7 +77,7 @@ class Endpoint:
                 await self._send_pieces(answer, answer.body, connection, send)
         except _Gone:
             pass
-        finally:
+        finally:  # which waits for nothing, so that the connection's next request finds the session as new
             if self._resource.runs_commands or session.client.watching or session.transaction is not None:
                 session.reset()
             connection.end()

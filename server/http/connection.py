@@ -82,8 +82,6 @@ class Connection(HttpToolsProtocol):
         self._refusal: tuple[int, bytes] | None = None
         self._running: RequestResponseCycle | None = None
         self._is_busy = False
-        self.turn = asyncio.Lock()
-        """Held for each request until its session is as before, which may be a moment after its answer was sent."""
         self.is_lost = False
 
     # ---------------------------------------------------------------- what the application uses

@@ -7,20 +7,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
 import pytest
 
 from common.limits import Limits
 from common.replies import Block, Reply
+from common.requests import Words
+from server.clients import Client
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
 from server.instance import Instance
-from server.registry import CommandTable, Group
+from server.registry import Command, CommandTable, Group
 from server.session import Session
-from server.store import Store, Watch
+from server.store import Store
 from tests.http.wire import Wire, request
-from tests.processes import PATIENCE, all_at_once, wait_until
+from tests.processes import PATIENCE, wait_until
 
 failing = Group("string")
 
@@ -40,18 +41,21 @@ def late_bug(session: Session) -> Reply:
 
 
 class WaitingEngine(EmbeddedEngine):
-    """An engine whose commands wait for another machine, and whose last word to a session comes late."""
+    """An engine whose commands wait for another machine."""
 
     waits = True
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.may_unwatch = threading.Event()
-        self.may_unwatch.set()
+        self.may_run = threading.Event()
+        self.may_run.set()
 
-    def unwatch(self, watch: Watch) -> None:
-        assert self.may_unwatch.wait(PATIENCE)
-        super().unwatch(watch)
+    def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
+        return None
+
+    def execute(self, command: Command, words: Words, client: Client) -> Reply:
+        assert self.may_run.wait(PATIENCE)
+        return super().execute(command, words, client)
 
 
 @contextmanager
@@ -135,17 +139,6 @@ def test_a_write_that_is_too_large_to_be_queued_leaves_no_transaction(engine: Em
     assert wire.ask(b"GET", b"/keys/k").body == b"v"
 
 
-def test_the_next_request_waits_until_the_session_is_as_before(store: Store, serve: Serve) -> None:
-    engine = WaitingEngine(store)
-    wire = serve(Instance(engine, COMMANDS))
-    engine.may_unwatch.clear()
-    assert wire.ask(b"POST", b"/", b'["WATCH", "k"]').status == 200
-    wire.send(request(b"PUT", b"/keys/k", b"v"))
-    engine.may_unwatch.set()
-    assert wire.answer().status == 201
-    assert wire.ask(b"PUT", b"/keys/k", b"w", b"If-Match: *\r\n").status == 200
-
-
 def test_requests_of_one_connection_take_turns_though_the_engine_waits(store: Store, serve: Serve) -> None:
     wire = serve(Instance(WaitingEngine(store), COMMANDS))
     both = request(b"POST", b"/", b'["WATCH", "n"]') + request(b"POST", b"/keys/n/incr", headers=b"If-Match: *\r\n")
@@ -158,7 +151,8 @@ def test_requests_of_one_connection_take_turns_though_the_engine_waits(store: St
 def test_slow_engines_do_not_hold_up_what_needs_none(store: Store) -> None:
     engine = WaitingEngine(store)
     with serving(Instance(engine, COMMANDS)) as url, Wire(url) as slow, Wire(url) as quick:
-        engine.may_unwatch.clear()
-        assert slow.ask(b"POST", b"/", b'["WATCH", "k"]').status == 200
-        assert all_at_once([partial(quick.ask, b"GET", b"/healthz")])[0].status == 200
-        engine.may_unwatch.set()
+        engine.may_run.clear()
+        slow.send(request(b"GET", b"/keys/k"))
+        assert quick.ask(b"GET", b"/healthz").status == 200
+        engine.may_run.set()
+        assert slow.answer().status == 404

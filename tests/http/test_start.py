@@ -64,8 +64,7 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
     ended = run_server("--port", "0", "--http-port", "0", PYTHONPATH=str(tmp_path))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "kvline can't listen on 127.0.0.1:0: HTTP needs the extra 'http': pip install 'kvline[http]'"
-        f" (no {package} here)\n"
+        f"kvline can't start: --http-port needs the extra 'http' (no {package} here): pip install 'kvline[http]'\n"
     )
 
 
