@@ -12,9 +12,10 @@ import logging
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter_ns
+from typing import TypeAlias
 
 from common.replies import Block, Error, Reply
 from common.requests import Words
@@ -33,6 +34,9 @@ from server.statistics import Figures, Record, Records, Statistics
 
 COUNTING_LIMIT = 1.0
 """Seconds that INFO waits at most for the backing server's own figures."""
+
+Way: TypeAlias = Callable[[Command, Words, Client], Reply]
+"""How a command is run that is not just forwarded."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +66,10 @@ class RedisEngine:
         self._timed_out = 0
         self._counting = threading.Lock()
         self._acquire, self._release = self._counting.acquire, self._counting.release
-        self._way_of = {b"COMPACT": self._compact}.get
+        ways: dict[bytes, Way] = {b"COMPACT": self._compact}
         if cache is not None:
-            self._way_of = {b"COMPACT": self._compact, b"GET": self._get}.get
+            ways[b"GET"] = self._get
+        self._way_of = ways.get
 
     # ---------------------------------------------------------------- commands
 
@@ -73,7 +78,7 @@ class RedisEngine:
         started = client.active = perf_counter_ns()
         problem: Exception | None = None
         try:
-            return self._way_of(command.name, self._forward)(command, words)
+            return self._way_of(command.name, self._forward)(command, words, client)
         except Exception as raised:
             problem = raised
             raise
@@ -85,7 +90,7 @@ class RedisEngine:
 
     def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
         """Return a reply that the cache has, or None where the backing server would have to be asked."""
-        if self._cache is None or command.name != b"GET" or not (self._tracking is None or self._tracking.is_live):
+        if self._cache is None or command.name != b"GET" or not self._may_read_cache(client):
             return None
         started = client.active = perf_counter_ns()
         value = self._cache.peek(words[1])
@@ -97,20 +102,24 @@ class RedisEngine:
         with within(self._limit):
             return self._backend.ask(command, words)
 
-    def _forward(self, command: Command, words: Words) -> Reply:
+    def _forward(self, command: Command, words: Words, _: Client) -> Reply:
         try:
             return self._ask(command, words)
         finally:
             if command.writes:
                 self._drop([(command, words)])
 
-    def _get(self, command: Command, words: Words) -> Reply:
+    def _get(self, command: Command, words: Words, client: Client) -> Reply:
         assert self._cache is not None
-        if self._tracking is not None and not self._tracking.is_live:
+        if not self._may_read_cache(client):
             return self._ask(command, words)
         return self._cache.get(words[1], lambda _: self._ask(command, words))
 
-    def _compact(self, command: Command, words: Words) -> Reply:
+    def _may_read_cache(self, client: Client) -> bool:
+        """Tell whether the cache will do. It will not for a client that watches keys: it is to change what it reads."""
+        return not client.watching and (self._tracking is None or self._tracking.is_live)
+
+    def _compact(self, command: Command, words: Words, _: Client) -> Reply:
         with within(self._limit):
             return compact(self._backend.nodes(), self._limit)
 

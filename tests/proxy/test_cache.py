@@ -160,6 +160,19 @@ def test_get_inside_a_transaction_is_run_by_the_backing_server(peer: Peer, direc
     assert reply == (b"*1\r\n", [bulk("new")])
 
 
+def test_who_watches_a_key_reads_what_the_backing_server_has(peer: Peer, direct: Peer) -> None:
+    call(direct, "SET key old")
+    call(peer, "GET key")
+    call(direct, "SET key new")
+    assert calls(peer, "GET key", "WATCH key", "GET key", "UNWATCH", "GET key") == [
+        bulk("old"),
+        b"+OK\r\n",
+        bulk("new"),
+        b"+OK\r\n",
+        bulk("old"),
+    ]
+
+
 def test_a_hundred_clients_that_miss_one_key_cost_one_fetch(
     redis: RedisServer, direct: Peer, start_server: StartServer
 ) -> None:
