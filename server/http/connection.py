@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +17,14 @@ MOST_HEAD = 64 * 1024
 """Bytes that the first line and the headers of a request may have. The parser itself knows no bound."""
 
 TOO_LARGE = b"the request's first line and headers are too long"
+
+
+def _nobody_waits() -> None:
+    """Stand in for ``sched_yield`` where the system has none."""
+
+
+give_way = getattr(os, "sched_yield", _nobody_waits)
+"""Let threads run that wait for this core. All HTTP is one thread's work, which under load never rests by itself."""
 
 
 class Connection(HttpToolsProtocol):
@@ -39,10 +48,13 @@ class Connection(HttpToolsProtocol):
         return self.session
 
     def end(self) -> None:
-        """Take the session back."""
+        """Take the session back, and let the connections of other ports have their turn."""
         self._is_busy = False
         if self.is_lost:
             self.session.close()
+        # Without this they wait for the kernel to end the busy thread's slice, which was measured to make the 99th
+        # percentile of their replies several times as late.
+        give_way()
 
     # ---------------------------------------------------------------- what other sessions use
 
