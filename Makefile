@@ -14,7 +14,7 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: $(INSTALLED) ## measure kvline beside Redis and fakeredis (needs redis-benchmark, from Debian's redis-tools)
+bench: $(INSTALLED) ## measure kvline beside Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
 $(INSTALLED): requirements.txt

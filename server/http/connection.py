@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import Any
 
 import httptools
@@ -66,6 +67,14 @@ async def refuse_for_now(scope: Scope, receive: Receive, send: Send) -> None:
     await send_whole(Problem(503, TOO_MANY_CLIENTS.text.decode(), headers).answer(), send)
 
 
+def _nobody_waits() -> None:
+    """Stand in for ``sched_yield`` where the system has none."""
+
+
+give_way = getattr(os, "sched_yield", _nobody_waits)
+"""Let threads run that wait for this core. All HTTP is one thread's work, which under load never rests by itself."""
+
+
 class Connection(HttpToolsProtocol):
     """Serve one connection. Its session serves one request at a time, as HTTP/1.1 answers them in order."""
 
@@ -93,10 +102,13 @@ class Connection(HttpToolsProtocol):
         return self.session
 
     def end(self) -> None:
-        """Take the session back."""
+        """Take the session back, and let the connections of other ports have their turn."""
         self._is_busy = False
         if self.is_lost:
             self._close_session()
+        # Without this they wait for the kernel to end the busy thread's slice, which was measured to make the 99th
+        # percentile of their replies several times as late.
+        give_way()
 
     # ---------------------------------------------------------------- what other sessions use
 
