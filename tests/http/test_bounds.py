@@ -44,7 +44,7 @@ def send_what_is_taken(wire: Wire, data: bytes, most: int) -> int:
 
 
 def put_large(server: ServerProcess, megabytes: int) -> None:
-    with httpx.Client(base_url=server.http_url) as http:
+    with httpx.Client(base_url=server.http_url, verify=False) as http:
         http.put("/keys/big", content=b"x" * (megabytes * MIB)).raise_for_status()
 
 
@@ -185,7 +185,7 @@ def test_bodies_among_requests_at_once_stay_with_their_own(wire: Wire) -> None:
 @pytest.mark.parametrize("sent", [request(b"GET", b"/keys"), request(b"POST", b"/", b'["PING"]')], ids=["GET", "POST"])
 def test_requests_without_end_cost_little_memory(own: ServerProcess, own_wire: Wire, sent: bytes) -> None:
     before = own.resident_bytes()
-    assert send_what_is_taken(own_wire, sent * 2000, 20 * MIB) > 1000
+    assert send_what_is_taken(own_wire, sent * 2000, 10 * MIB) > 1000
     assert own.resident_bytes() - before < 20 * MIB
 
 

@@ -14,7 +14,7 @@ from tests.http.wire import start_with_http
 from tests.processes import ROOT, StartServer, environment
 
 SECONDS = 40
-EXAMPLES = 40
+EXAMPLES = 25
 
 CHECKS = [
     "not_a_server_error",
