@@ -21,7 +21,7 @@ from common.replies import Reply
 from common.requests import Words
 from server.clients import Client
 from server.registry import Command
-from server.statistics import Figures, Record, Records, Statistics
+from server.statistics import Figures, Record, Records, Statistics, copy_of
 from server.store import Store, Watch
 
 Call: TypeAlias = tuple[Command, Words]
@@ -216,9 +216,7 @@ class EmbeddedEngine:
     def records(self) -> Records:
         """Return what was counted of every command, those that sessions run by themselves included."""
         with self._lock:
-            records: Records = defaultdict(Record)
-            for command, record in self._records.items():
-                records[command].add(record)
+            records = copy_of(self._records)
         self.statistics.add_to(records)
         return records
 

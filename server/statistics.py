@@ -57,6 +57,14 @@ class Record:
 Records: TypeAlias = "defaultdict[Command, Record]"
 
 
+def copy_of(records: Records) -> Records:
+    """Copy records, which others go on counting in. The caller holds the lock that guards them."""
+    copy: Records = defaultdict(Record)
+    for command, record in records.items():
+        copy[command].add(record)
+    return copy
+
+
 @dataclass(frozen=True, slots=True)
 class SlowCall:
     """A call that took long. ``moment`` is in seconds since the epoch, ``microseconds`` what the call took."""

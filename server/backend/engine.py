@@ -30,7 +30,7 @@ from server.clients import Client
 from server.engine import Call, KeyCounts, Run
 from server.errors import BackendTimedOut, BackendUnavailable, CommandError, not_in_transaction
 from server.registry import Command
-from server.statistics import Figures, Record, Records, Statistics
+from server.statistics import Figures, Record, Records, Statistics, copy_of
 
 COUNTING_LIMIT = 1.0
 """Seconds that INFO waits at most for the backing server's own figures."""
@@ -219,9 +219,7 @@ class RedisEngine:
         Time is what the backing server's answer took, with the waits for a connection and for the network.
         """
         with self._counting:
-            records: Records = defaultdict(Record)
-            for command, record in self._records.items():
-                records[command].add(record)
+            records = copy_of(self._records)
         self.statistics.add_to(records)
         return records
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from common.replies import Error, Reply
 from common.requests import Words
 from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer, status_of
-from server.http.reply_json import outcome_pieces
+from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
 from server.json_text import UnreadableJSON, parse_json, word_of
 
@@ -185,13 +185,4 @@ def _failure(reply: Reply) -> Answer:
 
 
 def _outcomes(replies: Iterator[Reply], base64: bool) -> Answer:
-    return lazy_answer(JSON, _array(replies, base64))
-
-
-def _array(replies: Iterator[Reply], base64: bool) -> Iterator[bytes]:
-    lead = b"["
-    for reply in replies:
-        yield lead
-        yield from outcome_pieces(reply, base64=base64)
-        lead = b","
-    yield b"[]" if lead == b"[" else b"]"
+    return lazy_answer(JSON, array_pieces(outcome_pieces(each, base64=base64) for each in replies))

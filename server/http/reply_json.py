@@ -41,9 +41,10 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
         case Block(lines, separator):
             yield from _string(_joined(lines, separator), base64)
         case dict():
-            yield from _array((each for pair in reply.items() for each in pair), base64)
+            flat = (each for pair in reply.items() for each in pair)
+            yield from array_pieces(json_pieces(each, base64=base64) for each in flat)
         case list():
-            yield from _array(reply, base64)
+            yield from array_pieces(json_pieces(each, base64=base64) for each in reply)
 
 
 def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
@@ -57,11 +58,12 @@ def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
     yield b"}"
 
 
-def _array(items: Iterable[Reply], base64: bool) -> Iterator[bytes]:
+def array_pieces(items: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
+    """Print an array of what is printed already, item by item."""
     lead = b"["
-    for item in items:
+    for pieces in items:
         yield lead
-        yield from json_pieces(item, base64=base64)
+        yield from pieces
         lead = b","
     yield b"[]" if lead == b"[" else b"]"
 
