@@ -334,6 +334,19 @@ def test_a_fetch_that_is_older_than_the_ttl_is_joined_no_more(cache: ReadThrough
     assert cache.get(b"key", never) == b"new"
 
 
+def test_a_peek_is_a_read_of_what_is_kept_and_otherwise_nothing(clock: Clock) -> None:
+    cache = ReadThroughCache(2, TTL, clock)
+    assert cache.peek(b"a") is None
+    assert cache.get(b"a", lambda _: b"1") == b"1"
+    assert cache.get(b"b", lambda _: b"2") == b"2"
+    assert cache.peek(b"a") == b"1"
+    assert cache.get(b"c", lambda _: b"3") == b"3", "for which the least recently read goes: b"
+    assert (cache.peek(b"a"), cache.peek(b"b")) == (b"1", None)
+    clock.forward(TTL)
+    assert cache.peek(b"a") is None
+    assert cache.figures() == CacheFigures(hits=2, misses=3, evictions=1, expirations=0, coalesced=0, keys=2)
+
+
 @pytest.mark.stress
 def test_nobody_reads_what_was_there_before_a_write_that_has_ended() -> None:
     keys = [b"a", b"b", b"c"]
