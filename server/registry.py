@@ -69,6 +69,11 @@ class Command:
     run: Function
 
     @property
+    def reads(self) -> bool:
+        """Whether it works on the store and changes nothing."""
+        return "readonly" in self.flags
+
+    @property
     def writes(self) -> bool:
         """Whether it may change the store."""
         return "write" in self.flags

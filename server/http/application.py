@@ -83,11 +83,12 @@ class Endpoint:
             connection.end()
 
     async def _answer(self, session: Session, scope: Scope, receive: Receive) -> Answer:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         try:
             self._guard.check(self._resource, headers)
             body = await self._read_body(headers, receive) if self._resource.takes_body else b""
-            exchange = Exchange(session, scope["raw_path"], scope["query_string"], headers, body)
+            path, query = scope["raw_path"], scope["query_string"]
+            exchange = Exchange(session, path, query, headers, body, self._guard.is_forgeable(headers))
             return await self._run(exchange, waits=session.instance.engine.waits)
         except Problem as problem:
             return problem.answer()
@@ -144,6 +145,16 @@ class Endpoint:
             await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
             if not part:
                 return
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Return a request's headers by name. Several of one name are one list, as RFC 9110 (5.3) has it."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        headers.clear()
+        for name, value in scope["headers"]:
+            headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
+    return headers
 
 
 # ---------------------------------------------------------------- the whole

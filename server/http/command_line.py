@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from typing import TYPE_CHECKING
 
 from common.limits import MIB
@@ -22,14 +23,35 @@ def add_http_options(parser: argparse.ArgumentParser) -> None:
     http = parser.add_argument_group("HTTP, beside the other ports (extra 'http')")
     http.add_argument("--http-port", type=port, help="a port for HTTP; 0 picks a free one")
     http.add_argument(
-        "--http-token", metavar="TOKEN", help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN"
+        "--http-token",
+        type=_token,
+        metavar="TOKEN",
+        help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN",
     )
     http.add_argument(
-        "--http-cors", metavar="ORIGIN", action="append", default=[], help="an origin whose pages may ask; repeatable"
+        "--http-cors",
+        type=_origin,
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin whose pages may ask; repeatable",
     )
     http.add_argument(
         "--http-max-body", type=size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
     )
+
+
+def _token(text: str) -> str:
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError("a token is not empty, and has no blanks and nothing but ASCII")
+    return text
+
+
+def _origin(text: str) -> str:
+    origin = text.lower().removesuffix("/")
+    if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
+        raise argparse.ArgumentTypeError(f"an origin is like https://example.org, or *, and not {text!r}")
+    return origin
 
 
 def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTTPServer:

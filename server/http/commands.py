@@ -15,6 +15,7 @@ from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer, s
 from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
 from server.json_text import UnreadableJSON, parse_json, word_of
+from server.session import Session
 
 routes = Routes("commands")
 
@@ -66,8 +67,15 @@ def run_command(exchange: Exchange) -> Answer:
 @routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_commands=True)
 def run_pipeline(exchange: Exchange) -> Answer:
     """Run commands one after the other; other clients' may run between them."""
-    commands = _all_words(exchange.body)
-    return _outcomes(map(exchange.session.answer, commands), exchange.wants_base64)
+    return _outcomes(_one_after_the_other(exchange.session, _all_words(exchange.body)), exchange.wants_base64)
+
+
+def _one_after_the_other(session: Session, commands: list[Words]) -> Iterator[Reply]:
+    """Run commands as their replies are asked for; none behind one that closes the connection, as on other ports."""
+    for words in commands:
+        yield session.answer(words)
+        if session.closing:
+            return
 
 
 @routes.add("POST", "/multi-exec", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_commands=True)
@@ -99,9 +107,14 @@ def run_transaction(exchange: Exchange) -> Answer:
 def run_path(exchange: Exchange) -> Answer:
     """Run a command that is given by the path.
 
-    What stands in the query follows it as options: `/set/greeting/hello?EX=60&NX`.
+    What stands in the query follows it as options: `/set/greeting/hello?EX=60&NX`. On a server that is open to other
+    machines and has no token, only commands that read are run so.
     """
-    return _outcome(exchange, [*_path_words(exchange), *_options(exchange)])
+    words = [*_path_words(exchange), *_options(exchange)]
+    command = exchange.session.instance.commands.find(words[0])
+    if exchange.is_forgeable and command is not None and not command.reads:
+        raise Problem(403, "any page could make a browser send this; send it by POST, or give the server a token")
+    return _outcome(exchange, words)
 
 
 @routes.add(

@@ -73,13 +73,15 @@ class Parameter:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request. ``path`` is still encoded; ``headers`` have names in small letters, the last of each name."""
+    """A request. ``path`` is still encoded; ``headers`` have names in small letters."""
 
     session: Session
     path: bytes
     query: bytes
     headers: dict[bytes, bytes]
     body: bytes = b""
+    is_forgeable: bool = False
+    """Whether any page may have made somebody's browser send it, if it is a GET; see `server.http.guard`."""
     may_wait: bool = True
     """Whether this thread may wait for another machine. One that may not raises `MustWait` instead."""
 

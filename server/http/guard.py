@@ -23,7 +23,7 @@ class Guard:
 
     def __init__(self, host: str, token: str | None, origins: Sequence[str]) -> None:
         self._names = {b"localhost", host.lower().encode()} if _is_loopback(host) else None
-        self._authorization = None if token is None else b"Bearer " + token.encode()
+        self._token = None if token is None else token.encode()
         self._origins = {origin.lower().encode() for origin in origins}
         self._is_ours = lru_cache(128)(self._is_our_name)
 
@@ -32,12 +32,20 @@ class Guard:
         host = headers.get(b"host", b"")
         if self._names is not None and not self._is_ours(host):
             raise Problem(403, "this server is not known by that name; ask it by its address or as localhost")
-        if self._authorization is not None and not resource.is_open:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._authorization):
+        if self._token is not None and not resource.is_open:
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
                 raise Problem(401, "this needs the server's bearer token", [(b"www-authenticate", b"Bearer")])
         if not resource.reads and self._is_foreign(host, headers):
             raise Problem(403, "pages of other origins may change nothing here")
+
+    def is_forgeable(self, headers: dict[bytes, bytes]) -> bool:
+        """Tell whether a GET with these headers may come from any page, an image's address in it, for all we know.
+
+        Browsers say where a request comes from in every one that they send to this machine itself, and in none that
+        they send by plain HTTP to another one.
+        """
+        return self._token is None and self._names is None and b"sec-fetch-site" not in headers
 
     def _is_our_name(self, host: bytes) -> bool:
         """Tell whether a Host names this machine: by an address, or by a name that no one else can give it."""

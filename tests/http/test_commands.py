@@ -193,3 +193,10 @@ def test_strings_come_in_base64_for_the_asking(http: httpx.Client, encoding: str
 def test_bytes_that_are_no_text_are_replaced_in_json(http: httpx.Client) -> None:
     http.put("/keys/k", content=b"a\xffb")
     assert http.post("/", json=["GET", "k"]).json() == {"result": "a\ufffdb"}
+
+
+def test_nothing_behind_quit_is_run(http: httpx.Client) -> None:
+    outcomes = http.post("/pipeline", json=[["SET", "k", "v"], ["QUIT"], ["SET", "k", "w"]])
+    assert outcomes.json() == [{"result": "OK"}, {"result": "OK"}]
+    assert outcomes.headers["connection"] == "close"
+    assert http.get("/keys/k").text == "v"

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.replies import Reply
 from server.http import keys
 from server.http.exchange import Exchange, Problem
 from server.session import Session
+from tests.support import call
 
 
 def exchange(session: Session, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Exchange:
@@ -88,3 +90,20 @@ def test_a_tag_names_its_value_and_no_other(one: bytes, other: bytes) -> None:
     assert (keys._tag(one) == keys._tag(other)) == (one == other)
     assert keys._tag(one)[:1] == keys._tag(one)[-1:] == b'"'
     assert b"," not in keys._tag(one)
+
+
+def test_a_write_between_the_look_and_the_step_is_noticed(
+    session: Session, other: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(session, b"SET", b"k", b"v")
+    check = keys._check_conditions
+
+    def check_and_let_another_write(exchange: Exchange, value: Reply) -> None:
+        check(exchange, value)
+        call(other, b"SET", b"k", b"others")
+
+    monkeypatch.setattr(keys, "_check_conditions", check_and_let_another_write)
+    with pytest.raises(Problem) as refused:
+        keys.put_value(exchange(session, body=b"mine", if_match=TAG))
+    assert refused.value.status == 412
+    assert call(session, b"GET", b"k") == b"others"

@@ -242,3 +242,50 @@ def test_the_token_may_come_from_the_environment(start_server: object) -> None:
     assert httpx.get(server.http_url + "/keys").status_code == 401
     assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert TOKEN not in server.log
+
+
+# ---------------------------------------------------------------- what browsers do not tell
+
+
+@pytest.fixture(scope="module")
+def in_the_open() -> Iterator[ServerProcess]:
+    """A server that other machines can reach, without a token."""
+    server = start_with_http(ServerProcess, "--host", "0.0.0.0")
+    yield server
+    server.check()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/set/k/v", 403),
+        ("HEAD", "/flushall", 403),
+        ("GET", "/config/set/slowlog-max-len/7", 403),
+        ("POST", "/set/k/v", 200),
+        ("GET", "/strlen/k", 200),
+        ("GET", "/keys/absent", 404),
+        ("GET", "/nosuch/command", 400),
+    ],
+)
+def test_a_get_that_any_page_could_cause_changes_nothing(
+    in_the_open: ServerProcess, method: str, path: str, status: int
+) -> None:
+    url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    assert httpx.request(method, url + path).status_code == status
+
+
+def test_a_get_that_a_browser_says_the_user_asked_for_may_write(in_the_open: ServerProcess) -> None:
+    url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+def test_a_token_lets_a_get_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
+    assert http_guarded.get("/set/k/v").json() == {"result": "OK"}
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_scheme_of_a_token_may_be_in_any_case(stranger: httpx.Client, scheme: str) -> None:
+    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
+    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}x"}).status_code == 401
+    assert stranger.get("/dbsize", headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401

@@ -362,3 +362,11 @@ def test_what_is_not_there_is_told_in_a_sentence(http: httpx.Client, method: str
     assert refused.status_code == status
     assert error_of(refused)
     assert ("allow" in refused.headers) == (status == 405)
+
+
+def test_a_header_that_is_given_twice_is_one_list(http: httpx.Client) -> None:
+    http.put("/keys/k", content=b"v")
+    tag = http.get("/keys/k").headers["etag"]
+    for first, second in ((tag, '"other"'), ('"other"', tag)):
+        headers = [("If-Match", first), ("If-Match", second)]
+        assert http.put("/keys/k", content=b"v", headers=headers).status_code == 200

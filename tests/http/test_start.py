@@ -78,6 +78,10 @@ def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: 
     ("options", "complaint"),
     [
         (["--http-port", "x"], "a port is a number from 0 to 65535, not 'x'"),
+        (["--http-token", ""], "a token is not empty"),
+        (["--http-token", "two words"], "a token is not empty, and has no blanks"),
+        (["--http-cors", "example.org"], "an origin is like https://example.org, or *, and not 'example.org'"),
+        (["--http-cors", "https://example.org/path"], "an origin is like https://example.org"),
         (["--http-max-body", "0"], "a limit is a number of bytes, at least 1, not '0'"),
     ],
 )
