@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from common.limits import DEFAULT_LIMITS, Limits
@@ -20,11 +20,11 @@ from server.command_line import DEFAULT_PORT, new_parser
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
 from server.extras import MissingExtra
-from server.http.command_line import http_door
+from server.http.command_line import complete_http_options, http_door
 from server.instance import Instance
 from server.session import Session
 from server.store import Store
-from server.tcp import Server
+from server.tcp import GRACE, Server
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
     parser = new_parser()
     options = parser.parse_args(arguments)
+    complete_http_options(parser, options)
     try:
         engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store())
     except MissingExtra as problem:
@@ -72,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"listening on {door.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
     with ThreadPoolExecutor(len(doors)) as pool:  # each may have to wait for its clients
-        list(pool.map(lambda door: door.stop(), doors))
-    engine.stop()
+        wait([pool.submit(door.stop) for door in doors], GRACE)
+        engine.stop()  # whoever still waits for another machine waits no longer
     return 0
 
 

@@ -77,7 +77,10 @@ class Engine(Protocol[W]):
         ...
 
     def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
-        """Do as ``execute`` if that waits for no other machine; else do nothing and return None."""
+        """Do as ``execute`` if that waits for no other machine; else do nothing and return None.
+
+        None may be the reply too, which does no harm: whoever gets it asks again, by ``execute``.
+        """
         ...
 
     def execute_all(self, calls: Sequence[Call], watch: W, client: Client, run: Run) -> list[Reply | Exception] | None:
@@ -109,8 +112,8 @@ class Engine(Protocol[W]):
         """Begin to count anew."""
         ...
 
-    def key_counts(self) -> KeyCounts:
-        """Count the keys."""
+    def key_counts(self) -> KeyCounts | None:
+        """Count the keys; return None where that can't be told at present."""
         ...
 
     def figures(self) -> Mapping[str, Figures]:

@@ -19,9 +19,16 @@ from redis.retry import Retry
 from common.replies import OK, Reply, Status
 from common.requests import Words
 from server.backend.address import Address
-from server.backend.connection import Node, Pool, RequestQueue, StatusText, explained, watch_pool
+from server.backend.connection import Node, Pool, RequestQueue, StatusText, close_pool, explained, watch_pool
 from server.backend.time_limit import seconds_left, within
-from server.errors import CROSS_SLOT, INVALID_CURSOR, CommandError, backend_timed_out
+from server.errors import (
+    CROSS_SLOT,
+    INVALID_CURSOR,
+    BackendUnavailable,
+    CommandError,
+    backend_timed_out,
+    backend_unavailable,
+)
 from server.integers import parse_cursor
 from server.registry import Command, CommandTable
 
@@ -64,7 +71,7 @@ class _Client(RedisCluster):
 
 
 class Cluster:
-    """A cluster behind a pool a node; see `server.backend.engine.Backend`."""
+    """A cluster behind a pool a node; see `server.backend.backend.Backend`."""
 
     def __init__(self, address: Address, connections: int, commands: CommandTable) -> None:
         self._address = address
@@ -88,7 +95,11 @@ class Cluster:
         """Run a command as it is on the node that has its keys; one without keys where it belongs."""
         keys = command.keys.of(words)
         if not keys:
-            return self._on_all_nodes.get(command.name, self._anywhere)(words)
+            try:
+                return self._on_all_nodes.get(command.name, self._anywhere)(words)
+            except BackendUnavailable:
+                self.note_failure()
+                raise
         with explained(writes=command.writes):
             client: Any = self._client()
             node = self._owner(client, keys)
@@ -128,10 +139,12 @@ class Cluster:
 
     def close(self) -> None:
         """Close every connection."""
-        if self._present is not None:
-            self._present.close()
-        for pool in self._watches.values():
-            pool.disconnect()
+        client = self._present
+        if client is not None:
+            for node in client.get_nodes():
+                close_pool(client.get_redis_connection(node).connection_pool)
+        for pool in list(self._watches.values()):
+            close_pool(pool)
 
     # ---------------------------------------------------------------- redis-py
 
@@ -200,11 +213,22 @@ class Cluster:
     def _anywhere(self, words: Words) -> Reply:
         return self.node_of(()).ask(words)
 
-    def _on_each(self, words: Words, *, writes: bool = False) -> list[Any]:
-        return [node.ask(words, writes=writes) for node in self.nodes()]
+    def _on_each(self, words: Words) -> list[Any]:
+        return [node.ask(words) for node in self.nodes()]
 
     def _each(self, words: Words) -> Reply:
-        self._on_each(words, writes=True)
+        """Run a write on every node, also where one of them fails, which is told in the end."""
+        nodes = self.nodes()
+        failed: list[CommandError] = []
+        for node in nodes:
+            try:
+                node.ask(words, writes=True)
+            except CommandError as problem:
+                failed.append(problem)
+        if failed and len(failed) < len(nodes):
+            raise backend_unavailable(b"%d of %d nodes failed, the others have done it" % (len(failed), len(nodes)))
+        if failed:
+            raise failed[0]
         return OK
 
     def _sum(self, words: Words) -> Reply:

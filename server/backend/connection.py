@@ -31,11 +31,14 @@ from redis.retry import Retry
 from common.replies import Error, Reply, Status
 from common.requests import Words
 from common.resp import MalformedReply, ReplyDecoder, encode_request
-from server.backend.time_limit import seconds_left
+from server.backend.time_limit import SHORTEST, seconds_left
 from server.errors import CommandError, backend_timed_out, backend_unavailable
 
 MOST_WATCHES = 50
 """How many sessions may watch keys of one server at once: each needs a connection of its own from WATCH to EXEC."""
+
+LOOK_UP = 0.2
+"""Seconds after which who waits for a connection looks whether there will be any more."""
 
 CLOSED = "the connection was closed"
 OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
@@ -260,13 +263,21 @@ class RequestQueue(LifoQueue[Any]):
     """Where a pool keeps its connections: who waits, waits as long as the request may, and is told for what."""
 
     busy = b"waiting for one of its %d connections"
+    is_closed = False
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take a connection. Raises `CommandError`."""
-        try:
-            return super().get(block, seconds_left())
-        except Empty:
-            raise backend_timed_out(self.busy % self.maxsize) from None
+        while not self.is_closed:
+            try:
+                connection = super().get(block, min(seconds_left(), LOOK_UP))
+            except Empty:
+                if seconds_left() <= SHORTEST:
+                    raise backend_timed_out(self.busy % self.maxsize) from None
+                continue
+            if not self.is_closed:
+                return connection
+            self.put_nowait(connection)  # for the next who waits, to whom the same is said
+        raise backend_unavailable(b"the server is stopping")
 
 
 class WatchQueue(RequestQueue):
@@ -283,6 +294,12 @@ def new_pool(settings: dict[str, Any], size: int, queue_class: type[RequestQueue
         "redis_connect_func": BackendConnection.on_connect,
     }
     return Pool(max_connections=size, queue_class=queue_class, **settings | ours)
+
+
+def close_pool(pool: Pool) -> None:
+    """Give no connection away any more, and close those that there are, whoever waits on one."""
+    pool.pool.is_closed = True
+    pool.disconnect()
 
 
 def watch_pool(like: Any) -> Pool:
@@ -319,8 +336,8 @@ class Node:
 
     def close(self) -> None:
         """Close every connection, those that are in use too."""
-        self.pool.disconnect()
-        self.watches.disconnect()
+        close_pool(self.pool)
+        close_pool(self.watches)
 
     def ask(self, request: Words, *, writes: bool = False) -> Reply:
         """Send one request and return its reply. Raises `CommandError`, for a refusal too."""

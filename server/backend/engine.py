@@ -59,6 +59,7 @@ class RedisEngine:
         self._limit = limit
         self._description = description
         self._cache = cache
+        self._peek = cache.peek if cache is not None else None
         self._tracking = tracking
         self.statistics = Statistics()
         self._records: Records = defaultdict(Record)
@@ -75,6 +76,8 @@ class RedisEngine:
 
     def execute(self, command: Command, words: Words, client: Client) -> Reply:
         """Run one command as one step. Raises what the command raises."""
+        if command.name == b"GET" and (value := self._hit(command, words[1], client)) is not None:
+            return value
         started = client.active = perf_counter_ns()
         problem: Exception | None = None
         try:
@@ -90,12 +93,27 @@ class RedisEngine:
 
     def at_hand(self, command: Command, words: Words, client: Client) -> Reply:
         """Return a reply that the cache has, or None where the backing server would have to be asked."""
-        if self._cache is None or command.name != b"GET" or not self._may_read_cache(client):
+        return self._hit(command, words[1], client) if command.name == b"GET" else None
+
+    def _hit(self, command: Command, key: bytes, client: Client) -> Reply:
+        """Return and count what the cache has, or return None.
+
+        It has no value for a client that watches keys, since that is going to base a change on what it reads.
+        """
+        peek = self._peek
+        if peek is None or client.watching or (self._tracking is not None and not self._tracking.is_live):
             return None
         started = client.active = perf_counter_ns()
-        value = self._cache.peek(words[1])
-        if value is not None:
-            self._count(command, perf_counter_ns() - started, None)
+        value = peek(key)
+        if value is not None:  # counted here: on the shortest way every call costs
+            self._acquire()
+            try:
+                took = perf_counter_ns() - started
+                record = self._records[command]
+                record.by_duration[took.bit_length()] += 1
+                record.nanoseconds += took
+            finally:
+                self._release()
         return value
 
     def _ask(self, command: Command, words: Words) -> Reply:
@@ -230,13 +248,13 @@ class RedisEngine:
             self._unavailable = self._timed_out = 0
         self.statistics.reset()
 
-    def key_counts(self) -> KeyCounts:
-        """Count the backing server's keys, of whatever type; all are zero while it can't be asked."""
+    def key_counts(self) -> KeyCounts | None:
+        """Count the backing server's keys, of whatever type; return None while it can't be asked."""
         try:
             with within(min(self._limit, COUNTING_LIMIT)):
                 counts = list(map(count_keys, self._backend.nodes()))
         except CommandError:
-            return KeyCounts(0, 0, 0)
+            return None
         return KeyCounts(*map(sum, zip(*counts, strict=True)))
 
     def figures(self) -> Mapping[str, Figures]:

@@ -12,7 +12,7 @@ from server.registry import Command
 
 
 class SingleServer:
-    """One server behind one pool; see `server.backend.engine.Backend`."""
+    """One server behind one pool; see `server.backend.backend.Backend`."""
 
     def __init__(self, address: Address, connections: int) -> None:
         pool = new_pool(address.settings, connections)

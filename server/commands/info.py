@@ -82,13 +82,16 @@ def resident_bytes() -> int:
 
 def _stats(instance: Instance) -> Figures:
     records = instance.engine.records().values()
-    return {
+    counts = instance.engine.key_counts()
+    figures: Figures = {
         "total_connections_received": instance.clients.received,
         "total_commands_processed": sum(record.calls for record in records),
         "rejected_connections": instance.clients.rejected,
         "total_error_replies": instance.engine.statistics.errors,
-        "expired_keys": instance.engine.key_counts().expired,
     }
+    if counts is not None:
+        figures["expired_keys"] = counts.expired
+    return figures
 
 
 def _commandstats(instance: Instance) -> Figures:
@@ -112,7 +115,7 @@ def _of_engine(section: str) -> Callable[[Instance], Figures | None]:
 
 def _keyspace(instance: Instance) -> Figures:
     counts = instance.engine.key_counts()
-    return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts.keys else {}
+    return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts and counts.keys else {}
 
 
 _SECTIONS: dict[str, Callable[[Instance], Figures | None]] = {

@@ -103,7 +103,7 @@ class Endpoint:
     async def _run(self, exchange: Exchange, *, waits: bool) -> Answer:
         """Answer a request here, where that is soon done, or in a thread of its own."""
         function = self._resource.answer
-        if len(exchange.body) > LARGE_BODY:
+        if self._resource.runs_many or len(exchange.body) > LARGE_BODY:
             return await self._in_thread(function, exchange)
         if not waits or self._resource.is_open:  # what is open asks the engine nothing
             return function(exchange)
@@ -126,7 +126,7 @@ class Endpoint:
                 raise _Gone
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        if more:
+        if more or len(body) > self._max_body:
             raise Problem(413, f"a body has at most {self._max_body} bytes here")
         return bytes(body)
 
@@ -139,8 +139,8 @@ class Endpoint:
             try:
                 part = await self._in_thread(next_part, body)
             except CommandError as problem:  # too late to say so: the client sees that the end is missing
-                logger.warning("an answer was cut short: %s", problem)
-                connection.kill()
+                logger.warning("an answer was cut short: %s", problem.reply.text.decode(errors="replace"))
+                await connection.cut()
                 return
             await send({"type": "http.response.body", "body": part, "more_body": bool(part)})
             if not part:
@@ -163,8 +163,10 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
 class Application:
     """Find a request's route; what the router refuses (no such path, no such method) is told as all else is."""
 
-    def __init__(self, *, host: str, token: str | None, origins: Sequence[str], max_body: int) -> None:
-        guard = Guard(host, token, origins)
+    def __init__(
+        self, *, host: str, token: str | None, origins: Sequence[str], max_body: int, names: Sequence[str] = ()
+    ) -> None:
+        guard = Guard(host, token, origins, names)
         threads = ThreadPoolExecutor(MOST_THREADS, "http worker")
         endpoints: dict[str, dict[str, ASGIApplication]] = {}
         for group in GROUPS:

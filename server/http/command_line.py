@@ -15,6 +15,8 @@ from server.instance import Instance
 if TYPE_CHECKING:
     from server.http.server import HTTPServer
 
+TOKEN_VARIABLE = "KVLINE_HTTP_TOKEN"
+
 DEFAULT_MAX_BODY = 16 * MIB
 
 
@@ -26,7 +28,7 @@ def add_http_options(parser: argparse.ArgumentParser) -> None:
         "--http-token",
         type=_token,
         metavar="TOKEN",
-        help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN",
+        help="the bearer token that requests need; better given as KVLINE_HTTP_TOKEN in the environment",
     )
     http.add_argument(
         "--http-cors",
@@ -35,6 +37,13 @@ def add_http_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="an origin whose pages may ask; repeatable",
+    )
+    http.add_argument(
+        "--http-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name by which the server may be called, beside its address and localhost; repeatable",
     )
     http.add_argument(
         "--http-max-body", type=size, default=DEFAULT_MAX_BODY, metavar="BYTES", help="the longest body of a request"
@@ -54,6 +63,16 @@ def _origin(text: str) -> str:
     return origin
 
 
+def complete_http_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Take the token from the environment where no option gave one. Ends the process where it can't be one."""
+    text = os.environ.get(TOKEN_VARIABLE)
+    if options.http_token is None and text:
+        try:
+            options.http_token = _token(text)
+        except argparse.ArgumentTypeError as problem:
+            parser.error(f"{TOKEN_VARIABLE}: {problem}")
+
+
 def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTTPServer:
     """Bind the port. Raises `MissingExtra`, and `OSError` or `UnicodeError` where it can't be bound."""
     try:
@@ -61,7 +80,12 @@ def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTT
         from server.http.server import HTTPServer  # noqa: PLC0415
     except ImportError as problem:
         raise MissingExtra("--http-port", "http", problem) from None
-    token = options.http_token or os.environ.get("KVLINE_HTTP_TOKEN") or None
     origins = options.http_cors
-    application = Application(host=options.host, token=token, origins=origins, max_body=options.http_max_body)
+    application = Application(
+        host=options.host,
+        token=options.http_token,
+        origins=origins,
+        max_body=options.http_max_body,
+        names=options.http_host,
+    )
     return HTTPServer(options.host, port, instance, with_cors(application, origins) if origins else application)

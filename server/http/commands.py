@@ -48,6 +48,8 @@ WORDS: Documentation = {
 }
 
 
+TOO_MANY_WORDS = "ERR too many words in request"
+
 RESOURCES = {b"keys": b"DELETE, GET, HEAD, PUT", b"compact": b"GET, HEAD"}
 """First parts of paths that name both a resource and, in small letters, a command. In capitals they are the command.
 
@@ -59,15 +61,18 @@ With the methods that the resource knows.
 def run_command(exchange: Exchange) -> Answer:
     """Run a command.
 
-    Every command of the table works. Its words are strings or numbers.
+    Every command of the table works. Its words are strings, numbers or booleans.
     """
-    return _outcome(exchange, _words(_json(exchange.body)))
+    words = _words(_json(exchange.body))
+    if len(words) > exchange.session.instance.limits.max_words:
+        raise Problem(400, TOO_MANY_WORDS)
+    return _outcome(exchange, words)
 
 
-@routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_commands=True)
+@routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_many=True, runs_commands=True)
 def run_pipeline(exchange: Exchange) -> Answer:
     """Run commands one after the other; other clients' may run between them."""
-    return _outcomes(_one_after_the_other(exchange.session, _all_words(exchange.body)), exchange.wants_base64)
+    return _outcomes(_one_after_the_other(exchange.session, _all_words(exchange)), exchange.wants_base64)
 
 
 def _one_after_the_other(session: Session, commands: list[Words]) -> Iterator[Reply]:
@@ -78,10 +83,10 @@ def _one_after_the_other(session: Session, commands: list[Words]) -> Iterator[Re
             return
 
 
-@routes.add("POST", "/multi-exec", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_commands=True)
+@routes.add("POST", "/multi-exec", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_many=True, runs_commands=True)
 def run_transaction(exchange: Exchange) -> Answer:
     """Run commands as one step, or none of them where one could not be queued."""
-    commands = _all_words(exchange.body)
+    commands = _all_words(exchange)
     for words in commands:
         command = exchange.session.instance.commands.find(words[0])
         if command and command.immediate:
@@ -175,11 +180,14 @@ def _word(value: Any) -> bytes:
         raise Problem(400, str(problem)) from None
 
 
-def _all_words(body: bytes) -> list[Words]:
-    commands = _json(body)
+def _all_words(exchange: Exchange) -> list[Words]:
+    commands = _json(exchange.body)
     if not isinstance(commands, list):
         raise Problem(400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]')
-    return list(map(_words, commands))
+    words = list(map(_words, commands))
+    if sum(map(len, words)) > exchange.session.instance.limits.max_words:
+        raise Problem(400, TOO_MANY_WORDS)
+    return words
 
 
 # ---------------------------------------------------------------- outcomes

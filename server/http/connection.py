@@ -110,6 +110,12 @@ class Connection(HttpToolsProtocol):
         # percentile of their replies several times as late.
         give_way()
 
+    async def cut(self) -> None:
+        """End the connection in the middle of an answer."""
+        self.transport.abort()
+        while not self.is_lost:
+            await asyncio.sleep(0)
+
     # ---------------------------------------------------------------- what other sessions use
 
     def open_channel(self) -> Push | None:
@@ -130,6 +136,7 @@ class Connection(HttpToolsProtocol):
             self.session = Session(self._instance, self._instance.clients.add(address, local_address, self))
         except TooManyClients:
             self.app = refuse_for_now
+            self.loop.call_later(LINGER, transport.abort)  # one that asks nothing must not keep its place in the system
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._running is not None and self._running is not self.cycle:
@@ -177,13 +184,27 @@ class Connection(HttpToolsProtocol):
                 logger.debug("a request was refused: %s", problem)
                 self._refusal = self._refusal or UNREADABLE
                 self.unparsed.clear()
-        answered = self.cycle is None or self.cycle.response_complete
+                self._drop_unfinished()
+        answered = self.cycle is None or self.cycle.response_complete or self.cycle.disconnected
         if self.unparsed:
             self.flow.pause_reading()
         elif answered:
             self.flow.resume_reading()
         if self._refusal is not None and answered and not self.pipeline:
             self._send_refusal(*self._refusal)
+
+    def _drop_unfinished(self) -> None:
+        """Give up the request whose body can't be read to its end: nobody is to wait for the rest of it."""
+        cycle = self.cycle
+        if cycle is None or not cycle.more_body or cycle.response_complete:
+            return
+        if self.pipeline:  # it is the last there, and one before it runs
+            self.pipeline.popleft()
+            assert self._running is not None
+            self.cycle = self._running
+        else:
+            cycle.disconnected = True  # by which the application learns it; the connection itself is to be answered
+            cycle.message_event.set()
 
     def _feed(self, piece: bytes) -> None:
         try:

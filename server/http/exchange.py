@@ -170,11 +170,11 @@ def json_answer(status: int, value: object, headers: Iterable[tuple[bytes, bytes
     return Answer(status, body, [(b"content-type", JSON), *headers])
 
 
-def lazy_answer(content_type: bytes, pieces: Iterator[bytes]) -> Answer:
+def lazy_answer(content_type: bytes, pieces: Iterator[bytes], headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """Answer with a body that is made as it is sent, or with a whole one where it turns out small."""
     start = next_part(pieces)
     body = start if len(start) < WHOLE_SIZE else chain([start], pieces)
-    return Answer(200, body, [(b"content-type", content_type)])
+    return Answer(200, body, [(b"content-type", content_type), *headers])
 
 
 def next_part(pieces: Iterator[bytes]) -> bytes:

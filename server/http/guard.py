@@ -2,7 +2,8 @@
 
 Browsers send requests to any address, this server's among them, for any page. They can't be told from the user's own
 programs but by the headers that browsers add: ``Sec-Fetch-Site`` and ``Origin``. A page that has bent its own name to
-this address (DNS rebinding) passes that test; it is known by the name in ``Host``, which is not one of ours.
+this address (DNS rebinding) passes that test; it is known by the name in ``Host``, which is not one of ours. It can't
+know the token; so where there is one, other machines may call the server what they like.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
+from server.addresses import resolve
 from server.http.exchange import Problem
 from server.http.routes import Resource
 
@@ -21,8 +23,9 @@ ANY = b"*"
 class Guard:
     """Decide whether a request may be answered."""
 
-    def __init__(self, host: str, token: str | None, origins: Sequence[str]) -> None:
-        self._names = {b"localhost", host.lower().encode()} if _is_loopback(host) else None
+    def __init__(self, host: str, token: str | None, origins: Sequence[str], names: Sequence[str] = ()) -> None:
+        self._is_local = _is_loopback(host)
+        self._names = {name.lower().encode() for name in ("localhost", host, *names)}
         self._token = None if token is None else token.encode()
         self._origins = {origin.lower().encode() for origin in origins}
         self._is_ours = lru_cache(128)(self._is_our_name)
@@ -30,8 +33,8 @@ class Guard:
     def check(self, resource: Resource, headers: dict[bytes, bytes]) -> None:
         """Raise `Problem` where the request may not be answered."""
         host = headers.get(b"host", b"")
-        if self._names is not None and not self._is_ours(host):
-            raise Problem(403, "this server is not known by that name; ask it by its address or as localhost")
+        if (self._is_local or self._token is None) and not self._is_ours(host):
+            raise Problem(403, "this server is not known by that name; use its address, or --http-host")
         if self._token is not None and not resource.is_open:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
@@ -45,12 +48,12 @@ class Guard:
         Browsers say where a request comes from in every one that they send to this machine itself, and in none that
         they send by plain HTTP to another one.
         """
-        return self._token is None and self._names is None and b"sec-fetch-site" not in headers
+        return self._token is None and not self._is_local and b"sec-fetch-site" not in headers
 
     def _is_our_name(self, host: bytes) -> bool:
         """Tell whether a Host names this machine: by an address, or by a name that no one else can give it."""
         name = host.lower().rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host.lower()
-        return not name or name in (self._names or ()) or _is_address(name.strip(b"[]"))
+        return not name or name in self._names or _is_address(name.strip(b"[]"))
 
     def _is_foreign(self, host: bytes, headers: dict[bytes, bytes]) -> bool:
         origin = headers.get(b"origin")
@@ -71,6 +74,6 @@ def _is_address(name: bytes) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    return _is_address(host.encode()) and ip_address(host).is_loopback
+    """Tell whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
+    _, address = resolve(host, 0)
+    return ip_address(address[0]).is_loopback

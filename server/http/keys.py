@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import blake2b
 from urllib.parse import unquote_to_bytes
 
 from common.replies import Block, Reply
 from common.requests import Words
-from server.http.exchange import OCTETS, TEXT, Answer, Exchange, Parameter, Problem, json_answer, lazy_answer
+from server.http.exchange import JSON, OCTETS, TEXT, Answer, Exchange, Parameter, Problem, json_answer, lazy_answer
 from server.http.reply_json import json_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
 from server.integers import parse_integer
@@ -134,7 +133,7 @@ def get_value(exchange: Exchange) -> Answer:
     if _has_tag(exchange, b"if-none-match", value):
         return Answer(304, headers=headers)
     if exchange.wants_json:
-        return json_answer(200, _in_json(value), headers)
+        return lazy_answer(JSON, _in_json(value), headers)
     return Answer(200, value, [(b"content-type", OCTETS), (b"x-content-type-options", b"nosniff"), *headers])
 
 
@@ -234,11 +233,16 @@ def _key(exchange: Exchange) -> bytes:
     return unquote_to_bytes(exchange.path[len(PREFIX) :])
 
 
-def _in_json(value: bytes) -> dict[str, str]:
+def _in_json(value: bytes) -> Iterator[bytes]:
     try:
-        return {"value": value.decode()}
+        value.decode()
     except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}
+        yield b'{"base64":'
+        yield from json_pieces(value, base64=True)
+    else:
+        yield b'{"value":'
+        yield from json_pieces(value)
+    yield b"}"
 
 
 def _absent() -> Problem:

@@ -15,6 +15,7 @@ from prometheus_client.core import (
 
 from common import __version__
 from server.commands.info import resident_bytes
+from server.engine import KeyCounts
 from server.instance import Instance
 from server.registry import Command
 from server.statistics import Record, Records
@@ -36,11 +37,17 @@ class Figures:
         records = instance.engine.records()
         yield _commands(records)
         yield _durations(records)
-        for name, text, value in self._gauges():
-            yield GaugeMetricFamily(name, text, value=value)
-        for name, text, value in self._counters():
-            yield CounterMetricFamily(name, text, value=value)
+        yield from self._of_clients()
+        yield from _of_keys(instance.engine.key_counts())
         yield from self._of_engine()
+
+    def _of_clients(self) -> Iterator[Metric]:
+        clients, statistics = self._instance.clients, self._instance.engine.statistics
+        yield GaugeMetricFamily("kvline_connections", "Open connections.", value=len(clients))
+        yield CounterMetricFamily("kvline_connections_received", "Connections since the start.", value=clients.received)
+        yield CounterMetricFamily("kvline_connections_rejected", "Connections too many.", value=clients.rejected)
+        yield CounterMetricFamily("kvline_error_replies", "Replies that were errors.", value=statistics.errors)
+        yield GaugeMetricFamily("kvline_memory_bytes", "Resident memory of the process.", value=resident_bytes())
 
     def _of_engine(self) -> Iterator[Metric]:
         """Return what only some engines have, such as a cache: whatever figures there are."""
@@ -49,17 +56,13 @@ class Figures:
                 if isinstance(value, int | float):
                     yield GaugeMetricFamily(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
-    def _gauges(self) -> Iterator[tuple[str, str, float]]:
-        keys = self._instance.engine.key_counts()
-        yield "kvline_keys", "Keys in the store.", keys.keys
-        yield "kvline_keys_expiring", "Keys in the store that are going to expire.", keys.expiring
-        yield "kvline_connections", "Open connections.", len(self._instance.clients)
-        yield "kvline_memory_bytes", "Resident memory of the process.", resident_bytes()
 
-    def _counters(self) -> Iterator[tuple[str, str, float]]:
-        yield "kvline_expired_keys", "Keys that have expired.", self._instance.engine.key_counts().expired
-        yield "kvline_connections_received", "Connections since the start.", self._instance.clients.received
-        yield "kvline_error_replies", "Replies that were errors.", self._instance.engine.statistics.errors
+def _of_keys(counts: KeyCounts | None) -> Iterator[Metric]:
+    """Return nothing where it can't be told: a zero would be taken for what it says."""
+    if counts is not None:
+        yield GaugeMetricFamily("kvline_keys", "Keys in the store.", value=counts.keys)
+        yield GaugeMetricFamily("kvline_keys_expiring", "Keys that are going to expire.", value=counts.expiring)
+        yield CounterMetricFamily("kvline_expired_keys", "Keys that have expired.", value=counts.expired)
 
 
 def _name(command: Command) -> str:

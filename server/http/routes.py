@@ -52,6 +52,8 @@ class Resource:
     """It needs no token."""
     may_be_at_hand: bool
     """Its first and only command may be answered from a cache, so that it is worth trying without a thread."""
+    runs_many: bool
+    """It runs as many commands as the client likes, which may take long, so that a thread of its own does it."""
     runs_commands: bool
     """It runs commands that a client chose, which may leave the session in any state."""
 
@@ -77,6 +79,7 @@ class Routes:
         reads: bool = False,
         is_open: bool = False,
         may_be_at_hand: bool = False,
+        runs_many: bool = False,
         runs_commands: bool = False,
     ) -> Callable[[Answerer], Answerer]:
         """Enter a function. The first line of its docstring is the summary, the rest is the description."""
@@ -99,6 +102,7 @@ class Routes:
                     reads=reads,
                     is_open=is_open,
                     may_be_at_hand=may_be_at_hand,
+                    runs_many=runs_many,
                     runs_commands=runs_commands,
                 )
             )

@@ -67,6 +67,15 @@ def test_a_body_in_chunks_is_413_as_soon_as_it_is_too_long(start_server: StartSe
         assert wire.ask(b"PUT", b"/keys/k", b"x" * 1000).status == 201, "the connection goes on"
 
 
+def test_a_body_in_chunks_that_comes_whole_at_once_is_413_too(start_server: StartServer) -> None:
+    server = start_with_http(start_server, "--http-max-body", "1000")
+    with Wire(server.http_url) as wire:
+        chunk = b"3e9\r\n%b\r\n0\r\n\r\n" % (b"x" * 1001)
+        wire.send(b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n%b" % (HOST, chunk))
+        assert wire.answer().status == 413
+        assert wire.ask(b"GET", b"/keys/k").status == 404
+
+
 def test_a_client_that_waits_for_continue_gets_it(wire: Wire) -> None:
     wire.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" % HOST)
     assert wire.answer().status == 100
@@ -158,6 +167,37 @@ def test_what_is_not_http_is_400_in_a_sentence_and_closed(wire: Wire, data: byte
     refused = wire.answer()
     assert (refused.status, json.loads(refused.body)) == (400, {"error": "this is not HTTP that can be read"})
     assert wire.is_closed_by_the_server()
+
+
+CHUNKED = b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" % HOST
+
+
+@pytest.mark.parametrize(
+    ("parts", "statuses"),
+    [
+        ([CHUNKED + b"ZZ\r\n"], [400]),
+        ([CHUNKED, b"ZZ\r\n"], [400]),
+        ([CHUNKED + b"0\r\n" + b"Trailer: t\r\n" * 10_000], [431]),
+        ([request(b"POST", b"/keys/n/incr") + CHUNKED + b"ZZ\r\n"], [200, 400]),
+    ],
+    ids=["at once", "in two parts", "trailers without end", "behind another request"],
+)
+def test_a_body_that_breaks_http_is_refused_and_nothing_is_changed(
+    http: httpx.Client, wire: Wire, parts: list[bytes], statuses: list[int]
+) -> None:
+    for part in parts:
+        wire.send(part)
+        http.get("/healthz")  # by when the server has read the part
+    assert [wire.answer().status for _ in statuses] == statuses
+    assert wire.is_closed_by_the_server()
+    assert http.get("/keys/k").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec"])
+def test_a_request_has_no_more_words_than_on_other_ports(http: httpx.Client, path: str) -> None:
+    command = ["DEL", *["k"] * 1024 * 1024]
+    refused = http.post(path, json=command if path == "/" else [command])
+    assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many words in request"})
 
 
 def test_nonsense_behind_requests_is_told_behind_their_answers(wire: Wire) -> None:

@@ -58,7 +58,7 @@ def status(guard: Guard, resource: Resource, **headers: str) -> int:
 # ---------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1", "LocalHost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1", "LocalHost", "127.1", "0.0.0.0"])
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -77,14 +77,28 @@ def status(guard: Guard, resource: Resource, **headers: str) -> int:
         ("evil.example:localhost", 403),
     ],
 )
-def test_on_loopback_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
+def test_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
     guard = Guard(host, None, [])
     assert status(guard, resource(reads=True), host=name) == expected
     assert status(guard, resource(is_open=True, reads=True), host=name) == expected
 
 
-def test_on_other_addresses_any_name_is_answered() -> None:
-    assert status(Guard("0.0.0.0", None, []), resource(reads=True), host="kvline.example") == 200
+@pytest.mark.parametrize(
+    ("host", "token", "names", "expected"),
+    [
+        ("0.0.0.0", None, ["kvline.example"], 200),
+        ("127.0.0.1", None, ["KVLINE.example"], 200),
+        ("0.0.0.0", None, ["other.example"], 403),
+        ("0.0.0.0", TOKEN, [], 200),
+        ("127.0.0.1", TOKEN, [], 403),
+    ],
+    ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
+)
+def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
+    host: str, token: str | None, names: list[str], expected: int
+) -> None:
+    guard = Guard(host, token, [], names)
+    assert status(guard, resource(is_open=True), host="kvline.example:9780") == expected
 
 
 @pytest.mark.parametrize("path", ["/keys", "/keys/k", "/healthz", "/metrics", "/compact", "/get/k"])

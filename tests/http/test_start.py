@@ -74,6 +74,12 @@ def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: 
     assert server.connect().ask(b"PING") == b"PONG"
 
 
+def test_a_token_in_the_environment_that_can_be_none_is_refused_by_name() -> None:
+    ended = run_server("--port", "0", "--http-port", "0", KVLINE_HTTP_TOKEN="two words")
+    assert ended.returncode == 2
+    assert "KVLINE_HTTP_TOKEN: a token is not empty, and has no blanks" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -59,7 +59,7 @@ def test_every_command_that_needs_the_backing_server_says_that_it_is_not_there(
     assert is_unavailable(call(peer, "EXEC"))
     assert figures(peer, "keyspace") == {}
     assert int(figures(peer, "backend")["backend_unavailable"]) >= 8
-    assert figures(peer, "stats")["expired_keys"] == "0"
+    assert "expired_keys" not in figures(peer, "stats"), "a zero would be taken for what it says"
 
 
 def test_kill_and_restart_of_the_backing_server_under_load(start_redis: StartRedis, start_server: StartServer) -> None:

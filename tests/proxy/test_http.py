@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import httpx
@@ -12,6 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.processes import PATIENCE, Peer, ServerProcess, StartServer, all_at_once, wait_until
 from tests.proxy.backing import SHORT, StartRedis, backend, call, calls, calls_counted
 from tests.redis_server import RedisServer
+
+
+def clients(server: ServerProcess) -> list[str]:
+    """Return the lines of CLIENT LIST."""
+    listed = call(server.connect(), "CLIENT LIST")
+    server.close_peers()
+    assert isinstance(listed, bytes)
+    return listed.strip().decode().splitlines()[1:]
+
 
 NewClient = Callable[[ServerProcess], httpx.Client]
 
@@ -131,6 +144,10 @@ def test_one_client_too_many_is_503_and_told_when_to_come_again(
     refused = new_client(server).get("/keys/k")
     assert (refused.status_code, refused.json()) == (503, {"error": "ERR max number of clients reached"})
     assert int(refused.headers["retry-after"]) >= 1
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.http_url).port)) as silent:
+        silent.settimeout(PATIENCE)
+        with suppress(ConnectionResetError):
+            assert silent.recv(1) == b"", "one that asks nothing is closed, too"
     first.close()
     wait_until(lambda: new_client(server).get("/keys/k").status_code == 404, "there is a place again")
 
@@ -165,6 +182,39 @@ def test_a_backing_server_that_is_too_slow_is_504_while_others_go_on(
     slow, quick = all_at_once([partial(http.get, "/keys/k"), partial(new_client(server).get, "/keys/kept")])
     assert (slow.status_code, quick.content) == (504, b"v")
     assert slow.json()["error"].startswith("ERR backend unavailable: timed out ")
+
+
+def test_the_server_stops_in_time_while_requests_wait_for_the_backing_server(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    options = ("--backend-timeout", "600", "--backend-connections", "1")
+    server = start(start_server, redis, *options)
+    http = new_client(server)
+    assert http.get("/keys/k").status_code == 404
+    call(redis.connect(), "CLIENT PAUSE 600000")
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(new_client(server).get, "/keys/k") for _ in range(3)]
+        wait_until(lambda: http.get("/healthz").status_code == 200 and len(clients(server)) == 5, "three requests wait")
+        server.signal(signal.SIGTERM)
+        assert server.exit_status() == 0
+        assert {each.result().status_code for each in waiting} <= {502, 504}, "they are told so, if they still can be"
+    assert "Traceback" not in server.log
+    assert "ERROR" not in server.log
+
+
+def test_without_its_backing_server_nothing_is_told_of_keys(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    call(redis.connect(), "SET k v")
+    http = new_client(start(start_server, redis))
+    assert "\nkvline_keys 1.0\n" in http.get("/metrics").text
+    redis.kill()
+    told = http.get("/metrics").text
+    assert "kvline_connections" in told
+    assert "kvline_keys" not in told
+    assert "kvline_expired_keys" not in told
 
 
 def test_metrics_tell_of_the_cache(
