@@ -15,7 +15,7 @@ from client.editing import line_editor
 from client.history import History, history_file
 from client.shell import run_shell
 from common import __version__
-from common.resp import MalformedReply
+from common.resp_client import MalformedReply
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9736

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from common.replies import Error, Reply
 from common.requests import Words
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from common.text import UNBALANCED_QUOTES, UnbalancedQuotes, split_words
 
 CLOSING = {b"QUIT", b"DISCONNECT"}

@@ -1,7 +1,7 @@
 r"""RESP, the Redis serialization protocol, versions 2 and 3 (https://redis.io/docs/latest/develop/reference/protocol-spec/).
 
-Both halves stand here: the server reads requests (``RequestDecoder``) and writes replies (``ReplyEncoder``), a client
-writes requests (``encode_request``) and reads replies (``ReplyDecoder``).
+The server's half: it reads requests (``RequestDecoder``) and writes replies (``ReplyEncoder``). A client's half, which
+writes requests and reads replies, is `common.resp_client`.
 
 A request is an array of bulk strings: ``*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n``. The stream can't be found again behind a
 malformed one, so every mistake in a request is fatal.
@@ -10,7 +10,7 @@ malformed one, so every mistake in a request is fatal.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
@@ -36,17 +36,13 @@ class _BulkHeaders(dict[int, bytes]):
         return b"$%d" % length
 
 
-_header_of = _BulkHeaders((length, b"$%d" % length) for length in range(1024)).__getitem__
+header_of = _BulkHeaders((length, b"$%d" % length) for length in range(1024)).__getitem__
+"""Return the header of a bulk string of this length, without its CRLF."""
+
 MOST_SPLIT_WORDS = 64
 _SIZES = {b"*%d" % count: 1 + 2 * count for count in range(1, MOST_SPLIT_WORDS + 1)}
 """Of how many lines a request consists, by its first one."""
 _LENGTH = re.compile(rb"0|-?[1-9][0-9]{0,18}")
-
-
-def encode_request(words: Iterable[bytes]) -> bytes:
-    """Encode a command as a client sends it."""
-    parts = [b"%b\r\n%b\r\n" % (_header_of(len(word)), word) for word in words]
-    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
 class RequestDecoder:
@@ -89,14 +85,14 @@ class RequestDecoder:
         pieces = data.split(CRLF)
         last = len(pieces) - 1  # no CRLF stands behind this one
         may_be_too_large = len(data) > self._smallest_limit
-        sizes, header_of = self._sizes, _header_of
+        sizes, expected = self._sizes, header_of
         at = 0
         while at < last:
             end = at + sizes.get(pieces[at], last + 1)
             if end > last:
                 break
-            for header in range(at + 1, end, 2):  # a loop is faster here than to map and compare slices
-                if header_of(len(pieces[header + 1])) != pieces[header]:
+            for place in range(at + 1, end, 2):  # a loop is faster here than to map and compare slices
+                if expected(len(pieces[place + 1])) != pieces[place]:
                     break
             else:
                 words = pieces[at + 2 : end : 2]
@@ -144,7 +140,7 @@ class RequestDecoder:
         self._header = part
 
     def _count(self, header: bytes) -> int:
-        count = _length(header[1:])
+        count = parse_length(header[1:])
         if count is None or count > self._limits.max_words:
             raise _Malformed(b"invalid multibulk length")
         return max(count, 0)
@@ -153,7 +149,7 @@ class RequestDecoder:
         """Take the word that the header announces and ``data`` holds at ``at``; begin it if it is not all there."""
         if header[:1] != b"$":
             raise _Malformed(b"expected '$', got '%b'" % header[:1])
-        length = _length(header[1:])
+        length = parse_length(header[1:])
         if length is None or not 0 <= length <= self._limits.max_bulk:
             raise _Malformed(b"invalid bulk length")
         self._size += length
@@ -190,7 +186,7 @@ class _Malformed(Exception):
         self.request: BadRequest = protocol_error(reason, fatal=True)
 
 
-def _length(digits: bytes) -> int | None:
+def parse_length(digits: bytes) -> int | None:
     """Read a declared length strictly: no sign but a minus, no leading zeros, no blanks (as Redis's string2ll)."""
     return int(digits) if _LENGTH.fullmatch(digits) else None
 
@@ -282,152 +278,3 @@ class ReplyEncoder:
                 piece.clear()
                 size = 0
         yield b"".join(piece) + CRLF
-
-
-DEEPEST_REPLY = 64
-"""How deep arrays may stand in arrays. Redis's own replies stay below ten; whoever prints a reply goes as deep."""
-
-
-class MalformedReply(Exception):
-    """The other end does not speak RESP."""
-
-
-class _Aggregate:
-    """An array, set, push or map whose items are still coming."""
-
-    __slots__ = ("is_map", "items", "missing")
-
-    def __init__(self, mark: int, count: int) -> None:
-        self.is_map = mark == 0x25
-        self.items: list[Reply] = []
-        self.missing = count * 2 if self.is_map else count
-
-    def value(self) -> Reply:
-        if not self.is_map:
-            return self.items
-        keys = self.items[::2]
-        if not all(isinstance(key, bytes) for key in keys):
-            return self.items
-        return dict(zip((key for key in keys if isinstance(key, bytes)), self.items[1::2], strict=True))
-
-
-class ReplyDecoder:
-    """Cut a stream of bytes into replies, RESP2 and RESP3 alike, however the stream is cut into pieces."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._searched = 0  # no CRLF begins before this place in the buffer
-        self._bulk: tuple[int, int] | None = None  # mark and length of a string whose header has been read
-        self._open: list[_Aggregate] = []
-
-    def feed(self, data: bytes) -> list[Reply]:
-        """Take what has arrived; return the replies that are complete with it. Raises `MalformedReply`."""
-        self._buffer += data
-        replies: list[Reply] = []
-        at = 0
-        while (step := self._step(at)) is not None:
-            at, done, reply = step
-            if done:
-                replies.append(reply)
-        del self._buffer[:at]
-        self._searched = max(0, self._searched - at)
-        return replies
-
-    def _step(self, at: int) -> tuple[int, bool, Reply] | None:
-        """Read the next header or string; return where it ends and the top-level reply that it completes, if any."""
-        if self._bulk is not None:
-            mark, length = self._bulk
-            end = at + length
-            if len(self._buffer) < end + 2:
-                return None
-            if self._buffer[end : end + 2] != CRLF:
-                raise MalformedReply("a string that does not end where it said")
-            self._bulk = None
-            return end + 2, *self._complete(_string(mark, bytes(self._buffer[at:end])))
-        end = self._buffer.find(CRLF, max(at, self._searched))
-        if end < 0:
-            self._searched = max(at, len(self._buffer) - 1)
-            return None
-        mark, text = self._buffer[at], bytes(self._buffer[at + 1 : end])
-        if mark in b"$=!":
-            length = _declared(text)
-            if length < 0:
-                return end + 2, *self._complete(None)
-            self._bulk = (mark, length)
-            return end + 2, False, None
-        if mark in b"*%~>":
-            count = _declared(text)
-            if count > 0:
-                if len(self._open) == DEEPEST_REPLY:
-                    raise MalformedReply(f"a reply nested more than {DEEPEST_REPLY} deep")
-                self._open.append(_Aggregate(mark, count))
-                return end + 2, False, None
-            return end + 2, *self._complete(None if count < 0 else _Aggregate(mark, 0).value())
-        return end + 2, *self._complete(_simple(mark, text))
-
-    def _complete(self, reply: Reply) -> tuple[bool, Reply]:
-        """Put a complete reply into the aggregate that waits for it; tell whether the outermost one is complete."""
-        while self._open:
-            top = self._open[-1]
-            top.items.append(reply)
-            top.missing -= 1
-            if top.missing:
-                return False, None
-            self._open.pop()
-            reply = top.value()
-        return True, reply
-
-
-def _declared(text: bytes) -> int:
-    length = _length(text)
-    if length is None or length < -1:
-        raise MalformedReply(f"a length that is no number: {text[:40]!r}")
-    return length
-
-
-def _string(mark: int, data: bytes) -> Reply:
-    if mark == 0x3D:  # a verbatim string: three letters of format, a colon, the text
-        text = data[4:]
-        separator = b"\r\n" if b"\r\n" in text else b"\n"
-        return Block(text.split(separator) if text else [], separator)
-    return Error(data) if mark == 0x21 else data
-
-
-_BOOLEANS = {b"t": True, b"f": False}
-_FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf)|-?nan", re.IGNORECASE)
-_INTEGER = re.compile(rb"[+-]?[0-9]+")
-
-
-def _number(text: bytes) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError
-    return int(text)
-
-
-def _float(text: bytes) -> float:
-    if not _FLOAT.fullmatch(text):
-        raise ValueError
-    return float(text)
-
-
-def _null(text: bytes) -> None:
-    if text:
-        raise ValueError
-
-
-_SIMPLE: dict[int, Callable[[bytes], Reply]] = {
-    ord("+"): Status,
-    ord("-"): Error,
-    ord(":"): _number,
-    ord("("): _number,
-    ord(","): _float,
-    ord("#"): lambda text: _BOOLEANS[text],
-    ord("_"): _null,
-}
-
-
-def _simple(mark: int, text: bytes) -> Reply:
-    try:
-        return _SIMPLE[mark](text)
-    except (KeyError, ValueError):
-        raise MalformedReply(f"not a reply: {bytes([mark]) + text[:40]!r}") from None

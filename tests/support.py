@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from common.text import split_words
 from server.clients import Push
 from server.commands import COMMANDS

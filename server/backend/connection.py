@@ -30,7 +30,7 @@ from redis.retry import Retry
 
 from common.replies import Error, Reply, Status
 from common.requests import Words
-from common.resp import MalformedReply, ReplyDecoder, encode_request
+from common.resp_client import MalformedReply, ReplyDecoder, encode_request
 from server.backend.time_limit import SHORTEST, seconds_left
 from server.errors import CommandError, backend_timed_out, backend_unavailable
 

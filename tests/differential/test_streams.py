@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from common.text import split_words
 from tests.differential.comparison import Sessions
 from tests.differential.wire import Servers, scalar

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from tests.processes import Peer, ServerProcess
 from tests.redis_server import RedisServer
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.replies import OK, Error, Reply
-from common.resp import ReplyEncoder, encode_request
+from common.resp import ReplyEncoder
+from common.resp_client import encode_request
 from common.text import command_line, reply_lines
 from tests.frames.client import Answer, FrameClient, frame, run, take_answer
 from tests.processes import PATIENCE, Peer, ServerProcess, all_at_once

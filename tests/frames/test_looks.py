@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from tests.frames.client import FrameClient
 from tests.processes import ServerProcess
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from common.replies import NO_ARRAY, OK, QUEUED, Block, Error, Reply
 from common.requests import Words
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from common.text import command_line, reply_lines
 from server.engine import EmbeddedEngine
 from server.session import Session

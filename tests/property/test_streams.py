@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from common.limits import DEFAULT_LIMITS
 from common.replies import Block, Reply
 from common.requests import Batch, Encoder, Request, Words
-from common.resp import ReplyDecoder, ReplyEncoder, RequestDecoder, encode_request
+from common.resp import ReplyEncoder, RequestDecoder
+from common.resp_client import ReplyDecoder, encode_request
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, command_line
 from server.reader import RequestReader
 from tests.property.strategies import replies, requests, sizes

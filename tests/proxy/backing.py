@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from common.text import split_words
 from tests.differential.wire import Reply, read_reply
 from tests.processes import PATIENCE, Peer, wait_until

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from tests.frames.client import FrameClient
 from tests.processes import PATIENCE, Peer, ServerProcess, StartServer, run_client
 from tests.proxy.backing import StartRedis, backend, call, calls, figures

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from tests.differential.wire import Reply
 from tests.processes import Peer, StartServer, all_at_once, wait_until
 from tests.proxy.backing import (

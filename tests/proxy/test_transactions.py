@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from common.resp import encode_request
+from common.resp_client import encode_request
 from tests.differential.wire import Aggregate, Reply
 from tests.processes import Peer, ServerProcess, StartServer, wait_until
 from tests.proxy.backing import SHORT, StartRedis, backend, call, calls, figures, is_unavailable

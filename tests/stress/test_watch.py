@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from common.replies import OK, QUEUED, Reply
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from server.commands import COMMANDS
 from server.engine import EmbeddedEngine
 from server.instance import Instance

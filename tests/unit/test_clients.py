@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.replies import OK, Block, Error, Reply
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from server.clients import Clients, TooManyClients
 from server.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
 from server.session import Session

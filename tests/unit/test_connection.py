@@ -6,7 +6,7 @@ import pytest
 
 from common import __version__
 from common.replies import NO_ARRAY, OK, PONG, Error, Status
-from common.resp import encode_request
+from common.resp_client import encode_request
 from server.errors import (
     DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,

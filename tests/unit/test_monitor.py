@@ -7,7 +7,7 @@ import re
 import pytest
 
 from common.replies import OK, Status
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from server.errors import MONITOR_NEEDS_CONNECTION
 from server.session import Session
 from tests.support import call_line, connect, converse, new_session, peer_of, play, say

@@ -6,7 +6,8 @@ import pytest
 
 from common.limits import DEFAULT_LIMITS
 from common.requests import BadRequest, Batch, protocol_error
-from common.resp import ReplyEncoder, encode_request
+from common.resp import ReplyEncoder
+from common.resp_client import encode_request
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, UNBALANCED_QUOTES
 from server.reader import RequestReader
 

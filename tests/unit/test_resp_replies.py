@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.replies import NO_ARRAY, NO_REPLY, OK, Block, Error, Reply, Status
-from common.resp import DEEPEST_REPLY, WRITE_SIZE, MalformedReply, ReplyDecoder, ReplyEncoder, encode_request
+from common.resp import WRITE_SIZE, ReplyEncoder
+from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, encode_request
 
 
 @pytest.mark.parametrize(

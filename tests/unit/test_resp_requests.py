@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.limits import Limits
-from common.resp import HEADER_SIZE, encode_request
+from common.resp import HEADER_SIZE
+from common.resp_client import encode_request
 from server.engine import EmbeddedEngine
 from server.session import Session
 from server.store import Store

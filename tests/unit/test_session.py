@@ -9,7 +9,7 @@ import pytest
 
 from common.replies import OK, Block, Error, Reply
 from common.requests import Words
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from server.clients import Client
 from server.commands import COMMANDS, connection, strings, transactions
 from server.engine import Call, EmbeddedEngine, Run

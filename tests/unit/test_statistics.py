@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.replies import Block
-from common.resp import encode_request
+from common.resp_client import encode_request
 from server.clients import TooManyClients
 from server.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, SYNTAX_ERROR
 from server.session import Session

@@ -6,7 +6,7 @@ import pytest
 
 from common.limits import Limits
 from common.replies import OK, PONG, QUEUED, Block, Error, Status
-from common.resp import ReplyDecoder, encode_request
+from common.resp_client import ReplyDecoder, encode_request
 from server.engine import EmbeddedEngine
 from server.errors import TRANSACTION_TOO_LARGE
 from server.session import WORD_OVERHEAD, Session
