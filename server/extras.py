@@ -7,4 +7,4 @@ class MissingExtra(Exception):
     """A package is not installed that what was asked for needs."""
 
     def __init__(self, option: str, extra: str, problem: ImportError) -> None:
-        super().__init__(f"{option} needs the extra {extra!r} ({problem}): pip install 'kvline[{extra}]'")
+        super().__init__(f"{option} needs the extra {extra!r} ({problem}): pip install '.[{extra}]' in its folder")

@@ -64,7 +64,8 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
     ended = run_server("--port", "0", "--http-port", "0", PYTHONPATH=str(tmp_path))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        f"kvline can't start: --http-port needs the extra 'http' (no {package} here): pip install 'kvline[http]'\n"
+        f"kvline can't start: --http-port needs the extra 'http' (no {package} here): "
+        "pip install '.[http]' in its folder\n"
     )
 
 
