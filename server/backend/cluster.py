@@ -19,7 +19,8 @@ from redis.retry import Retry
 from common.replies import OK, Reply, Status
 from common.requests import Words
 from server.backend.address import Address
-from server.backend.connection import Node, Pool, RequestQueue, StatusText, close_pool, explained, watch_pool
+from server.backend.connection import Node, Pool, RequestQueue, close_pool, explained, watch_pool
+from server.backend.reply_parser import StatusText
 from server.backend.time_limit import seconds_left, within
 from server.errors import (
     CROSS_SLOT,
