@@ -2,8 +2,8 @@
 
 redis-py opens the sockets, does TLS, logs in, selects the database and pools the connections. Three things are ours:
 
-- `ReplyParser` decodes with `common.resp_client`, because redis-py's parsers do not tell ``+OK`` from ``$2 OK``, and take
-  the code off a refusal's text.
+- `ReplyParser` decodes with `common.resp_client`, because redis-py's parsers do not tell ``+OK`` from ``$2 OK``, and
+  take the code off a refusal's text.
 - Every wait lasts for what the request has left (`time_limit`), where redis-py would give each the whole time anew.
 - Nothing is sent twice. Where a reply did not come, nobody knows whether the command ran, and the error says so.
 """
