@@ -209,6 +209,12 @@ def test_slots_that_move_are_followed(tmp_path: Path, start_server: StartServer)
         def end_move(both: tuple[RedisServer, RedisServer]) -> None:
             for node in both:
                 assert call(node.connect(), f"CLUSTER SETSLOT {slot} NODE {ids[both[0]]}") == OK
+            # The nodes tell one another; meanwhile two of them may each send a client to the other.
+            wait_until(lambda: all(knows_owner(node, both[0]) for node in cluster.nodes), "every node knows the owner")
+
+        def knows_owner(node: RedisServer, owner: RedisServer) -> bool:
+            reply = bytes(call(node.connect(), "GET key"))
+            return reply.startswith(b"$") if node is owner else reply.endswith(b":%d\r\n" % owner.port)
 
         moving = begin_to_move()
         assert call(peer, "GET key") == bulk("1")  # by ASK
