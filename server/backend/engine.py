@@ -96,12 +96,9 @@ class RedisEngine:
         return self._hit(command, words[1], client) if command.name == b"GET" else None
 
     def _hit(self, command: Command, key: bytes, client: Client) -> Reply:
-        """Return and count what the cache has, or return None.
-
-        It has no value for a client that watches keys, since that is going to base a change on what it reads.
-        """
+        """Return and count what the cache has and the client may be told, or return None."""
         peek = self._peek
-        if peek is None or client.watching or (self._tracking is not None and not self._tracking.is_live):
+        if peek is None or not self._may_read_cache(client):
             return None
         started = client.active = perf_counter_ns()
         value = peek(key)
