@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from client.batch import run_lines, run_words
+from client.batch import run_command, run_lines
+from client.command_docs import usages
 from client.connection import Connection, ConnectionLost, SocketConnection
-from client.conversation import Conversation
-from client.documentation import usages
-from client.editing import line_editor
 from client.history import History, history_file
+from client.line_editor import line_editor
+from client.protocol import ClientProtocol
 from client.shell import run_shell
 from common import __version__
 from common.resp_client import MalformedReply
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if connection is None:
         return 1
     try:
-        return _converse(connection, [os.fsencode(word) for word in options.words])
+        return _converse(connection, [os.fsencode(word) for word in options.args])
     except (ConnectionLost, MalformedReply) as problem:
         print(f"kvline: {problem}", file=sys.stderr)
         return 1
@@ -76,18 +76,18 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         return None
 
 
-def _converse(connection: Connection, words: list[bytes]) -> int:
-    conversation = Conversation()
-    connection.exchange(conversation, conversation.open())
-    if words:
-        return run_words(connection, conversation, words, sys.stdout.buffer)
+def _converse(connection: Connection, args: list[bytes]) -> int:
+    protocol = ClientProtocol()
+    connection.exchange(protocol, protocol.open())
+    if args:
+        return run_command(connection, protocol, args, sys.stdout.buffer)
     if sys.stdin is None:  # closed by whoever started us: an input that is at its end
         return 0
     if not sys.stdin.isatty():
-        return run_lines(connection, conversation, sys.stdin.fileno(), sys.stdout.buffer)
-    (documents,) = connection.exchange(conversation, conversation.words([b"COMMAND", b"DOCS"]))
+        return run_lines(connection, protocol, sys.stdin.fileno(), sys.stdout.buffer)
+    (documents,) = connection.exchange(protocol, protocol.args([b"COMMAND", b"DOCS"]))
     editor = line_editor(usages(documents), History(history_file()))
-    return run_shell(connection, conversation, editor, sys.stdout.buffer)
+    return run_shell(connection, protocol, editor, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

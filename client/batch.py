@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from client.connection import Connection
-from client.conversation import Conversation
-from common.replies import Error, Reply
-from common.requests import Words
+from client.protocol import ClientProtocol
+from common.codec import Args
+from common.replies import ErrorReply, Reply
 from common.text import reply_lines
 
 READ_SIZE = 64 * 1024
 
 
-def run_lines(connection: Connection, conversation: Conversation, source: int, output: BinaryIO) -> int:
+def run_lines(connection: Connection, protocol: ClientProtocol, source: int, output: BinaryIO) -> int:
     """Send every line of the file descriptor ``source``, print every reply; return the exit status.
 
     Lines are sent as fast as they come, many to a write, without waiting for replies. A last line without a line break
@@ -23,7 +23,7 @@ def run_lines(connection: Connection, conversation: Conversation, source: int, o
     """
     unfinished = bytearray()
 
-    def take_input() -> bytes | None:
+    def read_requests() -> bytes | None:
         data = os.read(source, READ_SIZE)
         end = data.rfind(b"\n") + 1
         if data and not end:
@@ -33,20 +33,20 @@ def run_lines(connection: Connection, conversation: Conversation, source: int, o
             return None
         lines = (bytes(unfinished) + data[:end]).split(b"\n")
         unfinished[:] = data[end:]
-        return b"".join([conversation.line(line.removesuffix(b"\r")) for line in lines])
+        return b"".join([protocol.line(line.removesuffix(b"\r")) for line in lines])
 
     def show(replies: list[Reply]) -> None:
         print_replies(replies, output)
 
-    connection.stream(conversation, source, take_input, show)
+    connection.stream(protocol, source, read_requests, show)
     return 0
 
 
-def run_words(connection: Connection, conversation: Conversation, words: Words, output: BinaryIO) -> int:
+def run_command(connection: Connection, protocol: ClientProtocol, args: Args, output: BinaryIO) -> int:
     """Run one command, print its reply; return 1 if it is an error, else 0."""
-    replies = connection.exchange(conversation, conversation.words(words))
+    replies = connection.exchange(protocol, protocol.args(args))
     print_replies(replies, output)
-    return int(any(isinstance(reply, Error) for reply in replies))
+    return int(any(isinstance(reply, ErrorReply) for reply in replies))
 
 
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from client.conversation import Conversation
+from client.protocol import ClientProtocol
 from common.replies import Reply
 
 RECEIVE_SIZE = 64 * 1024
@@ -18,10 +18,10 @@ HIGH_WATER = 256 * 1024
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a server that does not answer at all."""
 
-TakeInput = Callable[[], bytes | None]
+ReadRequests = Callable[[], bytes | None]
 """Return the requests that the next piece of input makes, or None at its end."""
 
-Show = Callable[[list[Reply]], None]
+ShowReplies = Callable[[list[Reply]], None]
 
 
 class ConnectionLost(Exception):
@@ -33,11 +33,11 @@ class Connection(Protocol):
 
     name: str  # what the prompt shows
 
-    def exchange(self, conversation: Conversation, request: bytes) -> list[Reply]:
+    def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
         """Send a request and return the replies to show. Raises `ConnectionLost`."""
         ...
 
-    def stream(self, conversation: Conversation, source: int, take_input: TakeInput, show: Show) -> None:
+    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Send whatever ``take_input`` makes of the file ``source`` and show the replies as they come, to the end.
 
         Raises `ConnectionLost`.
@@ -56,17 +56,17 @@ class SocketConnection:
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def exchange(self, conversation: Conversation, request: bytes) -> list[Reply]:
+    def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
         """Send a request and return the replies to show. Raises `ConnectionLost`."""
         outgoing = bytearray(request)
         replies: list[Reply] = []
         while outgoing:
             self._send(outgoing)
-        while conversation.waiting:
-            replies += conversation.receive(self._receive())
+        while protocol.waiting:
+            replies += protocol.receive(self._receive())
         return replies
 
-    def stream(self, conversation: Conversation, source: int, take_input: TakeInput, show: Show) -> None:
+    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Send and show in both directions at once, so that neither end ever waits for the other to read.
 
         Raises `ConnectionLost`.
@@ -75,17 +75,17 @@ class SocketConnection:
         at_end = False
         here = self._socket.fileno()
         self._socket.setblocking(False)
-        while outgoing or conversation.waiting or not at_end:
+        while outgoing or protocol.waiting or not at_end:
             sources = [here] if at_end or len(outgoing) >= HIGH_WATER else [here, source]
             readable, writable, _ = select.select(sources, [here] if outgoing else [], [])
             if here in readable:
-                show(conversation.receive(self._receive()))
+                show(protocol.receive(self._receive()))
             if writable:
                 self._send(outgoing)
             if source in readable:
-                request = take_input()
+                request = read_requests()
                 outgoing += request or b""
-                at_end = request is None or conversation.closing
+                at_end = request is None or protocol.closing
 
     def close(self) -> None:
         """Close the connection in good order: the server sees the end of our stream."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from client.usage import Arguments, arguments_after, next_words, parse_usage, render
-from common.text import UnbalancedQuotes, split_words
+from common.text import UnbalancedQuotes, split_args
 
 BLANKS = " \t"
 
@@ -22,15 +22,15 @@ def hint(usages: Mapping[str, str], line: str) -> str:
     A word counts as typed even if no blank follows it yet. There is no hint inside quotes, for a name that is not
     known, and where a word can't stand.
     """
-    words = _words(line)
-    arguments = _arguments_after(usages, words) if words else None
-    text = _as_text(usages, words, arguments) if words and arguments else ""
+    args = _words(line)
+    arguments = _arguments_after(usages, args) if args else None
+    text = _as_text(usages, args, arguments) if args and arguments else ""
     return f" {text}" if text and line[-1] not in BLANKS else text
 
 
-def _as_text(usages: Mapping[str, str], words: list[str], arguments: Arguments) -> str:
+def _as_text(usages: Mapping[str, str], args: list[str], arguments: Arguments) -> str:
     """Print what is left of the arguments; nothing taken away yet means just as the server wrote them."""
-    return usages[words[0].upper()].partition(" ")[2] if len(words) == 1 else render(arguments)
+    return usages[args[0].upper()].partition(" ")[2] if len(args) == 1 else render(arguments)
 
 
 def completions(usages: Mapping[str, str], before: str) -> list[str]:
@@ -41,17 +41,17 @@ def completions(usages: Mapping[str, str], before: str) -> list[str]:
     """
     start = max(before.rfind(blank) for blank in BLANKS) + 1
     unfinished = before[start:]
-    words = _words(before[:start])
-    matches = sorted(each for each in _candidates(usages, words) if each.startswith(unfinished.upper()))
+    args = _words(before[:start])
+    matches = sorted(each for each in _candidates(usages, args) if each.startswith(unfinished.upper()))
     return [each.lower() for each in matches] if unfinished.islower() else matches
 
 
-def _candidates(usages: Mapping[str, str], words: list[str] | None) -> set[str]:
-    if words is None:
+def _candidates(usages: Mapping[str, str], args: list[str] | None) -> set[str]:
+    if args is None:
         return set()
-    if not words:
+    if not args:
         return set(usages)
-    possible = list(next_words(_arguments_after(usages, words) or ()))
+    possible = list(next_words(_arguments_after(usages, args) or ()))
     keywords = {word.text for word in possible if word.is_keyword}
     return keywords.union(usages) if any(word.text in _NAMES_OF_COMMANDS for word in possible) else keywords
 
@@ -59,17 +59,17 @@ def _candidates(usages: Mapping[str, str], words: list[str] | None) -> set[str]:
 def _words(line: str) -> list[str] | None:
     """Split a line into words; return None where a quote is open."""
     try:
-        words = split_words(line.encode("utf-8", "surrogateescape"))
+        args = split_args(line.encode("utf-8", "surrogateescape"))
     except UnbalancedQuotes:
         return None
-    return [word.decode("utf-8", "surrogateescape") for word in words]
+    return [word.decode("utf-8", "surrogateescape") for word in args]
 
 
-def _arguments_after(usages: Mapping[str, str], words: list[str]) -> Arguments | None:
+def _arguments_after(usages: Mapping[str, str], args: list[str]) -> Arguments | None:
     """Return what may follow these words, the first of which names the command."""
-    usage = usages.get(words[0].upper())
+    usage = usages.get(args[0].upper())
     arguments = None if usage is None else parse_usage(usage)
-    for word in words[1:]:
+    for word in args[1:]:
         if arguments is None:
             return None
         arguments = arguments_after(arguments, word)

@@ -5,14 +5,14 @@ This is the one module of the client that loads the server's code, and it is loa
 
 from __future__ import annotations
 
-from client.connection import ConnectionLost, Show, TakeInput
-from client.conversation import Conversation
+from client.connection import ConnectionLost, ReadRequests, ShowReplies
+from client.protocol import ClientProtocol
 from common.replies import Reply
 from server.commands import COMMANDS
-from server.engine import EmbeddedEngine
-from server.instance import Instance
-from server.session import Session
-from server.store import Store
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.context import ServerContext
+from server.session.session import Session
 
 
 class LocalConnection:
@@ -21,23 +21,23 @@ class LocalConnection:
     name = "local"
 
     def __init__(self) -> None:
-        self._session = Session(Instance(EmbeddedEngine(Store()), COMMANDS))
+        self._session = Session(ServerContext(EmbeddedEngine(Store()), COMMANDS))
 
-    def exchange(self, conversation: Conversation, request: bytes) -> list[Reply]:
+    def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
         """Run a request and return the replies to show. Raises `ConnectionLost` after QUIT."""
         if self._session.closing:
             raise ConnectionLost("the session is over")
-        replies = conversation.receive(self._session.feed(request))
+        replies = protocol.receive(self._session.feed(request))
         while self._session.pending:
-            replies += conversation.receive(self._session.feed(b""))
+            replies += protocol.receive(self._session.feed(b""))
         return replies
 
-    def stream(self, conversation: Conversation, source: int, take_input: TakeInput, show: Show) -> None:
+    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Run whatever ``take_input`` makes of the input and show the replies, to the end."""
-        while not conversation.closing and (request := take_input()) is not None:
-            show(conversation.receive(self._session.feed(request)))
+        while not protocol.closing and (request := read_requests()) is not None:
+            show(protocol.receive(self._session.feed(request)))
             while self._session.pending:
-                show(conversation.receive(self._session.feed(b"")))
+                show(protocol.receive(self._session.feed(b"")))
 
     def close(self) -> None:
         """Forget the store."""

@@ -7,26 +7,26 @@ from typing import BinaryIO
 
 from client.batch import print_replies
 from client.connection import Connection
-from client.conversation import Conversation
-from client.editing import LineEditor
+from client.line_editor import LineEditor
+from client.protocol import ClientProtocol
 
 
-def run_shell(connection: Connection, conversation: Conversation, editor: LineEditor, output: BinaryIO) -> int:
+def run_shell(connection: Connection, protocol: ClientProtocol, editor: LineEditor, output: BinaryIO) -> int:
     """Prompt, run and print until DISCONNECT, QUIT or Ctrl-D; return the exit status. Raises `ConnectionLost`."""
     with editor:
-        while not conversation.closing:
+        while not protocol.closing:
             try:
-                line = editor.read(prompt(connection, conversation))
+                line = editor.read(prompt(connection, protocol))
             except KeyboardInterrupt:
                 continue  # Ctrl-C gives up the line, not the session
             except EOFError:
                 break
-            request = conversation.line(os.fsencode(line))
+            request = protocol.line(os.fsencode(line))
             if request:
-                print_replies(connection.exchange(conversation, request), output)
+                print_replies(connection.exchange(protocol, request), output)
     return 0
 
 
-def prompt(connection: Connection, conversation: Conversation) -> str:
+def prompt(connection: Connection, protocol: ClientProtocol) -> str:
     """Say where commands go, and whether a transaction is open."""
-    return f"{connection.name}{'(TX)' if conversation.in_transaction else ''}> "
+    return f"{connection.name}{'(TX)' if protocol.in_transaction else ''}> "

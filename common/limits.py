@@ -30,15 +30,15 @@ class Limits:
     max_frame: int = 16 * MIB - 1
     """The JSON text of a frame. A longer one would have a length that does not begin with a zero."""
 
-    max_words: int = 1024 * 1024
+    max_args: int = 1024 * 1024
     """How many words one request may have."""
 
     max_request: int = GIB
     """All words of one request together, and all requests that one transaction has queued."""
 
-    def allow(self, words: Sequence[bytes]) -> bool:
+    def allow(self, args: Sequence[bytes]) -> bool:
         """Tell whether the words of a request are within the bounds on their sizes."""
-        sizes = list(map(len, words))
+        sizes = list(map(len, args))
         return max(sizes) <= self.max_bulk and sum(sizes) <= self.max_request
 
 

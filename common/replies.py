@@ -12,21 +12,21 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SimpleString:
     """A short word that says how it went, such as ``OK``; never a stored value."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class ErrorReply:
     """A refusal. The text begins with its code in capitals, as Redis's do: ``ERR value is not an integer…``."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Lines:
     """Lines for a person, or for a file that is fed back, printed as they stand.
 
     ``lines`` may be lazy, so that the work of formatting is done where the reply is sent and not where it was made; it
@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class NoArray:
+class NullArray:
     """None where an array was asked for: a transaction that did not run. RESP2 has its own null for that."""
 
 
@@ -49,11 +49,12 @@ class NoReply:
 
 
 Reply: TypeAlias = (
-    "bytes | int | float | bool | Status | Error | Block | NoArray | NoReply | list[Reply] | dict[bytes, Reply] | None"
+    "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | list[Reply] "
+    "| dict[bytes, Reply] | None"
 )
 
-OK = Status(b"OK")
-QUEUED = Status(b"QUEUED")
-PONG = Status(b"PONG")
-NO_ARRAY = NoArray()
+OK = SimpleString(b"OK")
+QUEUED = SimpleString(b"QUEUED")
+PONG = SimpleString(b"PONG")
+NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from common.codec import Args, DecodedRequests, Encoder, ProtocolError, Request, protocol_error
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Block, Error, NoArray, NoReply, Reply, Status
-from common.requests import BadRequest, Batch, Encoder, Request, Words, protocol_error
+from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 
 CRLF = b"\r\n"
 
@@ -58,16 +58,16 @@ class RequestDecoder:
         self._encoder = encoder
         self._limits = limits
         self._smallest_limit = min(limits.max_bulk, limits.max_request)
-        self._sizes = _SIZES if limits.max_words >= MOST_SPLIT_WORDS else {}
+        self._sizes = _SIZES if limits.max_args >= MOST_SPLIT_WORDS else {}
         self._header = b""  # an unfinished header line
-        self._words: Words = []  # the unfinished request's words so far
+        self._words: Args = []  # the unfinished request's words so far
         self._missing = 0  # how many more it declared
         self._size = 0  # their bytes so far, declared
         self._bulk: bytearray | None = None  # an unfinished word, with what has come of its CRLF
         self._bulk_size = 0  # what it will measure with its CRLF
 
-    def decode(self, data: bytes, at: int, batches: list[Batch]) -> tuple[bytes, int]:
-        """Append the requests that ``data`` holds from ``at`` on; see `common.requests.Decoder`."""
+    def decode(self, data: bytes, at: int, batches: list[DecodedRequests]) -> tuple[bytes, int]:
+        """Append the requests that ``data`` holds from ``at`` on; see `common.codec.Decoder`."""
         requests: list[Request] = []
         if at == 0 and not self._missing and not self._header:
             at = self._split(data, requests)
@@ -95,10 +95,10 @@ class RequestDecoder:
                 if expected(len(pieces[place + 1])) != pieces[place]:
                     break
             else:
-                words = pieces[at + 2 : end : 2]
-                if may_be_too_large and not self._limits.allow(words):
+                args = pieces[at + 2 : end : 2]
+                if may_be_too_large and not self._limits.allow(args):
                     break
-                requests.append(words)
+                requests.append(args)
                 at = end
                 continue
             break
@@ -141,7 +141,7 @@ class RequestDecoder:
 
     def _count(self, header: bytes) -> int:
         count = parse_length(header[1:])
-        if count is None or count > self._limits.max_words:
+        if count is None or count > self._limits.max_args:
             raise _Malformed(b"invalid multibulk length")
         return max(count, 0)
 
@@ -183,7 +183,7 @@ class _Malformed(Exception):
     """The stream broke RESP's rules; never leaves this module."""
 
     def __init__(self, reason: bytes) -> None:
-        self.request: BadRequest = protocol_error(reason, fatal=True)
+        self.request: ProtocolError = protocol_error(reason, close_connection=True)
 
 
 def parse_length(digits: bytes) -> int | None:
@@ -199,22 +199,22 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _IN_BOTH: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"$%d\r\n%b\r\n" % (len(value), value),
     int: lambda number: b":%d\r\n" % number,
-    Status: lambda status: b"+%b\r\n" % status.text,
+    SimpleString: lambda status: b"+%b\r\n" % status.text,
     NoReply: lambda _: b"",
-    Error: lambda error: b"-%b\r\n" % error.text.translate(_LINE_BREAKS),
+    ErrorReply: lambda error: b"-%b\r\n" % error.text.translate(_LINE_BREAKS),
 }
 _SCALARS: dict[int, dict[type, Callable[[Any], bytes]]] = {
     2: _IN_BOTH
     | {
         type(None): lambda _: b"$-1\r\n",
-        NoArray: lambda _: b"*-1\r\n",
+        NullArray: lambda _: b"*-1\r\n",
         bool: lambda truth: b":%d\r\n" % truth,
         float: lambda number: _IN_BOTH[bytes](format_double(number)),
     },
     3: _IN_BOTH
     | {
         type(None): lambda _: b"_\r\n",
-        NoArray: lambda _: b"_\r\n",
+        NullArray: lambda _: b"_\r\n",
         bool: lambda truth: b"#t\r\n" if truth else b"#f\r\n",
         float: lambda number: b",%b\r\n" % format_double(number),
     },
@@ -243,7 +243,7 @@ class ReplyEncoder:
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces, so that one far larger than memory's comfort is never held twice."""
-        if isinstance(reply, Block):
+        if isinstance(reply, Lines):
             yield from self._block(reply)
         elif isinstance(reply, dict):
             if self.version == 2:
@@ -260,7 +260,7 @@ class ReplyEncoder:
         else:
             yield self.scalars[type(reply)](reply)
 
-    def _block(self, block: Block) -> Iterator[bytes]:
+    def _block(self, block: Lines) -> Iterator[bytes]:
         """Encode a block of lines: a verbatim string in RESP3; RESP2 has none, so there it is a bulk string."""
         lines = list(block.lines)
         separator = block.separator

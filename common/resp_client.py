@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from common.replies import Block, Error, Reply, Status
+from common.replies import ErrorReply, Lines, Reply, SimpleString
 from common.resp import CRLF, header_of, parse_length
 
 
-def encode_request(words: Iterable[bytes]) -> bytes:
+def encode_request(args: Iterable[bytes]) -> bytes:
     """Encode a command as a client sends it."""
-    parts = [b"%b\r\n%b\r\n" % (header_of(len(word)), word) for word in words]
+    parts = [b"%b\r\n%b\r\n" % (header_of(len(word)), word) for word in args]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
@@ -120,8 +120,8 @@ def _string(mark: int, data: bytes) -> Reply:
     if mark == 0x3D:  # a verbatim string: three letters of format, a colon, the text
         text = data[4:]
         separator = b"\r\n" if b"\r\n" in text else b"\n"
-        return Block(text.split(separator) if text else [], separator)
-    return Error(data) if mark == 0x21 else data
+        return Lines(text.split(separator) if text else [], separator)
+    return ErrorReply(data) if mark == 0x21 else data
 
 
 _BOOLEANS = {b"t": True, b"f": False}
@@ -147,8 +147,8 @@ def _null(text: bytes) -> None:
 
 
 _SIMPLE: dict[int, Callable[[bytes], Reply]] = {
-    ord("+"): Status,
-    ord("-"): Error,
+    ord("+"): SimpleString,
+    ord("-"): ErrorReply,
     ord(":"): _number,
     ord("("): _number,
     ord(","): _float,

@@ -1,6 +1,6 @@
 """The text dialect: one command a line, as people type it and read it.
 
-Both halves stand here: ``split_words`` and ``TextDecoder`` read lines, ``quote`` and ``TextEncoder`` print replies. The
+Both halves stand here: ``split_args`` and ``TextDecoder`` read lines, ``quote`` and ``TextEncoder`` print replies. The
 one rule between them: what is printed can be typed back, whatever bytes it holds.
 """
 
@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from common.codec import Args, DecodedRequests, Encoder, ProtocolError, Request, protocol_error
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Block, Error, NoArray, NoReply, Reply, Status
-from common.requests import BadRequest, Batch, Encoder, Request, Words, protocol_error
+from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 
 # ---------------------------------------------------------------- words
 
@@ -30,22 +30,22 @@ class UnbalancedQuotes(ValueError):
     """A quote was opened and not closed, or closed in the middle of a word."""
 
 
-UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request", fatal=False)
+UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request", close_connection=False)
 """What a line that raises `UnbalancedQuotes` is answered, by the server and by the client alike."""
 
 
-def split_words(line: bytes) -> Words:
+def split_args(line: bytes) -> Args:
     r"""Split a line into words, as a shell would: blanks separate, quotes keep together.
 
     ``"…"`` knows ``\n \r \t \b \a \\ \" \xHH``, and any other escaped byte stands for itself; ``'…'`` knows only
     ``\'``. Outside quotes a backslash is a byte like any other. Raises `UnbalancedQuotes`.
 
-    >>> split_words(rb'SET "odd key" it\s "\x00\n"')
+    >>> split_args(rb'SET "odd key" it\s "\x00\n"')
     [b'SET', b'odd key', b'it\\s', b'\x00\n']
     """
     if b'"' not in line and b"'" not in line:
-        words = line.replace(b"\t", b" ").split(b" ")
-        return [word for word in words if word] if b"" in words else words
+        args = line.replace(b"\t", b" ").split(b" ")
+        return [word for word in args if word] if b"" in args else args
     return list(_quoted_words(line.lstrip(b" \t")))
 
 
@@ -78,17 +78,17 @@ _NOT_PLAIN_CHARACTER = re.compile(r'[^ -~]|["\\]')
 
 
 def quote(word: bytes) -> bytes:
-    r"""Print a word so that `split_words` reads the same bytes back: bare where that is safe, else in double quotes.
+    r"""Print a word so that `split_args` reads the same bytes back: bare where that is safe, else in double quotes.
 
     >>> quote(b"hello"), quote(b"hello world"), quote(b"\xff\n")
     (b'hello', b'"hello world"', b'"\\xff\\n"')
     """
     if _BARE_ASCII.fullmatch(word) or _is_bare(word):
         return word
-    return in_quotes(word)
+    return quote_always(word)
 
 
-def in_quotes(word: bytes) -> bytes:
+def quote_always(word: bytes) -> bytes:
     """Print a word in double quotes, whether it needs them or not."""
     try:
         text = word.decode()
@@ -124,9 +124,9 @@ def _single_bytes(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 
 
-def command_line(words: Iterable[bytes]) -> bytes:
+def format_command(args: Iterable[bytes]) -> bytes:
     """Print a command as a line that runs it when it is typed."""
-    return b" ".join(map(quote, words))
+    return b" ".join(map(quote, args))
 
 
 # ---------------------------------------------------------------- replies
@@ -139,9 +139,9 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     float: lambda number: b"%.17g" % number,
     bool: lambda truth: b"(true)" if truth else b"(false)",
     type(None): lambda _: b"(nil)",
-    Status: lambda status: status.text,
-    NoArray: lambda _: b"(nil)",
-    Error: lambda error: b"(error) " + error.text.translate(_LINE_BREAKS),
+    SimpleString: lambda status: status.text,
+    NullArray: lambda _: b"(nil)",
+    ErrorReply: lambda error: b"(error) " + error.text.translate(_LINE_BREAKS),
 }
 
 
@@ -150,7 +150,7 @@ def reply_lines(reply: Reply, margin: bytes = b"") -> Iterator[bytes]:
 
     The first line carries no margin, since it goes on where the caller's line stands (behind ``1) ``); the others do.
     """
-    if isinstance(reply, Block):
+    if isinstance(reply, Lines):
         yield from _block_lines(reply, margin)
     elif isinstance(reply, dict):
         yield from _array_lines((each for pair in reply.items() for each in pair), margin)
@@ -172,7 +172,7 @@ def _array_lines(items: Iterable[Reply], margin: bytes) -> Iterator[bytes]:
         yield b"(empty)"
 
 
-def _block_lines(block: Block, margin: bytes) -> Iterator[bytes]:
+def _block_lines(block: Lines, margin: bytes) -> Iterator[bytes]:
     lines = iter(block.lines)
     yield next(lines, b"")
     for line in lines:
@@ -221,8 +221,8 @@ class TextDecoder:
         self._partial = bytearray()
         self._skipping = False
 
-    def decode(self, data: bytes, at: int, batches: list[Batch]) -> tuple[bytes, int]:
-        """Append the requests that ``data`` holds from ``at`` on; see `common.requests.Decoder`."""
+    def decode(self, data: bytes, at: int, batches: list[DecodedRequests]) -> tuple[bytes, int]:
+        """Append the requests that ``data`` holds from ``at`` on; see `common.codec.Decoder`."""
         while at < len(data):
             if not self._partial and not self._skipping and data[at] in self._others:
                 break
@@ -241,11 +241,11 @@ class TextDecoder:
             request = self._request(line.removesuffix(b"\r"))
             if request:
                 _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
-            if isinstance(request, BadRequest) and request.fatal:
+            if isinstance(request, ProtocolError) and request.close_connection:
                 break
         return data, at
 
-    def _keep(self, part: bytes, batches: list[Batch]) -> None:
+    def _keep(self, part: bytes, batches: list[DecodedRequests]) -> None:
         """Keep a line's beginning; when it grows past the limit, refuse the line at once and skip to its end."""
         if self._skipping:
             return
@@ -259,20 +259,20 @@ class TextDecoder:
         if len(line) > self._limits.max_line:
             return self._too_long()
         if _HTTP.match(line):
-            return protocol_error(b"this port does not speak HTTP", fatal=True)
+            return protocol_error(b"this port does not speak HTTP", close_connection=True)
         try:
-            words = split_words(line)
+            args = split_args(line)
         except UnbalancedQuotes:
             return UNBALANCED_QUOTES
-        if len(words) > self._limits.max_words:
-            return protocol_error(b"too many words in request", fatal=False)
-        return words
+        if len(args) > self._limits.max_args:
+            return protocol_error(b"too many words in request", close_connection=False)
+        return args
 
-    def _too_long(self) -> BadRequest:
-        return protocol_error(b"line longer than %d bytes" % self._limits.max_line, fatal=False)
+    def _too_long(self) -> ProtocolError:
+        return protocol_error(b"line longer than %d bytes" % self._limits.max_line, close_connection=False)
 
 
-def _append(request: Request, encoder: Encoder, batches: list[Batch]) -> None:
+def _append(request: Request, encoder: Encoder, batches: list[DecodedRequests]) -> None:
     if batches and batches[-1][0] is encoder:
         batches[-1][1].append(request)
     else:

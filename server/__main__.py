@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from common.limits import DEFAULT_LIMITS, Limits
-from server.backend.command_line import backend_engine
-from server.clients import Clients, Peer
+from server.clients.registry import Clients, Peer
 from server.command_line import DEFAULT_PORT, new_parser
 from server.commands import COMMANDS
-from server.engine import EmbeddedEngine
+from server.engines.embedded import EmbeddedEngine
+from server.engines.redis.command_line import backend_engine
 from server.extras import MissingExtra
 from server.http.command_line import complete_http_options, http_door
-from server.instance import Instance
-from server.session import Session
-from server.store import Store
-from server.tcp import GRACE, Server
+from server.keyspace.store import Store
+from server.net.listener import GRACE, Server
+from server.session.context import ServerContext
+from server.session.session import Session
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.all_cores:
         _stay_on_one_core()
     clients = Clients(options.max_clients)
-    instance = Instance(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop, clients=clients)
-    doors = _bind(options, instance)
+    context = ServerContext(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop, clients=clients)
+    doors = _bind(options, context)
     if doors is None:
         return 1
     engine.start()
@@ -109,11 +109,11 @@ def _ask_to_stop() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
+def _bind(options: argparse.Namespace, context: ServerContext) -> list[Door] | None:
     """Bind every port, or none: say which one failed and why, and return None."""
 
     def new_session(address: str, local_address: str, peer: Peer) -> Session:
-        return Session(instance, instance.clients.add(address, local_address, peer))
+        return Session(context, context.clients.add(address, local_address, peer))
 
     doors: list[Door] = []
     openers: list[tuple[int, Callable[[int], Door]]] = [
@@ -121,7 +121,7 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
         for port in getattr(options, "port", [DEFAULT_PORT])
     ]
     if options.http_port is not None:
-        openers.append((options.http_port, lambda port: http_door(port, options, instance)))
+        openers.append((options.http_port, lambda port: http_door(port, options, context)))
     for port, open_door in openers:
         try:
             doors.append(open_door(port))
@@ -135,7 +135,7 @@ def _bind(options: argparse.Namespace, instance: Instance) -> list[Door] | None:
         for door in doors:
             door.close()
         return None
-    instance.ports = [door.port for door in doors if isinstance(door, Server)]
+    context.ports = [door.port for door in doors if isinstance(door, Server)]
     return doors
 
 

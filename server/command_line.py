@@ -7,8 +7,8 @@ import argparse
 from common import __version__
 from common.limits import DEFAULT_LIMITS
 from server.argument_types import port, size
-from server.backend.command_line import add_backend_options
-from server.clients import DEFAULT_MAX_CLIENTS, LARGEST_MAX_CLIENTS
+from server.clients.registry import DEFAULT_MAX_CLIENTS, LARGEST_MAX_CLIENTS
+from server.engines.redis.command_line import add_backend_options
 from server.http.command_line import add_http_options
 
 DEFAULT_PORT = 9736

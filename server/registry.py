@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeAlias
 
+from common.codec import Args
 from common.replies import Reply
-from common.requests import Words
-from server.integers import parse_integer
+from server.args.integers import parse_integer
 
 Function: TypeAlias = Callable[..., Reply]
 
@@ -39,12 +39,12 @@ class Keys:
     last: int
     step: int
 
-    def of(self, words: Words) -> Words:
+    def of(self, args: Args) -> Args:
         """Return the keys among a request's words."""
         if not self.first:
             return []
-        last = self.last if self.last > 0 else len(words) + self.last
-        return words[self.first : last + 1 : self.step]
+        last = self.last if self.last > 0 else len(args) + self.last
+        return args[self.first : last + 1 : self.step]
 
 
 NO_KEYS = Keys(0, 0, 0)
@@ -84,7 +84,7 @@ class Command:
         return self.fewest if self.fewest == self.most else -self.fewest
 
 
-class Group:
+class CommandGroup:
     """A family of commands, one to a module."""
 
     def __init__(self, name: str) -> None:
@@ -140,7 +140,7 @@ class Group:
 class CommandTable:
     """Every command that the server knows, found by name in any case."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[CommandGroup]) -> None:
         self._commands: dict[bytes, Command] = {}
         for command in sorted((each for group in groups for each in group.commands), key=lambda each: each.name):
             if command.name in self._commands:
@@ -167,10 +167,10 @@ def _parameters(function: Function) -> list[inspect.Parameter]:
 
 
 def _arity(function: Function) -> tuple[int, int]:
-    words = _parameters(function)
-    named = [each for each in words if each.kind is not each.VAR_POSITIONAL]
+    args = _parameters(function)
+    named = [each for each in args if each.kind is not each.VAR_POSITIONAL]
     fewest = 1 + sum(each.default is each.empty for each in named)
-    most = 1 + len(named) if len(named) == len(words) else UNBOUNDED
+    most = 1 + len(named) if len(named) == len(args) else UNBOUNDED
     return fewest, most
 
 
@@ -181,8 +181,8 @@ def _converting(function: Function) -> Function:
         return function
 
     @wraps(function)
-    def converted(target: Any, *words: Any) -> Reply:
-        arguments = list(words)
+    def converted(target: Any, *args: Any) -> Reply:
+        arguments = list(args)
         for place in places:
             if place < len(arguments):
                 arguments[place] = parse_integer(arguments[place])

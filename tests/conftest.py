@@ -8,11 +8,11 @@ import pytest
 from hypothesis import settings
 
 from server.commands import COMMANDS
-from server.engine import EmbeddedEngine
-from server.instance import Instance
-from server.session import Session
-from server.store import Store, system_clock
-from tests.support import Clock, connect
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store, system_clock
+from server.session.context import ServerContext
+from server.session.session import Session
+from tests.harness.sessions import Clock, connect
 
 settings.register_profile("kvline", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("kvline")
@@ -50,16 +50,16 @@ def engine(store: Store) -> EmbeddedEngine:
 
 
 @pytest.fixture
-def instance(engine: EmbeddedEngine) -> Instance:
-    return Instance(engine, COMMANDS)
+def context(engine: EmbeddedEngine) -> ServerContext:
+    return ServerContext(engine, COMMANDS)
 
 
 @pytest.fixture
-def session(instance: Instance) -> Session:
-    return connect(instance)
+def session(context: ServerContext) -> Session:
+    return connect(context)
 
 
 @pytest.fixture
 def other(session: Session) -> Session:
     """Another session of the same server."""
-    return connect(session.instance, "10.0.0.2:6000")
+    return connect(session.context, "10.0.0.2:6000")

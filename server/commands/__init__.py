@@ -1,39 +1,41 @@
-"""The commands, one module a family. A new family is one more name here; a new command in a family is not."""
+"""The commands, one module per family.
+
+Commands in a listed module register themselves. A new family is one more module in ``_FAMILIES``.
+"""
 
 from __future__ import annotations
 
 from server.commands import (
-    clients,
-    command,
-    common_subsequence,
-    configuration,
+    admin,
+    client,
+    config,
     connection,
-    expiry,
+    expire,
     info,
+    introspection,
     keys,
+    lcs,
     numbers,
-    scanning,
-    server,
+    scan,
     strings,
     transactions,
 )
 from server.registry import CommandTable
 
-COMMANDS = CommandTable(
-    module.group
-    for module in (
-        clients,
-        command,
-        common_subsequence,
-        configuration,
-        connection,
-        expiry,
-        info,
-        keys,
-        numbers,
-        scanning,
-        server,
-        strings,
-        transactions,
-    )
+_FAMILIES = (
+    admin,
+    client,
+    config,
+    connection,
+    expire,
+    info,
+    introspection,
+    keys,
+    lcs,
+    numbers,
+    scan,
+    strings,
+    transactions,
 )
+
+COMMANDS = CommandTable(family.group for family in _FAMILIES)

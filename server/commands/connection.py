@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from common import __version__
-from common.replies import OK, PONG, Reply, Status
-from server.errors import (
+from common.errors import (
     DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
@@ -13,12 +12,13 @@ from server.errors import (
     CommandError,
     invalid_hello_option,
 )
-from server.integers import parse_integer
-from server.options import require
-from server.registry import Group
-from server.session import Session
+from common.replies import OK, PONG, Reply, SimpleString
+from server.args.integers import parse_integer
+from server.args.options import require
+from server.registry import CommandGroup
+from server.session.session import Session
 
-group = Group("connection")
+group = CommandGroup("connection")
 
 
 @group.session("PING [message]", "Answer PONG, or the message.")
@@ -39,7 +39,7 @@ def select(session: Session, index: int) -> Reply:
 
 
 @group.session("AUTH [username] password", "Be refused, since there is no password.")
-def auth(session: Session, word: bytes, *more: bytes) -> Reply:
+def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     require(len(more) <= 1)
     raise CommandError(NO_PASSWORD)
 
@@ -48,9 +48,9 @@ def auth(session: Session, word: bytes, *more: bytes) -> Reply:
     "HELLO [protover [AUTH username password] [SETNAME clientname]]",
     "Agree on the version of RESP, 2 or 3, and describe the server.",
 )
-def hello(session: Session, protover: bytes | None = None, *words: bytes) -> Reply:
+def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
     version = session.resp_version if protover is None else _version(protover)
-    name = _hello_name(words)
+    name = _hello_name(args)
     if name is not None:
         session.client.name = checked_name(name)
     session.use_resp(version)
@@ -65,9 +65,9 @@ def hello(session: Session, protover: bytes | None = None, *words: bytes) -> Rep
     }
 
 
-def _version(word: bytes) -> int:
+def _version(arg: bytes) -> int:
     try:
-        version = parse_integer(word)
+        version = parse_integer(arg)
     except CommandError:
         raise CommandError(PROTOCOL_NOT_A_NUMBER) from None
     if version not in (2, 3):
@@ -75,18 +75,18 @@ def _version(word: bytes) -> int:
     return version
 
 
-def _hello_name(words: tuple[bytes, ...]) -> bytes | None:
+def _hello_name(args: tuple[bytes, ...]) -> bytes | None:
     """Return the name that HELLO's options give. Raises `CommandError`, for AUTH too."""
     name: bytes | None = None
-    rest = iter(words)
-    for word in rest:
-        match word.upper(), next(rest, None):
+    rest = iter(args)
+    for arg in rest:
+        match arg.upper(), next(rest, None):
             case b"SETNAME", bytes() as name:
                 pass
             case b"AUTH", bytes() if next(rest, None) is not None:
                 raise CommandError(NO_PASSWORD)
             case _:
-                raise CommandError(invalid_hello_option(word))
+                raise CommandError(invalid_hello_option(arg))
     return name
 
 
@@ -100,7 +100,7 @@ def checked_name(name: bytes) -> bytes:
 @group.session("RESET", "Return to the state of a new connection.", immediate=True)
 def reset(session: Session) -> Reply:
     session.reset()
-    return Status(b"RESET")
+    return SimpleString(b"RESET")
 
 
 @group.session("QUIT", "Close the connection; nothing that was sent after it runs.", immediate=True)

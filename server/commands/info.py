@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import __version__
-from common.replies import Block, Reply
-from server.instance import Instance
-from server.registry import Group
-from server.session import Session
-from server.statistics import Figures, Record
+from common.replies import Lines, Reply
+from server.clients.stats import Figures, Record
+from server.registry import CommandGroup
+from server.session.context import ServerContext
+from server.session.session import Session
 
-group = Group("server")
+group = CommandGroup("server")
 
 DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
 
@@ -31,16 +31,16 @@ def info(session: Session, *sections: bytes) -> Reply:
         wanted |= set(DEFAULT_SECTIONS)
     lines: list[bytes] = []
     for name, section in _SECTIONS.items():
-        figures = section(session.instance) if name in wanted else None
+        figures = section(session.context) if name in wanted else None
         if figures is not None:
             lines.append(f"# {name.capitalize()}".encode())
             lines += [f"{key}:{value}".encode() for key, value in figures.items()]
             lines.append(b"")
-    return Block(lines, b"\r\n")
+    return Lines(lines, b"\r\n")
 
 
-def _server(instance: Instance) -> Figures:
-    uptime = int(time.monotonic() - instance.started)
+def _server(context: ServerContext) -> Figures:
+    uptime = int(time.monotonic() - context.started)
     return {
         "redis_version": "7.0.0",  # the version whose replies are given; clients decide by it what they may use
         "kvline_version": __version__,
@@ -49,23 +49,23 @@ def _server(instance: Instance) -> Figures:
         "arch_bits": sys.maxsize.bit_length() + 1,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
-        "tcp_port": instance.ports[0] if instance.ports else 0,
+        "tcp_port": context.ports[0] if context.ports else 0,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
     }
 
 
-def _clients(instance: Instance) -> Figures:
-    clients = instance.clients.all()
+def _clients(context: ServerContext) -> Figures:
+    clients = context.clients.all()
     return {
         "connected_clients": len(clients),
-        "maxclients": instance.clients.limit,
-        "monitoring_clients": len(instance.monitors.feeds),
+        "maxclients": context.clients.limit,
+        "monitoring_clients": len(context.monitors.feeds),
         "watching_clients": sum(client.watching > 0 for client in clients),
     }
 
 
-def _memory(instance: Instance) -> Figures:
+def _memory(context: ServerContext) -> Figures:
     used = resident_bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": max(peak, used), "maxmemory": 0}
@@ -80,22 +80,22 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _stats(instance: Instance) -> Figures:
-    records = instance.engine.records().values()
-    counts = instance.engine.key_counts()
+def _stats(context: ServerContext) -> Figures:
+    records = context.engine.records().values()
+    counts = context.engine.key_counts()
     figures: Figures = {
-        "total_connections_received": instance.clients.received,
+        "total_connections_received": context.clients.received,
         "total_commands_processed": sum(record.calls for record in records),
-        "rejected_connections": instance.clients.rejected,
-        "total_error_replies": instance.engine.statistics.errors,
+        "rejected_connections": context.clients.rejected,
+        "total_error_replies": context.engine.statistics.errors,
     }
     if counts is not None:
         figures["expired_keys"] = counts.expired
     return figures
 
 
-def _commandstats(instance: Instance) -> Figures:
-    records = sorted(instance.engine.records().items(), key=lambda each: each[0].name)
+def _commandstats(context: ServerContext) -> Figures:
+    records = sorted(context.engine.records().items(), key=lambda each: each[0].name)
     return {f"cmdstat_{command.name.decode().lower()}": _record(record) for command, record in records}
 
 
@@ -108,17 +108,17 @@ def _record(record: Record) -> str:
     )
 
 
-def _of_engine(section: str) -> Callable[[Instance], Figures | None]:
+def _of_engine(section: str) -> Callable[[ServerContext], Figures | None]:
     """Return what tells a section that only some engines have."""
-    return lambda instance: instance.engine.figures().get(section)
+    return lambda context: context.engine.figures().get(section)
 
 
-def _keyspace(instance: Instance) -> Figures:
-    counts = instance.engine.key_counts()
+def _keyspace(context: ServerContext) -> Figures:
+    counts = context.engine.key_counts()
     return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts and counts.keys else {}
 
 
-_SECTIONS: dict[str, Callable[[Instance], Figures | None]] = {
+_SECTIONS: dict[str, Callable[[ServerContext], Figures | None]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,

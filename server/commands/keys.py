@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.replies import OK, Block, Reply, Status
-from common.text import command_line
-from server.commands.subcommands import Subcommands
-from server.errors import (
+from common.errors import (
     DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED,
@@ -15,12 +12,15 @@ from server.errors import (
     SAME_OBJECT,
     CommandError,
 )
-from server.integers import LONGEST, parse_integer
-from server.options import read_options, require
-from server.registry import ALL_KEYS, NO_KEYS, Group, Keys
-from server.store import Store
+from common.replies import OK, Lines, Reply, SimpleString
+from common.text import format_command
+from server.args.integers import LONGEST, parse_integer
+from server.args.options import read_options, require
+from server.commands.subcommands import Subcommands
+from server.keyspace.store import Store
+from server.registry import ALL_KEYS, NO_KEYS, CommandGroup, Keys
 
-group = Group("generic")
+group = CommandGroup("generic")
 
 TWO_KEYS = Keys(1, 2, 1)
 SECOND_WORD = Keys(2, 2, 1)
@@ -48,7 +48,7 @@ def touch(store: Store, key: bytes, *more: bytes) -> Reply:
 
 @group.reads("TYPE key", "Return the type of a key's value: string, or none where there is no such key.")
 def type_(store: Store, key: bytes) -> Reply:
-    return Status(b"string") if key in store else Status(b"none")
+    return SimpleString(b"string") if key in store else SimpleString(b"none")
 
 
 @group.reads("DBSIZE", "Return how many keys there are.", keys=NO_KEYS)
@@ -89,8 +89,8 @@ def _rename(store: Store, key: bytes, newkey: bytes) -> None:
     "Copy a key's value and expiry to another key; return whether that was done.",
     keys=TWO_KEYS,
 )
-def copy(store: Store, source: bytes, destination: bytes, *words: bytes) -> Reply:
-    options = read_options(words, flags=(b"REPLACE",), valued=(b"DB",))
+def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply:
+    options = read_options(args, flags=(b"REPLACE",), valued=(b"DB",))
     if parse_integer(options.get(b"DB", b"0")):
         raise CommandError(DATABASE_OUT_OF_RANGE)
     if source == destination:
@@ -106,22 +106,22 @@ def copy(store: Store, source: bytes, destination: bytes, *words: bytes) -> Repl
 
 
 @group.writes("FLUSHALL [ASYNC | SYNC]", "Remove every key.", keys=NO_KEYS)
-def flushall(store: Store, *words: bytes) -> Reply:
-    require(len(words) <= 1)
-    read_options(words, flags=(b"ASYNC", b"SYNC"))
+def flushall(store: Store, *args: bytes) -> Reply:
+    require(len(args) <= 1)
+    read_options(args, flags=(b"ASYNC", b"SYNC"))
     store.clear()
     return OK
 
 
 @group.writes("FLUSHDB [ASYNC | SYNC]", "Remove every key of the only database.", keys=NO_KEYS)
-def flushdb(store: Store, *words: bytes) -> Reply:
-    return flushall(store, *words)
+def flushdb(store: Store, *args: bytes) -> Reply:
+    return flushall(store, *args)
 
 
 @group.reads("COMPACT", "Print the fewest commands that rebuild the store, oldest key first.", keys=NO_KEYS)
 def compact(store: Store) -> Reply:
     # Only the copy is made under the lock; the lines are formatted as they are sent.
-    return Block(command_line(_rebuild(*item)) for item in store.items())
+    return Lines(format_command(_rebuild(*item)) for item in store.items())
 
 
 def _rebuild(key: bytes, value: bytes, deadline: int | None) -> Sequence[bytes]:
@@ -130,12 +130,12 @@ def _rebuild(key: bytes, value: bytes, deadline: int | None) -> Sequence[bytes]:
 
 
 @group.reads("OBJECT ENCODING | FREQ | IDLETIME | REFCOUNT | HELP [key]", "Tell how a value is kept.", keys=SECOND_WORD)
-def object_(store: Store, subcommand: bytes, *words: bytes) -> Reply:
-    return _OBJECT.run(store, subcommand, *words)
+def object_(store: Store, subcommand: bytes, *args: bytes) -> Reply:
+    return _OBJECT.run(store, subcommand, *args)
 
 
 def _object_help(store: Store) -> Reply:
-    return Block(
+    return Lines(
         [
             b"OBJECT ENCODING key: how Redis would keep the value: int, embstr or raw.",
             b"OBJECT REFCOUNT key: always 1.",
@@ -188,12 +188,12 @@ _OBJECT = Subcommands(
 
 
 @group.reads("MEMORY USAGE | HELP [key] [SAMPLES count]", "Tell how much memory a key takes.", keys=SECOND_WORD)
-def memory(store: Store, subcommand: bytes, *words: bytes) -> Reply:
-    return _MEMORY.run(store, subcommand, *words)
+def memory(store: Store, subcommand: bytes, *args: bytes) -> Reply:
+    return _MEMORY.run(store, subcommand, *args)
 
 
 def _memory_help(store: Store) -> Reply:
-    return Block(
+    return Lines(
         [
             b"MEMORY USAGE key: about how many bytes of memory a key and its value take.",
             b"MEMORY HELP: these lines.",
@@ -201,8 +201,8 @@ def _memory_help(store: Store) -> Reply:
     )
 
 
-def _memory_usage(store: Store, key: bytes, *words: bytes) -> Reply:
-    options = read_options(words, valued=(b"SAMPLES",))
+def _memory_usage(store: Store, key: bytes, *args: bytes) -> Reply:
+    options = read_options(args, valued=(b"SAMPLES",))
     require(parse_integer(options.get(b"SAMPLES", b"0")) >= 0)
     return store.size_of(key)
 

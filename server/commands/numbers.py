@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from common.replies import Reply
-from server.errors import (
+from common.errors import (
     DECREMENT_WOULD_OVERFLOW,
     NOT_A_FLOAT,
     WOULD_BE_INFINITE,
     CommandError,
 )
-from server.integers import SMALLEST, add, parse_integer
-from server.registry import Group
-from server.store import Store
+from common.replies import Reply
+from server.args.integers import SMALLEST, add, parse_integer
+from server.keyspace.store import Store
+from server.registry import CommandGroup
 
-group = Group("string")
+group = CommandGroup("string")
 
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?0*[0-9]{1,5})?|[+-]?inf(?:inity)?", re.IGNORECASE)
 
@@ -71,10 +71,10 @@ def incrbyfloat(store: Store, key: bytes, increment: bytes) -> Reply:
     return result
 
 
-def _parse_float(word: bytes) -> Decimal:
-    if len(word) > LONGEST_FLOAT or not _FLOAT.fullmatch(word):
+def _parse_float(arg: bytes) -> Decimal:
+    if len(arg) > LONGEST_FLOAT or not _FLOAT.fullmatch(arg):
         raise CommandError(NOT_A_FLOAT)
-    number = Decimal(word.decode())
+    number = Decimal(arg.decode())
     if number.is_finite() and number and not SMALLEST_FLOAT < abs(number) <= LARGEST_FLOAT:
         raise CommandError(NOT_A_FLOAT)
     return number

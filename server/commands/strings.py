@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from common.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, CommandError, wrong_arity
 from common.replies import OK, Reply
-from server.deadline import MILLISECONDS, SECONDS, UNITS, USAGE, Unit, deadline_option, positive_deadline
-from server.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, CommandError, wrong_arity
-from server.options import read_options
-from server.registry import ALL_KEYS, Group, Keys
-from server.store import Store
+from server.args.expire_time import MILLISECONDS, SECONDS, UNITS, USAGE, Unit, deadline_option, positive_deadline
+from server.args.options import read_options
+from server.keyspace.store import Store
+from server.registry import ALL_KEYS, CommandGroup, Keys
 
-group = Group("string")
+group = CommandGroup("string")
 
 KEYS_AND_VALUES = Keys(1, -1, 2)
 
@@ -30,9 +30,9 @@ def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
     return OK
 
 
-def _set_with_options(store: Store, key: bytes, value: bytes, words: tuple[bytes, ...]) -> Reply:
+def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes, ...]) -> Reply:
     options = read_options(
-        words,
+        args,
         flags=(b"NX", b"XX", b"GET", b"KEEPTTL"),
         valued=UNITS,
         exclusive=[(b"NX", b"XX"), (*UNITS, b"KEEPTTL")],
@@ -92,8 +92,8 @@ def getdel(store: Store, key: bytes) -> Reply:
 
 
 @group.writes(f"GETEX key [{USAGE} | PERSIST]", "Return the value of a key and change when it expires.")
-def getex(store: Store, key: bytes, *words: bytes) -> Reply:
-    options = read_options(words, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
+def getex(store: Store, key: bytes, *args: bytes) -> Reply:
+    options = read_options(args, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
     value = store.get(key)
     if value is None:
         return None
@@ -131,10 +131,10 @@ def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
     return 1
 
 
-def _pairs(words: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]:
-    if len(words) % 2:
+def _pairs(args: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]:
+    if len(args) % 2:
         raise CommandError(wrong_arity(command))
-    return list(zip(words[::2], words[1::2], strict=True))
+    return list(zip(args[::2], args[1::2], strict=True))
 
 
 @group.writes("APPEND key value", "Append to the value of a key; return its new length.")

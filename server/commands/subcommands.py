@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from common.errors import CommandError, unknown_subcommand, wrong_arity
 from common.replies import Reply
-from server.errors import CommandError, unknown_subcommand, wrong_arity
 
 
 class Subcommands:
@@ -18,13 +18,13 @@ class Subcommands:
         self._functions = functions
         self._signatures = {name: inspect.signature(function) for name, function in functions.items()}
 
-    def run(self, target: Any, name: bytes, *words: bytes) -> Reply:
+    def run(self, target: Any, name: bytes, *args: bytes) -> Reply:
         """Run one on the store or the session. Raises `CommandError` for an unknown one and a wrong number of words."""
         function = self._functions.get(name.upper())
         if function is None:
             raise CommandError(unknown_subcommand(self._command, name))
         try:
-            self._signatures[name.upper()].bind(target, *words)
+            self._signatures[name.upper()].bind(target, *args)
         except TypeError:
             raise CommandError(wrong_arity(self._command + b"|" + name)) from None
-        return function(target, *words)
+        return function(target, *args)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from common.replies import OK, Reply
-from server.errors import (
+from common.errors import (
     DISCARD_WITHOUT_MULTI,
     EXEC_ABORTED,
     EXEC_WITHOUT_MULTI,
@@ -11,10 +10,11 @@ from server.errors import (
     WATCH_INSIDE_MULTI,
     CommandError,
 )
-from server.registry import ALL_KEYS, Group
-from server.session import Session
+from common.replies import OK, Reply
+from server.registry import ALL_KEYS, CommandGroup
+from server.session.session import Session
 
-group = Group("transactions")
+group = CommandGroup("transactions")
 
 
 @group.session("MULTI", "Begin a transaction: the commands that follow wait for EXEC.", immediate=True)

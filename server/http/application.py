@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 
-from server.errors import INTERNAL_ERROR, CommandError
+from common.errors import INTERNAL_ERROR, CommandError
 from server.http import commands, keys, operations
 from server.http.asgi import ASGIApplication, Receive, Scope, Send, send_whole
 from server.http.connection import Connection
@@ -27,7 +27,7 @@ from server.http.documentation import document_of, pages_of
 from server.http.exchange import Answer, Exchange, MustWait, Problem, next_part, status_of
 from server.http.guard import Guard
 from server.http.routes import Resource, Routes
-from server.session import Session
+from server.session.session import Session
 
 GROUPS: Sequence[Routes] = (keys.routes, commands.routes, operations.routes)
 
@@ -89,7 +89,7 @@ class Endpoint:
             body = await self._read_body(headers, receive) if self._resource.takes_body else b""
             path, query = scope["raw_path"], scope["query_string"]
             exchange = Exchange(session, path, query, headers, body, self._guard.is_forgeable(headers))
-            return await self._run(exchange, waits=session.instance.engine.waits)
+            return await self._run(exchange, waits=session.context.engine.waits)
         except Problem as problem:
             return problem.answer()
         except CommandError as problem:  # raised by a reply that is made as it is read

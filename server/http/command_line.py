@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from common.limits import MIB
 from server.argument_types import port, size
 from server.extras import MissingExtra
-from server.instance import Instance
+from server.session.context import ServerContext
 
 if TYPE_CHECKING:
     from server.http.server import HTTPServer
@@ -73,7 +73,7 @@ def complete_http_options(parser: argparse.ArgumentParser, options: argparse.Nam
             parser.error(f"{TOKEN_VARIABLE}: {problem}")
 
 
-def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTTPServer:
+def http_door(port: int, options: argparse.Namespace, context: ServerContext) -> HTTPServer:
     """Bind the port. Raises `MissingExtra`, and `OSError` or `UnicodeError` where it can't be bound."""
     try:
         from server.http.application import Application, with_cors  # noqa: PLC0415
@@ -88,4 +88,4 @@ def http_door(port: int, options: argparse.Namespace, instance: Instance) -> HTT
         max_body=options.http_max_body,
         names=options.http_host,
     )
-    return HTTPServer(options.host, port, instance, with_cors(application, origins) if origins else application)
+    return HTTPServer(options.host, port, context, with_cors(application, origins) if origins else application)

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from common.replies import Error, Reply
-from common.requests import Words
+from common.codec import Args
+from common.replies import ErrorReply, Reply
 from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer, status_of
 from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
-from server.json_text import UnreadableJSON, parse_json, word_of
-from server.session import Session
+from server.protocols.strict_json import UnreadableJSON, parse_json, word_of
+from server.session.session import Session
 
 routes = Routes("commands")
 
@@ -63,10 +63,10 @@ def run_command(exchange: Exchange) -> Answer:
 
     Every command of the table works. Its words are strings, numbers or booleans.
     """
-    words = _words(_json(exchange.body))
-    if len(words) > exchange.session.instance.limits.max_words:
+    args = _words(_json(exchange.body))
+    if len(args) > exchange.session.context.limits.max_args:
         raise Problem(400, TOO_MANY_WORDS)
-    return _outcome(exchange, words)
+    return _outcome(exchange, args)
 
 
 @routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_many=True, runs_commands=True)
@@ -75,10 +75,10 @@ def run_pipeline(exchange: Exchange) -> Answer:
     return _outcomes(_one_after_the_other(exchange.session, _all_words(exchange)), exchange.wants_base64)
 
 
-def _one_after_the_other(session: Session, commands: list[Words]) -> Iterator[Reply]:
+def _one_after_the_other(session: Session, commands: list[Args]) -> Iterator[Reply]:
     """Run commands as their replies are asked for; none behind one that closes the connection, as on other ports."""
-    for words in commands:
-        yield session.answer(words)
+    for args in commands:
+        yield session.answer(args)
         if session.closing:
             return
 
@@ -87,13 +87,13 @@ def _one_after_the_other(session: Session, commands: list[Words]) -> Iterator[Re
 def run_transaction(exchange: Exchange) -> Answer:
     """Run commands as one step, or none of them where one could not be queued."""
     commands = _all_words(exchange)
-    for words in commands:
-        command = exchange.session.instance.commands.find(words[0])
+    for args in commands:
+        command = exchange.session.context.commands.find(args[0])
         if command and command.immediate:
             raise Problem(400, f"a transaction knows no {command.name.decode()}")
     answer = exchange.session.answer
     answer([b"MULTI"])
-    refusals = [reply for reply in map(answer, commands) if isinstance(reply, Error)]
+    refusals = [reply for reply in map(answer, commands) if isinstance(reply, ErrorReply)]
     replies = answer([b"EXEC"])
     if not isinstance(replies, list):
         return _failure(refusals[0] if refusals else replies)
@@ -115,11 +115,11 @@ def run_path(exchange: Exchange) -> Answer:
     What stands in the query follows it as options: `/set/greeting/hello?EX=60&NX`. On a server that is open to other
     machines and has no token, only commands that read are run so.
     """
-    words = [*_path_words(exchange), *_options(exchange)]
-    command = exchange.session.instance.commands.find(words[0])
+    args = [*_path_words(exchange), *_options(exchange)]
+    command = exchange.session.context.commands.find(args[0])
     if exchange.is_forgeable and command is not None and not command.reads:
         raise Problem(403, "any page could make a browser send this; send it by POST, or give the server a token")
-    return _outcome(exchange, words)
+    return _outcome(exchange, args)
 
 
 @routes.add(
@@ -140,19 +140,19 @@ def run_path_with_body(exchange: Exchange) -> Answer:
     return _outcome(exchange, [*_path_words(exchange), *last, *_options(exchange)])
 
 
-def _path_words(exchange: Exchange) -> Words:
-    words = [unquote_to_bytes(part) for part in exchange.path[1:].split(b"/")]
-    if not words[0]:
+def _path_words(exchange: Exchange) -> Args:
+    args = [unquote_to_bytes(part) for part in exchange.path[1:].split(b"/")]
+    if not args[0]:
         raise Problem(404, "there is nothing here; /docs tells what there is")
-    if words[0] in RESOURCES:
-        methods = b"DELETE, GET, HEAD" if words == [b"keys"] else RESOURCES[words[0]]
-        sentence = f"{words[0].decode()} is no command here but a resource, which knows no such method"
+    if args[0] in RESOURCES:
+        methods = b"DELETE, GET, HEAD" if args == [b"keys"] else RESOURCES[args[0]]
+        sentence = f"{args[0].decode()} is no command here but a resource, which knows no such method"
         raise Problem(405, sentence, [(b"allow", methods)])
-    return words
+    return args
 
 
-def _options(exchange: Exchange) -> Words:
-    return [word for pair in exchange.query_words() for word in pair if word]
+def _options(exchange: Exchange) -> Args:
+    return [arg for pair in exchange.query_words() for arg in pair if arg]
 
 
 # ---------------------------------------------------------------- words
@@ -165,7 +165,7 @@ def _json(body: bytes) -> Any:
         raise Problem(400, f"the body is not JSON that can be used: {problem}") from None
 
 
-def _words(command: Any) -> Words:
+def _words(command: Any) -> Args:
     if not isinstance(command, list) or not command:
         raise Problem(400, 'a command is an array of its words, such as ["GET", "greeting"]')
     return list(map(_word, command))
@@ -180,28 +180,28 @@ def _word(value: Any) -> bytes:
         raise Problem(400, str(problem)) from None
 
 
-def _all_words(exchange: Exchange) -> list[Words]:
+def _all_words(exchange: Exchange) -> list[Args]:
     commands = _json(exchange.body)
     if not isinstance(commands, list):
         raise Problem(400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]')
-    words = list(map(_words, commands))
-    if sum(map(len, words)) > exchange.session.instance.limits.max_words:
+    args = list(map(_words, commands))
+    if sum(map(len, args)) > exchange.session.context.limits.max_args:
         raise Problem(400, TOO_MANY_WORDS)
-    return words
+    return args
 
 
 # ---------------------------------------------------------------- outcomes
 
 
-def _outcome(exchange: Exchange, words: Words) -> Answer:
-    reply = exchange.answer(words)
-    if isinstance(reply, Error):
+def _outcome(exchange: Exchange, args: Args) -> Answer:
+    reply = exchange.answer(args)
+    if isinstance(reply, ErrorReply):
         return _failure(reply)
     return lazy_answer(JSON, outcome_pieces(reply, base64=exchange.wants_base64))
 
 
 def _failure(reply: Reply) -> Answer:
-    status = status_of(reply) if isinstance(reply, Error) else 400
+    status = status_of(reply) if isinstance(reply, ErrorReply) else 400
     return Answer(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
 
 

@@ -17,14 +17,14 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from server.addresses import format_address
-from server.clients import Push, TooManyClients
-from server.errors import TOO_MANY_CLIENTS
+from common.errors import TOO_MANY_CLIENTS
+from server.clients.registry import Push, TooManyClients
 from server.http.asgi import Receive, Scope, Send, send_whole
 from server.http.exchange import Problem
-from server.instance import Instance
-from server.session import Session
-from server.tcp import GRACE, LINGER
+from server.net.addresses import format_address
+from server.net.listener import GRACE, LINGER
+from server.session.context import ServerContext
+from server.session.session import Session
 
 MOST_HEAD = 64 * 1024
 """Bytes that the first line and the headers of a request may have, and those that follow a body."""
@@ -81,9 +81,9 @@ class Connection(HttpToolsProtocol):
     session: Session | None = None
     """None where there are too many clients already; all that its own is told is to come again later."""
 
-    def __init__(self, instance: Instance, **uvicorn: Any) -> None:
+    def __init__(self, context: ServerContext, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._instance = instance
+        self._instance = context
         self.unparsed = bytearray()
         """What came behind requests that wait for their turn."""
         self._silent = 0  # bytes that were parsed and made neither a head complete nor a part of a body

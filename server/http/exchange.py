@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from common.replies import Error, Reply
-from common.requests import Words
-from server.errors import (
+from common.codec import Args
+from common.errors import (
     BACKEND_TIMED_OUT,
     BACKEND_UNAVAILABLE,
     INTERNAL_ERROR,
@@ -19,7 +18,8 @@ from server.errors import (
     WOULD_OVERFLOW,
     CommandError,
 )
-from server.session import Session
+from common.replies import ErrorReply, Reply
+from server.session.session import Session
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 
@@ -103,23 +103,23 @@ class Exchange:
         pairs = [part.partition(b"=") for part in self.query.split(b"&") if part]
         return [(_decoded(name), _decoded(value) if equals else None) for name, equals, value in pairs]
 
-    def answer(self, words: Words) -> Reply:
+    def answer(self, args: Args) -> Reply:
         """Run a command and return its reply, which may be an error."""
         if self.may_wait:
-            return self.session.answer(words)
-        reply = self.session.at_hand(words)
+            return self.session.answer(args)
+        reply = self.session.at_hand(args)
         if reply is None:
             raise MustWait
         return reply
 
-    def run(self, *words: bytes) -> Reply:
+    def run(self, *args: bytes) -> Reply:
         """Run a command. Raises `Problem` where its reply is an error."""
-        return checked(self.answer(list(words)))
+        return checked(self.answer(list(args)))
 
-    def run_all(self, *commands: Words) -> list[Reply] | None:
+    def run_all(self, *commands: Args) -> list[Reply] | None:
         """Run commands as one step; return None where a watched key has changed. Raises `Problem` for an error."""
-        for words in ([b"MULTI"], *commands):
-            checked(self.session.answer(words))
+        for args in ([b"MULTI"], *commands):
+            checked(self.session.answer(args))
         replies = checked(self.session.answer([b"EXEC"]))
         return [checked(each) for each in replies] if isinstance(replies, list) else None
 
@@ -149,13 +149,13 @@ def _read(parameter: Parameter, value: bytes | None) -> Any:
 
 def checked(reply: Reply) -> Reply:
     """Return a reply that is no error. Raises `Problem` for one that is."""
-    if isinstance(reply, Error):
+    if isinstance(reply, ErrorReply):
         status = 409 if reply in CONFLICTS else status_of(reply)
         raise Problem(status, reply.text.decode(errors="replace"))
     return reply
 
 
-def status_of(error: Error) -> int:
+def status_of(error: ErrorReply) -> int:
     """Return the HTTP status that says the same as a command's error."""
     if error.text.startswith(BACKEND_TIMED_OUT):
         return 504

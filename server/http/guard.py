@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
-from server.addresses import resolve
 from server.http.exchange import Problem
 from server.http.routes import Resource
+from server.net.addresses import resolve
 
 ANY = b"*"
 

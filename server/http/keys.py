@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from urllib.parse import unquote_to_bytes
 
-from common.replies import Block, Reply
-from common.requests import Words
+from common.codec import Args
+from common.replies import Lines, Reply
+from server.args.integers import parse_integer
 from server.http.exchange import JSON, OCTETS, TEXT, Answer, Exchange, Parameter, Problem, json_answer, lazy_answer
 from server.http.reply_json import json_pieces
 from server.http.routes import Body, Documentation, Documented, Routes
-from server.integers import parse_integer
 
 routes = Routes("keys")
 
@@ -63,15 +63,15 @@ ABSENT = Documented("There is no such key.")
 UNMET = Documented("A condition is not met; nothing was changed.")
 
 
-def _positive(word: bytes) -> int:
-    number = parse_integer(word)
+def _positive(arg: bytes) -> int:
+    number = parse_integer(arg)
     if number < 1:
         raise ValueError
     return number
 
 
-def _flag(word: bytes) -> bool:
-    match word.lower():
+def _flag(arg: bytes) -> bool:
+    match arg.lower():
         case b"" | b"1" | b"true":
             return True
         case b"0" | b"false":
@@ -79,10 +79,10 @@ def _flag(word: bytes) -> bool:
     raise ValueError
 
 
-def _cursor(word: bytes) -> bytes:
-    if not word.isdigit() or len(word) > 20:
+def _cursor(arg: bytes) -> bytes:
+    if not arg.isdigit() or len(arg) > 20:
         raise ValueError
-    return word
+    return arg
 
 
 POSITIVE: Documentation = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
@@ -179,12 +179,12 @@ def put_value(exchange: Exchange) -> Answer:
     seconds, milliseconds, only_new, only_old = exchange.parameters(EX, PX, NX, XX)
     if None not in (seconds, milliseconds) or (only_new and only_old):
         raise Problem(400, "of ex and px only one can be given, and of nx and xx")
-    words = [b"SET", key, exchange.body]
-    words += [b"EX", b"%d" % seconds] if seconds is not None else []
-    words += [b"PX", b"%d" % milliseconds] if milliseconds is not None else []
-    words += [b"NX"] if only_new else []
-    words += [b"XX"] if only_old else []
-    was_there, done = _change(exchange, key, [b"EXISTS", key], words)
+    args = [b"SET", key, exchange.body]
+    args += [b"EX", b"%d" % seconds] if seconds is not None else []
+    args += [b"PX", b"%d" % milliseconds] if milliseconds is not None else []
+    args += [b"NX"] if only_new else []
+    args += [b"XX"] if only_old else []
+    was_there, done = _change(exchange, key, [b"EXISTS", key], args)
     if done is None:
         raise _unmet()
     return Answer(200 if was_there else 201, headers=[(b"etag", _tag(exchange.body))])
@@ -278,7 +278,7 @@ def _unmet() -> Problem:
     return Problem(412, "the condition is not met, and nothing was changed")
 
 
-def _change(exchange: Exchange, key: bytes, *commands: Words) -> list[Reply]:
+def _change(exchange: Exchange, key: bytes, *commands: Args) -> list[Reply]:
     """Run commands as one step, if the key's value meets the headers' conditions in that very moment.
 
     Where there are conditions the key is watched, so that no write can come between the look and the step.
@@ -312,10 +312,10 @@ def list_keys(exchange: Exchange) -> Answer:
     Begin with no cursor and go on with the one that was returned until it is `0`.
     """
     match, cursor, count = exchange.parameters(MATCH, CURSOR, COUNT)
-    words = [b"SCAN", cursor or b"0"]
-    words += [b"MATCH", match] if match is not None else []
-    words += [b"COUNT", b"%d" % count] if count is not None else []
-    return lazy_answer(b"application/json", _listing(exchange.run(*words), exchange.wants_base64))
+    args = [b"SCAN", cursor or b"0"]
+    args += [b"MATCH", match] if match is not None else []
+    args += [b"COUNT", b"%d" % count] if count is not None else []
+    return lazy_answer(b"application/json", _listing(exchange.run(*args), exchange.wants_base64))
 
 
 def _listing(reply: Reply, base64: bool) -> Iterator[bytes]:
@@ -341,5 +341,5 @@ def compact(exchange: Exchange) -> Answer:
     """Print the fewest commands that rebuild the store, oldest key first."""
     exchange.parameters()
     block = exchange.run(b"COMPACT")
-    assert isinstance(block, Block)
+    assert isinstance(block, Lines)
     return lazy_answer(TEXT, (line + b"\n" for line in block.lines))

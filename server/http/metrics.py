@@ -14,11 +14,11 @@ from prometheus_client.core import (
 )
 
 from common import __version__
+from server.clients.stats import Record, Records
 from server.commands.info import resident_bytes
-from server.engine import KeyCounts
-from server.instance import Instance
+from server.engines.embedded import KeyCounts
 from server.registry import Command
-from server.statistics import Record, Records
+from server.session.context import ServerContext
 
 SHORTEST, LONGEST = 10, 34
 """The histogram's buckets: from 2 ** 10 nanoseconds, about a microsecond, by fours, to 2 ** 34, seventeen seconds."""
@@ -27,18 +27,18 @@ SHORTEST, LONGEST = 10, 34
 class Figures:
     """Read the figures whenever they are asked for. As a collector of ``prometheus_client``."""
 
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
+    def __init__(self, context: ServerContext) -> None:
+        self._instance = context
 
     def collect(self) -> Iterator[Metric]:
         """Return all figures as they are now."""
-        instance = self._instance
+        context = self._instance
         yield InfoMetricFamily("kvline", "The server.", value={"version": __version__})
-        records = instance.engine.records()
+        records = context.engine.records()
         yield _commands(records)
         yield _durations(records)
         yield from self._of_clients()
-        yield from _of_keys(instance.engine.key_counts())
+        yield from _of_keys(context.engine.key_counts())
         yield from self._of_engine()
 
     def _of_clients(self) -> Iterator[Metric]:

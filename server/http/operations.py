@@ -30,6 +30,6 @@ def health(exchange: Exchange) -> Answer:
 def metrics(exchange: Exchange) -> Answer:
     """Tell the server's figures, in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(exchange.session.instance))
+    registry.register(Figures(exchange.session.context))
     content_type = CONTENT_TYPE_PLAIN_0_0_4.encode()
     return Answer(200, generate_latest(registry), [(b"content-type", content_type)])

@@ -11,7 +11,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 
-from common.replies import OK, Block, Error, NoArray, NoReply, Reply, Status
+from common.replies import OK, ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 from common.resp import format_double
 
 CHUNK = 48 * 1024
@@ -24,7 +24,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
     """Print a reply, piece by piece. In base64 are all strings but the status ``OK``, as Upstash has it."""
     match reply:
-        case None | NoArray() | NoReply():
+        case None | NullArray() | NoReply():
             yield b"null"
         case int():
             yield b"%d" % reply
@@ -34,11 +34,11 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
             yield b'"%b"' % (b64encode(reply) if base64 else _escape(reply.decode(errors="replace")))
         case bytes():
             yield from _string((reply,), base64)
-        case Status(text):
+        case SimpleString(text):
             yield from _string((text,), base64 and reply != OK)
-        case Error(text):
+        case ErrorReply(text):
             yield from _string((text,), base64)
-        case Block(lines, separator):
+        case Lines(lines, separator):
             yield from _string(_joined(lines, separator), base64)
         case dict():
             flat = (each for pair in reply.items() for each in pair)
@@ -49,7 +49,7 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
 
 def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
     """Print what a command came to: ``{"result": …}``, or ``{"error": …}``, which is never in base64."""
-    if isinstance(reply, Error):
+    if isinstance(reply, ErrorReply):
         yield b'{"error":'
         yield from json_pieces(reply)
     else:

@@ -10,11 +10,11 @@ from functools import partial
 
 import uvicorn
 
-from server.addresses import format_address, resolve
 from server.http.asgi import ASGIApplication
 from server.http.connection import Connection
-from server.instance import Instance
-from server.tcp import BACKLOG, GRACE
+from server.net.addresses import format_address, resolve
+from server.net.listener import BACKLOG, GRACE
+from server.session.context import ServerContext
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which Python asks a busy thread to let another one run, where it is 5 milliseconds otherwise.
@@ -27,7 +27,7 @@ request to answer waits up to this long for it each time.
 class HTTPServer:
     """Serve HTTP on one address. Raises `OSError` or `UnicodeError` where the address can't be listened on."""
 
-    def __init__(self, host: str, port: int, instance: Instance, application: ASGIApplication) -> None:
+    def __init__(self, host: str, port: int, context: ServerContext, application: ASGIApplication) -> None:
         family, address = resolve(host, port)
         try:
             self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
@@ -37,7 +37,7 @@ class HTTPServer:
             raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own names the address again
         config = uvicorn.Config(
             application,
-            http=partial(Connection, instance),  # type: ignore[arg-type]  # whatever makes a protocol
+            http=partial(Connection, context),  # type: ignore[arg-type]  # whatever makes a protocol
             ws="none",
             lifespan="off",
             log_config=None,

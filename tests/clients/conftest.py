@@ -14,7 +14,7 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.retry
 
-from tests.processes import PATIENCE, server, shared_server, start_server
+from tests.harness.processes import TIMEOUT, server, shared_server, start_server
 
 __all__ = ["server", "shared_server", "start_server"]
 
@@ -31,13 +31,13 @@ class Waiting:
     def __getattr__(self, name: str) -> Callable[..., object]:
         method = getattr(self._client, name)
 
-        async def wait(*words: object, **options: object) -> object:
-            outcome = method(*words, **options)
+        async def wait(*args: object, **options: object) -> object:
+            outcome = method(*args, **options)
             if inspect.isasyncgen(outcome):
                 return [each async for each in outcome]
             return await outcome
 
-        return lambda *words, **options: self._runner.run(wait(*words, **options))
+        return lambda *args, **options: self._runner.run(wait(*args, **options))
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
@@ -53,7 +53,7 @@ def connect_blocking(protocol: int) -> Iterator[Connect]:
 
     def connect(port: int, **options: Any) -> redis.Redis:
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-        settings = {"port": port, "protocol": protocol, "socket_timeout": PATIENCE, "retry": retry} | options
+        settings = {"port": port, "protocol": protocol, "socket_timeout": TIMEOUT, "retry": retry} | options
         made.append(redis.Redis(**settings))
         return made[-1]
 
@@ -70,7 +70,7 @@ def connect_asyncio(protocol: int) -> Iterator[Connect]:
 
         def connect(port: int, **options: Any) -> Waiting:
             retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
-            settings = {"port": port, "protocol": protocol, "socket_timeout": PATIENCE, "retry": retry} | options
+            settings = {"port": port, "protocol": protocol, "socket_timeout": TIMEOUT, "retry": retry} | options
             made.append(redis.asyncio.Redis(**settings))
             return Waiting(made[-1], runner)
 

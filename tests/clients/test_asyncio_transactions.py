@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import redis.asyncio
 
-from tests.processes import PATIENCE, ServerProcess
+from tests.harness.processes import TIMEOUT, ServerProcess
 
 TASKS = 8
 ROUNDS = 25
@@ -24,7 +24,7 @@ def run(server: ServerProcess, protocol: int) -> Run:
     """Run a scenario to its end, with a client that is closed then."""
 
     async def lead(scenario: Scenario) -> None:
-        async with redis.asyncio.Redis(port=server.port, protocol=protocol, socket_timeout=PATIENCE) as client:
+        async with redis.asyncio.Redis(port=server.port, protocol=protocol, socket_timeout=TIMEOUT) as client:
             await scenario(client)
 
     return lambda scenario: asyncio.run(lead(scenario))

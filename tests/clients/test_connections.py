@@ -13,8 +13,8 @@ import redis.backoff
 import redis.retry
 
 from tests.clients.conftest import Connect
-from tests.clients.helpers import plain, refused
-from tests.processes import PATIENCE, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import TIMEOUT, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.redis_py import plain, refused
 
 NO_PASSWORD = "AUTH <password> called without any password configured for the default user"
 ONE = {"single_connection_client": True}
@@ -142,7 +142,7 @@ def test_responses_are_decoded_when_asked(server: ServerProcess, connect: Connec
 def test_more_threads_than_connections_take_turns_and_lose_nothing(server: ServerProcess, protocol: int) -> None:
     threads, rounds, most = 20, 50, 4
     pool = redis.BlockingConnectionPool(
-        max_connections=most, timeout=PATIENCE, port=server.port, protocol=protocol, socket_timeout=PATIENCE
+        max_connections=most, timeout=TIMEOUT, port=server.port, protocol=protocol, socket_timeout=TIMEOUT
     )
     with redis.Redis.from_pool(pool) as client:
 
@@ -161,13 +161,13 @@ def test_more_threads_than_connections_take_turns_and_lose_nothing(server: Serve
 
 def test_the_connections_of_a_pool_go_when_it_is_closed(server: ServerProcess, connect_blocking: Connect) -> None:
     watcher = connect_blocking(server.port)
-    client = redis.Redis(port=server.port, client_name="pooled", socket_timeout=PATIENCE)
+    client = redis.Redis(port=server.port, client_name="pooled", socket_timeout=TIMEOUT)
     barrier = threading.Barrier(10)
 
     def hold_a_connection() -> None:
         with client.pipeline() as pipeline:
             pipeline.watch("key")
-            barrier.wait(PATIENCE)
+            barrier.wait(TIMEOUT)
 
     def pooled() -> int:
         return sum(line["name"] == "pooled" for line in watcher.client_list())

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.helpers import milliseconds, refused
-from tests.processes import ServerProcess, wait_until
+from tests.harness.processes import ServerProcess, wait_until
+from tests.harness.redis_py import milliseconds, refused
 
 LATER = 2_000_000_000
 """A moment that is far off, in seconds since the epoch."""

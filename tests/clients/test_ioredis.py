@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.npm import node_modules
-from tests.processes import PATIENCE, ServerProcess
+from tests.harness.npm import node_modules
+from tests.harness.processes import TIMEOUT, ServerProcess
 
 FOLDER = Path(__file__).parent / "ioredis"
 
@@ -27,7 +27,7 @@ def test_ioredis_gets_what_it_expects_of_a_redis(server: ServerProcess, modules:
         env=os.environ | {"NODE_PATH": str(modules)},
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "all as it should be\n"), done.stderr

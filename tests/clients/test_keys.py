@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.helpers import plain, refused
+from tests.harness.redis_py import plain, refused
 
 
 def fill(client: Any, *keys: str) -> None:

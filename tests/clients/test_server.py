@@ -11,8 +11,8 @@ import redis
 import redis.asyncio
 
 from tests.clients.conftest import Connect
-from tests.clients.helpers import plain, refused
-from tests.processes import PATIENCE, ServerProcess, StartServer
+from tests.harness.processes import TIMEOUT, ServerProcess, StartServer
+from tests.harness.redis_py import plain, refused
 
 IMMUTABLE = r"CONFIG SET failed \(possibly related to argument 'port'\) - can't set immutable config"
 
@@ -155,7 +155,7 @@ def test_monitor_shows_an_asyncio_client_what_the_others_send(
     client.ping()  # what a client says as it connects is not what the others shall see
 
     async def watch() -> list[str]:
-        options = {"port": server.port, "protocol": protocol, "socket_timeout": PATIENCE}
+        options = {"port": server.port, "protocol": protocol, "socket_timeout": TIMEOUT}
         async with redis.asyncio.Redis(**options) as watcher, watcher.monitor() as monitor:
             client.set("key", "value")
             client.get("key")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.helpers import milliseconds, refused
+from tests.harness.redis_py import milliseconds, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")  # they are tested all the same
 

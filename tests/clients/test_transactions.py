@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import redis
 
-from tests.processes import ServerProcess, all_at_once, wait_until
+from tests.harness.processes import ServerProcess, all_at_once, wait_until
 
 CLIENTS = 8
 ROUNDS = 25
@@ -68,12 +68,12 @@ def test_an_error_in_a_pipeline_stands_in_its_place_and_stops_no_other(client: r
 
 
 def test_a_transaction_with_an_unknown_command_or_wrong_words_changes_nothing(client: redis.Redis) -> None:
-    for words, text in (
+    for args, text in (
         (("NOPE", "a"), "unknown command 'NOPE', with args beginning with: 'a'"),
         (("GET",), "wrong number of arguments for 'get' command"),
     ):
         with client.pipeline(transaction=True) as pipeline:
-            pipeline.set("key", "x").execute_command(*words)
+            pipeline.set("key", "x").execute_command(*args)
             with pytest.raises(redis.ResponseError, match=text):
                 pipeline.execute()
         assert client.get("key") is None

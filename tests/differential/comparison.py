@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from common.text import command_line
+from common.text import format_command
 from tests.differential.differences import are_texts_of_old, is_accepted, is_left_out
-from tests.differential.wire import QUEUED, Aggregate, Reply, Servers, Twin, Words, payload, scalar
+from tests.harness.resp_wire import QUEUED, Aggregate, Args, Reply, Servers, Twin, payload, scalar
 
 TOLERANCE = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
 """A second, by which two times may differ where a deadline was given from now on: each server has a now of its own."""
@@ -24,7 +24,7 @@ class Sessions:
     def __init__(self, servers: Servers, count: int = 3, protocol: int = 2) -> None:
         self._version = servers.redis.version
         self._twins = [servers.connect() for _ in range(count)]
-        self._queues: list[list[Words] | None] = [None] * count
+        self._queues: list[list[Args] | None] = [None] * count
         self._story: list[str] = []
         self.tell(0, b"FLUSHALL")
         for session in range(count):
@@ -39,45 +39,45 @@ class Sessions:
         for twin in self._twins:
             twin.close()
 
-    def tell(self, session: int, *words: bytes) -> None:
+    def tell(self, session: int, *args: bytes) -> None:
         """Send a command over a session's connections; fail where the replies differ."""
         queue = self._queues[session]
-        if is_left_out(words, self._version, in_transaction=queue is not None):
+        if is_left_out(args, self._version, in_transaction=queue is not None):
             return
-        self._story.append(f"{session}: {command_line(words).decode()}")
+        self._story.append(f"{session}: {format_command(args).decode()}")
         twin = self._twins[session]
-        ours, theirs = twin.ask(words)
-        name = words[0].upper()
+        ours, theirs = twin.ask(args)
+        name = args[0].upper()
         if name == b"EXEC" and queue is not None and isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
             self._compare_all(queue, ours, theirs)
         elif name == b"SCAN" and isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
-            self._compare_scans(twin, words, ours, theirs)
+            self._compare_scans(twin, args, ours, theirs)
         else:
-            self._compare(words, ours, theirs)
-        self._keep_up(session, words, theirs)
+            self._compare(args, ours, theirs)
+        self._keep_up(session, args, theirs)
 
-    def _keep_up(self, session: int, words: Words, reply: Reply) -> None:
+    def _keep_up(self, session: int, args: Args, reply: Reply) -> None:
         """Know what the session's transaction holds."""
         queue = self._queues[session]
-        name = words[0].upper()
+        name = args[0].upper()
         if queue is not None and reply == QUEUED:
-            queue.append(words)
+            queue.append(args)
         elif name == b"MULTI" and reply == b"+OK\r\n":
             self._queues[session] = []
-        elif name in (b"EXEC", b"DISCARD", b"RESET") and len(words) == 1:
+        elif name in (b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:
             self._queues[session] = None
 
     # ---------------------------------------------------------------- comparing
 
-    def _compare(self, words: Words, ours: Reply, theirs: Reply) -> None:
-        if not self._agree(words, ours, theirs):
+    def _compare(self, args: Args, ours: Reply, theirs: Reply) -> None:
+        if not self._agree(args, ours, theirs):
             story = "\n".join(self._story)
-            raise AssertionError(f"to {command_line(words)!r}\nkvline: {ours!r}\nRedis:  {theirs!r}\n\n{story}")
+            raise AssertionError(f"to {format_command(args)!r}\nkvline: {ours!r}\nRedis:  {theirs!r}\n\n{story}")
 
-    def _agree(self, words: Words, ours: Reply, theirs: Reply) -> bool:
-        if ours == theirs or is_accepted(words, ours, theirs) or are_texts_of_old(self._version, ours, theirs):
+    def _agree(self, args: Args, ours: Reply, theirs: Reply) -> bool:
+        if ours == theirs or is_accepted(args, ours, theirs) or are_texts_of_old(self._version, ours, theirs):
             return True
-        name = words[0].upper()
+        name = args[0].upper()
         if isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
             if name == b"SCAN":  # within a transaction, where one reply is seldom the whole
                 return len(ours.items) == len(theirs.items) == 2
@@ -86,12 +86,12 @@ class Sessions:
             return _are_close(int(scalar(ours)[1:]), int(scalar(theirs)[1:]), TOLERANCE[name])
         return name == b"RANDOMKEY" and ours[:1] == theirs[:1] == b"$" and b"$-1\r\n" not in (ours, theirs)
 
-    def _compare_all(self, queue: Sequence[Words], ours: Aggregate, theirs: Aggregate) -> None:
+    def _compare_all(self, queue: Sequence[Args], ours: Aggregate, theirs: Aggregate) -> None:
         assert ours.header == theirs.header == b"*%d\r\n" % len(queue)
-        for words, our, their in zip(queue, ours.items, theirs.items, strict=True):
-            self._compare(words, our, their)
+        for args, our, their in zip(queue, ours.items, theirs.items, strict=True):
+            self._compare(args, our, their)
 
-    def _compare_scans(self, twin: Twin, words: Words, ours: Aggregate, theirs: Aggregate) -> None:
+    def _compare_scans(self, twin: Twin, args: Args, ours: Aggregate, theirs: Aggregate) -> None:
         """Go on with both iterations to their ends; they must have found the same keys."""
         found: list[set[Reply]] = []
         for peer, first in ((twin.kvline, ours), (twin.redis, theirs)):
@@ -103,13 +103,13 @@ class Sessions:
                 keys.update(page.items)
                 if payload(cursor) == b"0":
                     break
-                answer = twin.ask_one(peer, (words[0], payload(cursor), *words[2:]))
+                answer = twin.ask_one(peer, (args[0], payload(cursor), *args[2:]))
                 assert isinstance(answer, Aggregate)
                 reply = answer
             else:
                 raise AssertionError(f"a SCAN of a few keys takes more than {MOST_SCANS} steps")
             found.append(keys)
-        self._compare(words, *(b"".join(sorted(map(scalar, keys))) for keys in found))
+        self._compare(args, *(b"".join(sorted(map(scalar, keys))) for keys in found))
 
     def end(self) -> None:
         """End every transaction; compare what the two servers hold, and until when."""

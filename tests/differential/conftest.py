@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.differential.wire import Servers
-from tests.processes import ServerProcess
-from tests.redis_server import RedisServer, find_redis
+from tests.harness.processes import ServerProcess
+from tests.harness.redis_server import RedisServer, find_redis
+from tests.harness.resp_wire import Servers
 
 
 @pytest.fixture(scope="session")

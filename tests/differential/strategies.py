@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from tests.differential.wire import Words
+from tests.harness.resp_wire import Args
 
 Word: TypeAlias = "st.SearchStrategy[bytes]"
-Command: TypeAlias = "st.SearchStrategy[Words]"
-Step: TypeAlias = tuple[int, Words]
+Command: TypeAlias = "st.SearchStrategy[Args]"
+Step: TypeAlias = tuple[int, Args]
 
 SESSIONS = 3
 
@@ -52,27 +52,27 @@ patterns: Word = st.one_of(
 )
 
 
-def said(name: bytes, *words: Word) -> Command:
+def said(name: bytes, *args: Word) -> Command:
     """Say a command with such words."""
-    return st.tuples(st.just(name), *words)
+    return st.tuples(st.just(name), *args)
 
 
 def with_many(name: bytes, *groups: Word) -> Command:
     """Say a command with such a group of words, once or a few times."""
     return st.lists(st.tuples(*groups), min_size=1, max_size=3).map(
-        lambda many: (name, *(word for group in many for word in group))
+        lambda many: (name, *(arg for group in many for arg in group))
     )
 
 
-def with_options(name: bytes, *words: Word, options: list[Command], most: int = 2) -> Command:
+def with_options(name: bytes, *args: Word, options: list[Command], most: int = 2) -> Command:
     """Say a command with some of its options, none twice; they need not go together."""
     chosen = st.lists(st.one_of(options), max_size=most, unique_by=_name)
-    return st.tuples(st.tuples(st.just(name), *words), chosen).map(
-        lambda both: (*both[0], *(word for option in both[1] for word in option))
+    return st.tuples(st.tuples(st.just(name), *args), chosen).map(
+        lambda both: (*both[0], *(arg for option in both[1] for arg in option))
     )
 
 
-def _name(command: Words) -> bytes:
+def _name(command: Args) -> bytes:
     return command[0].upper()
 
 
@@ -186,7 +186,7 @@ _transactions: list[Command] = [
 ]
 
 
-def _wrong_arity(command: Words) -> list[Words]:
+def _wrong_arity(command: Args) -> list[Args]:
     """Return ways to say the command with words too few or too many."""
     return [command[:1], command[:-1] or command, (*command, b"x"), (*command, b"x", b"y")]
 
@@ -212,19 +212,19 @@ def _script(kinds: list[list[Command]]) -> st.SearchStrategy[list[Step]]:
 def _transaction(session: int, command: Command) -> st.SearchStrategy[list[Step]]:
     """Draw a session's transaction, with or without a watch, and what other sessions say meanwhile."""
 
-    def say(*names: bytes) -> st.SearchStrategy[list[Step]]:
+    def send_line(*names: bytes) -> st.SearchStrategy[list[Step]]:
         return st.just([(session, names)])
 
     def steps(by: st.SearchStrategy[int], most: int) -> st.SearchStrategy[list[Step]]:
         return st.lists(st.tuples(by, command), max_size=most)
 
     others = st.integers(1, SESSIONS - 1).map(lambda number: (session + number) % SESSIONS)
-    watch = with_many(b"WATCH", keys).map(lambda words: [(session, words)])
+    watch = with_many(b"WATCH", keys).map(lambda args: [(session, args)])
     end = st.sampled_from([b"EXEC", b"EXEC", b"EXEC", b"DISCARD"]).map(lambda name: [(session, (name,))])
     return st.tuples(
         st.one_of(watch, st.just([])),
         steps(others, 2),
-        say(b"MULTI"),
+        send_line(b"MULTI"),
         steps(st.just(session), 4),
         steps(others, 1),
         end,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.differential.comparison import Sessions
 from tests.differential.strategies import SESSIONS, Step, scripts, small_scripts
-from tests.differential.wire import Servers
+from tests.harness.resp_wire import Servers
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
@@ -23,11 +23,11 @@ def few_letters(data: bytes) -> bytes:
     return bytes(ord("a") + byte % 3 for byte in data)
 
 
-def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
+def feed(servers: Servers, protocol: int, script: list[Step]) -> None:
     """Say it all to both servers."""
     with Sessions(servers, SESSIONS, protocol) as sessions:
-        for session, words in script:
-            sessions.tell(session, *words)
+        for session, args in script:
+            sessions.tell(session, *args)
         sessions.end()
 
 
@@ -40,14 +40,14 @@ def converse(servers: Servers, protocol: int, script: list[Step]) -> None:
 @example(script=[(0, (b"SCAN", b"x", b"FOO", b"1"))])
 @example(script=[(0, (b"MSET", b"^", b"", b"]", b"", b"a", b"", b"-", b"")), (0, (b"KEYS", b"[a-]"))])
 def test_random_sessions(servers: Servers, protocol: int, script: list[Step]) -> None:
-    converse(servers, protocol, script)
+    feed(servers, protocol, script)
 
 
 @PROTOCOLS
 @settings(PATIENT, max_examples=60)
 @given(script=small_scripts)
 def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol: int, script: list[Step]) -> None:
-    converse(servers, protocol, script)
+    feed(servers, protocol, script)
 
 
 @settings(PATIENT, max_examples=100)

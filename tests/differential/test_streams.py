@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from common.resp_client import encode_request
-from common.text import split_words
+from common.text import split_args
 from tests.differential.comparison import Sessions
-from tests.differential.wire import Servers, scalar
+from tests.harness.resp_wire import Servers, scalar
 
 STREAMS = {
     "off and on": "PING 1; CLIENT REPLY OFF; PING 2; SET k v; CLIENT REPLY ON; GET k",
@@ -49,7 +49,7 @@ DIFFERENT = {
 def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
     with Sessions(servers, 1):  # which empties both
         twin = servers.connect()
-    requests = [encode_request(split_words(line.encode())) for line in stream.split("; ")]
+    requests = [encode_request(split_args(line.encode())) for line in stream.split("; ")]
     try:
         ours, theirs = twin.pour(b"".join(requests))
     finally:
@@ -57,11 +57,11 @@ def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("words", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$4\r\nPING\r\n", b"*0\r\n"]])
-def test_a_request_without_words_gets_no_answer(servers: Servers, words: list[bytes]) -> None:
+@pytest.mark.parametrize("args", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$4\r\nPING\r\n", b"*0\r\n"]])
+def test_a_request_without_words_gets_no_answer(servers: Servers, args: list[bytes]) -> None:
     twin = servers.connect()
     try:
-        ours, theirs = twin.pour(b"".join(words))
+        ours, theirs = twin.pour(b"".join(args))
     finally:
         twin.close()
     assert ours == theirs
@@ -72,8 +72,8 @@ def test_a_client_ends_itself_or_not(servers: Servers, skip: bytes) -> None:
     twin = servers.connect()
     try:
         numbers = [int(scalar(reply)[1:]) for reply in twin.ask([b"CLIENT", b"ID"])]
-        words = [b"SKIPME", skip] if skip else []
-        kills = [encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *words]) for number in numbers]
+        args = [b"SKIPME", skip] if skip else []
+        kills = [encode_request([b"CLIENT", b"KILL", b"ID", b"%d" % number, *args]) for number in numbers]
         ours, theirs = twin.pour(*(kill + encode_request([b"PING"]) for kill in kills))
         assert ours == theirs
     finally:

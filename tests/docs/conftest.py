@@ -1,3 +1,3 @@
 """The fixtures of the tests on documents."""
 
-from tests.processes import start_server as start_server
+from tests.harness.processes import start_server as start_server

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.http_answers import answering_always
-from tests.processes import PATIENCE, ROOT, RUN_SERVER, environment
+from tests.harness.other_http_server import answering_always
+from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, environment
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
 
@@ -31,11 +31,11 @@ def instructions() -> list[tuple[str, str]]:
     """Return the Dockerfile's instructions with their arguments, in order."""
     lines = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     joined = lines.replace("\\\n", "").splitlines()
-    return [(name, words.strip()) for name, _, words in (line.partition(" ") for line in joined if line)]
+    return [(name, args.strip()) for name, _, args in (line.partition(" ") for line in joined if line)]
 
 
 def arguments(instruction: str) -> list[str]:
-    return [words for name, words in instructions() if name == instruction]
+    return [args for name, args in instructions() if name == instruction]
 
 
 ENTRYPOINT = json.loads(arguments("ENTRYPOINT")[-1])
@@ -50,7 +50,7 @@ def option(name: str) -> str:
 @cache
 def options_of_the_server() -> set[str]:
     told = subprocess.run(
-        [RUN_SERVER, "--help"], capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=True
+        [RUN_SERVER, "--help"], capture_output=True, text=True, env=environment(), timeout=TIMEOUT, check=True
     )
     return set(re.findall(r"--[a-z-]+", told.stdout))
 
@@ -60,9 +60,9 @@ def command_lines() -> dict[str, list[str]]:
     return {"Dockerfile": ENTRYPOINT} | services
 
 
-@pytest.mark.parametrize("words", command_lines().values(), ids=command_lines())
-def test_containers_give_the_server_options_that_it_has(words: list[str]) -> None:
-    assert {word for word in words if word.startswith("--")} <= options_of_the_server()
+@pytest.mark.parametrize("args", command_lines().values(), ids=command_lines())
+def test_containers_give_the_server_options_that_it_has(args: list[str]) -> None:
+    assert {arg for arg in args if arg.startswith("--")} <= options_of_the_server()
 
 
 # ---------------------------------------------------------------- the package
@@ -84,7 +84,7 @@ def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> 
 
 def test_what_the_image_copies_is_there_and_not_ignored() -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [word for words in arguments("COPY") if not words.startswith("--from") for word in words.split()[:-1]]
+    copied = [arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]]
     assert {f"{folder}/" for folder in ("client", "common", "server")} <= {f"{path}/" for path in copied}
     assert sorted(copied) == sorted(kept)
     assert all((ROOT / path).exists() for path in copied)
@@ -112,9 +112,9 @@ def health(url: str) -> int:
     of_the_image = f"http://127.0.0.1:{option('--http-port')}"
     assert of_the_image in HEALTHCHECK[-1]
     assert HEALTHCHECK[0] == "python"
-    words = [sys.executable, *HEALTHCHECK[1:-1], HEALTHCHECK[-1].replace(of_the_image, url)]
+    args = [sys.executable, *HEALTHCHECK[1:-1], HEALTHCHECK[-1].replace(of_the_image, url)]
     proxies = environment(http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
-    return subprocess.run(words, capture_output=True, env=proxies, timeout=PATIENCE, check=False).returncode
+    return subprocess.run(args, capture_output=True, env=proxies, timeout=TIMEOUT, check=False).returncode
 
 
 @pytest.mark.parametrize(("status", "is_well"), [(200, True), (404, False), (503, False)])

@@ -6,16 +6,16 @@ import re
 
 import pytest
 
-from common.replies import Error
-from server import errors
-from tests.processes import ROOT
+from common import errors
+from common.replies import ErrorReply
+from tests.harness.processes import ROOT
 
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 SHOWN = 40
 """How many characters of an error's text the document has at least; long ones end there in an ellipsis."""
 
-CONSTANTS = {name: value.text.decode() for name, value in vars(errors).items() if isinstance(value, Error)}
-TEMPLATES = re.findall(r'b"((?:ERR|NOPROTO)[^"]*%b[^"]*)"', (ROOT / "server" / "errors.py").read_text())
+CONSTANTS = {name: value.text.decode() for name, value in vars(errors).items() if isinstance(value, ErrorReply)}
+TEMPLATES = re.findall(r'b"((?:ERR|NOPROTO)[^"]*%b[^"]*)"', (ROOT / "common" / "errors.py").read_text())
 
 
 @pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS)

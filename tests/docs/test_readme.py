@@ -11,9 +11,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from scripts.command_table import README, commands_table, readme_with
 from server.commands import COMMANDS
-from tests.commands_table import README, commands_table, readme_with
-from tests.processes import PATIENCE, ROOT, ServerProcess, StartServer, environment
+from tests.harness.processes import ROOT, TIMEOUT, ServerProcess, StartServer, environment
 
 BLOCKS = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 NAMES = {command.name.decode() for command in COMMANDS}
@@ -56,7 +56,7 @@ def typed(line: str, *, prompts: bool) -> str | None:
 def hold_at_a_terminal(command: str, output: str, folder: Path) -> None:
     """Type what the block says was typed, and expect the terminal to show the block, line by line."""
     child = pexpect.spawn(
-        "bash", ["-c", command], cwd=folder, encoding="utf-8", timeout=PATIENCE, env=environment(TERM="dumb")
+        "bash", ["-c", command], cwd=folder, encoding="utf-8", timeout=TIMEOUT, env=environment(TERM="dumb")
     )
     try:
         for line in output.splitlines():
@@ -90,7 +90,7 @@ def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[Serv
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 check=False,
             )
             shown = (done.stdout + done.stderr).decode()
@@ -100,4 +100,4 @@ def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[Serv
 
 
 def test_the_readme_lists_every_command() -> None:
-    assert README.read_text() == readme_with(commands_table()), "run: python -m tests.commands_table"
+    assert README.read_text() == readme_with(commands_table()), "run: python -m scripts.command_table"

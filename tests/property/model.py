@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from common.replies import OK, Block, Error, Reply
-from common.requests import Words
-from common.text import command_line
-from tests.support import Clock
+from common.codec import Args
+from common.replies import OK, ErrorReply, Lines, Reply
+from common.text import format_command
+from tests.harness.sessions import Clock
 
-NOT_AN_INTEGER = Error(b"ERR value is not an integer or out of range")
-WOULD_OVERFLOW = Error(b"ERR increment or decrement would overflow")
-NO_SUCH_KEY = Error(b"ERR no such key")
-SAME_OBJECT = Error(b"ERR source and destination objects are the same")
+NOT_AN_INTEGER = ErrorReply(b"ERR value is not an integer or out of range")
+WOULD_OVERFLOW = ErrorReply(b"ERR increment or decrement would overflow")
+NO_SUCH_KEY = ErrorReply(b"ERR no such key")
+SAME_OBJECT = ErrorReply(b"ERR source and destination objects are the same")
 SPELLING = re.compile(rb"0|-?[1-9][0-9]*")
 FITTING = range(-(2**63), 2**63)
 
@@ -62,9 +62,9 @@ class Model:
 
     # ---------------------------------------------------------------- the commands
 
-    def run(self, words: Words) -> Reply:
+    def run(self, args: Args) -> Reply:
         self.forget_the_expired()
-        match words:
+        match args:
             case [b"SET", key, value, *options]:
                 return self.set(key, value, options)
             case [b"GET", key]:
@@ -82,13 +82,13 @@ class Model:
             case [b"DBSIZE"]:
                 return len(self.values)
             case [b"COMPACT"]:
-                return Block([command_line(self.rebuild(*item)) for item in self.items()])
+                return Lines([format_command(self.rebuild(*item)) for item in self.items()])
             case [b"RENAME" | b"RENAMENX" | b"COPY" as name, key, new_key]:
                 return self.rename_or_copy(name, key, new_key)
-        return self.run_on_deadlines(words)
+        return self.run_on_deadlines(args)
 
-    def run_on_deadlines(self, words: Words) -> Reply:
-        name, key, *rest = words
+    def run_on_deadlines(self, args: Args) -> Reply:
+        name, key, *rest = args
         deadline = self.deadlines.get(key)
         if name in (b"PTTL", b"PEXPIRETIME") and key not in self.values:
             return -2
@@ -104,10 +104,10 @@ class Model:
                 return -1 if deadline is None else deadline - self.clock.now
             case b"PEXPIRETIME":
                 return -1 if deadline is None else deadline
-        raise AssertionError(f"the model knows no {words}")
+        raise AssertionError(f"the model knows no {args}")
 
     @staticmethod
-    def rebuild(key: bytes, value: bytes, deadline: int | None) -> Words:
+    def rebuild(key: bytes, value: bytes, deadline: int | None) -> Args:
         return [b"SET", key, value, *([] if deadline is None else [b"PXAT", b"%d" % deadline])]
 
     def set(self, key: bytes, value: bytes, options: Sequence[bytes]) -> Reply:

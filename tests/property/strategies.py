@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from common.replies import Block, Error, Reply, Status
+from common.replies import ErrorReply, Lines, Reply, SimpleString
 
 MEANINGFUL = [
     b"\r\n",
@@ -23,10 +23,10 @@ MEANINGFUL = [
     b"\xc3",
 ]
 
-words = st.binary(max_size=12) | st.lists(st.binary(max_size=3) | st.sampled_from(MEANINGFUL), max_size=6).map(b"".join)
+args = st.binary(max_size=12) | st.lists(st.binary(max_size=3) | st.sampled_from(MEANINGFUL), max_size=6).map(b"".join)
 """Any bytes, with those that mean something to a dialect more often than chance would have them."""
 
-requests = st.lists(words, min_size=1, max_size=5)
+requests = st.lists(args, min_size=1, max_size=5)
 
 sizes = st.lists(st.integers(1, 20), max_size=4)
 """The sizes of the pieces that a stream is cut into; none leaves it whole."""
@@ -38,14 +38,14 @@ scalars = (
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False)
-    | words
-    | _line.map(Status)
-    | _line.map(Error)
-    | st.lists(_line, max_size=5).map(Block)
+    | args
+    | _line.map(SimpleString)
+    | _line.map(ErrorReply)
+    | st.lists(_line, max_size=5).map(Lines)
 )
 
 replies: st.SearchStrategy[Reply] = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(args, inner, max_size=4),
     max_leaves=20,
 )

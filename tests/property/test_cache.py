@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from common.replies import OK, Reply
-from server.backend.cache import ReadThroughCache
-from tests.support import Clock
+from server.engines.redis.cache import ReadThroughCache
+from tests.harness.sessions import Clock
 
 TTL = 10
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine import EmbeddedEngine
-from server.store import Store
-from tests.property.strategies import sizes, words
-from tests.support import Clock, converse, new_session
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from tests.harness.sessions import Clock, feed, new_session
+from tests.property.strategies import args, sizes
 
 lives = st.none() | st.integers(1, 10**12)
 """For how many milliseconds a key lives."""
 
 
-@given(st.dictionaries(words, st.tuples(words, lives), max_size=8), sizes, st.sampled_from([b"\n", b"\r\n"]))
+@given(st.dictionaries(args, st.tuples(args, lives), max_size=8), sizes, st.sampled_from([b"\n", b"\r\n"]))
 def test_compacts_output_rebuilds_the_store_in_its_order_with_its_deadlines(
     drawn: dict[bytes, tuple[bytes, int | None]], pieces: list[int], ending: bytes
 ) -> None:
@@ -24,9 +24,9 @@ def test_compacts_output_rebuilds_the_store_in_its_order_with_its_deadlines(
         original.set(key, value)
         if life is not None:
             original.expire_at(key, clock.now + life)
-    printed = converse(new_session(EmbeddedEngine(original)), b"COMPACT" + ending)
+    printed = feed(new_session(EmbeddedEngine(original)), b"COMPACT" + ending)
     assert printed.count(ending) == max(1, len(drawn)), "one command a key"
-    answer = converse(new_session(EmbeddedEngine(rebuilt)), printed, *pieces)
+    answer = feed(new_session(EmbeddedEngine(rebuilt)), printed, *pieces)
     assert answer == (b"OK" + ending) * len(drawn)
     assert rebuilt.items() == [
         (key, value, None if life is None else clock.now + life) for key, (value, life) in drawn.items()

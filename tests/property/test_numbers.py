@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import call, new_session
+from tests.harness.sessions import execute, new_session
 
 decimals = st.decimals(-(10**15), 10**15, places=17).map(lambda number: f"{number:f}".encode())
 
@@ -18,7 +18,7 @@ def test_sums_of_decimals_are_exact_and_read_back_as_they_were_printed(steps: li
     total = Fraction(0)
     for step in steps:
         total += Fraction(step.decode())
-        printed = call(session, b"INCRBYFLOAT", b"n", step)
+        printed = execute(session, b"INCRBYFLOAT", b"n", step)
         assert isinstance(printed, bytes)
         assert Fraction(printed.decode()) == total
-        assert printed == call(session, b"GET", b"n") == call(session, b"INCRBYFLOAT", b"n", b"0")
+        assert printed == execute(session, b"GET", b"n") == execute(session, b"INCRBYFLOAT", b"n", b"0")

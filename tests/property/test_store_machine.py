@@ -6,15 +6,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from common.replies import NO_ARRAY, OK, QUEUED, Block, Error, Reply
-from common.requests import Words
+from common.codec import Args
+from common.replies import NULL_ARRAY, OK, QUEUED, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import command_line, reply_lines
-from server.engine import EmbeddedEngine
-from server.session import Session
-from server.store import Store
+from common.text import format_command, reply_lines
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import Clock, feed, new_session
 from tests.property.model import Model
-from tests.support import Clock, converse, new_session
 
 DIALECTS = ["text", "RESP2", "RESP3"]
 """One session speaks each."""
@@ -62,29 +62,29 @@ class Sessions(RuleBasedStateMachine):
         self.model = Model(self.clock)
         self.engine = engine = EmbeddedEngine(self.store)
         self.sessions: list[Session] = [new_session(engine) for _ in DIALECTS]
-        converse(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
-        self.queues: list[list[Words] | None] = [None] * len(DIALECTS)
+        feed(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
+        self.queues: list[list[Args] | None] = [None] * len(DIALECTS)
         self.spoiled = [False] * len(DIALECTS)
         self.watched: list[dict[bytes, int]] = [{} for _ in DIALECTS]  # each key with its version at that time
 
-    def send(self, who: int, words: Words, expected: Reply) -> None:
+    def send(self, who: int, args: Args, expected: Reply) -> None:
         """Send a request in the session's own dialect, and compare its reply in that dialect's terms."""
         session, dialect = self.sessions[who], DIALECTS[who]
         if dialect == "text":
-            answer = converse(session, command_line(words) + b"\n")
-            assert answer == b"".join(line + b"\n" for line in reply_lines(expected)), words
+            answer = feed(session, format_command(args) + b"\n")
+            assert answer == b"".join(line + b"\n" for line in reply_lines(expected)), args
         else:
-            found = ReplyDecoder().feed(converse(session, encode_request(words)))
-            assert repr(found) == repr([expected if dialect == "RESP3" else without_blocks(expected)]), words
+            found = ReplyDecoder().feed(feed(session, encode_request(args)))
+            assert repr(found) == repr([expected if dialect == "RESP3" else without_blocks(expected)]), args
 
-    def run(self, who: int, *words: bytes) -> None:
+    def run(self, who: int, *args: bytes) -> None:
         """Send a command that runs at once, or waits where a transaction is open."""
         queue = self.queues[who]
         if queue is None:
-            self.send(who, [*words], self.model.run([*words]))
+            self.send(who, [*args], self.model.run([*args]))
         else:
-            queue.append([*words])
-            self.send(who, [*words], QUEUED)
+            queue.append([*args])
+            self.send(who, [*args], QUEUED)
 
     @rule(who=sessions, key=keys, value=values)
     def set(self, who: int, key: bytes, value: bytes) -> None:
@@ -150,12 +150,12 @@ class Sessions(RuleBasedStateMachine):
     @rule(who=sessions)
     def send_what_cannot_run(self, who: int) -> None:
         self.spoiled[who] = self.queues[who] is not None
-        self.send(who, [b"GET"], Error(b"ERR wrong number of arguments for 'get' command"))
+        self.send(who, [b"GET"], ErrorReply(b"ERR wrong number of arguments for 'get' command"))
 
     @rule(who=sessions)
     def multi(self, who: int) -> None:
         if self.queues[who] is not None:
-            self.send(who, [b"MULTI"], Error(b"ERR MULTI calls can not be nested"))
+            self.send(who, [b"MULTI"], ErrorReply(b"ERR MULTI calls can not be nested"))
         else:
             self.queues[who] = []
             self.send(who, [b"MULTI"], OK)
@@ -163,7 +163,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=2))
     def watch(self, who: int, some: list[bytes]) -> None:
         if self.queues[who] is not None:
-            self.send(who, [b"WATCH", *some], Error(b"ERR WATCH inside MULTI is not allowed"))
+            self.send(who, [b"WATCH", *some], ErrorReply(b"ERR WATCH inside MULTI is not allowed"))
         else:
             self.send(who, [b"WATCH", *some], OK)
             self.watched[who] = self.model.versions_of(some) | self.watched[who]
@@ -200,14 +200,14 @@ class Sessions(RuleBasedStateMachine):
         if queue is not None:
             self.watched[who] = {}
         if queue is None:
-            self.send(who, [b"EXEC"], Error(b"ERR EXEC without MULTI"))
+            self.send(who, [b"EXEC"], ErrorReply(b"ERR EXEC without MULTI"))
         elif spoiled:
-            aborted = Error(b"EXECABORT Transaction discarded because of previous errors.")
+            aborted = ErrorReply(b"EXECABORT Transaction discarded because of previous errors.")
             self.send(who, [b"EXEC"], aborted)
         elif self.model.versions_of(watched) != watched:
-            self.send(who, [b"EXEC"], NO_ARRAY if DIALECTS[who] == "text" else None)
+            self.send(who, [b"EXEC"], NULL_ARRAY if DIALECTS[who] == "text" else None)
         else:
-            self.send(who, [b"EXEC"], [self.model.run(words) for words in queue])
+            self.send(who, [b"EXEC"], [self.model.run(args) for args in queue])
 
     @rule(who=sessions)
     def discard(self, who: int) -> None:
@@ -215,7 +215,7 @@ class Sessions(RuleBasedStateMachine):
         if not refused:
             self.watched[who] = {}
         self.queues[who], self.spoiled[who] = None, False
-        self.send(who, [b"DISCARD"], Error(b"ERR DISCARD without MULTI") if refused else OK)
+        self.send(who, [b"DISCARD"], ErrorReply(b"ERR DISCARD without MULTI") if refused else OK)
 
     @invariant()
     def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:
@@ -233,7 +233,7 @@ class Sessions(RuleBasedStateMachine):
 
 def without_blocks(reply: Reply) -> Reply:
     """Return what RESP2 keeps of the replies that occur here."""
-    if isinstance(reply, Block):
+    if isinstance(reply, Lines):
         return b"\n".join(reply.lines)
     return list(map(without_blocks, reply)) if isinstance(reply, list) else reply
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.codec import Args, DecodedRequests, Encoder, Request
 from common.limits import DEFAULT_LIMITS
-from common.replies import Block, Reply
-from common.requests import Batch, Encoder, Request, Words
+from common.replies import Lines, Reply
 from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, command_line
-from server.reader import RequestReader
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, format_command
+from server.protocols.detection import ProtocolDetector
+from tests.harness.sessions import cut
 from tests.property.strategies import replies, requests, sizes
-from tests.support import cut
 
 RESP = ReplyEncoder()
 
 
-def as_line(words: Words, ending: bytes) -> bytes:
+def as_line(args: Args, ending: bytes) -> bytes:
     """Print a request as a line of text; a blank in front keeps a first word ``*…`` from beginning a RESP request."""
-    return b" " + command_line(words) + ending
+    return b" " + format_command(args) + ending
 
 
-def flat(batches: list[Batch]) -> list[tuple[Encoder, Request]]:
+def flat(batches: list[DecodedRequests]) -> list[tuple[Encoder, Request]]:
     return [(encoder, request) for encoder, requests in batches for request in requests]
 
 
@@ -31,38 +31,36 @@ def flat(batches: list[Batch]) -> list[tuple[Encoder, Request]]:
 
 
 @given(st.lists(requests), sizes)
-def test_requests_in_resp_are_read_alike_however_they_are_cut(drawn: list[Words], pieces: list[int]) -> None:
+def test_requests_in_resp_are_read_alike_however_they_are_cut(drawn: list[Args], pieces: list[int]) -> None:
     decoder = RequestDecoder(RESP)
-    batches: list[Batch] = []
+    batches: list[DecodedRequests] = []
     for piece in cut(b"".join(map(encode_request, drawn)), pieces):
         assert decoder.decode(piece, 0, batches)[1] >= len(piece)
-    assert flat(batches) == [(RESP, words) for words in drawn]
+    assert flat(batches) == [(RESP, args) for args in drawn]
 
 
 @given(st.lists(st.tuples(requests, st.sampled_from([b"\n", b"\r\n"]))), sizes)
 def test_requests_in_text_are_read_alike_however_they_are_cut(
-    drawn: list[tuple[Words, bytes]], pieces: list[int]
+    drawn: list[tuple[Args, bytes]], pieces: list[int]
 ) -> None:
     decoder = TextDecoder()
-    batches: list[Batch] = []
-    for piece in cut(b"".join(as_line(words, ending) for words, ending in drawn), pieces):
+    batches: list[DecodedRequests] = []
+    for piece in cut(b"".join(as_line(args, ending) for args, ending in drawn), pieces):
         assert decoder.decode(piece, 0, batches)[1] == len(piece)
     by_ending = {b"\n": ENDING_IN_LF, b"\r\n": ENDING_IN_CRLF}
-    assert flat(batches) == [(by_ending[ending], words) for words, ending in drawn]
+    assert flat(batches) == [(by_ending[ending], args) for args, ending in drawn]
 
 
 @given(st.lists(st.tuples(requests, st.sampled_from(["RESP", "LF", "CRLF"]))), sizes)
 def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
-    drawn: list[tuple[Words, str]], pieces: list[int]
+    drawn: list[tuple[Args, str]], pieces: list[int]
 ) -> None:
-    reader = RequestReader(RESP, DEFAULT_LIMITS)
+    reader = ProtocolDetector(RESP, DEFAULT_LIMITS)
     encoders: dict[str, Encoder] = {"RESP": RESP, "LF": ENDING_IN_LF, "CRLF": ENDING_IN_CRLF}
     endings = {"LF": b"\n", "CRLF": b"\r\n"}
-    stream = b"".join(
-        encode_request(words) if kind == "RESP" else as_line(words, endings[kind]) for words, kind in drawn
-    )
+    stream = b"".join(encode_request(args) if kind == "RESP" else as_line(args, endings[kind]) for args, kind in drawn)
     read = [each for piece in cut(stream, pieces) for each in flat(reader.feed(piece))]
-    assert read == [(encoders[kind], words) for words, kind in drawn]
+    assert read == [(encoders[kind], args) for args, kind in drawn]
 
 
 @given(
@@ -70,11 +68,11 @@ def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
 )
 def test_any_bytes_are_read_alike_however_they_are_cut(drawn: list[bytes], pieces: list[int]) -> None:
     def read(pieces: list[int]) -> list[tuple[Encoder, Request]]:
-        reader = RequestReader(RESP, DEFAULT_LIMITS)
+        reader = ProtocolDetector(RESP, DEFAULT_LIMITS)
         found: list[tuple[Encoder, Request]] = []
         for piece in cut(b"".join(drawn), pieces):
             found += flat(reader.feed(piece))
-            if found and getattr(found[-1][1], "fatal", False):
+            if found and getattr(found[-1][1], "close_connection", False):
                 break
         return found
 
@@ -86,8 +84,8 @@ def test_any_bytes_are_read_alike_however_they_are_cut(drawn: list[bytes], piece
 
 def in_version_3(reply: Reply) -> Reply:
     """Return what RESP3 keeps of a reply: all of it, but that a block of one empty line is a block of none."""
-    if isinstance(reply, Block):
-        return Block([]) if list(reply.lines) == [b""] else reply
+    if isinstance(reply, Lines):
+        return Lines([]) if list(reply.lines) == [b""] else reply
     if isinstance(reply, list):
         return list(map(in_version_3, reply))
     if isinstance(reply, dict):
@@ -101,7 +99,7 @@ def in_version_2(reply: Reply) -> Reply:
         return int(reply)
     if isinstance(reply, float):
         return b"%.17g" % reply
-    if isinstance(reply, Block):
+    if isinstance(reply, Lines):
         return b"\n".join(reply.lines)
     if isinstance(reply, list):
         return list(map(in_version_2, reply))

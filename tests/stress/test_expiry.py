@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from common.replies import OK, QUEUED, Reply
-from tests.processes import ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import ServerProcess, StartServer, all_at_once, wait_until
 from tests.stress.test_sockets import then_set, until_done
 from tests.stress.test_watch import Client, milliseconds
 
@@ -31,7 +31,7 @@ def number_in(value: Reply) -> int:
 
 def read_value(client: Client, key: str) -> None:
     """Read a key whose value is its deadline; each command is a step of its own, so time passes between them."""
-    before, value, after, again = client.say("TIME", f"GET {key}", "TIME", f"GET {key}")
+    before, value, after, again = client.send_line("TIME", f"GET {key}", "TIME", f"GET {key}")
     if value is not None:
         assert milliseconds(before) < number_in(value), "the value was read after its deadline"
     if value is not None and again is not None:
@@ -40,7 +40,7 @@ def read_value(client: Client, key: str) -> None:
 
 def read_in_a_transaction(client: Client, key: str) -> None:
     before = client.milliseconds()
-    *queued, outcome = client.say("MULTI", f"GET {key}", f"PEXPIRETIME {key}", "EXEC")
+    *queued, outcome = client.send_line("MULTI", f"GET {key}", f"PEXPIRETIME {key}", "EXEC")
     assert queued == [OK, QUEUED, QUEUED]
     assert isinstance(outcome, list)
     value, deadline = outcome
@@ -50,7 +50,7 @@ def read_in_a_transaction(client: Client, key: str) -> None:
 
 
 def read_many_at_once(client: Client, key: str) -> None:
-    before, values = client.say("TIME", f"MGET {' '.join(KEYS)} {key}")
+    before, values = client.send_line("TIME", f"MGET {' '.join(KEYS)} {key}")
     assert isinstance(values, list)
     assert all(milliseconds(before) < number_in(value) for value in values if value is not None)
 
@@ -62,7 +62,7 @@ def test_no_reader_sees_a_value_at_or_after_its_deadline(server: ServerProcess) 
         chance = random.Random(seed)
         for _ in range(300):
             deadline = client.milliseconds() + chance.randint(1, LONGEST_LIFE)
-            client.say(f"SET {chance.choice(KEYS)} {deadline} PXAT {deadline}")
+            client.send_line(f"SET {chance.choice(KEYS)} {deadline} PXAT {deadline}")
 
     def read(client: Client, chance: random.Random, way: Read) -> None:
         way(client, chance.choice(KEYS))
@@ -72,7 +72,7 @@ def test_no_reader_sees_a_value_at_or_after_its_deadline(server: ServerProcess) 
         step = partial(read, Client(server.connect()), random.Random(seed), way)
         everybody.append(partial(until_done, done, step))
     all_at_once(everybody)
-    wait_until(lambda: Client(server.connect()).say("DBSIZE") == [0], "every key has expired")
+    wait_until(lambda: Client(server.connect()).send_line("DBSIZE") == [0], "every key has expired")
 
 
 def test_no_key_goes_before_its_deadline(server: ServerProcess) -> None:
@@ -80,10 +80,10 @@ def test_no_key_goes_before_its_deadline(server: ServerProcess) -> None:
         chance = random.Random(name)
         for turn in range(15):
             key, deadline = f"own{name}-{turn}", client.milliseconds() + chance.randint(1, LONGEST_LIFE)
-            client.say(f"SET {key} x PXAT {deadline}")
+            client.send_line(f"SET {key} x PXAT {deadline}")
             value: Reply = b"x"
             while value is not None:
-                *_, outcome = client.say("MULTI", f"GET {key}", "TIME", "EXEC")
+                *_, outcome = client.send_line("MULTI", f"GET {key}", "TIME", "EXEC")
                 assert isinstance(outcome, list)
                 value, after = outcome
             assert milliseconds(after) >= deadline, "the key went before its deadline"
@@ -96,15 +96,15 @@ def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) 
     staying = {b"stay%d" % number for number in range(writers * turns)}
     filler = Client(server.connect())
     for number in range(writers * turns):  # those that go stand between those that stay
-        filler.say(f"SET go{number} x", f"SET stay{number} x")
+        filler.send_line(f"SET go{number} x", f"SET stay{number} x")
     done = threading.Event()
 
     def write(client: Client, name: int) -> None:
         """Let keys come, go, expire and change their names, and those that stay change their values."""
         for turn in range(turns):
             key, other = f"come{name}-{turn}", f"stay{turn}"
-            client.say(f"SET {key} x PX {1 + turn % 5}", f"SET {key}-more x", f"RENAME {key}-more {key}-new")
-            client.say(
+            client.send_line(f"SET {key} x PX {1 + turn % 5}", f"SET {key}-more x", f"RENAME {key}-more {key}-new")
+            client.send_line(
                 f"APPEND {other} x", f"DEL come{name}-{turn - 20}-new", f"SET {other} x", f"DEL go{name * turns + turn}"
             )
 
@@ -112,7 +112,7 @@ def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) 
         found: set[Reply] = set()
         cursor, going = b"0", True
         while going:
-            ((cursor, keys),) = client.say(f"SCAN {cursor.decode()} COUNT {count}")
+            ((cursor, keys),) = client.send_line(f"SCAN {cursor.decode()} COUNT {count}")
             found.update(keys)
             going = cursor != b"0"
         assert staying <= found, "a key that was there throughout is missing"
@@ -130,23 +130,23 @@ def test_what_expired_is_counted_exactly_and_leaves_nothing(server: ServerProces
     reporter = Client(server.connect())
 
     def figure(section: str, name: str) -> int:
-        (text,) = reporter.say(f"INFO {section}")
+        (text,) = reporter.send_line(f"INFO {section}")
         assert isinstance(text, bytes)
         figures = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
         return int(figures[name])
 
     def fill(client: Client, name: int) -> None:
         for start in range(0, each, 50):
-            client.say(
+            client.send_line(
                 *(f"SET key{name}-{number} {'x' * 1000} PX {50 + number}" for number in range(start, start + 50))
             )
 
     expired_before = figure("stats", "expired_keys")
     all_at_once([partial(fill, Client(server.connect()), name) for name in range(connections)])
-    wait_until(lambda: reporter.say("DBSIZE") == [0], "every key has expired")
+    wait_until(lambda: reporter.send_line("DBSIZE") == [0], "every key has expired")
     assert figure("stats", "expired_keys") == expired_before + connections * each
-    assert reporter.say("INFO keyspace") == [b"# Keyspace\r\n"]
-    assert reporter.say("SCAN 0") == [[b"0", []]]
+    assert reporter.send_line("INFO keyspace") == [b"# Keyspace\r\n"]
+    assert reporter.send_line("SCAN 0") == [[b"0", []]]
 
 
 def test_the_memory_of_keys_that_come_and_expire_does_not_pile_up(start_server: StartServer) -> None:
@@ -157,11 +157,11 @@ def test_the_memory_of_keys_that_come_and_expire_does_not_pile_up(start_server: 
 
     def fill(client: Client, name: str) -> None:
         for start in range(0, each, 1000):
-            client.say(*(f"SET {name}-{number} {'x' * 1000}" for number in range(start, start + 1000)))
+            client.send_line(*(f"SET {name}-{number} {'x' * 1000}" for number in range(start, start + 1000)))
 
     def expire(client: Client, name: str) -> None:
         for start in range(0, each, 1000):
-            client.say(*(f"PEXPIRE {name}-{number} 1" for number in range(start, start + 1000)))
+            client.send_line(*(f"PEXPIRE {name}-{number} 1" for number in range(start, start + 1000)))
 
     def everybody(work: Callable[[Client, str], None], turn: int) -> None:
         all_at_once([partial(work, client, f"{turn}-{number}") for number, client in enumerate(clients)])
@@ -172,5 +172,5 @@ def test_the_memory_of_keys_that_come_and_expire_does_not_pile_up(start_server: 
         everybody(fill, turn)
         taken.append(server.resident_bytes() - empty)
         everybody(expire, turn)
-        wait_until(lambda: clients[0].say("DBSIZE") == [0], "every key has expired")
+        wait_until(lambda: clients[0].send_line("DBSIZE") == [0], "every key has expired")
     assert taken[-1] < 2 * taken[0], f"bytes taken by one round after the other: {taken}"

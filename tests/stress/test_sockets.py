@@ -10,7 +10,7 @@ from itertools import chain
 
 import pytest
 
-from tests.processes import Peer, ServerProcess, all_at_once
+from tests.harness.processes import Peer, ServerProcess, all_at_once
 
 pytestmark = pytest.mark.stress
 

@@ -12,11 +12,11 @@ import pytest
 from common.replies import OK, QUEUED, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from server.commands import COMMANDS
-from server.engine import EmbeddedEngine
-from server.instance import Instance
-from server.session import Session
-from server.store import Store
-from tests.processes import Peer, ServerProcess, all_at_once, wait_until
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.context import ServerContext
+from server.session.session import Session
+from tests.harness.processes import Peer, ServerProcess, all_at_once, wait_until
 from tests.stress.test_sockets import then_set, until_done
 
 pytestmark = pytest.mark.stress
@@ -40,9 +40,9 @@ class Client:
         self._way = way
         self._decoder = ReplyDecoder()
 
-    def say(self, *lines: str) -> list[Reply]:
+    def send_line(self, *lines: str) -> list[Reply]:
         """Send commands in one go; return their replies."""
-        requests = b"".join(encode_request([word.encode() for word in line.split(" ")]) for line in lines)
+        requests = b"".join(encode_request([arg.encode() for arg in line.split(" ")]) for line in lines)
         if isinstance(self._way, Session):
             return self._decoder.feed(self._way.feed(requests))
         self._way.send(requests)
@@ -55,23 +55,23 @@ class Client:
 
     def milliseconds(self) -> int:
         """Return the server's time in milliseconds since the epoch."""
-        return milliseconds(*self.say("TIME"))
+        return milliseconds(*self.send_line("TIME"))
 
 
 def milliseconds(time: Reply) -> int:
     """Turn TIME's reply into milliseconds since the epoch."""
     assert isinstance(time, list)
-    seconds, microseconds = (int(word) for word in time if isinstance(word, bytes))
+    seconds, microseconds = (int(arg) for arg in time if isinstance(arg, bytes))
     return seconds * 1000 + microseconds // 1000
 
 
 def increment(client: Client, key: str, *before: str) -> None:
     """Count up by WATCH until nobody else changes the key meanwhile; run other commands first in the same step."""
     while True:
-        watching, value = client.say(f"WATCH {key}", f"GET {key}")
+        watching, value = client.send_line(f"WATCH {key}", f"GET {key}")
         assert watching == OK
         assert value is None or isinstance(value, bytes)
-        begun, *queued, outcome = client.say("MULTI", *before, f"SET {key} {int(value or 0) + 1}", "EXEC")
+        begun, *queued, outcome = client.send_line("MULTI", *before, f"SET {key} {int(value or 0) + 1}", "EXEC")
         assert [begun, *queued] == [OK] + [QUEUED] * (len(before) + 1)
         if outcome is not None:
             assert outcome == [OK] * (len(before) + 1)
@@ -84,7 +84,7 @@ def count(client: Client, rounds: int = ROUNDS) -> None:
 
 
 def check_counters(client: Client, total: int) -> None:
-    values = client.say("GET counter0", "GET counter1")
+    values = client.send_line("GET counter0", "GET counter1")
     assert sum(int(value) for value in values if isinstance(value, bytes)) == total
 
 
@@ -92,7 +92,9 @@ def test_counters_lose_nothing_while_others_set_expire_and_remove_other_keys(ser
     done = threading.Event()
 
     def disturb(client: Client, key: str) -> None:
-        client.say(f"SET {key} x PX 1", f"PEXPIRE {key} 1", f"SET {key} x", f"RENAME {key} new-{key}", f"DEL new-{key}")
+        client.send_line(
+            f"SET {key} x PX 1", f"PEXPIRE {key} 1", f"SET {key} x", f"RENAME {key} new-{key}", f"DEL new-{key}"
+        )
 
     everybody = then_set(done, [partial(count, Client(server.connect())) for _ in range(CONNECTIONS)])
     for number in range(4):
@@ -114,7 +116,7 @@ def test_a_counter_loses_nothing_while_others_flush_the_store_and_put_it_back(se
 
     people = [count_one] * CONNECTIONS + [flush] * 4
     all_at_once([partial(each, Client(server.connect())) for each in people])
-    assert Client(server.connect()).say("GET counter") == [b"%d" % (CONNECTIONS * ROUNDS + 4 * flushes)]
+    assert Client(server.connect()).send_line("GET counter") == [b"%d" % (CONNECTIONS * ROUNDS + 4 * flushes)]
 
 
 def test_a_watched_key_that_expires_in_between_makes_every_exec_nil(server: ServerProcess) -> None:
@@ -124,13 +126,13 @@ def test_a_watched_key_that_expires_in_between_makes_every_exec_nil(server: Serv
         def is_watched_alive() -> bool:
             nonlocal deadline
             deadline = client.milliseconds() + 100
-            return client.say("UNWATCH", f"SET {key} x PXAT {deadline}", f"WATCH {key}", f"GET {key}")[-1] == b"x"
+            return client.send_line("UNWATCH", f"SET {key} x PXAT {deadline}", f"WATCH {key}", f"GET {key}")[-1] == b"x"
 
         for _ in range(3):
             wait_until(is_watched_alive, "the key is watched before it expires")
             wait_until(lambda: client.milliseconds() >= deadline, "its time has come")
-            assert client.say("MULTI", f"SET result-{key} x", "EXEC") == [OK, QUEUED, None]
-            assert client.say(f"EXISTS {key} result-{key}") == [0]
+            assert client.send_line("MULTI", f"SET result-{key} x", "EXEC") == [OK, QUEUED, None]
+            assert client.send_line(f"EXISTS {key} result-{key}") == [0]
 
     all_at_once([partial(lose, Client(server.connect()), f"key{number}") for number in range(CONNECTIONS)])
 
@@ -139,8 +141,8 @@ def test_of_all_who_watch_one_key_exactly_one_gets_it(server: ServerProcess) -> 
     clients = [Client(server.connect()) for _ in range(CONNECTIONS)]
     for number in range(ROUNDS):
         for client in clients:
-            assert client.say("WATCH prize", "MULTI", f"SET prize {number}") == [OK, OK, QUEUED]
-        outcomes = [outcome for (outcome,) in all_at_once([partial(client.say, "EXEC") for client in clients])]
+            assert client.send_line("WATCH prize", "MULTI", f"SET prize {number}") == [OK, OK, QUEUED]
+        outcomes = [outcome for (outcome,) in all_at_once([partial(client.send_line, "EXEC") for client in clients])]
         assert outcomes.count([OK]) == 1
         assert outcomes.count(None) == CONNECTIONS - 1
 
@@ -150,10 +152,10 @@ def test_counters_lose_nothing_in_one_process_while_keys_are_swept(engine: Embed
     done = threading.Event()
 
     def enter() -> Client:
-        return Client(Session(Instance(engine, COMMANDS)))
+        return Client(Session(ServerContext(engine, COMMANDS)))
 
     def disturb(client: Client) -> None:
-        client.say("SET other x PX 1", "SET another x", "DEL another")
+        client.send_line("SET other x PX 1", "SET another x", "DEL another")
 
     def sweep() -> None:
         engine.sweep()
@@ -166,17 +168,19 @@ def test_counters_lose_nothing_in_one_process_while_keys_are_swept(engine: Embed
 
 @pytest.mark.usefixtures("switch_threads_often")
 def test_sessions_that_come_and_go_while_they_watch_leave_nothing_behind(engine: EmbeddedEngine, store: Store) -> None:
-    instance = Instance(engine, COMMANDS)
+    context = ServerContext(engine, COMMANDS)
 
     def come_and_go(number: int) -> None:
         for turn in range(100):
-            session = Session(instance)
+            session = Session(context)
             client = Client(session)
-            client.say(f"WATCH shared own{number}", f"SET shared {turn}", f"SET own{number} x PX 1", "MULTI")
+            client.send_line(f"WATCH shared own{number}", f"SET shared {turn}", f"SET own{number} x PX 1", "MULTI")
             if turn % 2:
-                assert client.say("GET shared", "EXEC") == [QUEUED, None], "what one changes oneself counts as well"
+                assert client.send_line("GET shared", "EXEC") == [QUEUED, None], (
+                    "what one changes oneself counts as well"
+                )
             session.close()
 
     all_at_once([partial(come_and_go, number) for number in range(8)])
     assert not store._watches
-    assert instance.clients.all() == []
+    assert context.clients.all() == []

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from common.replies import OK, Error, Reply
-from server.backend.cache import CacheFigures, ReadThroughCache
-from server.errors import SYNTAX_ERROR, CommandError
-from tests.processes import PATIENCE, all_at_once, wait_until
-from tests.support import Clock
+from common.errors import SYNTAX_ERROR, CommandError
+from common.replies import OK, ErrorReply, Reply
+from server.engines.redis.cache import CacheFigures, ReadThroughCache
+from tests.harness.processes import TIMEOUT, all_at_once, wait_until
+from tests.harness.sessions import Clock
 
 TTL = 1000
 THREADS = 100
@@ -49,13 +49,13 @@ class Gate:
     def fetch(self, _: bytes) -> Reply:
         self.fetches += 1
         self._entered.set()
-        assert self._open.wait(PATIENCE)
+        assert self._open.wait(TIMEOUT)
         if isinstance(self._reply, BaseException):
             raise self._reply
         return self._reply
 
     def wait_until_entered(self) -> None:
-        assert self._entered.wait(PATIENCE)
+        assert self._entered.wait(TIMEOUT)
 
     def let_through(self) -> None:
         self._open.set()
@@ -110,7 +110,7 @@ def test_an_empty_value_is_a_value(cache: ReadThroughCache, backing: Backing) ->
     assert read(cache, backing, b"", b"") == [b""]
 
 
-@pytest.mark.parametrize("reply", [None, 1, 1.5, True, OK, Error(b"ERR no"), [b"a"], {b"a": b"b"}])
+@pytest.mark.parametrize("reply", [None, 1, 1.5, True, OK, ErrorReply(b"ERR no"), [b"a"], {b"a": b"b"}])
 def test_nothing_but_bytes_is_kept(cache: ReadThroughCache, reply: Reply) -> None:
     for _ in range(2):
         assert cache.get(b"key", lambda _: reply) == reply

@@ -6,58 +6,58 @@ import time
 
 import pytest
 
-from common.replies import OK, Block, Error, Reply
+from common.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
+from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from server.clients import Clients, TooManyClients
-from server.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
-from server.session import Session
-from tests.processes import all_at_once
-from tests.support import call, call_line, connect, converse, new_session, peer_of, play, say
+from server.clients.registry import Clients, TooManyClients
+from server.session.session import Session
+from tests.harness.processes import all_at_once
+from tests.harness.sessions import connect, execute, execute_line, feed, new_session, peer_of, send_line, send_lines
 
 # ---------------------------------------------------------------- numbers and names
 
 
 def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(session: Session) -> None:
-    numbers = [call_line(session, "CLIENT ID")]
+    numbers = [execute_line(session, "CLIENT ID")]
     for _ in range(3):
-        each = connect(session.instance)
-        numbers.append(call_line(each, "CLIENT ID"))
+        each = connect(session.context)
+        numbers.append(execute_line(each, "CLIENT ID"))
         each.close()
     assert numbers == [1, 2, 3, 4]
-    assert session.instance.clients.received == 4
-    assert len(session.instance.clients) == 1
+    assert session.context.clients.received == 4
+    assert len(session.context.clients) == 1
 
 
 def test_a_connection_has_the_name_that_it_gave_itself(session: Session, other: Session) -> None:
-    assert call_line(session, "CLIENT GETNAME") is None
-    assert call_line(session, "CLIENT SETNAME worker-1") == OK
-    assert call_line(session, "CLIENT GETNAME") == b"worker-1"
-    assert call_line(other, "CLIENT GETNAME") is None
-    assert call_line(session, "CLIENT SETNAME ''") == OK
-    assert call_line(session, "CLIENT GETNAME") is None
+    assert execute_line(session, "CLIENT GETNAME") is None
+    assert execute_line(session, "CLIENT SETNAME worker-1") == OK
+    assert execute_line(session, "CLIENT GETNAME") == b"worker-1"
+    assert execute_line(other, "CLIENT GETNAME") is None
+    assert execute_line(session, "CLIENT SETNAME ''") == OK
+    assert execute_line(session, "CLIENT GETNAME") is None
 
 
 @pytest.mark.parametrize("name", [b"two words", b"a\nb", b"\x00", b"\x7f", "é".encode(), b" "])
 def test_a_name_that_would_break_a_line_is_refused(session: Session, name: bytes) -> None:
-    call_line(session, "CLIENT SETNAME old")
-    assert call(session, b"CLIENT", b"SETNAME", name) == INVALID_CLIENT_NAME
-    assert call(session, b"CLIENT", b"SETINFO", b"lib-name", name) == Error(
+    execute_line(session, "CLIENT SETNAME old")
+    assert execute(session, b"CLIENT", b"SETNAME", name) == INVALID_CLIENT_NAME
+    assert execute(session, b"CLIENT", b"SETINFO", b"lib-name", name) == ErrorReply(
         b"ERR lib-name cannot contain spaces, newlines or special characters."
     )
     assert (session.client.name, session.client.library_name) == (b"old", b"")
 
 
 def test_a_library_tells_its_name_and_its_version(session: Session) -> None:
-    assert play(session, "CLIENT SETINFO LIB-NAME redis-py", "CLIENT SETINFO lib-ver 5.0") == ["OK", "OK"]
+    assert send_lines(session, "CLIENT SETINFO LIB-NAME redis-py", "CLIENT SETINFO lib-ver 5.0") == ["OK", "OK"]
     fields = fields_of(session)
     assert (fields["lib-name"], fields["lib-ver"]) == ("redis-py", "5.0")
-    assert say(session, "CLIENT SETINFO LIB-COLOUR red") == "(error) ERR Unrecognized option 'LIB-COLOUR'"
+    assert send_line(session, "CLIENT SETINFO LIB-COLOUR red") == "(error) ERR Unrecognized option 'LIB-COLOUR'"
 
 
 @pytest.mark.parametrize("name", ["NO-EVICT", "NO-TOUCH"])
 def test_switches_without_effect_are_accepted(session: Session, name: str) -> None:
-    assert play(session, f"CLIENT {name} ON", f"client {name} off") == ["OK", "OK"]
-    assert call_line(session, f"CLIENT {name} MAYBE") == SYNTAX_ERROR
+    assert send_lines(session, f"CLIENT {name} ON", f"client {name} off") == ["OK", "OK"]
+    assert execute_line(session, f"CLIENT {name} MAYBE") == SYNTAX_ERROR
 
 
 # ---------------------------------------------------------------- how many
@@ -111,11 +111,11 @@ def parse(line: str) -> dict[str, str]:
 
 
 def fields_of(session: Session) -> dict[str, str]:
-    return parse(say(session, "CLIENT INFO"))
+    return parse(send_line(session, "CLIENT INFO"))
 
 
 def test_client_info_tells_these_fields_in_this_order(session: Session) -> None:
-    play(session, "CLIENT SETNAME worker", "HELLO 3", "WATCH a b", "GET a")
+    send_lines(session, "CLIENT SETNAME worker", "HELLO 3", "WATCH a b", "GET a")
     fields = fields_of(session)
     assert fields.pop("age").isdigit()
     assert fields.pop("idle").isdigit()
@@ -137,26 +137,26 @@ def test_client_info_tells_these_fields_in_this_order(session: Session) -> None:
 
 
 def test_client_list_tells_of_the_others_what_they_did_last(session: Session, other: Session) -> None:
-    play(other, "GET a", "MULTI", "PING", "PING")
-    ours, theirs = map(parse, say(session, "CLIENT LIST").split("\n"))
+    send_lines(other, "GET a", "MULTI", "PING", "PING")
+    ours, theirs = map(parse, send_line(session, "CLIENT LIST").split("\n"))
     assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client")
     assert (theirs["id"], theirs["multi"], theirs["cmd"]) == ("2", "2", "multi")
-    connect(session.instance)
-    assert parse(say(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
+    connect(session.context)
+    assert parse(send_line(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
 
 
 def test_ages_are_told_in_seconds(session: Session, other: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    say(other, "PING")
+    send_line(other, "PING")
     other.client.connected -= 100 * 10**9
     other.client.active -= 10 * 10**9
     now = time.perf_counter_ns()
-    monkeypatch.setattr("server.commands.clients.time.perf_counter_ns", lambda: now)
-    theirs = parse(say(session, "CLIENT LIST ID 2"))
+    monkeypatch.setattr("server.commands.client.time.perf_counter_ns", lambda: now)
+    theirs = parse(send_line(session, "CLIENT LIST ID 2"))
     assert (theirs["age"], theirs["idle"]) == ("100", "10")
 
 
 @pytest.mark.parametrize(
-    ("words", "numbers"),
+    ("args", "numbers"),
     [
         ("", "123"),
         ("TYPE normal", "123"),
@@ -166,37 +166,37 @@ def test_ages_are_told_in_seconds(session: Session, other: Session, monkeypatch:
         ("id 3 1 9 1", "13"),
     ],
 )
-def test_client_list_may_be_filtered(session: Session, other: Session, words: str, numbers: str) -> None:
-    connect(other.instance)
-    lines = say(session, f"CLIENT LIST {words}").split("\n")
+def test_client_list_may_be_filtered(session: Session, other: Session, args: str, numbers: str) -> None:
+    connect(other.context)
+    lines = send_line(session, f"CLIENT LIST {args}").split("\n")
     assert [parse(line)["id"] for line in lines if line] == list(numbers)
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [
         ("TYPE", SYNTAX_ERROR),
-        ("TYPE person", Error(b"ERR Unknown client type 'person'")),
+        ("TYPE person", ErrorReply(b"ERR Unknown client type 'person'")),
         ("ID", SYNTAX_ERROR),
         ("ID one", INVALID_CLIENT_ID),
         ("NAME x", SYNTAX_ERROR),
     ],
 )
-def test_a_filter_that_client_list_does_not_have_is_refused(session: Session, words: str, error: Error) -> None:
-    assert call_line(session, f"CLIENT LIST {words}") == error
+def test_a_filter_that_client_list_does_not_have_is_refused(session: Session, args: str, error: ErrorReply) -> None:
+    assert execute_line(session, f"CLIENT LIST {args}") == error
 
 
 def test_a_client_that_has_gone_is_shown_no_more(session: Session, other: Session) -> None:
     other.close()
-    assert say(session, "CLIENT LIST").count("\n") == 0
+    assert send_line(session, "CLIENT LIST").count("\n") == 0
     other.close()
-    assert session.instance.clients.all() == [session.client]
+    assert session.context.clients.all() == [session.client]
 
 
 def test_client_list_in_resp3_is_a_block_of_lines(session: Session) -> None:
-    call_line(session, "HELLO 3")
-    reply = call_line(session, "CLIENT LIST")
-    assert isinstance(reply, Block)
+    execute_line(session, "HELLO 3")
+    reply = execute_line(session, "CLIENT LIST")
+    assert isinstance(reply, Lines)
     assert [line.split(b" ")[0] for line in reply.lines] == [b"id=1"]
 
 
@@ -204,7 +204,7 @@ def test_client_list_in_resp3_is_a_block_of_lines(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reply", "killed"),
+    ("args", "reply", "killed"),
     [
         ("10.0.0.2:6000", OK, [2]),
         ("ID 2", 1, [2]),
@@ -220,36 +220,36 @@ def test_client_list_in_resp3_is_a_block_of_lines(session: Session) -> None:
         ("10.0.0.4:8000", NO_SUCH_CLIENT, []),
         ("ID zero", CLIENT_ID_TOO_LOW, []),
         ("ID 0", CLIENT_ID_TOO_LOW, []),
-        ("USER nobody", Error(b"ERR No such user 'nobody'"), []),
-        ("TYPE person", Error(b"ERR Unknown client type 'person'"), []),
+        ("USER nobody", ErrorReply(b"ERR No such user 'nobody'"), []),
+        ("TYPE person", ErrorReply(b"ERR Unknown client type 'person'"), []),
         ("SKIPME perhaps", SYNTAX_ERROR, []),
         ("ID 2 ADDR", SYNTAX_ERROR, []),
         ("NAME x", SYNTAX_ERROR, []),
     ],
 )
 def test_client_kill_ends_the_connections_that_match(
-    session: Session, other: Session, words: str, reply: Reply, killed: list[int]
+    session: Session, other: Session, args: str, reply: Reply, killed: list[int]
 ) -> None:
-    third = connect(session.instance, "10.0.0.3:7000")
-    assert call_line(session, f"CLIENT KILL {words}") == reply
+    third = connect(session.context, "10.0.0.3:7000")
+    assert execute_line(session, f"CLIENT KILL {args}") == reply
     everybody = (session, other, third)
     assert [each.client.number for each in everybody if peer_of(each).killed] == killed
     assert not session.closing
 
 
-@pytest.mark.parametrize("words", ["10.0.0.1:5000", "ID 1 SKIPME no", "SKIPME no"])
-def test_a_connection_that_ends_itself_is_answered_first(session: Session, other: Session, words: str) -> None:
-    reply = session.feed(encode_request(f"CLIENT KILL {words}".encode().split()) + b"SET after 1\n")
+@pytest.mark.parametrize("args", ["10.0.0.1:5000", "ID 1 SKIPME no", "SKIPME no"])
+def test_a_connection_that_ends_itself_is_answered_first(session: Session, other: Session, args: str) -> None:
+    reply = session.feed(encode_request(f"CLIENT KILL {args}".encode().split()) + b"SET after 1\n")
     assert reply in (b"+OK\r\n", b":1\r\n", b":2\r\n")
     assert session.closing
     assert not peer_of(session).killed
-    assert call_line(other, "DBSIZE") == 0
+    assert execute_line(other, "DBSIZE") == 0
 
 
 def test_a_client_without_a_connection_is_left_alone() -> None:
     session = new_session()
-    session.instance.clients.add("10.0.0.2:6000")
-    assert call_line(session, "CLIENT KILL ID 2") == 1
+    session.context.clients.add("10.0.0.2:6000")
+    assert execute_line(session, "CLIENT KILL ID 2") == 1
 
 
 # ---------------------------------------------------------------- REPLY
@@ -277,31 +277,31 @@ def test_a_silence_holds_as_long_as_was_asked_for(
     session: Session, lines: str, answers: str, sizes: tuple[int, ...], dialect: str
 ) -> None:
     sent = b""
-    for word in lines.split():
-        line = f"ECHO {word}" if word.isdigit() else word if word == "FLY" else f"CLIENT REPLY {word}"
+    for arg in lines.split():
+        line = f"ECHO {arg}" if arg.isdigit() else arg if arg == "FLY" else f"CLIENT REPLY {arg}"
         sent += f"{line}\n".encode() if dialect == "text" else encode_request(line.encode().split())
-    output = converse(session, sent, *sizes)
+    output = feed(session, sent, *sizes)
     if dialect == "text":
         assert output.decode().split() == answers.split()
     else:
-        expected = [OK if word == "OK" else word.encode() for word in answers.split()]
+        expected = [OK if arg == "OK" else arg.encode() for arg in answers.split()]
         assert ReplyDecoder().feed(output) == expected
 
 
 def test_what_is_sent_into_a_silence_runs(session: Session) -> None:
-    assert converse(session, b"CLIENT REPLY OFF\nSET a 1\nMULTI\nINCR a\nEXEC\nCLIENT REPLY ON\nGET a\n") == b"OK\n2\n"
+    assert feed(session, b"CLIENT REPLY OFF\nSET a 1\nMULTI\nINCR a\nEXEC\nCLIENT REPLY ON\nGET a\n") == b"OK\n2\n"
 
 
 def test_quitting_out_of_a_silence_is_not_answered(session: Session) -> None:
-    assert converse(session, b"CLIENT REPLY OFF\nQUIT\nPING\n") == b""
+    assert feed(session, b"CLIENT REPLY OFF\nQUIT\nPING\n") == b""
     assert session.closing
 
 
 def test_a_mode_that_reply_does_not_have_is_refused(session: Session) -> None:
-    assert call_line(session, "CLIENT REPLY LOUD") == SYNTAX_ERROR
-    assert say(session, "PING") == "PONG"
+    assert execute_line(session, "CLIENT REPLY LOUD") == SYNTAX_ERROR
+    assert send_line(session, "PING") == "PONG"
 
 
 @pytest.mark.parametrize(("mode", "after"), [("OFF", ""), ("SKIP", ""), ("ON", "PONG")])
 def test_the_array_of_an_exec_with_a_silence_in_it_is_whole(session: Session, mode: str, after: str) -> None:
-    assert play(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]
+    assert send_lines(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from common.replies import OK, Error
+from common.replies import OK, ErrorReply
 from server.commands import COMMANDS
+from server.keyspace.store import Store
 from server.registry import Command
-from server.session import Session
-from server.store import Store
-from tests.support import call, pairs, say
+from server.session.session import Session
+from tests.harness.sessions import execute, pairs, send_line
 
 OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
 """What stands in brackets, with brackets in it."""
@@ -109,8 +109,8 @@ def test_a_word_too_few_or_too_many_is_refused_and_changes_nothing(
     session: Session, store: Store, name: bytes, count: int
 ) -> None:
     store.set(b"1", b"1")
-    error = Error(b"ERR wrong number of arguments for '%b' command" % name.lower())
-    assert call(session, name, *[b"1"] * (count - 1)) == error
+    error = ErrorReply(b"ERR wrong number of arguments for '%b' command" % name.lower())
+    assert execute(session, name, *[b"1"] * (count - 1)) == error
     assert pairs(store) == [(b"1", b"1")]
     assert (session.closing, session.transaction) == (False, None)
 
@@ -136,27 +136,27 @@ def test_a_summary_is_a_sentence(command: Command) -> None:
 
 
 def test_get_returns_what_set_gave(session: Session) -> None:
-    assert call(session, b"SET", b"k", b"v") == OK
-    assert call(session, b"GET", b"k") == b"v"
+    assert execute(session, b"SET", b"k", b"v") == OK
+    assert execute(session, b"GET", b"k") == b"v"
 
 
 def test_get_returns_none_where_there_is_no_key(session: Session) -> None:
-    assert call(session, b"GET", b"k") is None
+    assert execute(session, b"GET", b"k") is None
 
 
 @pytest.mark.parametrize(
-    "word", [b"", b"\x00", b"\r\n", b"\xff\xfe", b"(nil)", b"x" * 100_000], ids=lambda w: repr(w[:9])
+    "arg", [b"", b"\x00", b"\r\n", b"\xff\xfe", b"(nil)", b"x" * 100_000], ids=lambda w: repr(w[:9])
 )
-def test_keys_and_values_may_be_any_bytes(session: Session, word: bytes) -> None:
-    assert call(session, b"SET", word, b"as a key") == OK
-    assert call(session, b"GET", word) == b"as a key"
-    assert call(session, b"SET", b"k", word) == OK
-    assert call(session, b"GET", b"k") == word
+def test_keys_and_values_may_be_any_bytes(session: Session, arg: bytes) -> None:
+    assert execute(session, b"SET", arg, b"as a key") == OK
+    assert execute(session, b"GET", arg) == b"as a key"
+    assert execute(session, b"SET", b"k", arg) == OK
+    assert execute(session, b"GET", b"k") == arg
 
 
 def test_set_overwrites(session: Session) -> None:
-    assert [call(session, b"SET", b"k", value) for value in (b"1", b"2")] == [OK, OK]
-    assert call(session, b"GET", b"k") == b"2"
+    assert [execute(session, b"SET", b"k", value) for value in (b"1", b"2")] == [OK, OK]
+    assert execute(session, b"GET", b"k") == b"2"
 
 
 # ---------------------------------------------------------------- keys
@@ -165,30 +165,30 @@ def test_set_overwrites(session: Session) -> None:
 def test_del_counts_the_keys_that_were_there(session: Session, store: Store) -> None:
     for key in (b"a", b"b", b"c"):
         store.set(key, b"")
-    assert call(session, b"DEL", b"a", b"none", b"b", b"a") == 2
+    assert execute(session, b"DEL", b"a", b"none", b"b", b"a") == 2
     assert pairs(store) == [(b"c", b"")]
 
 
 def test_exists_counts_a_key_as_often_as_it_is_named(session: Session, store: Store) -> None:
     store.set(b"a", b"")
-    assert call(session, b"EXISTS", b"a") == 1
-    assert call(session, b"EXISTS", b"none") == 0
-    assert call(session, b"EXISTS", b"a", b"none", b"a") == 2
+    assert execute(session, b"EXISTS", b"a") == 1
+    assert execute(session, b"EXISTS", b"none") == 0
+    assert execute(session, b"EXISTS", b"a", b"none", b"a") == 2
 
 
 def test_flushall_removes_every_key(session: Session, store: Store) -> None:
     store.set(b"a", b"")
-    assert call(session, b"FLUSHALL") == OK
+    assert execute(session, b"FLUSHALL") == OK
     assert len(store) == 0
-    assert call(session, b"FLUSHALL") == OK
+    assert execute(session, b"FLUSHALL") == OK
 
 
 def test_compact_prints_one_set_a_key_oldest_first(session: Session) -> None:
     for line in ("SET b 1", "SET a 1", "SET c 1", "INCR b", "DEL a", "SET a 'x y'", "SET '' \"\\x00\""):
-        say(session, line)
-    assert say(session, "COMPACT") == 'SET b 2\nSET c 1\nSET a "x y"\nSET "" "\\x00"'
+        send_line(session, line)
+    assert send_line(session, "COMPACT") == 'SET b 2\nSET c 1\nSET a "x y"\nSET "" "\\x00"'
 
 
 def test_compact_of_an_empty_store_is_one_empty_line(session: Session) -> None:
     assert session.feed(b"COMPACT\r\n") == b"\r\n"
-    assert call(session, b"COMPACT") == b""
+    assert execute(session, b"COMPACT") == b""

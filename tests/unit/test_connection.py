@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common import __version__
-from common.replies import NO_ARRAY, OK, PONG, Error, Status
-from common.resp_client import encode_request
-from server.errors import (
+from common.errors import (
     DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
@@ -15,18 +13,20 @@ from server.errors import (
     SYNTAX_ERROR,
     UNSUPPORTED_PROTOCOL,
 )
-from server.session import Session
-from tests.support import call, call_line, peer_of, play, say
+from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
+from common.resp_client import encode_request
+from server.session.session import Session
+from tests.harness.sessions import execute, execute_line, peer_of, send_line, send_lines
 
 
 def test_ping_answers_pong_or_the_message(session: Session) -> None:
-    assert call(session, b"PING") == PONG
-    assert call(session, b"PING", b"a b") == b"a b"
-    assert call(session, b"PING", b"") == b""
+    assert execute(session, b"PING") == PONG
+    assert execute(session, b"PING", b"a b") == b"a b"
+    assert execute(session, b"PING", b"") == b""
 
 
 def test_echo_answers_the_message(session: Session) -> None:
-    assert call(session, b"ECHO", b"a\r\nb") == b"a\r\nb"
+    assert execute(session, b"ECHO", b"a\r\nb") == b"a\r\nb"
 
 
 def test_hello_describes_the_server(session: Session) -> None:
@@ -40,56 +40,56 @@ def test_hello_describes_the_server(session: Session) -> None:
         b"role": b"master",
         b"modules": [],
     }
-    assert call(session, b"HELLO", b"3") == description
-    assert call(session, b"HELLO") == description
+    assert execute(session, b"HELLO", b"3") == description
+    assert execute(session, b"HELLO") == description
 
 
 def test_hello_agrees_on_the_version_of_resp(session: Session) -> None:
-    assert isinstance(call(session, b"HELLO", b"2"), list)
-    assert isinstance(call(session, b"HELLO", b"3"), dict)
-    assert (session.resp_version, isinstance(call(session, b"HELLO"), dict)) == (3, True)
-    assert isinstance(call(session, b"HELLO", b"2"), list)
-    assert isinstance(call(session, b"HELLO"), list)
+    assert isinstance(execute(session, b"HELLO", b"2"), list)
+    assert isinstance(execute(session, b"HELLO", b"3"), dict)
+    assert (session.resp_version, isinstance(execute(session, b"HELLO"), dict)) == (3, True)
+    assert isinstance(execute(session, b"HELLO", b"2"), list)
+    assert isinstance(execute(session, b"HELLO"), list)
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [
         ([b"4"], UNSUPPORTED_PROTOCOL),
         ([b"1"], UNSUPPORTED_PROTOCOL),
         ([b"-3"], UNSUPPORTED_PROTOCOL),
-        ([b"three"], Error(b"ERR Protocol version is not an integer or out of range")),
-        ([b"03"], Error(b"ERR Protocol version is not an integer or out of range")),
-        ([b""], Error(b"ERR Protocol version is not an integer or out of range")),
+        ([b"three"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
+        ([b"03"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
+        ([b""], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
         ([b"2", b"AUTH", b"user", b"secret"], NO_PASSWORD),
         ([b"2", b"SETNAME", b"new", b"AUTH", b"user", b"secret"], NO_PASSWORD),
-        ([b"2", b"SETNAME", b"new", b"AUTH", b"user"], Error(b"ERR Syntax error in HELLO option 'AUTH'")),
-        ([b"2", b"SETNAME"], Error(b"ERR Syntax error in HELLO option 'SETNAME'")),
-        ([b"2", b"NAME", b"new"], Error(b"ERR Syntax error in HELLO option 'NAME'")),
+        ([b"2", b"SETNAME", b"new", b"AUTH", b"user"], ErrorReply(b"ERR Syntax error in HELLO option 'AUTH'")),
+        ([b"2", b"SETNAME"], ErrorReply(b"ERR Syntax error in HELLO option 'SETNAME'")),
+        ([b"2", b"NAME", b"new"], ErrorReply(b"ERR Syntax error in HELLO option 'NAME'")),
         ([b"2", b"SETNAME", b"two words"], INVALID_CLIENT_NAME),
         ([b"2", b"SETNAME", b"new", b"SETNAME", b"two words"], INVALID_CLIENT_NAME),
-        ([b"SETNAME", b"new"], Error(b"ERR Protocol version is not an integer or out of range")),
+        ([b"SETNAME", b"new"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
     ],
 )
 def test_a_hello_that_is_refused_leaves_the_version_and_the_name_as_they_were(
-    session: Session, words: list[bytes], error: Error
+    session: Session, args: list[bytes], error: ErrorReply
 ) -> None:
-    call(session, b"HELLO", b"3", b"SETNAME", b"old")
-    assert call(session, b"HELLO", *words) == error
+    execute(session, b"HELLO", b"3", b"SETNAME", b"old")
+    assert execute(session, b"HELLO", *args) == error
     assert (session.resp_version, session.client.name) == (3, b"old")
 
 
 @pytest.mark.parametrize("option", [b"SETNAME", b"setname"])
 def test_hello_may_name_the_connection(session: Session, option: bytes) -> None:
-    assert isinstance(call(session, b"HELLO", b"3", option, b"worker"), dict)
-    assert call(session, b"CLIENT", b"GETNAME") == b"worker"
-    call(session, b"HELLO", b"2", option, b"")
-    assert call(session, b"CLIENT", b"GETNAME") is None
+    assert isinstance(execute(session, b"HELLO", b"3", option, b"worker"), dict)
+    assert execute(session, b"CLIENT", b"GETNAME") == b"worker"
+    execute(session, b"HELLO", b"2", option, b"")
+    assert execute(session, b"CLIENT", b"GETNAME") is None
 
 
 def test_hello_in_text_prints_its_description_and_stays_text(session: Session) -> None:
-    assert say(session, "HELLO 3").startswith("1) server\n2) kvline\n")
-    assert say(session, "GET none") == "(nil)"
+    assert send_line(session, "HELLO 3").startswith("1) server\n2) kvline\n")
+    assert send_line(session, "GET none") == "(nil)"
     assert session.feed(b"*2\r\n$3\r\nGET\r\n$4\r\nnone\r\n") == b"_\r\n"
 
 
@@ -120,8 +120,8 @@ def test_a_reply_takes_the_form_that_the_version_has_for_it(
 ) -> None:
     request = encode_request(line.encode().split())
     assert session.feed(request) == in_2
-    say(session, "FLUSHALL")
-    call(session, b"HELLO", b"3")
+    send_line(session, "FLUSHALL")
+    execute(session, b"HELLO", b"3")
     assert session.feed(request) == in_3
 
 
@@ -129,57 +129,62 @@ def test_a_reply_takes_the_form_that_the_version_has_for_it(
 def test_an_exec_that_does_not_run_is_the_null_of_its_version(
     session: Session, other: Session, version: str, null: bytes
 ) -> None:
-    play(session, f"HELLO {version}", "WATCH a")
-    say(other, "SET a 1")
-    play(session, "MULTI", "PING")
+    send_lines(session, f"HELLO {version}", "WATCH a")
+    send_line(other, "SET a 1")
+    send_lines(session, "MULTI", "PING")
     assert session.feed(encode_request([b"EXEC"])) == null
 
 
 def test_an_exec_that_does_not_run_is_nil_in_text(session: Session, other: Session) -> None:
-    say(session, "WATCH a")
-    say(other, "SET a 1")
-    assert play(session, "MULTI", "PING", "EXEC")[-1] == "(nil)"
-    assert str(NO_ARRAY) == "NoArray()"
+    send_line(session, "WATCH a")
+    send_line(other, "SET a 1")
+    assert send_lines(session, "MULTI", "PING", "EXEC")[-1] == "(nil)"
+    assert str(NULL_ARRAY) == "NullArray()"
 
 
 # ---------------------------------------------------------------- what there is one of, and what there is none of
 
 
 def test_the_only_database_is_number_zero(session: Session) -> None:
-    assert call(session, b"SELECT", b"0") == OK
-    assert call(session, b"SELECT", b"1") == DATABASE_OUT_OF_RANGE
-    assert call(session, b"SELECT", b"-1") == DATABASE_OUT_OF_RANGE
-    assert call(session, b"SELECT", b"zero") == NOT_AN_INTEGER
+    assert execute(session, b"SELECT", b"0") == OK
+    assert execute(session, b"SELECT", b"1") == DATABASE_OUT_OF_RANGE
+    assert execute(session, b"SELECT", b"-1") == DATABASE_OUT_OF_RANGE
+    assert execute(session, b"SELECT", b"zero") == NOT_AN_INTEGER
 
 
 def test_auth_is_refused_since_there_is_no_password(session: Session) -> None:
-    assert call(session, b"AUTH", b"secret") == NO_PASSWORD
-    assert call(session, b"AUTH", b"default", b"secret") == NO_PASSWORD
-    assert call(session, b"AUTH", b"default", b"secret", b"more") == SYNTAX_ERROR
+    assert execute(session, b"AUTH", b"secret") == NO_PASSWORD
+    assert execute(session, b"AUTH", b"default", b"secret") == NO_PASSWORD
+    assert execute(session, b"AUTH", b"default", b"secret", b"more") == SYNTAX_ERROR
 
 
 # ---------------------------------------------------------------- RESET
 
 
 def test_reset_takes_everything_back_that_the_connection_had_agreed_on(session: Session, other: Session) -> None:
-    play(session, "HELLO 3 SETNAME worker", "WATCH a", "MONITOR", "MULTI", "SET a 1")
-    assert call(session, b"RESET") == Status(b"RESET")
+    send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MONITOR", "MULTI", "SET a 1")
+    assert execute(session, b"RESET") == SimpleString(b"RESET")
     assert session.resp_version == session.client.resp == 2
     assert (session.client.name, session.client.watching, session.client.queued) == (b"", 0, -1)
     assert session.transaction is None
-    assert session.instance.monitors.feeds == ()
+    assert session.context.monitors.feeds == ()
     peer_of(session).pushed.clear()
-    assert say(other, "SET a 2") == "OK"
+    assert send_line(other, "SET a 2") == "OK"
     assert peer_of(session).pushed == []
-    assert play(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"
+    assert send_lines(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"
     assert not session.closing
 
 
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
 def test_reset_is_answered_out_of_a_silence_and_ends_it(session: Session, mode: str) -> None:
-    assert play(session, f"CLIENT REPLY {mode}", "RESET", "PING") == ["", "RESET", "PONG"]
+    assert send_lines(session, f"CLIENT REPLY {mode}", "RESET", "PING") == ["", "RESET", "PONG"]
 
 
 def test_reset_drops_the_queue_of_a_spoiled_transaction_too(session: Session) -> None:
-    assert play(session, "MULTI", "FLY", "RESET", "MULTI", "PING", "EXEC")[2:] == ["RESET", "OK", "QUEUED", "1) PONG"]
-    assert call_line(session, "DBSIZE") == 0
+    assert send_lines(session, "MULTI", "FLY", "RESET", "MULTI", "PING", "EXEC")[2:] == [
+        "RESET",
+        "OK",
+        "QUEUED",
+        "1) PONG",
+    ]
+    assert execute_line(session, "DBSIZE") == 0

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from common.replies import OK, Block, Reply
-from common.requests import Words
-from server.clients import Client
+from common.codec import Args
+from common.errors import CommandError
+from common.replies import OK, Lines, Reply
+from server.clients.registry import Client
 from server.commands import COMMANDS
-from server.engine import Call, EmbeddedEngine
-from server.errors import CommandError
+from server.engines.embedded import EmbeddedEngine, QueuedCommand
+from server.keyspace.store import Store, Watch
 from server.registry import Command
-from server.session import Session
-from server.store import Store, Watch
-from tests.support import Clock, call_line, converse, new_session, pairs, play, say
+from server.session.session import Session
+from tests.harness.sessions import Clock, execute_line, feed, new_session, pairs, send_line, send_lines
 
 
 class WatchedLock:
@@ -67,7 +67,7 @@ class GuardedStore(Store):
 
 def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
     with monkeypatch.context() as patch:
-        patch.setattr("server.engine.threading.RLock", lambda: lock)
+        patch.setattr("server.engines.embedded.threading.RLock", lambda: lock)
         return EmbeddedEngine(store)
 
 
@@ -85,11 +85,11 @@ def execute(engine: EmbeddedEngine, line: str) -> Reply:
     return engine.execute(*as_call(line), Client(1))
 
 
-def as_call(line: str) -> Call:
-    words = line.encode().split()
-    command = COMMANDS.find(words[0])
+def as_call(line: str) -> QueuedCommand:
+    args = line.encode().split()
+    command = COMMANDS.find(args[0])
     assert command is not None
-    return command, words
+    return command, args
 
 
 LINES = [
@@ -133,7 +133,7 @@ def test_the_lock_is_one_that_its_holder_may_take_again() -> None:
 def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
     session: Session, lock: WatchedLock, line: str
 ) -> None:
-    say(session, line)
+    send_line(session, line)
     assert (lock.taken, lock.depth) == (1, 0)
 
 
@@ -162,35 +162,35 @@ def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
     ],
 )
 def test_what_leaves_the_store_alone_takes_no_lock(session: Session, lock: WatchedLock, line: str) -> None:
-    say(session, line)
+    send_line(session, line)
     assert lock.taken == 0
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_slow_call_is_noted_after_the_lock_is_given_back(session: Session, lock: WatchedLock, line: str) -> None:
     depths: list[int] = []
-    session.instance.engine.statistics.slower_than = 0
-    note_slow = session.instance.engine.statistics.note_slow
+    session.context.engine.statistics.slower_than = 0
+    note_slow = session.context.engine.statistics.note_slow
 
     def note(*arguments: Any) -> None:
         depths.append(lock.depth)
         note_slow(*arguments)
 
-    session.instance.engine.statistics.note_slow = note  # type: ignore[method-assign]
-    say(session, line)
+    session.context.engine.statistics.note_slow = note  # type: ignore[method-assign]
+    send_line(session, line)
     assert depths == [0]
 
 
 def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: Session, lock: WatchedLock) -> None:
-    assert converse(session, b"MULTI\nSET a 1\nINCR a\nGET a\n") == b"OK\nQUEUED\nQUEUED\nQUEUED\n"
+    assert feed(session, b"MULTI\nSET a 1\nINCR a\nGET a\n") == b"OK\nQUEUED\nQUEUED\nQUEUED\n"
     assert lock.taken == 0
-    assert say(session, "EXEC") == "1) OK\n2) 2\n3) 2"
+    assert send_line(session, "EXEC") == "1) OK\n2) 2\n3) 2"
     assert (lock.taken, lock.depth) == (1, 0)
 
 
 def test_the_lock_is_given_back_when_a_command_fails(session: Session, lock: WatchedLock) -> None:
-    say(session, "SET a x")
-    assert say(session, "INCR a").startswith("(error)")
+    send_line(session, "SET a x")
+    assert send_line(session, "INCR a").startswith("(error)")
     assert (lock.taken, lock.depth) == (2, 0)
 
 
@@ -199,7 +199,7 @@ def test_a_block_is_formatted_after_the_lock_is_given_back(engine: EmbeddedEngin
     reply = execute(engine, "COMPACT")
     assert lock.depth == 0
     execute(engine, "SET b 2")
-    assert isinstance(reply, Block)
+    assert isinstance(reply, Lines)
     assert not isinstance(reply.lines, list), "a list would have been made under the lock"
     assert list(reply.lines) == [b"SET a 1"]
 
@@ -209,7 +209,7 @@ def test_the_engine_raises_what_a_command_raises(engine: EmbeddedEngine) -> None
         execute(engine, "INCRBY a ten")
 
 
-def nothing_else(command: Command, words: Words) -> Reply:
+def nothing_else(command: Command, args: Args) -> Reply:
     raise AssertionError(f"{command.name!r} works on the store")
 
 
@@ -250,21 +250,21 @@ class RunningClock:
 
 def test_time_stands_still_while_a_command_runs() -> None:
     session = new_session(EmbeddedEngine(Store(RunningClock())))
-    assert say(session, "SET k v PX 2") == "OK"
-    assert call_line(session, "MGET k k k") == [b"v", b"v", b"v"]
-    assert call_line(session, "MGET k k k") == [None, None, None]
+    assert send_line(session, "SET k v PX 2") == "OK"
+    assert execute_line(session, "MGET k k k") == [b"v", b"v", b"v"]
+    assert execute_line(session, "MGET k k k") == [None, None, None]
 
 
 def test_time_stands_still_while_a_transaction_runs_and_goes_on_behind_it() -> None:
     session = new_session(EmbeddedEngine(Store(RunningClock())))
-    play(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
-    assert call_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]
-    assert [call_line(session, "GET k") for _ in range(3)] == [b"v", None, None]
+    send_lines(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
+    assert execute_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]
+    assert [execute_line(session, "GET k") for _ in range(3)] == [b"v", None, None]
 
 
 def test_the_commands_of_a_transaction_run_in_their_order_whatever_they_work_on(session: Session) -> None:
-    play(session, "MULTI", "FLUSHALL", "SET a 1", "INFO keyspace", "FLUSHALL", "INFO keyspace")
-    replies = call_line(session, "EXEC")
+    send_lines(session, "MULTI", "FLUSHALL", "SET a 1", "INFO keyspace", "FLUSHALL", "INFO keyspace")
+    replies = execute_line(session, "EXEC")
     assert isinstance(replies, list)
     assert [b"keys=1" in reply for reply in replies if isinstance(reply, bytes)] == [True, False]
 
@@ -276,7 +276,7 @@ def test_every_touch_of_the_store_is_made_under_the_lock(
     engine = engine_on(store, lock, monkeypatch)
     session = new_session(engine)
     lines = [*LINES, "MULTI", *LINES, "EXEC", "WATCH a", "UNWATCH", "WATCH a", "RESET", "INFO all", "FLUSHALL"]
-    replies = converse(session, "".join(f"{line}\n" for line in lines).encode()).decode()
+    replies = feed(session, "".join(f"{line}\n" for line in lines).encode()).decode()
     engine.sweep()
     session.close()
     assert "internal error" not in replies

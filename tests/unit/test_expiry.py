@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from common.replies import OK, Reply, Status
-from server.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS, SYNTAX_ERROR, invalid_expire_time
-from server.integers import LARGEST, SMALLEST
-from server.session import Session
-from server.store import Store
-from tests.support import Clock, call, call_line, pairs, play, say
+from common.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS, SYNTAX_ERROR, invalid_expire_time
+from common.replies import OK, Reply, SimpleString
+from server.args.integers import LARGEST, SMALLEST
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import Clock, execute, execute_line, pairs, send_line, send_lines
 
 # ---------------------------------------------------------------- giving a deadline
 
@@ -40,14 +40,14 @@ def test_a_key_expires_at_its_millisecond_and_not_before(
     session: Session, store: Store, clock: Clock, line: str
 ) -> None:
     store.set(b"k", b"v")
-    assert not say(session, line).startswith("(error)")
-    assert play(session, "PEXPIRETIME k", "EXPIRETIME k") == [str(IN_TEN_SECONDS), "2000000010"]
-    assert play(session, "PTTL k", "TTL k") == ["10000", "10"]
+    assert not send_line(session, line).startswith("(error)")
+    assert send_lines(session, "PEXPIRETIME k", "EXPIRETIME k") == [str(IN_TEN_SECONDS), "2000000010"]
+    assert send_lines(session, "PTTL k", "TTL k") == ["10000", "10"]
     clock.forward(9_999)
-    assert play(session, "PTTL k", "GET k") == ["1", "v"]
+    assert send_lines(session, "PTTL k", "GET k") == ["1", "v"]
     clock.forward(1)
-    assert play(session, "PTTL k", "TTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-2"] * 4
-    assert say(session, "GET k") == "(nil)"
+    assert send_lines(session, "PTTL k", "TTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-2"] * 4
+    assert send_line(session, "GET k") == "(nil)"
 
 
 @pytest.mark.parametrize(
@@ -55,32 +55,32 @@ def test_a_key_expires_at_its_millisecond_and_not_before(
 )
 def test_a_deadline_that_has_come_removes_the_key_at_once(session: Session, store: Store, line: str) -> None:
     store.set(b"k", b"v")
-    assert say(session, line) == "1"
+    assert send_line(session, line) == "1"
     assert store.items() == []
 
 
 @pytest.mark.parametrize("line", ["SET k v PXAT 1", "SET k v EXAT 2000000000", "GETEX k PXAT 1"])
 def test_a_moment_that_is_past_removes_the_key_that_it_is_given_to(session: Session, store: Store, line: str) -> None:
     store.set(b"k", b"old")
-    assert say(session, line) in ("OK", "old")
+    assert send_line(session, line) in ("OK", "old")
     assert store.items() == []
 
 
 @pytest.mark.parametrize("left", [1, 499, 500, 1499, 1500])
 def test_ttl_rounds_to_the_nearest_second(session: Session, store: Store, left: int) -> None:
     store.set(b"k", b"v")
-    call(session, b"PEXPIRE", b"k", b"%d" % left)
-    assert call(session, b"TTL", b"k") == (left + 500) // 1000
+    execute(session, b"PEXPIRE", b"k", b"%d" % left)
+    assert execute(session, b"TTL", b"k") == (left + 500) // 1000
 
 
 def test_a_key_that_never_expires_says_so(session: Session, store: Store) -> None:
     store.set(b"k", b"v")
-    assert play(session, "TTL k", "PTTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-1"] * 4
+    assert send_lines(session, "TTL k", "PTTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-1"] * 4
 
 
 @pytest.mark.parametrize("name", ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])
 def test_a_key_that_is_not_there_gets_no_deadline(session: Session, store: Store, name: str) -> None:
-    assert say(session, f"{name} k 4000000000") == "0"
+    assert send_line(session, f"{name} k 4000000000") == "0"
     assert store.items() == []
 
 
@@ -99,10 +99,10 @@ def test_a_condition_compares_with_the_deadline_that_is_there(
     session: Session, condition: str, without: int, earlier: int, same: int, later: int
 ) -> None:
     """No deadline is later than any."""
-    assert play(session, "SET k v", f"EXPIRE k 100 {condition}") == ["OK", str(without)]
+    assert send_lines(session, "SET k v", f"EXPIRE k 100 {condition}") == ["OK", str(without)]
     for seconds, done in ((50, earlier), (100, same), (200, later)):
-        assert play(session, "SET k v EX 100", f"EXPIRE k {seconds} {condition}") == ["OK", str(done)]
-        assert call_line(session, "TTL k") == (seconds if done else 100)
+        assert send_lines(session, "SET k v EX 100", f"EXPIRE k {seconds} {condition}") == ["OK", str(done)]
+        assert execute_line(session, "TTL k") == (seconds if done else 100)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_condition_compares_with_the_deadline_that_is_there(
 )
 def test_what_gives_no_deadline_changes_nothing(session: Session, store: Store, line: str, error: str) -> None:
     store.set(b"k", b"old")
-    assert say(session, line) == f"(error) {error}"
+    assert send_line(session, line) == f"(error) {error}"
     assert store.items() == [(b"k", b"old", None)]
 
 
@@ -133,14 +133,14 @@ def test_what_gives_no_deadline_changes_nothing(session: Session, store: Store, 
 def test_a_deadline_beyond_64_bits_is_refused(session: Session, store: Store, line: str, time: int) -> None:
     store.set(b"k", b"old")
     name = line.split(maxsplit=1)[0].lower().encode()
-    assert call_line(session, line.format(time)) == invalid_expire_time(name)
+    assert execute_line(session, line.format(time)) == invalid_expire_time(name)
     assert store.items() == [(b"k", b"old", None)]
 
 
 @pytest.mark.parametrize("line", ["SET k v EX 0", "SET k v PXAT -1", "SETEX k 0 v", "PSETEX k -1 v", "GETEX k PX 0"])
 def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Session, store: Store, line: str) -> None:
     store.set(b"k", b"old")
-    assert call_line(session, line) == invalid_expire_time(line.split(maxsplit=1)[0].lower().encode())
+    assert execute_line(session, line) == invalid_expire_time(line.split(maxsplit=1)[0].lower().encode())
     assert store.items() == [(b"k", b"old", None)]
 
 
@@ -156,37 +156,37 @@ def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Sessio
     ],
 )  # fmt: skip
 def test_a_deadline_stays_where_a_value_changes_in_place_or_not_at_all(session: Session, line: str) -> None:
-    assert play(session, "SET k 1 EX 10", line, "PTTL k")[2] == "10000"
+    assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "10000"
 
 
 @pytest.mark.parametrize("line", ["SET k 5", "SET k 5 GET", "GETSET k 5", "MSET k 5", "PERSIST k", "GETEX k PERSIST"])
 def test_a_deadline_goes_with_the_value_that_had_it(session: Session, line: str) -> None:
-    assert play(session, "SET k 1 EX 10", line, "PTTL k")[2] == "-1"
+    assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "-1"
 
 
 def test_persist_tells_whether_there_was_a_deadline(session: Session, clock: Clock) -> None:
-    assert play(session, "SET k v EX 10", "PERSIST k", "PERSIST k", "PERSIST none") == ["OK", "1", "0", "0"]
+    assert send_lines(session, "SET k v EX 10", "PERSIST k", "PERSIST k", "PERSIST none") == ["OK", "1", "0", "0"]
     clock.forward(20_000)
-    assert say(session, "GET k") == "v"
-    play(session, "EXPIRE k 1")
+    assert send_line(session, "GET k") == "v"
+    send_lines(session, "EXPIRE k 1")
     clock.forward(1000)
-    assert say(session, "PERSIST k") == "0"
+    assert send_line(session, "PERSIST k") == "0"
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "RENAMENX a c", "COPY a c", "COPY a b REPLACE"])
 def test_a_deadline_goes_along_with_its_value(session: Session, line: str) -> None:
-    play(session, "SET a 1 EX 10", "SET b 2 EX 20", line)
-    assert call_line(session, f"PTTL {line.split()[2]}") == 10_000
+    send_lines(session, "SET a 1 EX 10", "SET b 2 EX 20", line)
+    assert execute_line(session, f"PTTL {line.split()[2]}") == 10_000
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "COPY a b REPLACE"])
 def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: Session, line: str) -> None:
-    assert play(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
+    assert send_lines(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
 
 
 def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Session, store: Store) -> None:
-    assert play(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
-    assert play(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
+    assert send_lines(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
+    assert send_lines(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
     assert store.keys_with_deadline == 0
 
 
@@ -196,7 +196,7 @@ def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Sess
 @pytest.fixture
 def expired(session: Session, clock: Clock) -> Session:
     """A session on a store where `gone` has expired and nobody has touched it since, and `here` has not."""
-    play(session, "SET gone 5 PX 100", "SET here 1")
+    send_lines(session, "SET gone 5 PX 100", "SET here 1")
     clock.forward(100)
     return session
 
@@ -211,7 +211,7 @@ def expired(session: Session, clock: Clock) -> Session:
         ("INCRBYFLOAT gone 2", b"2"),
         ("APPEND gone x", 1), ("SETRANGE gone 1 x", 2), ("STRLEN gone", 0), ("GETRANGE gone 0 -1", b""),
         ("COMPACT", b"SET here 1"), ("DEL gone", 0), ("UNLINK gone here", 1), ("TOUCH gone", 0),
-        ("TYPE gone", Status(b"none")),
+        ("TYPE gone", SimpleString(b"none")),
         ("SET gone 1 NX", OK), ("SET gone 1 XX", None), ("SET gone 1 GET", None), ("SET gone 1 KEEPTTL", OK),
         ("SETNX gone 1", 1), ("MSETNX gone 1 new 2", 1), ("GETSET gone 1", None), ("GETDEL gone", None),
         ("GETEX gone PERSIST", None), ("MGET gone here", [None, b"1"]), ("EXPIRE gone 10", 0), ("PERSIST gone", 0),
@@ -221,24 +221,24 @@ def expired(session: Session, clock: Clock) -> Session:
     ],
 )  # fmt: skip
 def test_no_command_sees_an_expired_key(expired: Session, store: Store, line: str, reply: Reply) -> None:
-    assert call_line(expired, line) == reply
+    assert execute_line(expired, line) == reply
     assert store.deadline(b"gone") is None, "a value that came after it does not expire with it"
 
 
 def test_exec_sees_no_expired_key(session: Session, clock: Clock) -> None:
-    play(session, "SET gone 5 PX 100", "MULTI", "GET gone", "INCR gone")
+    send_lines(session, "SET gone 5 PX 100", "MULTI", "GET gone", "INCR gone")
     clock.forward(100)
-    assert say(session, "EXEC") == "1) (nil)\n2) 1"
+    assert send_line(session, "EXEC") == "1) (nil)\n2) 1"
 
 
 @pytest.mark.parametrize("line", ["SET gone 6", "MSET gone 6", "GETSET gone 6", "SET gone 6 KEEPTTL", "INCRBY gone 6"])
 def test_a_key_that_comes_back_after_it_expired_is_the_newest(expired: Session, store: Store, line: str) -> None:
-    say(expired, line)
+    send_line(expired, line)
     assert pairs(store) == [(b"here", b"1"), (b"gone", b"6")]
 
 
 def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: Session, store: Store) -> None:
-    play(expired, "SET last 2", "RENAME here gone")
+    send_lines(expired, "SET last 2", "RENAME here gone")
     assert pairs(store) == [(b"last", b"2"), (b"gone", b"1")]
 
 
@@ -246,15 +246,15 @@ def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: Session, store
 
 
 def test_compact_writes_the_moment_at_which_a_key_expires(session: Session) -> None:
-    play(session, "SET a 1", "SET b 'x y' EX 10")
-    assert say(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
+    send_lines(session, "SET a 1", "SET b 'x y' EX 10")
+    assert send_line(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
 
 
 def test_a_line_of_compact_that_is_fed_back_too_late_brings_nothing_back(
     session: Session, store: Store, clock: Clock
 ) -> None:
-    say(session, "SET a 1 EX 10")
-    line = say(session, "COMPACT")
+    send_line(session, "SET a 1 EX 10")
+    line = send_line(session, "COMPACT")
     clock.forward(10_000)
-    assert play(session, line, "EXISTS a") == ["OK", "0"]
+    assert send_lines(session, line, "EXISTS a") == ["OK", "0"]
     assert store.items() == []

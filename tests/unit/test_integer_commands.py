@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from common.replies import Error
-from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
-from server.integers import LARGEST, SMALLEST
-from server.session import Session
-from server.store import Store
-from tests.support import call, pairs
+from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
+from common.replies import ErrorReply
+from server.args.integers import LARGEST, SMALLEST
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import execute, pairs
 from tests.unit.test_integers import NO_INTEGERS
 
 COUNTING: list[tuple[bytes, ...]] = [(b"INCR",), (b"DECR",), (b"INCRBY", b"5"), (b"DECRBY", b"5")]
 STEPS = dict(zip(COUNTING, (1, -1, 5, -5), strict=True))
-EACH_COUNTING = pytest.mark.parametrize("counting", COUNTING, ids=lambda words: b" ".join(words).decode())
+EACH_COUNTING = pytest.mark.parametrize("counting", COUNTING, ids=lambda args: b" ".join(args).decode())
 
 
 @EACH_COUNTING
 def test_a_key_that_is_not_there_counts_as_zero(session: Session, store: Store, counting: tuple[bytes, ...]) -> None:
     name, *by = counting
-    assert call(session, name, b"n", *by) == STEPS[counting]
+    assert execute(session, name, b"n", *by) == STEPS[counting]
     assert store.get(b"n") == b"%d" % STEPS[counting]
 
 
@@ -31,7 +31,7 @@ def test_a_number_is_counted_up_and_down(
 ) -> None:
     name, *by = counting
     store.set(b"n", b"%d" % value)
-    assert call(session, name, b"n", *by) == value + STEPS[counting]
+    assert execute(session, name, b"n", *by) == value + STEPS[counting]
     assert store.get(b"n") == b"%d" % (value + STEPS[counting])
 
 
@@ -42,7 +42,7 @@ def test_a_value_that_is_no_integer_is_refused_and_kept(
 ) -> None:
     name, *by = counting
     store.set(b"n", value)
-    assert call(session, name, b"n", *by) == NOT_AN_INTEGER
+    assert execute(session, name, b"n", *by) == NOT_AN_INTEGER
     assert pairs(store) == [(b"n", value)]
 
 
@@ -50,13 +50,13 @@ def test_a_value_that_is_no_integer_is_refused_and_kept(
 @pytest.mark.parametrize("by", NO_INTEGERS, ids=lambda by: repr(by[:24]))
 def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, name: bytes, by: bytes) -> None:
     store.set(b"n", b"11")
-    assert call(session, name, b"n", by) == NOT_AN_INTEGER
-    assert call(session, name, b"new", by) == NOT_AN_INTEGER
+    assert execute(session, name, b"n", by) == NOT_AN_INTEGER
+    assert execute(session, name, b"new", by) == NOT_AN_INTEGER
     assert pairs(store) == [(b"n", b"11")]
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "args"),
     [
         (LARGEST, [b"INCR", b"n"]),
         (SMALLEST, [b"DECR", b"n"]),
@@ -71,15 +71,15 @@ def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, na
     ],
 )
 def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
-    session: Session, store: Store, value: int, words: list[bytes]
+    session: Session, store: Store, value: int, args: list[bytes]
 ) -> None:
     store.set(b"n", b"%d" % value)
-    assert call(session, *words) == WOULD_OVERFLOW
+    assert execute(session, *args) == WOULD_OVERFLOW
     assert pairs(store) == [(b"n", b"%d" % value)]
 
 
 @pytest.mark.parametrize(
-    ("value", "words", "total"),
+    ("value", "args", "total"),
     [
         (LARGEST - 1, [b"INCR", b"n"], LARGEST),
         (SMALLEST + 1, [b"DECR", b"n"], SMALLEST),
@@ -93,10 +93,10 @@ def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
     ],
 )
 def test_a_sum_within_64_bits_is_made(
-    session: Session, store: Store, value: int, words: list[bytes], total: int
+    session: Session, store: Store, value: int, args: list[bytes], total: int
 ) -> None:
     store.set(b"n", b"%d" % value)
-    assert call(session, *words) == total
+    assert execute(session, *args) == total
     assert store.get(b"n") == b"%d" % total
 
 
@@ -106,5 +106,5 @@ def test_decrby_cannot_turn_the_smallest_integer_round(session: Session, store: 
     if value is not None:
         store.set(b"n", value)
     before = pairs(store)
-    assert call(session, b"DECRBY", b"n", b"%d" % SMALLEST) == Error(b"ERR decrement would overflow")
+    assert execute(session, b"DECRBY", b"n", b"%d" % SMALLEST) == ErrorReply(b"ERR decrement would overflow")
     assert pairs(store) == before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
-from server.integers import LARGEST, SMALLEST, add, parse_integer
+from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from server.args.integers import LARGEST, SMALLEST, add, parse_integer
 
 
 @pytest.mark.parametrize("number", [0, 1, -1, 9, 10, -10, 2**31, LARGEST, LARGEST - 1, SMALLEST, SMALLEST + 1])
@@ -47,10 +47,10 @@ NO_INTEGERS = [
 ]
 
 
-@pytest.mark.parametrize("word", NO_INTEGERS, ids=lambda word: repr(word[:24]))
-def test_any_other_word_is_no_integer(word: bytes) -> None:
+@pytest.mark.parametrize("arg", NO_INTEGERS, ids=lambda arg: repr(arg[:24]))
+def test_any_other_word_is_no_integer(arg: bytes) -> None:
     with pytest.raises(CommandError) as caught:
-        parse_integer(word)
+        parse_integer(arg)
     assert caught.value.reply == NOT_AN_INTEGER
 
 

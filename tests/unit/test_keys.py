@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.replies import OK, Error, Reply, Status
-from server.errors import (
+from common.errors import (
     DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED,
@@ -14,15 +13,16 @@ from server.errors import (
     SAME_OBJECT,
     SYNTAX_ERROR,
 )
-from server.session import Session
-from server.store import Store
-from tests.support import call, call_line, pairs, play
+from common.replies import OK, ErrorReply, Reply, SimpleString
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import execute, execute_line, pairs, send_lines
 
 
 @pytest.fixture
 def session(session: Session) -> Session:
     """A session on a store with two keys."""
-    play(session, "SET a 1", "SET b 2")
+    send_lines(session, "SET a 1", "SET b 2")
     return session
 
 
@@ -31,8 +31,8 @@ def session(session: Session) -> Session:
     [
         ("UNLINK a none b", 2, []),
         ("TOUCH a none a", 2, [(b"a", b"1"), (b"b", b"2")]),
-        ("TYPE a", Status(b"string"), [(b"a", b"1"), (b"b", b"2")]),
-        ("TYPE none", Status(b"none"), [(b"a", b"1"), (b"b", b"2")]),
+        ("TYPE a", SimpleString(b"string"), [(b"a", b"1"), (b"b", b"2")]),
+        ("TYPE none", SimpleString(b"none"), [(b"a", b"1"), (b"b", b"2")]),
         ("DBSIZE", 2, [(b"a", b"1"), (b"b", b"2")]),
         ("RENAME a c", OK, [(b"b", b"2"), (b"c", b"1")]),
         ("RENAME a b", OK, [(b"b", b"1")]),
@@ -63,14 +63,17 @@ def session(session: Session) -> Session:
 def test_a_command_answers_and_changes_this(
     session: Session, store: Store, line: str, reply: Reply, after: list[tuple[bytes, bytes]]
 ) -> None:
-    assert call_line(session, line) == reply
+    assert execute_line(session, line) == reply
     assert pairs(store) == after
 
 
 def test_randomkey_returns_any_key_there_is(session: Session) -> None:
-    assert {bytes(key) for _ in range(100) if isinstance(key := call_line(session, "RANDOMKEY"), bytes)} == {b"a", b"b"}
-    call_line(session, "FLUSHALL")
-    assert call_line(session, "RANDOMKEY") is None
+    assert {bytes(key) for _ in range(100) if isinstance(key := execute_line(session, "RANDOMKEY"), bytes)} == {
+        b"a",
+        b"b",
+    }
+    execute_line(session, "FLUSHALL")
+    assert execute_line(session, "RANDOMKEY") is None
 
 
 # ---------------------------------------------------------------- OBJECT and MEMORY
@@ -89,33 +92,33 @@ def test_randomkey_returns_any_key_there_is(session: Session) -> None:
         (b"x" * 45, b"raw"),
         (b"1" * 45, b"raw"),
     ],
-    ids=lambda word: repr(word[:24]),
+    ids=lambda arg: repr(arg[:24]),
 )
 def test_object_encoding_says_how_redis_would_keep_a_value(session: Session, value: bytes, encoding: bytes) -> None:
-    call(session, b"SET", b"k", value)
-    assert call_line(session, "OBJECT ENCODING k") == encoding
+    execute(session, b"SET", b"k", value)
+    assert execute_line(session, "OBJECT ENCODING k") == encoding
 
 
 @pytest.mark.parametrize(
     ("subcommand", "reply"), [("REFCOUNT", 1), ("FREQ", FREQUENCY_NOT_TRACKED), ("IDLETIME", IDLE_TIME_NOT_TRACKED)]
 )
 def test_object_tells_of_a_key_that_is_there_and_of_no_other(session: Session, subcommand: str, reply: Reply) -> None:
-    assert call_line(session, f"OBJECT {subcommand} a") == reply
-    assert call_line(session, f"object {subcommand.lower()} a") == reply
-    assert call_line(session, f"OBJECT {subcommand} none") is None
+    assert execute_line(session, f"OBJECT {subcommand} a") == reply
+    assert execute_line(session, f"object {subcommand.lower()} a") == reply
+    assert execute_line(session, f"OBJECT {subcommand} none") is None
 
 
 def test_memory_usage_grows_with_the_key_and_with_the_value(session: Session) -> None:
-    play(session, f"SET {'a' * 1000} 1", f"SET b {'2' * 1000}")
-    sizes = [call_line(session, f"MEMORY USAGE {key}") for key in ("a", "a" * 1000, "b")]
+    send_lines(session, f"SET {'a' * 1000} 1", f"SET b {'2' * 1000}")
+    sizes = [execute_line(session, f"MEMORY USAGE {key}") for key in ("a", "a" * 1000, "b")]
     assert sizes == [sizes[0], sizes[0] + 999, sizes[0] + 999] if isinstance(sizes[0], int) else False
-    assert call_line(session, "MEMORY USAGE none") is None
-    assert call_line(session, "MEMORY USAGE a SAMPLES 0") == sizes[0]
+    assert execute_line(session, "MEMORY USAGE none") is None
+    assert execute_line(session, "MEMORY USAGE a SAMPLES 0") == sizes[0]
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("args", "error"),
     [("SAMPLES", SYNTAX_ERROR), ("SAMPLES x", NOT_AN_INTEGER), ("SAMPLES -1", SYNTAX_ERROR), ("DEEP 1", SYNTAX_ERROR)],
 )
-def test_an_option_that_memory_usage_does_not_have_is_refused(session: Session, words: str, error: Error) -> None:
-    assert call_line(session, f"MEMORY USAGE a {words}") == error
+def test_an_option_that_memory_usage_does_not_have_is_refused(session: Session, args: str, error: ErrorReply) -> None:
+    assert execute_line(session, f"MEMORY USAGE a {args}") == error

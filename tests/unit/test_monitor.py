@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from common.replies import OK, Status
+from common.errors import MONITOR_NEEDS_CONNECTION
+from common.replies import OK, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
-from server.errors import MONITOR_NEEDS_CONNECTION
-from server.session import Session
-from tests.support import call_line, connect, converse, new_session, peer_of, play, say
+from server.session.session import Session
+from tests.harness.sessions import connect, execute_line, feed, new_session, peer_of, send_line, send_lines
 
 LINE = re.compile(r"\d{10}\.\d{6} \[0 (\S*)\] (.*)")
 
@@ -23,9 +23,9 @@ def shown(session: Session) -> list[tuple[str, str]]:
 
 
 def test_a_monitor_sees_what_others_send_and_what_it_sends_itself(session: Session, other: Session) -> None:
-    assert say(session, "MONITOR") == "OK"
-    play(other, 'SET "a b" "\\x00é"', "GET none", "set lower case")
-    say(session, "PING")
+    assert send_line(session, "MONITOR") == "OK"
+    send_lines(other, 'SET "a b" "\\x00é"', "GET none", "set lower case")
+    send_line(session, "PING")
     assert shown(session) == [
         ("10.0.0.2:6000", '"SET" "a b" "\\x00é"'),
         ("10.0.0.2:6000", '"GET" "none"'),
@@ -35,65 +35,65 @@ def test_a_monitor_sees_what_others_send_and_what_it_sends_itself(session: Sessi
 
 
 def test_commands_of_a_transaction_are_shown_as_they_come(session: Session, other: Session) -> None:
-    say(session, "MONITOR")
-    assert converse(other, b"MULTI\nSET a 1\nEXEC\n") == b"OK\nQUEUED\n1) OK\n"
-    assert [words for _, words in shown(session)] == ['"MULTI"', '"SET" "a" "1"', '"EXEC"']
+    send_line(session, "MONITOR")
+    assert feed(other, b"MULTI\nSET a 1\nEXEC\n") == b"OK\nQUEUED\n1) OK\n"
+    assert [args for _, args in shown(session)] == ['"MULTI"', '"SET" "a" "1"', '"EXEC"']
 
 
 @pytest.mark.parametrize("line", ["'", "x" * 70_000])
 def test_what_is_no_request_is_not_shown(session: Session, other: Session, line: str) -> None:
-    say(session, "MONITOR")
-    say(other, line)
+    send_line(session, "MONITOR")
+    send_line(other, line)
     assert shown(session) == []
 
 
 def test_a_monitor_is_shown_things_in_the_dialect_in_which_it_asked(session: Session, other: Session) -> None:
-    assert call_line(session, "MONITOR") == OK
-    say(other, "GET a")
+    assert execute_line(session, "MONITOR") == OK
+    send_line(other, "GET a")
     (line,) = ReplyDecoder().feed(b"".join(peer_of(session).pushed))
-    assert isinstance(line, Status)
+    assert isinstance(line, SimpleString)
     assert line.text.endswith(b'[0 10.0.0.2:6000] "GET" "a"')
-    third = connect(session.instance)
+    third = connect(session.context)
     third.feed(b"MONITOR\r\n")
-    say(other, "PING")
+    send_line(other, "PING")
     assert b"".join(peer_of(third).pushed).endswith(b'"PING"\r\n')
 
 
 def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(session: Session, other: Session) -> None:
-    third = connect(session.instance)
-    play(session, "MONITOR")
-    play(third, "MONITOR")
-    say(other, "GET a")
+    third = connect(session.context)
+    send_lines(session, "MONITOR")
+    send_lines(third, "MONITOR")
+    send_line(other, "GET a")
     session.close()
-    say(other, "GET b")
-    assert [words for _, words in shown(session)] == ['"MONITOR"', '"GET" "a"']
-    assert [words for _, words in shown(third)] == ['"GET" "a"', '"GET" "b"']
+    send_line(other, "GET b")
+    assert [args for _, args in shown(session)] == ['"MONITOR"', '"GET" "a"']
+    assert [args for _, args in shown(third)] == ['"GET" "a"', '"GET" "b"']
     third.close()
-    assert session.instance.monitors.feeds == ()
+    assert session.context.monitors.feeds == ()
 
 
 def test_asking_twice_shows_nothing_twice(session: Session, other: Session) -> None:
-    assert play(session, "MONITOR", "MONITOR") == ["OK", "OK"]
+    assert send_lines(session, "MONITOR", "MONITOR") == ["OK", "OK"]
     peer_of(session).pushed.clear()
-    say(other, "PING")
+    send_line(other, "PING")
     assert len(shown(session)) == 1
     assert peer_of(session).channels == 1
 
 
 def test_reset_ends_monitoring(session: Session, other: Session) -> None:
-    play(session, "MONITOR", "RESET")
+    send_lines(session, "MONITOR", "RESET")
     peer_of(session).pushed.clear()
-    say(other, "PING")
+    send_line(other, "PING")
     assert shown(session) == []
 
 
 def test_where_there_is_no_connection_there_is_no_monitoring() -> None:
     session = new_session()
-    assert call_line(session, "MONITOR") == MONITOR_NEEDS_CONNECTION
-    assert session.instance.monitors.feeds == ()
+    assert execute_line(session, "MONITOR") == MONITOR_NEEDS_CONNECTION
+    assert session.context.monitors.feeds == ()
 
 
 def test_info_counts_the_monitors(session: Session, other: Session) -> None:
-    play(session, "MONITOR")
-    assert "monitoring_clients:1" in say(other, "INFO clients")
+    send_lines(session, "MONITOR")
+    assert "monitoring_clients:1" in send_line(other, "INFO clients")
     assert other.feed(encode_request([b"PING"])) == b"+PONG\r\n"

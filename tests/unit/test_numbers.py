@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from server.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
-from server.session import Session
-from server.store import Store
-from tests.support import call, pairs
+from common.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import execute, pairs
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ def test_a_sum_is_exact_and_has_no_zeros_to_spare(
 ) -> None:
     if value is not None:
         store.set(b"n", value)
-    assert call(session, b"INCRBYFLOAT", b"n", increment) == total
+    assert execute(session, b"INCRBYFLOAT", b"n", increment) == total
     assert store.get(b"n") == total
 
 
 @pytest.mark.parametrize(
-    "word",
+    "arg",
     [b"", b" ", b" 1", b"1 ", b"1 1", b"x", b"1x", b"nan", b"-nan", b"1e", b"e5", b".", b"-", b"+-1", b"1,5", b"1_0",
      b"0x", "١".encode(), b"1\x00", b"1e400000", b"1" * 6000],
-    ids=lambda word: repr(word[:12]),
+    ids=lambda arg: repr(arg[:12]),
 )  # fmt: skip
-def test_what_is_no_number_is_refused_wherever_it_stands(session: Session, store: Store, word: bytes) -> None:
+def test_what_is_no_number_is_refused_wherever_it_stands(session: Session, store: Store, arg: bytes) -> None:
     store.set(b"n", b"1")
-    store.set(b"word", word)
-    assert call(session, b"INCRBYFLOAT", b"n", word) == NOT_A_FLOAT
-    assert call(session, b"INCRBYFLOAT", b"word", b"1") == NOT_A_FLOAT
-    assert pairs(store) == [(b"n", b"1"), (b"word", word)]
+    store.set(b"word", arg)
+    assert execute(session, b"INCRBYFLOAT", b"n", arg) == NOT_A_FLOAT
+    assert execute(session, b"INCRBYFLOAT", b"word", b"1") == NOT_A_FLOAT
+    assert pairs(store) == [(b"n", b"1"), (b"word", arg)]
 
 
 @pytest.mark.parametrize(
@@ -65,19 +65,19 @@ def test_a_sum_that_is_infinite_or_none_is_refused(
     session: Session, store: Store, value: bytes, increment: bytes
 ) -> None:
     store.set(b"n", value)
-    assert call(session, b"INCRBYFLOAT", b"n", increment) == WOULD_BE_INFINITE
+    assert execute(session, b"INCRBYFLOAT", b"n", increment) == WOULD_BE_INFINITE
     assert pairs(store) == [(b"n", value)]
 
 
 def test_the_largest_sums_are_printed_whole(session: Session) -> None:
-    total = call(session, b"INCRBYFLOAT", b"n", b"1e4932")
+    total = execute(session, b"INCRBYFLOAT", b"n", b"1e4932")
     assert total == b"1" + b"0" * 4932
-    total = call(session, b"INCRBYFLOAT", b"n", b"0.5")
+    total = execute(session, b"INCRBYFLOAT", b"n", b"0.5")
     assert isinstance(total, bytes)
     assert total == b"1" + b"0" * 4932 + b".5"
 
 
 def test_many_steps_of_a_tenth_lose_nothing(session: Session) -> None:
     for _ in range(1000):
-        total = call(session, b"INCRBYFLOAT", b"n", b"0.1")
+        total = execute(session, b"INCRBYFLOAT", b"n", b"0.1")
     assert total == b"100"

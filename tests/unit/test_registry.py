@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from common.errors import NOT_AN_INTEGER, CommandError
 from common.replies import Reply
-from server.errors import NOT_AN_INTEGER, CommandError
-from server.registry import ALL_KEYS, NO_KEYS, ONE_KEY, UNBOUNDED, Command, CommandTable, Function, Group
-from server.store import Store
-from tests.support import new_session, say
+from server.keyspace.store import Store
+from server.registry import ALL_KEYS, NO_KEYS, ONE_KEY, UNBOUNDED, Command, CommandGroup, CommandTable, Function
+from tests.harness.sessions import new_session, send_line
 
 
 def nothing(store: Any) -> Reply:
@@ -29,8 +29,8 @@ def several(store: Any, key: bytes, *more: bytes) -> Reply:
     return [key, *more]
 
 
-def any_number(store: Any, *words: bytes) -> Reply:
-    return list(words)
+def any_number(store: Any, *args: bytes) -> Reply:
+    return list(args)
 
 
 def number(store: Any, key: bytes, by: int) -> Reply:
@@ -42,7 +42,7 @@ def perhaps_number(store: Any, by: int = 7) -> Reply:
 
 
 def entered(function: Function, usage: str = "TEST") -> Command:
-    group = Group("test")
+    group = CommandGroup("test")
     assert group.reads(usage, "Test.")(function) is function, "the function stays callable as it was written"
     (command,) = group.commands
     return command
@@ -87,7 +87,7 @@ def test_an_optional_int_parameter_is_converted_where_it_is_given() -> None:
 
 
 def test_how_a_command_is_entered_tells_its_flags_keys_and_scope() -> None:
-    group = Group("test")
+    group = CommandGroup("test")
     group.reads("R key", "Read.")(one)
     group.writes("W key [key ...]", "Write.", keys=ALL_KEYS)(several)
     group.session("S", "Work on the session.", immediate=True)(nothing)
@@ -98,8 +98,8 @@ def test_how_a_command_is_entered_tells_its_flags_keys_and_scope() -> None:
     ]
 
 
-def group_of(*usages: str) -> Group:
-    group = Group("test")
+def group_of(*usages: str) -> CommandGroup:
+    group = CommandGroup("test")
     for usage in usages:
         group.reads(usage, "Test.")(one)
     return group
@@ -108,7 +108,7 @@ def group_of(*usages: str) -> Group:
 @pytest.mark.parametrize(
     "groups", [[group_of("A key", "B key", "A key")], [group_of("A key"), group_of("A key")], [group_of("A k", "a k")]]
 )
-def test_a_table_takes_no_two_commands_of_one_name(groups: list[Group]) -> None:
+def test_a_table_takes_no_two_commands_of_one_name(groups: list[CommandGroup]) -> None:
     with pytest.raises(ValueError, match="'A'"):
         CommandTable(groups)
 
@@ -132,9 +132,9 @@ def test_a_table_finds_nothing_under_another_name(name: bytes) -> None:
 
 
 def test_a_command_that_is_entered_is_known_at_once_everywhere() -> None:
-    from server.commands import command as about
+    from server.commands import introspection as about
 
-    group = Group("extra")
+    group = CommandGroup("extra")
 
     @group.writes("APPEND key value", "Put a value behind a key's.")
     def append(store: Store, key: bytes, value: bytes) -> Reply:
@@ -142,9 +142,9 @@ def test_a_command_that_is_entered_is_known_at_once_everywhere() -> None:
         return store.get(key)
 
     session = new_session(commands=CommandTable([about.group, group]))
-    assert say(session, "append k abc") == "abc"
-    assert say(session, "append k def") == "abcdef"
-    assert say(session, "APPEND k") == "(error) ERR wrong number of arguments for 'append' command"
-    assert say(session, "HELP append") == "APPEND key value\n  Put a value behind a key's."
-    assert say(session, "COMMAND COUNT") == "3"
-    assert say(session, "COMMAND").startswith("1) 1) append\n   2) 3\n   3) 1) write\n")
+    assert send_line(session, "append k abc") == "abc"
+    assert send_line(session, "append k def") == "abcdef"
+    assert send_line(session, "APPEND k") == "(error) ERR wrong number of arguments for 'append' command"
+    assert send_line(session, "HELP append") == "APPEND key value\n  Put a value behind a key's."
+    assert send_line(session, "COMMAND COUNT") == "3"
+    assert send_line(session, "COMMAND").startswith("1) 1) append\n   2) 3\n   3) 1) write\n")

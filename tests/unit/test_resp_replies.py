@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.replies import NO_ARRAY, NO_REPLY, OK, Block, Error, Reply, Status
+from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp import WRITE_SIZE, ReplyEncoder
 from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, encode_request
 
@@ -17,14 +17,14 @@ from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, enco
     ("reply", "in_2", "in_3"),
     [
         (OK, b"+OK\r\n", b"+OK\r\n"),
-        (Error(b"ERR no"), b"-ERR no\r\n", b"-ERR no\r\n"),
-        (Error(b"ERR a\r\nb"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
+        (ErrorReply(b"ERR no"), b"-ERR no\r\n", b"-ERR no\r\n"),
+        (ErrorReply(b"ERR a\r\nb"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
         (b"", b"$0\r\n\r\n", b"$0\r\n\r\n"),
         (b"a\r\nb", b"$4\r\na\r\nb\r\n", b"$4\r\na\r\nb\r\n"),
         (0, b":0\r\n", b":0\r\n"),
         (-(2**63), b":-9223372036854775808\r\n", b":-9223372036854775808\r\n"),
         (None, b"$-1\r\n", b"_\r\n"),
-        (NO_ARRAY, b"*-1\r\n", b"_\r\n"),
+        (NULL_ARRAY, b"*-1\r\n", b"_\r\n"),
         (NO_REPLY, b"", b""),
         (1e300, b"$23\r\n1.0000000000000001e+300\r\n", b",1.0000000000000001e+300\r\n"),
         (True, b":1\r\n", b"#t\r\n"),
@@ -36,11 +36,11 @@ from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, enco
         ([1, [b"a", None]], b"*2\r\n:1\r\n*2\r\n$1\r\na\r\n$-1\r\n", b"*2\r\n:1\r\n*2\r\n$1\r\na\r\n_\r\n"),
         ({}, b"*0\r\n", b"%0\r\n"),
         ({b"a": 1, b"b": {}}, b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*0\r\n", b"%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n%0\r\n"),
-        (Block([]), b"$0\r\n\r\n", b"=4\r\ntxt:\r\n"),
-        (Block([b"one"]), b"$3\r\none\r\n", b"=7\r\ntxt:one\r\n"),
-        (Block([b"one", b"", b"two"]), b"$8\r\none\n\ntwo\r\n", b"=12\r\ntxt:one\n\ntwo\r\n"),
-        (Block([b"a", b"b"], b"\r\n"), b"$4\r\na\r\nb\r\n", b"=8\r\ntxt:a\r\nb\r\n"),
-        ([Block([b"a"])], b"*1\r\n$1\r\na\r\n", b"*1\r\n=5\r\ntxt:a\r\n"),
+        (Lines([]), b"$0\r\n\r\n", b"=4\r\ntxt:\r\n"),
+        (Lines([b"one"]), b"$3\r\none\r\n", b"=7\r\ntxt:one\r\n"),
+        (Lines([b"one", b"", b"two"]), b"$8\r\none\n\ntwo\r\n", b"=12\r\ntxt:one\n\ntwo\r\n"),
+        (Lines([b"a", b"b"], b"\r\n"), b"$4\r\na\r\nb\r\n", b"=8\r\ntxt:a\r\nb\r\n"),
+        ([Lines([b"a"])], b"*1\r\n$1\r\na\r\n", b"*1\r\n=5\r\ntxt:a\r\n"),
     ],
 )
 def test_a_reply_is_encoded_in_either_version(reply: Reply, in_2: bytes, in_3: bytes) -> None:
@@ -66,7 +66,7 @@ def test_a_long_block_is_encoded_in_pieces_with_the_length_it_declares(version: 
     def lazy() -> Iterator[bytes]:
         yield from lines
 
-    pieces = list(ReplyEncoder(version).stream(Block(lazy())))
+    pieces = list(ReplyEncoder(version).stream(Lines(lazy())))
     assert max(map(len, pieces)) < 20_000
     expected = b"$%d\r\n%b\r\n" % (len(text), text) if version == 2 else b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text)
     assert b"".join(pieces) == expected
@@ -75,7 +75,7 @@ def test_a_long_block_is_encoded_in_pieces_with_the_length_it_declares(version: 
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_block_of_long_lines_is_encoded_in_pieces_of_about_the_write_size(version: int) -> None:
     line = b"x" * 10_000
-    pieces = list(ReplyEncoder(version).stream(Block([line] * 100)))
+    pieces = list(ReplyEncoder(version).stream(Lines([line] * 100)))
     assert max(map(len, pieces)) <= WRITE_SIZE + len(line) + 10
     assert b"".join(pieces).count(line) == 100
 
@@ -83,10 +83,10 @@ def test_a_block_of_long_lines_is_encoded_in_pieces_of_about_the_write_size(vers
 # ---------------------------------------------------------------- decoding
 
 SPECIMENS: dict[str, tuple[bytes, Any]] = {
-    "a status": (b"+OK\r\n", Status(b"OK")),
-    "an empty status": (b"+\r\n", Status(b"")),
-    "an error": (b"-ERR no\r\n", Error(b"ERR no")),
-    "a long error": (b"!7\r\nERR\r\nno\r\n", Error(b"ERR\r\nno")),
+    "a status": (b"+OK\r\n", SimpleString(b"OK")),
+    "an empty status": (b"+\r\n", SimpleString(b"")),
+    "an error": (b"-ERR no\r\n", ErrorReply(b"ERR no")),
+    "a long error": (b"!7\r\nERR\r\nno\r\n", ErrorReply(b"ERR\r\nno")),
     "an integer": (b":11\r\n", 11),
     "a negative integer": (b":-11\r\n", -11),
     "a big number": (b"(-123456789012345678901234567890\r\n", -123456789012345678901234567890),
@@ -103,9 +103,9 @@ SPECIMENS: dict[str, tuple[bytes, Any]] = {
     "a string": (b"$5\r\nhello\r\n", b"hello"),
     "an empty string": (b"$0\r\n\r\n", b""),
     "a string with line breaks": (b"$6\r\n\r\n*1\r\n\r\n", b"\r\n*1\r\n"),
-    "a verbatim string": (b"=11\r\ntxt:one\ntwo\r\n", Block([b"one", b"two"])),
-    "a verbatim string of markdown": (b"=7\r\nmkd:one\r\n", Block([b"one"])),
-    "an empty verbatim string": (b"=4\r\ntxt:\r\n", Block([])),
+    "a verbatim string": (b"=11\r\ntxt:one\ntwo\r\n", Lines([b"one", b"two"])),
+    "a verbatim string of markdown": (b"=7\r\nmkd:one\r\n", Lines([b"one"])),
+    "an empty verbatim string": (b"=4\r\ntxt:\r\n", Lines([])),
     "an array": (b"*2\r\n$1\r\na\r\n:1\r\n", [b"a", 1]),
     "an empty array": (b"*0\r\n", []),
     "nested arrays": (b"*3\r\n*2\r\n:1\r\n*0\r\n*-1\r\n*1\r\n*1\r\n_\r\n", [[1, []], None, [[None]]]),
@@ -115,7 +115,7 @@ SPECIMENS: dict[str, tuple[bytes, Any]] = {
     "an empty map": (b"%0\r\n", {}),
     "a map in a map": (b"%1\r\n$1\r\na\r\n%1\r\n$1\r\nb\r\n#t\r\n", {b"a": {b"b": True}}),
     "a map whose keys are no strings": (b"%1\r\n:1\r\n:2\r\n", [1, 2]),
-    "an error within an array": (b"*2\r\n-ERR no\r\n+OK\r\n", [Error(b"ERR no"), OK]),
+    "an error within an array": (b"*2\r\n-ERR no\r\n+OK\r\n", [ErrorReply(b"ERR no"), OK]),
 }
 
 
@@ -197,7 +197,7 @@ def test_a_scalar_in_a_spelling_that_resp_does_not_know_is_refused(data: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("words", "encoded"),
+    ("args", "encoded"),
     [
         ([b"PING"], b"*1\r\n$4\r\nPING\r\n"),
         ([b"SET", b"", b"a\r\nb"], b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$4\r\na\r\nb\r\n"),
@@ -205,6 +205,6 @@ def test_a_scalar_in_a_spelling_that_resp_does_not_know_is_refused(data: bytes) 
     ],
     ids=["one word", "odd words", "a long word"],
 )
-def test_a_request_is_encoded_as_an_array_of_strings(words: list[bytes], encoded: bytes) -> None:
-    assert encode_request(words) == encoded
-    assert encode_request(iter(words)) == encoded
+def test_a_request_is_encoded_as_an_array_of_strings(args: list[bytes], encoded: bytes) -> None:
+    assert encode_request(args) == encoded
+    assert encode_request(iter(args)) == encoded

@@ -7,10 +7,10 @@ import pytest
 from common.limits import Limits
 from common.resp import HEADER_SIZE
 from common.resp_client import encode_request
-from server.engine import EmbeddedEngine
-from server.session import Session
-from server.store import Store
-from tests.support import call, converse, new_session, pairs
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import execute, feed, new_session, pairs
 
 PING = encode_request([b"PING"])
 EVERY_WAY = pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
 ) -> None:
     malformed, reason = MALFORMED[name]
     before = encode_request([b"SET", b"before", b"1"])
-    reply = converse(session, before + malformed + behind, *sizes)
+    reply = feed(session, before + malformed + behind, *sizes)
     assert reply == b"+OK\r\n-ERR Protocol error: " + reason.encode() + b"\r\n"
     assert session.closing
     assert session.feed(PING) == b""
@@ -84,7 +84,7 @@ def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
 @EVERY_WAY
 @pytest.mark.parametrize("count", [b"0", b"-1", b"-5", b"-9223372036854775808"])
 def test_a_request_of_no_words_gets_no_answer(session: Session, count: bytes, sizes: tuple[int, ...]) -> None:
-    assert converse(session, PING + b"*" + count + b"\r\n" + PING, *sizes) == b"+PONG\r\n" * 2
+    assert feed(session, PING + b"*" + count + b"\r\n" + PING, *sizes) == b"+PONG\r\n" * 2
 
 
 @pytest.mark.parametrize("end", range(1, len(encode_request([b"ECHO", b"a\r\nb"]))))
@@ -96,7 +96,7 @@ def test_an_unfinished_request_waits_for_the_rest(session: Session, end: int) ->
 
 @EVERY_WAY
 @pytest.mark.parametrize(
-    "word",
+    "arg",
     [
         b"",
         b"\r\n",
@@ -112,46 +112,46 @@ def test_an_unfinished_request_waits_for_the_rest(session: Session, end: int) ->
         b"x" * 1024,
         b"x" * 100_000,
     ],
-    ids=lambda word: f"{word[:12]!r}, {len(word)} bytes",
+    ids=lambda arg: f"{arg[:12]!r}, {len(arg)} bytes",
 )
-def test_a_word_may_hold_any_bytes(session: Session, word: bytes, sizes: tuple[int, ...]) -> None:
-    request = encode_request([b"ECHO", word])
-    assert converse(session, request + PING, *sizes) == b"$%d\r\n%b\r\n+PONG\r\n" % (len(word), word)
+def test_a_word_may_hold_any_bytes(session: Session, arg: bytes, sizes: tuple[int, ...]) -> None:
+    request = encode_request([b"ECHO", arg])
+    assert feed(session, request + PING, *sizes) == b"$%d\r\n%b\r\n+PONG\r\n" % (len(arg), arg)
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 66, 1000])
 @pytest.mark.parametrize("sizes", [(), (1,), (100,)])
 def test_a_request_may_have_few_words_or_many(session: Session, count: int, sizes: tuple[int, ...]) -> None:
     for number in range(count):
-        call(session, b"SET", b"key%d" % number, b"")
+        execute(session, b"SET", b"key%d" % number, b"")
     keys = [b"key%d" % number for number in range(count)]
-    assert converse(session, encode_request([b"DEL", *keys]), *sizes) == b":%d\r\n" % count
+    assert feed(session, encode_request([b"DEL", *keys]), *sizes) == b":%d\r\n" % count
 
 
 @EVERY_WAY
 def test_a_pipeline_may_mix_plain_requests_and_words_with_line_breaks(session: Session, sizes: tuple[int, ...]) -> None:
-    words = [b"plain", b"a\r\nb", b"", b"plain too", b"\r\n", b"*1\r\n", b"last"]
-    pipeline = b"".join(encode_request([b"ECHO", word]) for word in words)
-    expected = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-    assert converse(session, pipeline, *sizes) == expected
+    args = [b"plain", b"a\r\nb", b"", b"plain too", b"\r\n", b"*1\r\n", b"last"]
+    pipeline = b"".join(encode_request([b"ECHO", arg]) for arg in args)
+    expected = b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
+    assert feed(session, pipeline, *sizes) == expected
 
 
 @pytest.mark.parametrize("size", range(1, 60))
 def test_a_pipeline_may_be_cut_anywhere(session: Session, size: int) -> None:
-    pipeline = b"".join(encode_request([b"ECHO", word]) for word in [b"one", b"t\r\nwo", b"", b"four"])
-    assert converse(session, pipeline, size) == b"$3\r\none\r\n$5\r\nt\r\nwo\r\n$0\r\n\r\n$4\r\nfour\r\n"
+    pipeline = b"".join(encode_request([b"ECHO", arg]) for arg in [b"one", b"t\r\nwo", b"", b"four"])
+    assert feed(session, pipeline, size) == b"$3\r\none\r\n$5\r\nt\r\nwo\r\n$0\r\n\r\n$4\r\nfour\r\n"
 
 
 @EVERY_WAY
 def test_text_and_resp_may_take_turns_on_one_connection(session: Session, sizes: tuple[int, ...]) -> None:
     sent = b"SET a 1\r\n" + encode_request([b"INCR", b"a"]) + b"\nGET a\n" + PING + PING + b"PING\r\n"
-    assert converse(session, sent, *sizes) == b"OK\r\n:2\r\n2\n+PONG\r\n+PONG\r\nPONG\r\n"
+    assert feed(session, sent, *sizes) == b"OK\r\n:2\r\n2\n+PONG\r\n+PONG\r\nPONG\r\n"
 
 
 @EVERY_WAY
 def test_a_transaction_may_be_spoken_in_both_dialects(session: Session, sizes: tuple[int, ...]) -> None:
     sent = b"MULTI\n" + encode_request([b"INCR", b"a"]) + b"INCR a\n" + encode_request([b"EXEC"])
-    assert converse(session, sent, *sizes) == b"OK\n+QUEUED\r\nQUEUED\n*2\r\n:1\r\n:2\r\n"
+    assert feed(session, sent, *sizes) == b"OK\n+QUEUED\r\nQUEUED\n*2\r\n:1\r\n:2\r\n"
 
 
 def test_a_star_within_a_line_of_text_begins_no_resp_request(session: Session) -> None:
@@ -175,9 +175,9 @@ def limited(engine: EmbeddedEngine, **limits: int) -> Session:
 @EVERY_WAY
 def test_a_word_may_be_as_long_as_the_limit_and_no_longer(engine: EmbeddedEngine, sizes: tuple[int, ...]) -> None:
     session = limited(engine, max_bulk=8)
-    assert converse(session, encode_request([b"ECHO", b"x" * 8]), *sizes) == b"$8\r\nxxxxxxxx\r\n"
+    assert feed(session, encode_request([b"ECHO", b"x" * 8]), *sizes) == b"$8\r\nxxxxxxxx\r\n"
     refusal = b"-ERR Protocol error: invalid bulk length\r\n"
-    assert converse(session, encode_request([b"ECHO", b"x" * 9]) + PING, *sizes) == refusal
+    assert feed(session, encode_request([b"ECHO", b"x" * 9]) + PING, *sizes) == refusal
     assert session.closing
 
 
@@ -190,19 +190,19 @@ def test_a_word_beyond_the_limit_is_refused_before_it_has_come(engine: EmbeddedE
 def test_a_request_may_have_as_many_words_as_the_limit_and_no_more(
     engine: EmbeddedEngine, sizes: tuple[int, ...]
 ) -> None:
-    session = limited(engine, max_words=3)
-    assert converse(session, encode_request([b"DEL", b"a", b"b"]), *sizes) == b":0\r\n"
+    session = limited(engine, max_args=3)
+    assert feed(session, encode_request([b"DEL", b"a", b"b"]), *sizes) == b":0\r\n"
     refusal = b"-ERR Protocol error: invalid multibulk length\r\n"
-    assert converse(session, encode_request([b"DEL", b"a", b"b", b"c"]) + PING, *sizes) == refusal
+    assert feed(session, encode_request([b"DEL", b"a", b"b", b"c"]) + PING, *sizes) == refusal
     assert session.closing
 
 
 @EVERY_WAY
 def test_a_request_may_be_as_large_as_the_limit_and_no_larger(engine: EmbeddedEngine, sizes: tuple[int, ...]) -> None:
     session = limited(engine, max_request=20)
-    assert converse(session, encode_request([b"ECHO", b"x" * 16]) * 2, *sizes) == (b"$16\r\n%b\r\n" % (b"x" * 16)) * 2
+    assert feed(session, encode_request([b"ECHO", b"x" * 16]) * 2, *sizes) == (b"$16\r\n%b\r\n" % (b"x" * 16)) * 2
     refusal = b"-ERR Protocol error: request larger than 20 bytes\r\n"
-    assert converse(session, encode_request([b"ECHO", b"x" * 17]) + PING, *sizes) == refusal
+    assert feed(session, encode_request([b"ECHO", b"x" * 17]) + PING, *sizes) == refusal
     assert session.closing
 
 

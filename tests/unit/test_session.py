@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from common.replies import OK, Block, Error, Reply
-from common.requests import Words
+from common.codec import Args
+from common.errors import INTERNAL_ERROR, CommandError
+from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from server.clients import Client
+from server.clients.registry import Client
 from server.commands import COMMANDS, connection, strings, transactions
-from server.engine import Call, EmbeddedEngine, Run
-from server.errors import INTERNAL_ERROR, CommandError
-from server.registry import Command, CommandTable, Group
-from server.session import OUTPUT_SIZE, Session
-from server.store import Store, Watch
-from tests.support import answers, call, converse, new_session, pairs, say
+from server.engines.embedded import EmbeddedEngine, QueuedCommand, Run
+from server.keyspace.store import Store, Watch
+from server.registry import Command, CommandGroup, CommandTable
+from server.session.session import OUTPUT_SIZE, Session
+from tests.harness.sessions import answers, execute, feed, new_session, pairs, send_line
 
 MIB = 1024 * 1024
 INTERNAL = "(error) ERR internal error, the server's log has the details"
@@ -25,28 +25,28 @@ INTERNAL = "(error) ERR internal error, the server's log has the details"
 # ---------------------------------------------------------------- the end
 
 
-@pytest.mark.parametrize("word", ["QUIT", "DISCONNECT", "quit", "Disconnect"])
+@pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT", "quit", "Disconnect"])
 @pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one piece", "byte by byte"])
 def test_quitting_answers_ok_and_nothing_after_it_runs(
-    session: Session, store: Store, word: str, sizes: tuple[int, ...]
+    session: Session, store: Store, arg: str, sizes: tuple[int, ...]
 ) -> None:
-    sent = f"SET before 1\n{word}\r\nSET after 1\n".encode()
-    assert converse(session, sent, *sizes) == b"OK\nOK\r\n"
+    sent = f"SET before 1\n{arg}\r\nSET after 1\n".encode()
+    assert feed(session, sent, *sizes) == b"OK\nOK\r\n"
     assert session.closing
     assert session.feed(b"SET after 1\n") == b""
     assert pairs(store) == [(b"before", b"1")]
 
 
-@pytest.mark.parametrize("word", [b"QUIT", b"DISCONNECT"])
-def test_quitting_in_resp_ends_text_too(session: Session, store: Store, word: bytes) -> None:
-    assert session.feed(encode_request([word]) + b"SET after 1\n") == b"+OK\r\n"
+@pytest.mark.parametrize("arg", [b"QUIT", b"DISCONNECT"])
+def test_quitting_in_resp_ends_text_too(session: Session, store: Store, arg: bytes) -> None:
+    assert session.feed(encode_request([arg]) + b"SET after 1\n") == b"+OK\r\n"
     assert session.closing
     assert len(store) == 0
 
 
-@pytest.mark.parametrize("word", ["QUIT", "DISCONNECT"])
-def test_quitting_within_a_transaction_is_not_queued(session: Session, store: Store, word: str) -> None:
-    assert converse(session, f"MULTI\nSET k v\n{word}\nEXEC\n".encode()) == b"OK\nQUEUED\nOK\n"
+@pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT"])
+def test_quitting_within_a_transaction_is_not_queued(session: Session, store: Store, arg: str) -> None:
+    assert feed(session, f"MULTI\nSET k v\n{arg}\nEXEC\n".encode()) == b"OK\nQUEUED\nOK\n"
     assert session.closing
     assert len(store) == 0
 
@@ -54,40 +54,40 @@ def test_quitting_within_a_transaction_is_not_queued(session: Session, store: St
 @pytest.mark.parametrize("line", ["QUIT now", "DISCONNECT now"])
 def test_quitting_with_a_word_too_many_is_refused(session: Session, line: str) -> None:
     name = line.split(maxsplit=1)[0].lower()
-    assert say(session, line) == f"(error) ERR wrong number of arguments for '{name}' command"
+    assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{name}' command"
     assert not session.closing
 
 
 @pytest.mark.parametrize("line", ["FLY", "GET", "INCR k v", "EXEC", "'", "SET shutdown shutdown", "PING quit"])
 def test_an_error_or_a_value_does_not_end_the_session(session: Session, line: str) -> None:
-    say(session, line)
+    send_line(session, line)
     assert not session.closing
-    assert say(session, "PING") == "PONG"
+    assert send_line(session, "PING") == "PONG"
 
 
 # ---------------------------------------------------------------- unknown commands
 
 
 def test_an_unknown_command_is_named_with_its_words(session: Session) -> None:
-    reply = call(session, b"FLY", b"me", b"", b"to\r\nthe")
-    assert reply == Error(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
+    reply = execute(session, b"FLY", b"me", b"", b"to\r\nthe")
+    assert reply == ErrorReply(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
 
 
 def test_an_unknown_command_without_words_is_named_alone(session: Session) -> None:
-    assert say(session, "fly") == "(error) ERR unknown command 'fly', with args beginning with:"
-    assert say(session, '""') == "(error) ERR unknown command '', with args beginning with:"
+    assert send_line(session, "fly") == "(error) ERR unknown command 'fly', with args beginning with:"
+    assert send_line(session, '""') == "(error) ERR unknown command '', with args beginning with:"
 
 
 def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: Session) -> None:
-    reply = call(session, b"F" * 500, b"a" * 100, b"b" * 100, b"c")
-    assert isinstance(reply, Error)
+    reply = execute(session, b"F" * 500, b"a" * 100, b"b" * 100, b"c")
+    assert isinstance(reply, ErrorReply)
     repeated = b"'%b', with args beginning with: '%b' '%b'" % (b"F" * 128, b"a" * 100, b"b" * 25)
     assert reply.text == b"ERR unknown command " + repeated
 
 
 @pytest.mark.parametrize("name", ["get", "GET", "Get", "gEt"])
 def test_a_command_is_found_in_any_case(session: Session, name: str) -> None:
-    assert say(session, f"{name} nothing") == "(nil)"
+    assert send_line(session, f"{name} nothing") == "(nil)"
 
 
 # ---------------------------------------------------------------- output in pieces
@@ -95,7 +95,7 @@ def test_a_command_is_found_in_any_case(session: Session, name: str) -> None:
 
 def fill(session: Session, size: int) -> bytes:
     value = b"v" * size
-    assert call(session, b"SET", b"large", value) == OK
+    assert execute(session, b"SET", b"large", value) == OK
     return value
 
 
@@ -177,7 +177,7 @@ def test_what_compact_prints_is_the_store_of_that_moment_though_it_is_sent_later
         store.set(b"%d" % number, b"v" * 100_000)
     printed = reader.feed(b"COMPACT\n")
     assert reader.pending
-    assert say(writer, "FLUSHALL") == "OK"
+    assert send_line(writer, "FLUSHALL") == "OK"
     while reader.pending:
         printed += reader.feed(b"")
     assert printed.count(b"SET ") == 10
@@ -185,7 +185,7 @@ def test_what_compact_prints_is_the_store_of_that_moment_though_it_is_sent_later
 
 # ---------------------------------------------------------------- what nobody foresaw
 
-faulty = Group("faulty")
+faulty = CommandGroup("faulty")
 
 
 @faulty.reads("BOOM", "Fail on the store.")
@@ -204,11 +204,11 @@ FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.gro
 class BrokenEngine(EmbeddedEngine):
     """An engine that lost whatever it stood on."""
 
-    def execute(self, command: Command, words: Words, client: Client) -> Reply:
+    def execute(self, command: Command, args: Args, client: Client) -> Reply:
         raise ConnectionError("no backing store")
 
     def execute_all(
-        self, calls: Sequence[Call], watch: Watch, client: Client, run: Run
+        self, calls: Sequence[QueuedCommand], watch: Watch, client: Client, run: Run
     ) -> list[Reply | Exception] | None:
         raise ConnectionError("no backing store")
 
@@ -227,33 +227,33 @@ def test_an_unforeseen_failure_is_answered_and_logged_and_the_session_lives_on(
     engine: EmbeddedEngine, caplog: pytest.LogCaptureFixture, line: str, fault: str
 ) -> None:
     session = new_session(engine, FAULTY)
-    assert converse(session, f"{line}\nPING\n".encode()).decode() == f"{INTERNAL}\nPONG\n"
+    assert feed(session, f"{line}\nPING\n".encode()).decode() == f"{INTERNAL}\nPONG\n"
     assert not session.closing
     assert failures(caplog) == [fault]
-    assert say(new_session(engine, FAULTY), "SET a 1") == "OK", "the lock was given back"
+    assert send_line(new_session(engine, FAULTY), "SET a 1") == "OK", "the lock was given back"
 
 
 def test_an_unforeseen_failure_within_exec_stands_in_its_place(
     engine: EmbeddedEngine, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = new_session(engine, FAULTY)
-    replies = converse(session, b"MULTI\nSET a 1\nBOOM\nBANG\nSET b 2\nEXEC\nPING\n").decode().split("\n")
+    replies = feed(session, b"MULTI\nSET a 1\nBOOM\nBANG\nSET b 2\nEXEC\nPING\n").decode().split("\n")
     assert replies[5:] == ["1) OK", f"2) {INTERNAL}", f"3) {INTERNAL}", "4) OK", "PONG", ""]
     assert sorted(failures(caplog)) == ["the session's fault", "the store's fault"]
     assert pairs(store) == [(b"a", b"1"), (b"b", b"2")]
 
 
 def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCaptureFixture) -> None:
-    say(session, "SET a x")
-    assert say(session, "INCR a").startswith("(error) ERR value")
-    assert say(session, "EXEC").startswith("(error) ERR EXEC")
+    send_line(session, "SET a x")
+    assert send_line(session, "INCR a").startswith("(error) ERR value")
+    assert send_line(session, "EXEC").startswith("(error) ERR EXEC")
     assert caplog.records == []
 
 
 def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(caplog: pytest.LogCaptureFixture) -> None:
     session = new_session(BrokenEngine(Store()))
-    assert call(session, b"GET", b"a") == INTERNAL_ERROR
-    assert converse(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
+    assert execute(session, b"GET", b"a") == INTERNAL_ERROR
+    assert feed(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
         "OK",
         "QUEUED",
         INTERNAL,
@@ -270,16 +270,16 @@ def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(ca
 def test_sessions_share_the_store_and_nothing_else(engine: EmbeddedEngine) -> None:
     ours, theirs = new_session(engine), new_session(engine)
     assert ours.feed(b'MULTI\nSET k "ours') == b"OK\n"
-    assert say(theirs, "SET k theirs") == "OK"
-    assert call(theirs, b"HELLO", b"3") != []
+    assert send_line(theirs, "SET k theirs") == "OK"
+    assert execute(theirs, b"HELLO", b"3") != []
     assert ours.resp_version == 2
     assert ours.feed(b'"\nEXEC\n') == b"QUEUED\n1) OK\n"
-    assert say(theirs, "GET k") == "ours"
-    assert say(theirs, "EXEC") == "(error) ERR EXEC without MULTI"
+    assert send_line(theirs, "GET k") == "ours"
+    assert send_line(theirs, "EXEC") == "(error) ERR EXEC without MULTI"
 
 
 def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngine) -> None:
-    lazy = Group("lazy")
+    lazy = CommandGroup("lazy")
     made: list[int] = []
 
     def lines() -> Iterator[bytes]:
@@ -289,7 +289,7 @@ def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngin
 
     @lazy.reads("LAZY", "Answer a block of lines that are not there yet.")
     def make(store: Store) -> Reply:
-        return Block(lines())
+        return Lines(lines())
 
     session = new_session(engine, CommandTable([lazy]))
     session.feed(b"LAZY\n")
@@ -298,7 +298,7 @@ def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngin
 
 
 def test_a_session_has_every_command_unless_it_is_given_others() -> None:
-    assert new_session().instance.commands is COMMANDS
+    assert new_session().context.commands is COMMANDS
 
 
 # ---------------------------------------------------------------- replies that fail on their way
@@ -306,16 +306,16 @@ def test_a_session_has_every_command_unless_it_is_given_others() -> None:
 
 def breaking_off(lines: int) -> CommandTable:
     """Make a table whose TELL answers so many lines and then fails; the lines are made as they are sent."""
-    group = Group("test")
+    group = CommandGroup("test")
 
     def told() -> Iterator[bytes]:
         for number in range(lines):
             yield b"line %d" % number
-        raise CommandError(Error(b"ERR the source is gone"))
+        raise CommandError(ErrorReply(b"ERR the source is gone"))
 
     @group.reads("TELL", "Tell as far as it goes.")
     def tell(store: Store) -> Reply:
-        return Block(told())
+        return Lines(told())
 
     return CommandTable([group, connection.group, transactions.group])
 
@@ -323,9 +323,9 @@ def breaking_off(lines: int) -> CommandTable:
 def test_lines_that_break_off_end_in_an_error_and_the_connection_ends() -> None:
     session = new_session(commands=breaking_off(2))
     sent = b"TELL\nPING\n"
-    assert converse(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
+    assert feed(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
     assert session.closing
-    assert session.instance.engine.statistics.errors == 1
+    assert session.context.engine.statistics.errors == 1
 
 
 def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:
@@ -339,5 +339,5 @@ def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:
 
 def test_in_resp_a_block_that_breaks_off_is_an_error_instead() -> None:
     session = new_session(commands=breaking_off(2))
-    assert converse(session, encode_request([b"TELL"])) == b"-ERR the source is gone\r\n"
+    assert feed(session, encode_request([b"TELL"])) == b"-ERR the source is gone\r\n"
     assert session.closing

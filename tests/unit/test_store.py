@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.store import Store
-from tests.support import pairs
+from server.keyspace.store import Store
+from tests.harness.sessions import pairs
 
 
 def filled() -> Store:

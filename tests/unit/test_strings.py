@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.replies import OK, Error, Reply
-from server.errors import (
+from common.errors import (
     LCS_LEN_AND_IDX,
     LCS_TOO_LARGE,
     NOT_AN_INTEGER,
@@ -13,9 +12,10 @@ from server.errors import (
     STRING_TOO_LONG,
     SYNTAX_ERROR,
 )
-from server.session import Session
-from server.store import Store
-from tests.support import call, call_line, pairs, play
+from common.replies import OK, ErrorReply, Reply
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import execute, execute_line, pairs, send_lines
 
 # ---------------------------------------------------------------- SET
 
@@ -41,13 +41,13 @@ def test_set_has_conditions_and_may_answer_what_was_there(
 ) -> None:
     if before is not None:
         store.set(b"k", before)
-    assert call_line(session, f"SET k new {options}") == reply
+    assert execute_line(session, f"SET k new {options}") == reply
     assert store.get(b"k") == after
 
 
 @pytest.mark.parametrize("options", ["SOMETIMES", "NX XX", "EX", "PX 1 EX 1", "KEEPTTL PXAT 5", "GET GET x"])
 def test_an_option_that_set_does_not_have_is_a_syntax_error(session: Session, store: Store, options: str) -> None:
-    assert call_line(session, f"SET k v {options}") == SYNTAX_ERROR
+    assert execute_line(session, f"SET k v {options}") == SYNTAX_ERROR
     assert store.items() == []
 
 
@@ -55,24 +55,24 @@ def test_an_option_that_set_does_not_have_is_a_syntax_error(session: Session, st
 
 
 def test_mset_and_mget_go_through_their_keys_in_order(session: Session, store: Store) -> None:
-    assert call_line(session, "MSET b 1 a 2 b 3") == OK
+    assert execute_line(session, "MSET b 1 a 2 b 3") == OK
     assert pairs(store) == [(b"b", b"3"), (b"a", b"2")]
-    assert call_line(session, "MGET a none b a") == [b"2", None, b"3", b"2"]
+    assert execute_line(session, "MGET a none b a") == [b"2", None, b"3", b"2"]
 
 
 def test_msetnx_sets_all_or_none(session: Session, store: Store) -> None:
-    assert call_line(session, "MSETNX a 1 b 2") == 1
-    assert call_line(session, "MSETNX c 3 b 4") == 0
+    assert execute_line(session, "MSETNX a 1 b 2") == 1
+    assert execute_line(session, "MSETNX c 3 b 4") == 0
     assert pairs(store) == [(b"a", b"1"), (b"b", b"2")]
 
 
 @pytest.mark.parametrize("name", ["MSET", "MSETNX"])
-@pytest.mark.parametrize("words", ["a 1 b", "a 1 b 2 c"])
+@pytest.mark.parametrize("args", ["a 1 b", "a 1 b 2 c"])
 def test_a_key_without_a_value_is_refused_and_nothing_is_set(
-    session: Session, store: Store, name: str, words: str
+    session: Session, store: Store, name: str, args: str
 ) -> None:
-    error = Error(b"ERR wrong number of arguments for '%b' command" % name.lower().encode())
-    assert call_line(session, f"{name} {words}") == error
+    error = ErrorReply(b"ERR wrong number of arguments for '%b' command" % name.lower().encode())
+    assert execute_line(session, f"{name} {args}") == error
     assert store.items() == []
 
 
@@ -99,26 +99,26 @@ def test_a_key_without_a_value_is_refused_and_nothing_is_set(
 def test_a_command_on_a_value_and_on_none(
     session: Session, store: Store, line: str, there: Reply, after: bytes | None, absent: Reply, made: bytes | None
 ) -> None:
-    assert call_line(session, line) == absent
+    assert execute_line(session, line) == absent
     assert store.get(b"k") == made
     store.set(b"k", b"old")
-    assert call_line(session, line) == there
+    assert execute_line(session, line) == there
     assert store.get(b"k") == after
 
 
 @pytest.mark.parametrize(
     ("line", "error"), [("SETRANGE k -1 x", OFFSET_OUT_OF_RANGE), ("SETRANGE k x y", NOT_AN_INTEGER)]
 )
-def test_a_place_before_the_value_is_refused(session: Session, line: str, error: Error) -> None:
-    assert call_line(session, line) == error
+def test_a_place_before_the_value_is_refused(session: Session, line: str, error: ErrorReply) -> None:
+    assert execute_line(session, line) == error
 
 
 @pytest.mark.parametrize("offset", [512 * 1024 * 1024, 2**62])
 def test_a_value_longer_than_any_may_be_is_refused_before_it_is_made(
     session: Session, store: Store, offset: int
 ) -> None:
-    assert call(session, b"SETRANGE", b"k", b"%d" % offset, b"x") == STRING_TOO_LONG
-    assert call(session, b"SETRANGE", b"k", b"%d" % offset, b"") == 0
+    assert execute(session, b"SETRANGE", b"k", b"%d" % offset, b"x") == STRING_TOO_LONG
+    assert execute(session, b"SETRANGE", b"k", b"%d" % offset, b"") == 0
     assert store.items() == []
 
 
@@ -150,8 +150,8 @@ def test_a_range_takes_the_bytes_from_start_to_end(
     expected = bytes(byte for place, byte in enumerate(value) if first <= place <= last)
     if start < 0 and end < 0 and start > end:
         expected = b""
-    assert call(session, name, b"k", b"%d" % start, b"%d" % end) == expected
-    assert call(session, name, b"none", b"%d" % start, b"%d" % end) == b""
+    assert execute(session, name, b"k", b"%d" % start, b"%d" % end) == expected
+    assert execute(session, name, b"none", b"%d" % start, b"%d" % end) == b""
 
 
 # ---------------------------------------------------------------- LCS
@@ -173,8 +173,8 @@ def test_a_range_takes_the_bytes_from_start_to_end(
     ],
 )
 def test_lcs_answers_as_in_the_manual_of_redis(session: Session, line: str, reply: Reply) -> None:
-    play(session, "MSET a ohmytext b mynewtext", "HELLO 3")
-    assert call_line(session, line) == reply
+    send_lines(session, "MSET a ohmytext b mynewtext", "HELLO 3")
+    assert execute_line(session, line) == reply
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_lcs_answers_as_in_the_manual_of_redis(session: Session, line: str, repl
         ("IDX MINMATCHLEN x", NOT_AN_INTEGER),
     ],
 )
-def test_an_option_that_lcs_does_not_have_is_refused(session: Session, options: str, error: Error) -> None:
-    assert call_line(session, f"LCS a b {options}") == error
+def test_an_option_that_lcs_does_not_have_is_refused(session: Session, options: str, error: ErrorReply) -> None:
+    assert execute_line(session, f"LCS a b {options}") == error
 
 
 @pytest.mark.parametrize(("a", "b", "found"), [("ab", "ba", b"b"), ("ba", "ab", b"a"), ("abcb", "bdcab", b"bcb")])
@@ -195,10 +195,10 @@ def test_of_several_longest_ones_lcs_finds_the_one_that_redis_finds(
     session: Session, a: str, b: str, found: bytes
 ) -> None:
     """Where both ways are as long, Redis goes back in the second value."""
-    play(session, f"MSET a {a} b {b}")
-    assert call_line(session, "LCS a b") == found
+    send_lines(session, f"MSET a {a} b {b}")
+    assert execute_line(session, "LCS a b") == found
 
 
 def test_values_whose_table_would_be_too_large_are_refused(session: Session, store: Store) -> None:
     store.set(b"a", b"a" * 12_000)
-    assert call_line(session, "LCS a a LEN") == LCS_TOO_LARGE
+    assert execute_line(session, "LCS a a LEN") == LCS_TOO_LARGE

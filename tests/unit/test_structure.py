@@ -78,38 +78,38 @@ def test_the_terminal_mode_is_loaded_only_when_it_is_asked_for(path: Path) -> No
 
 @each_module(
     "common/**/*.py",
-    "server/backend/cache.py",
-    "server/clients.py",
+    "server/engines/redis/cache.py",
+    "server/clients/registry.py",
     "server/commands/*.py",
-    "server/deadline.py",
-    "server/engine.py",
-    "server/errors.py",
-    "server/expiry.py",
-    "server/instance.py",
-    "server/integers.py",
-    "server/options.py",
-    "server/patterns.py",
-    "server/reader.py",
+    "server/args/expire_time.py",
+    "server/engines/embedded.py",
+    "common/errors.py",
+    "server/keyspace/expiration.py",
+    "server/session/context.py",
+    "server/args/integers.py",
+    "server/args/options.py",
+    "server/args/glob.py",
+    "server/protocols/detection.py",
     "server/registry.py",
-    "server/scans.py",
-    "server/session.py",
-    "server/statistics.py",
-    "server/store.py",
-    "client/conversation.py",
+    "server/keyspace/scan.py",
+    "server/session/session.py",
+    "server/clients/stats.py",
+    "server/keyspace/store.py",
+    "client/protocol.py",
 )
 def test_what_is_sans_io_knows_no_network(path: Path) -> None:
     names = imports(everywhere(tree_of(path)))
     assert not packages(names) & NETWORK
-    assert "server.tcp" not in names
+    assert "server.net.listener" not in names
 
 
 @pytest.mark.parametrize(
     ("module", "known"),
     [
-        ("store", {"server.expiry", "server.scans"}),
+        ("store", {"server.keyspace.expiration", "server.keyspace.scan"}),
         ("expiry", set()),
         ("scans", set()),
-        ("patterns", {"server.errors"}),
+        ("patterns", {"common.errors"}),
     ],
 )
 def test_the_store_and_its_parts_know_no_more_of_the_project_than_this(module: str, known: set[str]) -> None:
@@ -131,17 +131,17 @@ def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() ->
     modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
     locks = {path.relative_to(ROOT).as_posix(): names_of_locks(path) for path in modules}
     assert {path: names for path, names in locks.items() if names} == {
-        "server/backend/cache.py": {"Lock"},
-        "server/backend/cluster.py": {"Lock"},
-        "server/backend/engine.py": {"Lock"},
-        "server/clients.py": {"Lock"},
-        "server/engine.py": {"RLock"},
-        "server/statistics.py": {"Lock"},
-        "server/tcp.py": {"Condition", "Lock"},
+        "server/engines/redis/cache.py": {"Lock"},
+        "server/engines/redis/cluster.py": {"Lock"},
+        "server/engines/redis/engine.py": {"Lock"},
+        "server/clients/registry.py": {"Lock"},
+        "server/engines/embedded.py": {"RLock"},
+        "server/clients/stats.py": {"Lock"},
+        "server/net/listener.py": {"Condition", "Lock"},
     }
     for path, names in locks.items():
-        if names and path != "server/engine.py":
-            assert "server.store" not in imports(everywhere(tree_of(ROOT / path)))
+        if names and path != "server/engines/embedded.py":
+            assert "server.keyspace.store" not in imports(everywhere(tree_of(ROOT / path)))
 
 
 @each_module("client/**/*.py", "common/**/*.py", "server/**/*.py")
@@ -149,14 +149,20 @@ def test_redis_py_is_known_to_the_backend_alone(path: Path) -> None:
     if "backend" not in path.parts:
         names = imports(everywhere(tree_of(path)))
         assert not packages(names) & {"redis", "cachetools"}
-        assert {name for name in names if name.startswith("server.backend.")} <= {
-            f"server.backend.command_line{name}"
+        assert {name for name in names if name.startswith("server.engines.redis.")} <= {
+            f"server.engines.redis.command_line{name}"
             for name in ("", ".add_backend_options", ".backend_engine")
             if path.name in ("__main__.py", "command_line.py")
         }
 
 
-@each_module("server/backend/*.py")
+@each_module("server/engines/redis/*.py")
 def test_the_backend_is_an_engine_and_knows_no_session_and_no_door(path: Path) -> None:
     names = {".".join(name.split(".")[:2]) for name in imports(everywhere(tree_of(path)))}
-    assert not names & {"server.session", "server.instance", "server.tcp", "server.frames", "server.store"}
+    assert not names & {
+        "server.session.session",
+        "server.session.context",
+        "server.net.listener",
+        "server.protocols.json_frames",
+        "server.keyspace.store",
+    }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from common.limits import Limits
-from server.engine import EmbeddedEngine
-from server.session import Session
-from server.store import Store
-from tests.support import converse, new_session, pairs, say
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import feed, new_session, pairs, send_line
 
 UNBALANCED = "(error) ERR Protocol error: unbalanced quotes in request"
 NO_HTTP = "(error) ERR Protocol error: this port does not speak HTTP"
@@ -21,17 +21,17 @@ EVERY_WAY = pytest.mark.parametrize(
 def test_the_replies_lines_end_as_each_requests_did(session: Session, sizes: tuple[int, ...]) -> None:
     sent = b"PING a\nPING b\r\nMULTI\r\nPING 1\nPING 2\r\nEXEC\r\nPING c\n"
     expected = b"a\nb\r\nOK\r\nQUEUED\nQUEUED\r\n1) 1\r\n2) 2\r\nc\n"
-    assert converse(session, sent, *sizes) == expected
+    assert feed(session, sent, *sizes) == expected
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"   \n", b"\t \t\r\n"])
 def test_an_empty_line_gets_no_answer(session: Session, blank: bytes, sizes: tuple[int, ...]) -> None:
-    assert converse(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
+    assert feed(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
 
 
 def test_only_one_carriage_return_belongs_to_the_line_break(session: Session, store: Store) -> None:
-    assert converse(session, b"SET k v\r\r\n") == b"OK\r\n"
+    assert feed(session, b"SET k v\r\r\n") == b"OK\r\n"
     assert store.get(b"k") == b"v\r"
 
 
@@ -45,12 +45,12 @@ def test_a_line_without_its_end_gets_no_answer_yet(session: Session) -> None:
 @EVERY_WAY
 def test_unbalanced_quotes_cost_just_that_line(session: Session, sizes: tuple[int, ...]) -> None:
     sent = b'PING a\nSET k "half open\nPING b\n'
-    assert converse(session, sent, *sizes).decode() == f"a\n{UNBALANCED}\nb\n"
+    assert feed(session, sent, *sizes).decode() == f"a\n{UNBALANCED}\nb\n"
     assert not session.closing
 
 
 def test_a_bad_line_gets_its_error_with_its_own_line_break(session: Session) -> None:
-    assert converse(session, b"'\r\n'\n").decode() == f"{UNBALANCED}\r\n{UNBALANCED}\n"
+    assert feed(session, b"'\r\n'\n").decode() == f"{UNBALANCED}\r\n{UNBALANCED}\n"
 
 
 @EVERY_WAY
@@ -77,7 +77,7 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
     session: Session, store: Store, line: bytes, ending: bytes, sizes: tuple[int, ...]
 ) -> None:
     sent = b"SET before 1\n" + line + ending + b"SET after 1\n\n*1\r\n$4\r\nPING\r\n"
-    assert converse(session, sent, *sizes) == b"OK\n" + NO_HTTP.encode() + ending
+    assert feed(session, sent, *sizes) == b"OK\n" + NO_HTTP.encode() + ending
     assert session.closing
     assert session.feed(b"SET after 1\n") == b""
     assert pairs(store) == [(b"before", b"1")]
@@ -94,7 +94,7 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
     ],
 )
 def test_words_that_only_resemble_http_are_words(session: Session, line: str, reply: str) -> None:
-    assert say(session, line) == reply
+    assert send_line(session, line) == reply
 
 
 # ---------------------------------------------------------------- limits
@@ -105,14 +105,14 @@ TOO_LONG = "(error) ERR Protocol error: line longer than 20 bytes"
 
 @pytest.fixture
 def narrow(engine: EmbeddedEngine) -> Session:
-    return new_session(engine, limits=Limits(max_line=MAX_LINE, max_words=3))
+    return new_session(engine, limits=Limits(max_line=MAX_LINE, max_args=3))
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_a_line_may_be_as_long_as_the_limit(narrow: Session, ending: bytes, sizes: tuple[int, ...]) -> None:
-    word = b"x" * (MAX_LINE - len(b"PING "))
-    assert converse(narrow, b"PING " + word + ending, *sizes) == word + ending
+    arg = b"x" * (MAX_LINE - len(b"PING "))
+    assert feed(narrow, b"PING " + arg + ending, *sizes) == arg + ending
 
 
 @EVERY_WAY
@@ -121,27 +121,27 @@ def test_a_longer_line_is_refused_once_and_the_next_one_works(
     narrow: Session, store: Store, excess: int, sizes: tuple[int, ...]
 ) -> None:
     line = b"SET k " + b"x" * (MAX_LINE + excess - len(b"SET k "))
-    assert converse(narrow, b"PING a\n" + line + b"\nPING b\n", *sizes).decode() == f"a\n{TOO_LONG}\nb\n"
+    assert feed(narrow, b"PING a\n" + line + b"\nPING b\n", *sizes).decode() == f"a\n{TOO_LONG}\nb\n"
     assert not narrow.closing
     assert len(store) == 0
 
 
 @pytest.mark.parametrize("sizes", [(), (1,)])
 def test_a_line_that_grows_too_long_is_refused_before_it_ends(narrow: Session, sizes: tuple[int, ...]) -> None:
-    assert converse(narrow, b"x" * (MAX_LINE + 2), *sizes).decode() == f"{TOO_LONG}\n"
-    assert converse(narrow, b"x" * 1000, *sizes) == b""
-    assert converse(narrow, b"x\n*1\r\n$4\r\nPING\r\n", *sizes) == b"+PONG\r\n", "the line's end ends the matter"
+    assert feed(narrow, b"x" * (MAX_LINE + 2), *sizes).decode() == f"{TOO_LONG}\n"
+    assert feed(narrow, b"x" * 1000, *sizes) == b""
+    assert feed(narrow, b"x\n*1\r\n$4\r\nPING\r\n", *sizes) == b"+PONG\r\n", "the line's end ends the matter"
 
 
 @EVERY_WAY
 def test_a_star_in_the_rest_of_a_line_that_is_too_long_begins_no_resp_request(
     narrow: Session, sizes: tuple[int, ...]
 ) -> None:
-    assert converse(narrow, b"x" * (MAX_LINE + 2)).decode() == f"{TOO_LONG}\n"
-    assert converse(narrow, b"*1\nPING\n", *sizes) == b"PONG\n"
+    assert feed(narrow, b"x" * (MAX_LINE + 2)).decode() == f"{TOO_LONG}\n"
+    assert feed(narrow, b"*1\nPING\n", *sizes) == b"PONG\n"
 
 
 @EVERY_WAY
 def test_a_line_with_too_many_words_costs_just_that_line(narrow: Session, sizes: tuple[int, ...]) -> None:
-    reply = converse(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
+    reply = feed(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
     assert reply.decode() == "0\n(error) ERR Protocol error: too many words in request\nPONG\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.replies import NO_ARRAY, NO_REPLY, OK, Block, Error, Reply
+from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
 
 
@@ -28,12 +28,12 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
         (True, ["(true)"]),
         (False, ["(false)"]),
         (None, ["(nil)"]),
-        (NO_ARRAY, ["(nil)"]),
-        (Error(b"ERR no"), ["(error) ERR no"]),
-        (Error(b"ERR a\r\nb"), ["(error) ERR a  b"]),
-        (Block([]), [""]),
-        (Block([b"one"]), ["one"]),
-        (Block([b'SET a "b c"', b"", b"three"]), ['SET a "b c"', "", "three"]),
+        (NULL_ARRAY, ["(nil)"]),
+        (ErrorReply(b"ERR no"), ["(error) ERR no"]),
+        (ErrorReply(b"ERR a\r\nb"), ["(error) ERR a  b"]),
+        (Lines([]), [""]),
+        (Lines([b"one"]), ["one"]),
+        (Lines([b'SET a "b c"', b"", b"three"]), ['SET a "b c"', "", "three"]),
         ([], ["(empty)"]),
         ({}, ["(empty)"]),
         ([b"a", 2, None], ["1) a", "2) 2", "3) (nil)"]),
@@ -42,10 +42,10 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
         ([[b"a", b"b"], b"c"], ["1) 1) a", "   2) b", "2) c"]),
         ([[[b"a", b"b"], b"c"]], ["1) 1) 1) a", "      2) b", "   2) c"]),
         ([b"x", {b"k": [1, 2]}], ["1) x", "2) 1) k", "   2) 1) 1", "      2) 2"]),
-        ([Block([b"one", b"two"]), OK], ["1) one", "   two", "2) OK"]),
-        ([OK, Block([])], ["1) OK", "2) "]),
-        ([[Block([b"one", b"two"])]], ["1) 1) one", "      two"]),
-        ([Error(b"ERR no"), True, 0.5], ["1) (error) ERR no", "2) (true)", "3) 0.5"]),
+        ([Lines([b"one", b"two"]), OK], ["1) one", "   two", "2) OK"]),
+        ([OK, Lines([])], ["1) OK", "2) "]),
+        ([[Lines([b"one", b"two"])]], ["1) 1) one", "      two"]),
+        ([ErrorReply(b"ERR no"), True, 0.5], ["1) (error) ERR no", "2) (true)", "3) 0.5"]),
     ],
 )
 def test_a_reply_is_printed_as_lines(reply: Reply, printed: list[str]) -> None:
@@ -73,7 +73,7 @@ def test_a_block_is_printed_while_its_lines_are_made() -> None:
             made.append(number)
             yield b"%d" % number
 
-    pieces = ENDING_IN_LF.stream(Block(lines()))
+    pieces = ENDING_IN_LF.stream(Lines(lines()))
     assert made == []
     assert next(pieces) == b"0\n"
     assert made == [0]

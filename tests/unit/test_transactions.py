@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import pytest
 
+from common.errors import TRANSACTION_TOO_LARGE
 from common.limits import Limits
-from common.replies import OK, PONG, QUEUED, Block, Error, Status
+from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
-from server.engine import EmbeddedEngine
-from server.errors import TRANSACTION_TOO_LARGE
-from server.session import WORD_OVERHEAD, Session
-from server.store import Store
-from tests.support import call, converse, new_session, pairs, play, say
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.session.session import ARG_OVERHEAD, Session
+from tests.harness.sessions import execute, feed, new_session, pairs, send_line, send_lines
 
 ABORTED = "(error) EXECABORT Transaction discarded because of previous errors."
 TOO_LARGE = "(error) ERR transaction too large, its queue has reached the limit of one request"
 
 
 def test_queued_commands_do_not_run_before_exec(session: Session, store: Store) -> None:
-    assert play(session, "MULTI", "SET a 1", "INCR a") == ["OK", "QUEUED", "QUEUED"]
+    assert send_lines(session, "MULTI", "SET a 1", "INCR a") == ["OK", "QUEUED", "QUEUED"]
     assert len(store) == 0
-    assert say(session, "EXEC") == "1) OK\n2) 2"
+    assert send_line(session, "EXEC") == "1) OK\n2) 2"
     assert pairs(store) == [(b"a", b"2")]
 
 
 def test_the_replies_of_exec_come_in_the_order_of_the_queue(session: Session) -> None:
-    for words in ([b"MULTI"], [b"PING"], [b"SET", b"a", b"x y"], [b"GET", b"a"], [b"ECHO", b"e"], [b"GET", b"none"]):
-        call(session, *words)
-    assert call(session, b"EXEC") == [PONG, OK, b"x y", b"e", None]
+    for args in ([b"MULTI"], [b"PING"], [b"SET", b"a", b"x y"], [b"GET", b"a"], [b"ECHO", b"e"], [b"GET", b"none"]):
+        execute(session, *args)
+    assert execute(session, b"EXEC") == [PONG, OK, b"x y", b"e", None]
 
 
 def test_exec_of_nothing_answers_an_empty_array(session: Session) -> None:
-    assert call(session, b"MULTI") == OK
-    assert call(session, b"EXEC") == []
+    assert execute(session, b"MULTI") == OK
+    assert execute(session, b"EXEC") == []
 
 
 def test_exec_ends_the_transaction(session: Session) -> None:
-    assert play(session, "MULTI", "SET a 1", "EXEC", "GET a", "EXEC") == [
+    assert send_lines(session, "MULTI", "SET a 1", "EXEC", "GET a", "EXEC") == [
         "OK",
         "QUEUED",
         "1) OK",
@@ -46,7 +46,7 @@ def test_exec_ends_the_transaction(session: Session) -> None:
 
 
 def test_discard_drops_the_queue_and_ends_the_transaction(session: Session, store: Store) -> None:
-    assert play(session, "MULTI", "SET a 1", "DISCARD", "PING", "DISCARD") == [
+    assert send_lines(session, "MULTI", "SET a 1", "DISCARD", "PING", "DISCARD") == [
         "OK",
         "QUEUED",
         "OK",
@@ -57,7 +57,7 @@ def test_discard_drops_the_queue_and_ends_the_transaction(session: Session, stor
 
 
 def test_multi_within_multi_is_refused_and_spoils_nothing(session: Session) -> None:
-    assert play(session, "MULTI", "SET a 1", "MULTI", "EXEC") == [
+    assert send_lines(session, "MULTI", "SET a 1", "MULTI", "EXEC") == [
         "OK",
         "QUEUED",
         "(error) ERR MULTI calls can not be nested",
@@ -80,7 +80,7 @@ def test_multi_within_multi_is_refused_and_spoils_nothing(session: Session) -> N
     ids=["unknown", "too few words", "too many", "MULTI now", "EXEC now", "DISCARD now", "unbalanced", "too long"],
 )
 def test_what_cannot_be_queued_spoils_the_transaction(session: Session, store: Store, bad: str, error: str) -> None:
-    assert play(session, "MULTI", "SET a 1", bad, "SET b 2", "EXEC", "EXEC") == [
+    assert send_lines(session, "MULTI", "SET a 1", bad, "SET b 2", "EXEC", "EXEC") == [
         "OK",
         "QUEUED",
         error,
@@ -92,19 +92,29 @@ def test_what_cannot_be_queued_spoils_the_transaction(session: Session, store: S
 
 
 def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(session: Session) -> None:
-    assert play(session, "MULTI", "FLY", "DISCARD", "MULTI", "SET a 1", "EXEC")[2:] == ["OK", "OK", "QUEUED", "1) OK"]
-    assert play(session, "MULTI", "FLY", "EXEC", "MULTI", "SET a 1", "EXEC")[2:] == [ABORTED, "OK", "QUEUED", "1) OK"]
+    assert send_lines(session, "MULTI", "FLY", "DISCARD", "MULTI", "SET a 1", "EXEC")[2:] == [
+        "OK",
+        "OK",
+        "QUEUED",
+        "1) OK",
+    ]
+    assert send_lines(session, "MULTI", "FLY", "EXEC", "MULTI", "SET a 1", "EXEC")[2:] == [
+        ABORTED,
+        "OK",
+        "QUEUED",
+        "1) OK",
+    ]
 
 
 def test_an_error_outside_a_transaction_spoils_none(session: Session) -> None:
-    assert play(session, "FLY", "'", "MULTI", "PING", "EXEC")[2:] == ["OK", "QUEUED", "1) PONG"]
+    assert send_lines(session, "FLY", "'", "MULTI", "PING", "EXEC")[2:] == ["OK", "QUEUED", "1) PONG"]
 
 
 @pytest.mark.parametrize("line", ["INCR word", "INCRBY a ten", "HELLO 4", "HELP nothing", "COMMAND NOTHING"])
 def test_a_command_that_fails_at_exec_undoes_nothing(session: Session, store: Store, line: str) -> None:
     store.set(b"word", b"hello")
-    assert play(session, "MULTI", "SET a 1", line, "SET b 2")[1:] == ["QUEUED"] * 3
-    replies = say(session, "EXEC").split("\n")
+    assert send_lines(session, "MULTI", "SET a 1", line, "SET b 2")[1:] == ["QUEUED"] * 3
+    replies = send_line(session, "EXEC").split("\n")
     assert replies[0] == "1) OK"
     assert replies[1].startswith("2) (error) ")
     assert replies[2:] == ["3) OK"]
@@ -113,32 +123,32 @@ def test_a_command_that_fails_at_exec_undoes_nothing(session: Session, store: St
 
 def test_others_see_a_transaction_not_before_its_exec(engine: EmbeddedEngine) -> None:
     ours, theirs = new_session(engine), new_session(engine)
-    play(ours, "MULTI", "SET a 1", "SET b 1")
-    assert play(theirs, "GET a", "SET a 7") == ["(nil)", "OK"]
-    assert say(ours, "EXEC") == "1) OK\n2) OK"
-    assert play(theirs, "GET a", "GET b") == ["1", "1"]
+    send_lines(ours, "MULTI", "SET a 1", "SET b 1")
+    assert send_lines(theirs, "GET a", "SET a 7") == ["(nil)", "OK"]
+    assert send_line(ours, "EXEC") == "1) OK\n2) OK"
+    assert send_lines(theirs, "GET a", "GET b") == ["1", "1"]
 
 
 def test_compact_within_a_transaction_prints_the_store_of_its_turn(session: Session) -> None:
-    assert play(session, "MULTI", "COMPACT", "SET a 1", "COMPACT", "SET b 2", "COMPACT", "DEL a", "EXEC")[-1].split(
-        "\n"
-    ) == ["1) ", "2) OK", "3) SET a 1", "4) OK", "5) SET a 1", "   SET b 2", "6) 1"]
+    assert send_lines(session, "MULTI", "COMPACT", "SET a 1", "COMPACT", "SET b 2", "COMPACT", "DEL a", "EXEC")[
+        -1
+    ].split("\n") == ["1) ", "2) OK", "3) SET a 1", "4) OK", "5) SET a 1", "   SET b 2", "6) 1"]
 
 
 def test_a_block_within_exec_is_a_string_in_either_version_of_resp(session: Session) -> None:
     compact = encode_request([b"MULTI"]) + encode_request([b"COMPACT"]) + encode_request([b"EXEC"])
-    call(session, b"SET", b"a", b"1")
-    assert ReplyDecoder().feed(converse(session, compact)) == [OK, QUEUED, [b"SET a 1"]]
-    call(session, b"HELLO", b"3")
-    assert ReplyDecoder().feed(converse(session, compact)) == [OK, QUEUED, [Block([b"SET a 1"])]]
+    execute(session, b"SET", b"a", b"1")
+    assert ReplyDecoder().feed(feed(session, compact)) == [OK, QUEUED, [b"SET a 1"]]
+    execute(session, b"HELLO", b"3")
+    assert ReplyDecoder().feed(feed(session, compact)) == [OK, QUEUED, [Lines([b"SET a 1"])]]
 
 
 # ---------------------------------------------------------------- limits
 
 
 def test_a_transaction_may_queue_as_many_commands_as_a_request_has_words_and_no_more(engine: EmbeddedEngine) -> None:
-    session = new_session(engine, limits=Limits(max_words=3))
-    assert play(session, "MULTI", "PING", "PING", "PING", "PING", "EXEC") == [
+    session = new_session(engine, limits=Limits(max_args=3))
+    assert send_lines(session, "MULTI", "PING", "PING", "PING", "PING", "EXEC") == [
         "OK",
         "QUEUED",
         "QUEUED",
@@ -146,18 +156,18 @@ def test_a_transaction_may_queue_as_many_commands_as_a_request_has_words_and_no_
         TOO_LARGE,
         ABORTED,
     ]
-    assert play(session, "MULTI", "PING", "PING", "PING", "EXEC")[-1] == "1) PONG\n2) PONG\n3) PONG"
+    assert send_lines(session, "MULTI", "PING", "PING", "PING", "EXEC")[-1] == "1) PONG\n2) PONG\n3) PONG"
 
 
 def test_the_bytes_of_queued_words_are_limited_together(engine: EmbeddedEngine, store: Store) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
-    assert play(session, "MULTI", "SET a " + "x" * 300, "SET b " + "x" * 300, "DISCARD") == [
+    assert send_lines(session, "MULTI", "SET a " + "x" * 300, "SET b " + "x" * 300, "DISCARD") == [
         "OK",
         "QUEUED",
         "QUEUED",
         "OK",
     ]
-    assert play(session, "MULTI", "SET a " + "x" * 300, "SET b " + "x" * 310, "EXEC") == [
+    assert send_lines(session, "MULTI", "SET a " + "x" * 300, "SET b " + "x" * 310, "EXEC") == [
         "OK",
         "QUEUED",
         TOO_LARGE,
@@ -168,25 +178,25 @@ def test_the_bytes_of_queued_words_are_limited_together(engine: EmbeddedEngine, 
 
 @pytest.mark.parametrize(("room", "reply"), [(0, QUEUED), (-1, TRANSACTION_TOO_LARGE)])
 def test_the_bytes_of_queued_words_may_reach_the_limit(
-    engine: EmbeddedEngine, room: int, reply: Status | Error
+    engine: EmbeddedEngine, room: int, reply: SimpleString | ErrorReply
 ) -> None:
-    words = [b"SET", b"a", b"x" * 300]
-    size = sum(map(len, words)) + WORD_OVERHEAD * len(words)
+    args = [b"SET", b"a", b"x" * 300]
+    size = sum(map(len, args)) + ARG_OVERHEAD * len(args)
     session = new_session(engine, limits=Limits(max_request=size + room))
-    call(session, b"MULTI")
-    assert call(session, *words) == reply
+    execute(session, b"MULTI")
+    assert execute(session, *args) == reply
 
 
 def test_many_empty_words_count_as_what_they_take(engine: EmbeddedEngine) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
-    call(session, b"MULTI")
-    assert call(session, b"DEL", *[b""] * 10) == QUEUED
-    assert call(session, b"DEL", *[b""] * 10) == TRANSACTION_TOO_LARGE
+    execute(session, b"MULTI")
+    assert execute(session, b"DEL", *[b""] * 10) == QUEUED
+    assert execute(session, b"DEL", *[b""] * 10) == TRANSACTION_TOO_LARGE
 
 
 def test_a_transaction_that_grew_too_large_lets_go_of_its_queue(engine: EmbeddedEngine) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
-    play(session, "MULTI", "SET a " + "x" * 500, "SET b " + "x" * 500, "PING")
+    send_lines(session, "MULTI", "SET a " + "x" * 500, "SET b " + "x" * 500, "PING")
     assert session.transaction is not None
     assert session.transaction.queue == []
     assert session.transaction.spoiled

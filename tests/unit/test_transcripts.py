@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.session import Session
-from tests.support import converse, load_transcripts, parse_transcript
+from server.session.session import Session
+from tests.harness.sessions import feed, load_transcripts, parse_transcript
 
 TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_transcripts()]
 
@@ -18,14 +18,14 @@ def test_a_transcript_is_answered_to_the_byte(
 ) -> None:
     sent = b"".join(line.encode() + ending for line, _ in exchanges)
     expected = "".join(reply for _, reply in exchanges).encode().replace(b"\n", ending)
-    assert converse(session, sent, *sizes) == expected
+    assert feed(session, sent, *sizes) == expected
     assert not session.closing
 
 
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
 def test_a_transcript_is_answered_line_by_line(session: Session, exchanges: list[tuple[str, str]]) -> None:
     for line, reply in exchanges:
-        assert (line, converse(session, f"{line}\n".encode()).decode()) == (line, reply)
+        assert (line, feed(session, f"{line}\n".encode()).decode()) == (line, reply)
 
 
 def test_every_story_of_the_exercise_has_its_transcript() -> None:
@@ -35,7 +35,7 @@ def test_every_story_of_the_exercise_has_its_transcript() -> None:
         "story-2-numbers-and-errors",
         "story-3-transactions",
         "story-4-compact",
-        "text-dialect",
+        "text-protocol",
     }
 
 

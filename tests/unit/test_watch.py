@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from common.replies import NO_ARRAY, OK
-from server.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
-from server.session import Session
-from server.store import Store
-from tests.support import Clock, call_line, play, say
+from common.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
+from common.replies import NULL_ARRAY, OK
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import Clock, execute_line, send_line, send_lines
 
 RAN = "1) PONG"
 DID_NOT_RUN = "(nil)"
@@ -16,7 +16,7 @@ DID_NOT_RUN = "(nil)"
 
 def transact(session: Session) -> str:
     """Run a transaction that changes nothing; return what EXEC answers."""
-    return play(session, "MULTI", "PING", "EXEC")[-1]
+    return send_lines(session, "MULTI", "PING", "EXEC")[-1]
 
 
 CHANGES = [
@@ -31,24 +31,24 @@ CHANGES = [
 def test_a_watched_key_that_another_session_changes_stops_exec(
     session: Session, other: Session, store: Store, change: str
 ) -> None:
-    play(session, "MSET a 1 b 2", "WATCH a")
-    assert not say(other, change).startswith("(error)")
+    send_lines(session, "MSET a 1 b 2", "WATCH a")
+    assert not send_line(other, change).startswith("(error)")
     after = store.items()
-    assert play(session, "MULTI", "SET ran 1", "EXEC")[-1] == DID_NOT_RUN
+    assert send_lines(session, "MULTI", "SET ran 1", "EXEC")[-1] == DID_NOT_RUN
     assert store.items() == after
     assert transact(session) == RAN, "the watch is over"
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_sessions_own_change_stops_its_exec_too(session: Session, change: str) -> None:
-    play(session, "MSET a 1 b 2", "WATCH a", change)
+    send_lines(session, "MSET a 1 b 2", "WATCH a", change)
     assert transact(session) == DID_NOT_RUN
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_within_the_transaction_does_not_stop_it(session: Session, change: str) -> None:
-    play(session, "MSET a 1 b 2", "WATCH a", "MULTI", change)
-    assert say(session, "EXEC").startswith("1) ")
+    send_lines(session, "MSET a 1 b 2", "WATCH a", "MULTI", change)
+    assert send_line(session, "EXEC").startswith("1) ")
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_change_within_the_transaction_does_not_stop_it(session: Session, chan
     ],
 )  # fmt: skip
 def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(session: Session, other: Session, line: str) -> None:
-    play(session, "MSET a 1 b 2", "WATCH a")
-    say(other, line)
+    send_lines(session, "MSET a 1 b 2", "WATCH a")
+    send_line(other, line)
     assert transact(session) == RAN
 
 
@@ -71,14 +71,14 @@ def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(session: Sessio
     "change", ["SET a 1", "SETNX a 1", "INCR a", "RENAME b a", "COPY b a", "MSETNX a 1 c 2", "APPEND a 1"]
 )
 def test_a_watched_key_that_comes_to_be_stops_exec(session: Session, other: Session, change: str) -> None:
-    play(session, "SET b 2", "WATCH a")
-    say(other, change)
+    send_lines(session, "SET b 2", "WATCH a")
+    send_line(other, change)
     assert transact(session) == DID_NOT_RUN
 
 
 def test_a_watched_key_that_comes_and_goes_stops_exec(session: Session, other: Session) -> None:
-    say(session, "WATCH a")
-    play(other, "SET a 1", "DEL a")
+    send_line(session, "WATCH a")
+    send_lines(other, "SET a 1", "DEL a")
     assert transact(session) == DID_NOT_RUN
 
 
@@ -86,44 +86,44 @@ def test_a_watched_key_that_comes_and_goes_stops_exec(session: Session, other: S
 def test_a_watched_key_that_was_not_there_and_still_is_not_does_not_stop_exec(
     session: Session, other: Session, line: str
 ) -> None:
-    say(session, "WATCH a")
-    say(other, line)
+    send_line(session, "WATCH a")
+    send_line(other, line)
     assert transact(session) == RAN
 
 
 def test_any_of_several_keys_stops_exec_and_so_does_any_of_several_watches(session: Session, other: Session) -> None:
     for changed in ("a", "b", "c"):
-        play(session, "WATCH a b", "WATCH c a")
-        say(other, f"SET {changed} 1")
+        send_lines(session, "WATCH a b", "WATCH c a")
+        send_line(other, f"SET {changed} 1")
         assert transact(session) == DID_NOT_RUN
-    play(session, "WATCH a b", "WATCH c a")
-    say(other, "SET d 1")
+    send_lines(session, "WATCH a b", "WATCH c a")
+    send_line(other, "SET d 1")
     assert transact(session) == RAN
 
 
 def test_sessions_watch_by_themselves(session: Session, other: Session) -> None:
-    play(session, "WATCH a")
-    play(other, "WATCH a", "SET a 1")
+    send_lines(session, "WATCH a")
+    send_lines(other, "WATCH a", "SET a 1")
     assert (transact(session), transact(other)) == (DID_NOT_RUN, DID_NOT_RUN)
-    play(session, "WATCH a")
-    play(other, "WATCH a")
-    play(other, "UNWATCH", "SET a 2")
+    send_lines(session, "WATCH a")
+    send_lines(other, "WATCH a")
+    send_lines(other, "UNWATCH", "SET a 2")
     assert (transact(other), transact(session)) == (RAN, DID_NOT_RUN)
 
 
 def test_two_sessions_that_count_by_watching_lose_no_step(session: Session, other: Session) -> None:
     """Both read, both try to write what they read plus one; the one that comes second reads again."""
-    say(session, "SET n 0")
+    send_line(session, "SET n 0")
     for _ in range(10):
         for each in (session, other):
-            play(each, "WATCH n")
-        values = [call_line(each, "GET n") for each in (session, other)]
+            send_lines(each, "WATCH n")
+        values = [execute_line(each, "GET n") for each in (session, other)]
         results = [
-            play(each, "MULTI", f"SET n {int(bytes(value or b'')) + 1}", "EXEC")[-1]
+            send_lines(each, "MULTI", f"SET n {int(bytes(value or b'')) + 1}", "EXEC")[-1]
             for each, value in zip((session, other), values, strict=True)
         ]
         assert results == ["1) OK", DID_NOT_RUN]
-    assert say(session, "GET n") == "10"
+    assert send_line(session, "GET n") == "10"
 
 
 # ---------------------------------------------------------------- expiry
@@ -133,27 +133,27 @@ def test_two_sessions_that_count_by_watching_lose_no_step(session: Session, othe
 def test_a_watched_key_that_expires_stops_exec_whether_somebody_touches_it_or_not(
     session: Session, other: Session, clock: Clock, touch: str
 ) -> None:
-    play(session, "SET a 1 PX 1000", "WATCH a")
+    send_lines(session, "SET a 1 PX 1000", "WATCH a")
     clock.forward(999)
     assert transact(session) == RAN
-    play(session, "WATCH a")
+    send_lines(session, "WATCH a")
     clock.forward(1)
-    say(other, touch)
+    send_line(other, touch)
     assert transact(session) == DID_NOT_RUN
 
 
 def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(session: Session, clock: Clock) -> None:
-    say(session, "SET a 1 PX 1000")
+    send_line(session, "SET a 1 PX 1000")
     clock.forward(1000)
-    say(session, "WATCH a")
+    send_line(session, "WATCH a")
     clock.forward(1000)
     assert transact(session) == RAN
 
 
 @pytest.mark.parametrize("line", ["PERSIST a", "EXPIRE a 5"])
 def test_a_deadline_that_changes_stops_exec(session: Session, other: Session, line: str) -> None:
-    play(session, "SET a 1 EX 10", "WATCH a")
-    say(other, line)
+    send_lines(session, "SET a 1 EX 10", "WATCH a")
+    send_line(other, line)
     assert transact(session) == DID_NOT_RUN
 
 
@@ -169,19 +169,19 @@ def test_a_deadline_that_changes_stops_exec(session: Session, other: Session, li
 def test_a_watch_ends_and_forgets_what_has_changed(
     session: Session, other: Session, store: Store, ending: list[str], changed: str
 ) -> None:
-    play(session, "WATCH a b")
+    send_lines(session, "WATCH a b")
     if changed == "before":
-        say(other, "SET a 1")
-    play(session, *ending)
+        send_line(other, "SET a 1")
+    send_lines(session, *ending)
     assert store._watches == {}
     if changed == "after":
-        say(other, "SET a 1")
+        send_line(other, "SET a 1")
     assert transact(session) == RAN
 
 
 def test_a_session_that_closes_leaves_no_watch_behind(session: Session, other: Session, store: Store) -> None:
-    play(session, "WATCH a b")
-    play(other, "WATCH b c")
+    send_lines(session, "WATCH a b")
+    send_lines(other, "WATCH b c")
     session.close()
     store.check()
     assert set(store._watches) == {b"b", b"c"}
@@ -190,41 +190,41 @@ def test_a_session_that_closes_leaves_no_watch_behind(session: Session, other: S
 
 
 def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: Session, store: Store) -> None:
-    play(session, "WATCH a", "MULTI", "SET a 1")
+    send_lines(session, "WATCH a", "MULTI", "SET a 1")
     session.close()
     assert (store._watches, store.items()) == ({}, [])
-    assert session.instance.clients.all() == []
+    assert session.context.clients.all() == []
 
 
 def test_watch_inside_multi_is_refused_and_changes_nothing(session: Session, other: Session) -> None:
-    play(session, "WATCH a", "MULTI", "PING")
-    assert call_line(session, "WATCH b") == WATCH_INSIDE_MULTI
-    say(other, "SET b 1")
-    assert say(session, "EXEC") == RAN
+    send_lines(session, "WATCH a", "MULTI", "PING")
+    assert execute_line(session, "WATCH b") == WATCH_INSIDE_MULTI
+    send_line(other, "SET b 1")
+    assert send_line(session, "EXEC") == RAN
 
 
 def test_unwatch_inside_multi_comes_too_late(session: Session, other: Session) -> None:
-    play(session, "WATCH a", "MULTI", "UNWATCH")
-    say(other, "SET a 1")
-    assert say(session, "EXEC") == DID_NOT_RUN
+    send_lines(session, "WATCH a", "MULTI", "UNWATCH")
+    send_line(other, "SET a 1")
+    assert send_line(session, "EXEC") == DID_NOT_RUN
 
 
 def test_a_spoiled_transaction_is_refused_before_its_watch_is_looked_at(session: Session, other: Session) -> None:
-    play(session, "WATCH a", "MULTI", "FLY")
-    say(other, "SET a 1")
-    assert call_line(session, "EXEC") == EXEC_ABORTED
+    send_lines(session, "WATCH a", "MULTI", "FLY")
+    send_line(other, "SET a 1")
+    assert execute_line(session, "EXEC") == EXEC_ABORTED
 
 
 def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(session: Session, other: Session) -> None:
-    call_line(session, "HELLO 3")
-    play(session, "WATCH a")
-    say(other, "SET a 1")
-    assert [call_line(session, line) for line in ("MULTI", "EXEC")] == [OK, None]
-    assert NO_ARRAY is not None
+    execute_line(session, "HELLO 3")
+    send_lines(session, "WATCH a")
+    send_line(other, "SET a 1")
+    assert [execute_line(session, line) for line in ("MULTI", "EXEC")] == [OK, None]
+    assert NULL_ARRAY is not None
 
 
 def test_the_stores_check_finds_a_watch_that_its_session_does_not_know(session: Session, store: Store) -> None:
-    say(session, "WATCH a")
+    send_line(session, "WATCH a")
     store._watches[b"b"] = store._watches[b"a"]
     with pytest.raises(AssertionError, match="watches"):
         store.check()

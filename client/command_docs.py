@@ -1,0 +1,68 @@
+"""Read usage lines off a server's answer to ``COMMAND DOCS``.
+
+kvline sends them ready made. A real Redis describes a command's arguments one by one; its line is put together here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from common.replies import Reply, SimpleString
+
+
+def usages(documents: Reply) -> dict[str, str]:
+    """Return each command's usage line by its name in capitals; nothing where the server has no such documents."""
+    if not isinstance(documents, dict):
+        return {}
+    names = {name: _text(name).upper() for name in documents}
+    return {names[name]: f"{names[name]} {_arguments(each)}".rstrip() for name, each in documents.items()}
+
+
+def _arguments(document: Reply) -> str:
+    """Return what stands behind the name in the usage line; nothing where the server does not tell."""
+    if not isinstance(document, dict):
+        return ""
+    if b"usage" in document:
+        return _text(document[b"usage"]).partition(" ")[2]
+    subcommands = document.get(b"subcommands")
+    if isinstance(subcommands, dict):
+        return f"<{' | '.join(_subcommand(name, each) for name, each in subcommands.items())}>"
+    return " ".join(map(_argument, _described(document)))
+
+
+def _subcommand(name: bytes, document: Reply) -> str:
+    """Print a subcommand, which Redis calls ``client|list``."""
+    return f"{_text(name).rpartition('|')[2].upper()} {_arguments(document)}".rstrip()
+
+
+def _described(document: dict[bytes, Reply]) -> Iterator[dict[bytes, Reply]]:
+    """Yield the descriptions of arguments that a command's, or an argument's, description holds."""
+    arguments = document.get(b"arguments")
+    return (each for each in arguments if isinstance(each, dict)) if isinstance(arguments, list) else iter(())
+
+
+def _argument(argument: dict[bytes, Reply]) -> str:
+    """Print one argument with its brackets."""
+    flags = argument.get(b"flags")
+    known = set(map(_text, flags)) if isinstance(flags, list) else set()
+    token = _text(argument.get(b"token"))
+    parts = list(map(_argument, _described(argument)))
+    kind = _text(argument.get(b"type"))
+    if kind == "oneof":
+        value = " | ".join(parts) if "optional" in known and not token else f"<{' | '.join(parts)}>"
+    elif kind == "block":
+        value = " ".join(parts)
+    elif kind == "pure-token":
+        value = ""
+    else:
+        value = _text(argument.get(b"display_text") or argument.get(b"name"))
+    whole = f"{token} {value}".strip()
+    if "multiple" in known:
+        whole += f" [{whole if 'multiple_token' in known else value} ...]"
+    return f"[{whole}]" if "optional" in known else whole
+
+
+def _text(value: Reply) -> str:
+    """Return a string that the server sent, on one line; an empty one where it sent something else."""
+    data = value.text if isinstance(value, SimpleString) else value
+    return " ".join(data.decode(errors="replace").split()) if isinstance(data, bytes) else ""

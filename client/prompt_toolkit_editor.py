@@ -1,0 +1,149 @@
+"""The line editor that hints: what is still to be typed stands dimmed behind the cursor. It needs prompt_toolkit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_done
+from prompt_toolkit.formatted_text import fragment_list_width
+from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.processors import (
+    ConditionalProcessor,
+    Processor,
+    Transformation,
+    TransformationInput,
+)
+from prompt_toolkit.output import Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
+
+from client.hints import BLANKS, completions, hint
+from client.history import History
+
+# The slant is for a terminal without colours, where it alone tells a hint from what was typed.
+STYLE = Style.from_dict({"hint": "italic ansibrightblack"})
+
+
+class PromptToolkitEditor:
+    """A `client.line_editor.LineEditor`. The terminal is the one at stdin and stdout, unless a test brings its own."""
+
+    def __init__(
+        self,
+        usages: Mapping[str, str],
+        history: History,
+        *,
+        source: Input | None = None,
+        screen: Output | None = None,
+    ) -> None:
+        self._history = history
+        self._hints = _HintProcessor(usages)
+        self._session: PromptSession[str] = PromptSession(
+            history=_SharedHistory(history),
+            completer=_WordCompleter(usages),
+            complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            input_processors=[ConditionalProcessor(self._hints, ~is_done)],
+            key_bindings=_paste_as_typed(),
+            style=STYLE,
+            enable_suspend=True,
+            input=source,
+            output=screen or _screen(),
+        )
+
+    def read(self, prompt: str) -> str:
+        """Read one line; see `client.line_editor.LineEditor`."""
+        self._hints.prompt_width = get_cwidth(prompt)
+        return self._session.prompt(prompt)
+
+    def __enter__(self) -> PromptToolkitEditor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._history.close()
+
+
+def _screen() -> Output:
+    """Return the terminal at stdout.
+
+    It is never asked where its cursor is: only menus need to know, and an answer that comes late is read as typed.
+    """
+
+    def size() -> Size:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        return Size(rows=rows or 24, columns=columns or 80)  # some terminals say that they have none
+
+    return Vt100_Output(sys.stdout, size, term=os.environ.get("TERM"), enable_cpr=False)
+
+
+class _HintProcessor(Processor):
+    """Shows the hint behind the line; as much of it as fits into the row."""
+
+    def __init__(self, usages: Mapping[str, str]) -> None:
+        self._usages = usages
+        self.prompt_width = 0
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = transformation_input.fragments
+        document = transformation_input.document
+        if not document.is_cursor_at_the_end:
+            return Transformation(fragments)
+        width = transformation_input.width
+        room = width - 1 - (self.prompt_width + fragment_list_width(fragments)) % width
+        return Transformation([*fragments, ("class:hint", _cut(hint(self._usages, document.text), room))])
+
+
+def _cut(text: str, columns: int) -> str:
+    """Return as much of the text as fits."""
+    while get_cwidth(text) > columns:
+        text = text[:-1]
+    return text
+
+
+class _WordCompleter(Completer):
+    def __init__(self, usages: Mapping[str, str]) -> None:
+        self._usages = usages
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        unfinished = len(before) - max(before.rfind(blank) for blank in BLANKS) - 1
+        for word in completions(self._usages, before):
+            yield Completion(f"{word} ", start_position=-unfinished, display=word)
+
+
+class _SharedHistory(ToolkitHistory):
+    """prompt_toolkit's own files have a form that `readline` can't read; this one keeps to the file that both share."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._kept = history
+
+    def load_history_strings(self) -> Iterable[str]:
+        return reversed(self._kept.lines)
+
+    def store_string(self, string: str) -> None:
+        self._kept.add(string)
+
+
+def _paste_as_typed() -> KeyBindings:
+    """Make a line break that is pasted do what Enter does: each line runs, where all would else become one command."""
+    bindings = KeyBindings()
+
+    @bindings.add(Keys.BracketedPaste)
+    def paste(event: KeyPressEvent) -> None:
+        first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        event.current_buffer.insert_text(first)
+        keys = [key for line in others for key in (KeyPress(Keys.Enter), KeyPress(Keys.BracketedPaste, line))]
+        event.app.key_processor.feed_multiple(keys, first=True)
+
+    return bindings

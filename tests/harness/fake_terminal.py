@@ -1,0 +1,41 @@
+"""A program that reads lines with the editor that the client would choose, and says what came of each.
+
+``python -m tests.harness.fake_terminal HISTORY [without-prompt-toolkit]``
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+USAGES = {
+    "CLIENT": "CLIENT ID | LIST",
+    "DEL": "DEL key [key ...]",
+    "GET": "GET key",
+    "GETDEL": "GETDEL key",
+    "HELP": "HELP [command]",
+    "SET": "SET key value [NX | XX] [GET]",
+}
+
+
+def main() -> None:
+    history, *rest = sys.argv[1:]
+    if rest == ["without-prompt-toolkit"]:
+        sys.modules["prompt_toolkit"] = None  # type: ignore[assignment]  # which is how Python marks what can't be had
+    from client.history import History
+    from client.line_editor import line_editor
+
+    with line_editor(USAGES, History(Path(history))) as editor:
+        print(f"at the {type(editor).__name__}")
+        while True:
+            try:
+                print(f"got {editor.read('ask>')!a}.")
+            except KeyboardInterrupt:
+                print("interrupted")
+            except EOFError:
+                print("at the end")
+                break
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""One HTTP connection byte by byte, for requests and for readers that no client library would be."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.harness.processes import TIMEOUT, ServerProcess
+
+HOST = b"Host: localhost\r\n"
+
+
+class Answered(NamedTuple):
+    """An answer as it came."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class Wire:
+    """A connection to the HTTP door; closed at the end of the ``with``."""
+
+    def __init__(self, url: str) -> None:
+        address = httpx.URL(url)
+        self.socket = socket.create_connection((address.host, address.port or 80), TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self.socket.makefile("rb")
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.socket.sendall(data)
+
+    def ask(self, method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"") -> Answered:
+        """Send a request and receive its answer."""
+        self.send(request(method, path, body, headers))
+        return self.answer(has_body=method != b"HEAD")
+
+    def answer(self, *, has_body: bool = True) -> Answered:
+        """Receive one answer."""
+        version, status, _ = self._answers.readline().split(b" ", 2)
+        assert version == b"HTTP/1.1"
+        headers: dict[bytes, bytes] = {}
+        while line := self._answers.readline().strip():
+            name, _, value = line.partition(b":")
+            headers[name.lower()] = value.strip()
+        return Answered(int(status), headers, self._body(headers) if has_body else b"")
+
+    def _body(self, headers: dict[bytes, bytes]) -> bytes:
+        if headers.get(b"transfer-encoding") != b"chunked":
+            return self._answers.read(int(headers.get(b"content-length", b"0")))
+        body = b""
+        while size := int(self._answers.readline(), 16):
+            body += self._answers.read(size)
+            assert self._answers.readline() == b"\r\n"
+        assert self._answers.readline() == b"\r\n"
+        return body
+
+    def rest(self) -> bytes:
+        """Receive everything until the server closes the connection in an orderly way."""
+        return self._answers.read()
+
+    def is_closed_by_the_server(self) -> bool:
+        """Wait for the orderly end; false where something else came."""
+        return self._answers.read(1) == b""
+
+    def reset(self) -> None:
+        """Vanish, as a process that crashed does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._answers.close()
+        self.socket.close()
+
+
+def request(method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"") -> bytes:
+    """Write a request."""
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    return b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, path, HOST, headers, length, body)
+
+
+def start_with_http(start: Callable[..., ServerProcess], *options: str, **keywords: object) -> ServerProcess:
+    """Start a server with both doors; skip the test where the extra is not installed."""
+    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    return start("--port", "0", "--http-port", "0", *options, ports=2, **keywords)

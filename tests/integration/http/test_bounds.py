@@ -1,0 +1,318 @@
+"""Peers that send too much, too little or nonsense, that do not read, or vanish: what they cost and are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.harness.http_wire import HOST, Wire, request, start_with_http
+from tests.harness.processes import ServerProcess, StartServer, wait_until, watch
+
+MIB = 1024 * 1024
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[ServerProcess]:
+    """A server of these tests' own, whose memory nobody else uses."""
+    server = start_with_http(ServerProcess)
+    yield server
+    server.check()
+    server.close()
+
+
+@pytest.fixture
+def own_wire(own: ServerProcess) -> Iterator[Wire]:
+    with Wire(own.http_url) as connection:
+        yield connection
+
+
+def send_what_is_taken(wire: Wire, data: bytes, most: int) -> int:
+    """Send the data over and over until so much went out, or the server takes no more; return how much."""
+    wire.socket.settimeout(0.5)
+    sent = 0
+    try:
+        while sent < most:
+            wire.socket.sendall(data)
+            sent += len(data)
+    except OSError:
+        pass
+    return sent
+
+
+def put_large(server: ServerProcess, megabytes: int) -> None:
+    with httpx.Client(base_url=server.http_url, verify=False) as http:
+        http.put("/keys/big", content=b"x" * (megabytes * MIB)).raise_for_status()
+
+
+# ---------------------------------------------------------------- bodies
+
+
+def test_a_body_that_is_declared_too_long_is_413_before_it_is_sent(wire: Wire) -> None:
+    wire.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (HOST, 17 * MIB))
+    refused = wire.answer()
+    assert refused.status == 413
+    assert json.loads(refused.body) == {"error": f"a body has at most {16 * MIB} bytes here"}
+
+
+def test_a_body_in_chunks_is_413_as_soon_as_it_is_too_long(start_server: StartServer) -> None:
+    server = start_with_http(start_server, "--http-max-body", "1000")
+    with Wire(server.http_url) as wire:
+        wire.send(b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n3e9\r\n%b\r\n" % (HOST, b"x" * 1001))
+        assert wire.answer().status == 413
+        wire.send(b"0\r\n\r\n")
+        assert wire.ask(b"PUT", b"/keys/k", b"x" * 1000).status == 201, "the connection goes on"
+
+
+def test_a_body_in_chunks_that_comes_whole_at_once_is_413_too(start_server: StartServer) -> None:
+    server = start_with_http(start_server, "--http-max-body", "1000")
+    with Wire(server.http_url) as wire:
+        chunk = b"3e9\r\n%b\r\n0\r\n\r\n" % (b"x" * 1001)
+        wire.send(b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n%b" % (HOST, chunk))
+        assert wire.answer().status == 413
+        assert wire.ask(b"GET", b"/keys/k").status == 404
+
+
+def test_a_client_that_waits_for_continue_gets_it(wire: Wire) -> None:
+    wire.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" % HOST)
+    assert wire.answer().status == 100
+    wire.send(b"hello")
+    assert wire.answer().status == 201
+    assert wire.ask(b"GET", b"/keys/k").body == b"hello"
+
+
+def test_a_body_comes_byte_by_byte_as_well(wire: Wire) -> None:
+    for byte in request(b"PUT", b"/keys/k", b"hello"):
+        wire.send(bytes([byte]))
+    assert wire.answer().status == 201
+    assert wire.ask(b"GET", b"/keys/k").body == b"hello"
+
+
+def test_a_body_that_no_one_asked_for_is_left_aside(wire: Wire) -> None:
+    assert wire.ask(b"GET", b"/healthz", b"x" * MIB).status == 200
+    assert wire.ask(b"GET", b"/healthz").status == 200
+
+
+def test_a_request_that_offers_another_protocol_loses_no_body(wire: Wire) -> None:
+    refused = wire.ask(b"PUT", b"/keys/k", b"DELETE /keys HTTP/1.1\r\n%b\r\n" % HOST, UPGRADE)
+    assert refused.status == 400
+    assert "without Upgrade" in json.loads(refused.body)["error"]
+    assert wire.is_closed_by_the_server()
+
+
+def test_an_offer_of_another_protocol_without_a_body_is_ignored(wire: Wire) -> None:
+    wire.send(request(b"GET", b"/healthz", headers=UPGRADE) + request(b"GET", b"/keys/k"))
+    assert (wire.answer().status, wire.answer().status) == (200, 404)
+    websocket = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    assert wire.ask(b"GET", b"/healthz", headers=websocket).status == 200
+
+
+# ---------------------------------------------------------------- heads
+
+
+@pytest.mark.parametrize("part", ["path", "header", "headers"])
+def test_a_head_without_end_is_431(wire: Wire, part: str) -> None:
+    start, more = {
+        "path": (b"GET /keys/", b"x" * 1000),
+        "header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
+        "headers": (b"GET / HTTP/1.1\r\n", b"X: 1\r\n" * 200),
+    }[part]
+    wire.send(start + more * 2000)  # and the answer comes through, though there is much that was not wanted
+    refused = wire.answer()
+    assert refused.status == 431
+    assert json.loads(refused.body)["error"]
+    assert wire.is_closed_by_the_server()
+
+
+def test_a_head_of_sixty_thousand_bytes_is_taken(wire: Wire) -> None:
+    assert wire.ask(b"PUT", b"/keys/" + b"k" * 60_000, b"v").status == 201
+
+
+def test_headers_behind_a_body_are_neither_kept_nor_endless(own: ServerProcess, own_wire: Wire) -> None:
+    before = own.resident_bytes()
+    own_wire.send(b"POST / HTTP/1.1\r\n" + HOST + b'Transfer-Encoding: chunked\r\n\r\n8\r\n["PING"]\r\n0\r\n')
+    send_what_is_taken(own_wire, b"X-Trailer: %b\r\n" % (b"x" * 2000) * 30, 40 * MIB)
+    assert own.resident_bytes() - before < 20 * MIB
+
+
+def test_headers_behind_a_body_are_no_headers(start_server: StartServer) -> None:
+    server = start_with_http(start_server, "--http-token", "secret")
+    with Wire(server.http_url) as wire:
+        wire.send(b"GET /healthz HTTP/1.1\r\n%b\r\n" % HOST)  # so that the next is taken in while this one runs
+        wire.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+        wire.send(b'8\r\n["PING"]\r\n0\r\nAuthorization: Bearer secret\r\n\r\n')
+        assert (wire.answer().status, wire.answer().status) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"\x00" * 1000,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /keys/\xff HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"PUT /keys/k HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
+        b"PUT /keys/k HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        b"PUT /keys/k HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n",
+    ],
+    ids=lambda data: repr(data[:30]),
+)
+def test_what_is_not_http_is_400_in_a_sentence_and_closed(wire: Wire, data: bytes) -> None:
+    wire.send(data)
+    refused = wire.answer()
+    assert (refused.status, json.loads(refused.body)) == (400, {"error": "this is not HTTP that can be read"})
+    assert wire.is_closed_by_the_server()
+
+
+CHUNKED = b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" % HOST
+
+
+@pytest.mark.parametrize(
+    ("parts", "statuses"),
+    [
+        ([CHUNKED + b"ZZ\r\n"], [400]),
+        ([CHUNKED, b"ZZ\r\n"], [400]),
+        ([CHUNKED + b"0\r\n" + b"Trailer: t\r\n" * 10_000], [431]),
+        ([request(b"POST", b"/keys/n/incr") + CHUNKED + b"ZZ\r\n"], [200, 400]),
+    ],
+    ids=["at once", "in two parts", "trailers without end", "behind another request"],
+)
+def test_a_body_that_breaks_http_is_refused_and_nothing_is_changed(
+    http: httpx.Client, wire: Wire, parts: list[bytes], statuses: list[int]
+) -> None:
+    for part in parts:
+        wire.send(part)
+        http.get("/healthz")  # by when the server has read the part
+    assert [wire.answer().status for _ in statuses] == statuses
+    assert wire.is_closed_by_the_server()
+    assert http.get("/keys/k").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec"])
+def test_a_request_has_no_more_words_than_on_other_ports(http: httpx.Client, path: str) -> None:
+    command = ["DEL", *["k"] * 1024 * 1024]
+    refused = http.post(path, json=command if path == "/" else [command])
+    assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many words in request"})
+
+
+def test_nonsense_behind_requests_is_told_behind_their_answers(wire: Wire) -> None:
+    wire.send(request(b"PUT", b"/keys/k", b"v") + request(b"GET", b"/keys/k") + b"NONSENSE\r\n\r\n")
+    assert [wire.answer().status for _ in range(3)] == [201, 200, 400]
+    assert wire.is_closed_by_the_server()
+
+
+# ---------------------------------------------------------------- many requests at once
+
+
+def test_ten_thousand_requests_at_once_are_answered_in_order(wire: Wire) -> None:
+    wire.send(request(b"POST", b"/keys/n/incr") * 10_000)
+    assert [wire.answer().body for _ in range(10_000)] == [b"%d" % number for number in range(1, 10_001)]
+
+
+def test_bodies_among_requests_at_once_stay_with_their_own(wire: Wire) -> None:
+    sent = [request(b"PUT", b"/keys/k", b"%d" % number * 3000) + request(b"GET", b"/keys/k") for number in range(50)]
+    wire.send(b"".join(sent))
+    for number in range(50):
+        assert wire.answer().status in (200, 201)
+        assert wire.answer().body == b"%d" % number * 3000
+
+
+@pytest.mark.parametrize(
+    "sent", [request(b"GET", b"/keys/value"), request(b"POST", b"/", b'["GET", "value"]')], ids=["GET", "POST"]
+)
+def test_requests_without_end_cost_little_memory(own: ServerProcess, own_wire: Wire, sent: bytes) -> None:
+    assert own_wire.ask(b"PUT", b"/keys/value", b"x" * 10_000).status in (200, 201)
+    before = own.resident_bytes()
+    assert send_what_is_taken(own_wire, sent * 5000, 100 * MIB) < 100 * MIB, "it takes no more than it can answer"
+    assert own.resident_bytes() - before < 20 * MIB
+
+
+def test_a_large_body_behind_many_requests_is_not_taken_before_its_turn(own: ServerProcess, own_wire: Wire) -> None:
+    before = own.resident_bytes()
+    own_wire.send(
+        request(b"GET", b"/keys") * 500 + b"PUT /keys/k HTTP/1.1\r\n%bContent-Length: 99999999\r\n\r\n" % HOST
+    )
+    send_what_is_taken(own_wire, b"x" * MIB, 90 * MIB)
+    assert own.resident_bytes() - before < 30 * MIB
+
+
+# ---------------------------------------------------------------- slow readers
+
+
+@pytest.mark.parametrize("what", ["compact", "pipeline", "transaction", "command"])
+def test_large_answers_that_nobody_reads_are_not_held_whole(own: ServerProcess, what: str) -> None:
+    put_large(own, 2)
+    args = [["GET", "big"]] * 200
+    method, path, body = {
+        "compact": (b"GET", b"/compact", b""),
+        "pipeline": (b"POST", b"/pipeline", json.dumps(args).encode()),
+        "transaction": (b"POST", b"/multi-exec", json.dumps(args).encode()),
+        "command": (b"POST", b"/", json.dumps(["MGET"] + ["big"] * 200).encode()),
+    }[what]
+    before = own.resident_bytes()
+    with Wire(own.http_url) as slow, Wire(own.http_url) as beside:
+        slow.send(request(method, path, body))
+        assert max(watch(own.resident_bytes, 0.5)) - before < 20 * MIB
+        assert beside.ask(b"GET", b"/healthz").status == 200
+
+
+def test_large_answers_of_small_pieces_come_in_large_parts(own_wire: Wire) -> None:
+    body = json.dumps([["PING"]] * 50_000).encode()
+    own_wire.send(request(b"POST", b"/pipeline", body, b"Connection: close\r\n"))
+    answer = own_wire.rest()
+    assert answer.count(b'{"result":"PONG"}') > 49_000, "some are cut by the border of two parts"
+    assert answer.count(b"\r\n") < 30
+
+
+def test_a_reader_that_comes_back_gets_all_of_it(own: ServerProcess, own_wire: Wire) -> None:
+    put_large(own, 2)
+    own_wire.send(request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 5 + [["PING"]]).encode()))
+    watch(own.resident_bytes, 0.2)
+    outcomes = json.loads(own_wire.answer().body)
+    assert [len(each["result"]) for each in outcomes] == [2 * MIB] * 5 + [4]
+
+
+# ---------------------------------------------------------------- vanishing
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /keys/k",
+        b"PUT /keys/half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+        b'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n["SE',
+        request(b"GET", b"/compact"),
+        request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 50).encode()),
+        request(b"GET", b"/keys/big") * 20,
+        request(b"POST", b"/", b'["WATCH", "k"]') + b"POST / HTTP/1.1\r\n",
+    ],
+    ids=["silent", "head", "body", "chunk", "compact", "pipeline", "pipelined", "watch"],
+)
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_who_vanishes_leaves_no_ghost(server: ServerProcess, http: httpx.Client, sent: bytes, how: str) -> None:
+    http.put("/keys/big", content=b"x" * MIB)
+    before = len(client_list(http))
+    wires = [Wire(server.http_url) for _ in range(5)]
+    for wire in wires:
+        wire.send(sent)
+    wait_until(lambda: len(client_list(http)) == before + 5, "they are in CLIENT LIST")
+    for wire in wires:
+        if how == "reset":
+            wire.reset()
+        else:
+            wire.__exit__()
+    wait_until(lambda: len(client_list(http)) == before, "they are gone from it")
+    assert "watching_clients:0" in http.post("/", json=["INFO", "clients"]).json()["result"]
+    assert http.get("/keys/half").status_code == 404
+
+
+def client_list(http: httpx.Client) -> list[str]:
+    listed = http.post("/", json=["CLIENT", "LIST"]).json()["result"]
+    assert isinstance(listed, str)
+    return listed.splitlines()

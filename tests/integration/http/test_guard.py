@@ -1,0 +1,305 @@
+"""Who may ask: the token, the names of the server, and the pages of other origins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from server.http.exchange import Answer, Problem
+from server.http.guard import Guard
+from server.http.routes import Resource, Routes
+from tests.harness.http_wire import start_with_http
+from tests.harness.processes import ServerProcess
+
+TOKEN = "a-token-of-the-test"
+FRIEND = "https://friend.example"
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[ServerProcess]:
+    """A server with a token, and an origin that may ask."""
+    server = start_with_http(ServerProcess, "--http-token", TOKEN, "--http-cors", FRIEND)
+    yield server
+    server.check()
+    server.close()
+
+
+@pytest.fixture
+def http_guarded(guarded: ServerProcess) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=guarded.http_url, headers=headers, verify=False) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
+    """A client of the same server that has no token."""
+    with httpx.Client(base_url=guarded.http_url, verify=False) as client:
+        yield client
+
+
+def resource(*, reads: bool = False, is_open: bool = False) -> Resource:
+    routes = Routes("test")
+    routes.add("GET", "/", {}, reads=reads, is_open=is_open)(lambda _: Answer(200))
+    return routes.resources[0]
+
+
+def status(guard: Guard, resource: Resource, **headers: str) -> int:
+    """Return the status with which the guard refuses, or 200."""
+    try:
+        guard.check(resource, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+    except Problem as problem:
+        return problem.status
+    return 200
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1", "LocalHost", "127.1", "0.0.0.0"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:80", 200),
+        ("127.0.0.1:9780", 200),
+        ("[::1]:9780", 200),
+        ("[::1]", 200),
+        ("192.168.0.7", 200),
+        ("", 200),
+        ("evil.example", 403),
+        ("evil.example:80", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example:9780", 403),
+        ("127.0.0.1:80:evil.example", 403),
+        ("evil.example:localhost", 403),
+    ],
+)
+def test_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
+    guard = Guard(host, None, [])
+    assert status(guard, resource(reads=True), host=name) == expected
+    assert status(guard, resource(is_open=True, reads=True), host=name) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "names", "expected"),
+    [
+        ("0.0.0.0", None, ["kvline.example"], 200),
+        ("127.0.0.1", None, ["KVLINE.example"], 200),
+        ("0.0.0.0", None, ["other.example"], 403),
+        ("0.0.0.0", TOKEN, [], 200),
+        ("127.0.0.1", TOKEN, [], 403),
+    ],
+    ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
+)
+def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
+    host: str, token: str | None, names: list[str], expected: int
+) -> None:
+    guard = Guard(host, token, [], names)
+    assert status(guard, resource(is_open=True), host="kvline.example:9780") == expected
+
+
+@pytest.mark.parametrize("path", ["/keys", "/keys/k", "/healthz", "/metrics", "/compact", "/get/k"])
+def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Client, path: str) -> None:
+    refused = http.get(path, headers={"Host": "evil.example"})
+    assert refused.status_code == 403
+    assert "name" in refused.json()["error"]
+
+
+# ---------------------------------------------------------------- origins
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 200),
+        ({"origin": "http://localhost:9780"}, 200),
+        ({"origin": "HTTP://LOCALHOST:9780"}, 200),
+        ({"origin": "https://localhost:9780"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://localhost:3000"}, 403),
+        ({"origin": "http://localhost"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"sec_fetch_site": "none"}, 200),
+        ({"sec_fetch_site": "same-origin"}, 200),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "nonsense"}, 403),
+    ],
+    ids=str,
+)
+def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
+    headers: dict[str, str], expected: int
+) -> None:
+    guard = Guard("127.0.0.1", None, [])
+    assert status(guard, resource(), host="localhost:9780", **headers) == expected
+    assert status(guard, resource(reads=True), host="localhost:9780", **headers) == 200
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "expected"),
+    [
+        ([FRIEND], FRIEND, 200),
+        ([FRIEND, "http://other.example"], "http://other.example", 200),
+        ([FRIEND], "http://friend.example", 403),
+        ([FRIEND], FRIEND + ".evil.example", 403),
+        (["*"], "http://anybody.example", 200),
+    ],
+)
+def test_origins_that_were_named_may_change_what_they_like(origins: list[str], origin: str, expected: int) -> None:
+    guard = Guard("127.0.0.1", None, origins)
+    assert status(guard, resource(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/keys/k"),
+        ("DELETE", "/keys/k"),
+        ("DELETE", "/keys"),
+        ("POST", "/keys/k/incr"),
+        ("POST", "/"),
+        ("POST", "/pipeline"),
+        ("POST", "/multi-exec"),
+        ("POST", "/set/k"),
+        ("GET", "/set/k/new"),
+        ("HEAD", "/set/k/new"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
+def test_every_request_that_may_change_something_is_guarded(
+    http: httpx.Client, method: str, path: str, headers: dict[str, str]
+) -> None:
+    http.put("/keys/k", content="old")
+    body = {"/": '["SET", "k", "new"]', "/pipeline": '[["SET", "k", "new"]]', "/multi-exec": '[["SET", "k", "new"]]'}
+    refused = http.request(method, path, headers=headers, content=body.get(path, "5"))
+    assert refused.status_code == 403
+    assert http.get("/keys/k").text == "old"
+
+
+# ---------------------------------------------------------------- CORS
+
+
+def test_no_page_may_read_unless_its_origin_was_named(http: httpx.Client) -> None:
+    for method in ("GET", "OPTIONS"):
+        told = http.request(
+            method, "/keys", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
+        )
+        assert not [name for name in told.headers if name.startswith("access-control")]
+
+
+def test_pages_of_an_origin_that_was_named_may_ask_and_read(http_guarded: httpx.Client) -> None:
+    told = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
+    assert told.status_code in (200, 201)
+    assert told.headers["access-control-allow-origin"] == FRIEND
+    assert told.headers["access-control-expose-headers"] == "ETag"
+    assert "origin" in told.headers["vary"].lower()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
+def test_the_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
+    asked = {
+        "Origin": FRIEND,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization,if-match",
+    }
+    told = stranger.options("/keys/k", headers=asked)
+    assert told.status_code == 200
+    assert told.headers["access-control-allow-origin"] == FRIEND
+    assert method in told.headers["access-control-allow-methods"]
+    assert told.headers["access-control-allow-headers"] == "authorization,if-match"
+
+
+def test_pages_of_other_origins_are_told_nothing(http_guarded: httpx.Client) -> None:
+    asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
+    assert http_guarded.options("/keys/k", headers=asked).status_code == 400
+    told = http_guarded.get("/healthz", headers={"Origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in told.headers
+
+
+# ---------------------------------------------------------------- the token
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
+)
+@pytest.mark.parametrize("path", ["/keys/k", "/keys", "/compact", "/metrics", "/get/k", "/nonsense"])
+def test_without_the_token_nothing_is_told(stranger: httpx.Client, path: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
+    refused = stranger.get(path, headers=headers)  # type: ignore[arg-type]
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert TOKEN not in refused.text
+
+
+@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec", "/set/k"])
+def test_without_the_token_no_command_runs(stranger: httpx.Client, path: str) -> None:
+    assert stranger.post(path, content='["SET","k","v"]').status_code == 401
+
+
+def test_health_and_documentation_need_no_token(stranger: httpx.Client) -> None:
+    for path in ("/healthz", "/docs", "/openapi.json"):
+        assert stranger.get(path).status_code == 200
+
+
+def test_with_the_token_all_is_told(http_guarded: httpx.Client) -> None:
+    for path in ("/keys", "/compact", "/metrics", "/ping"):
+        assert http_guarded.get(path).status_code == 200
+
+
+def test_the_token_may_come_from_the_environment(start_server: object) -> None:
+    server = start_with_http(start_server, shell=f"export KVLINE_HTTP_TOKEN={TOKEN}")  # type: ignore[arg-type]
+    assert httpx.get(server.http_url + "/keys").status_code == 401
+    assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert TOKEN not in server.log
+
+
+# ---------------------------------------------------------------- what browsers do not tell
+
+
+@pytest.fixture(scope="module")
+def in_the_open() -> Iterator[ServerProcess]:
+    """A server that other machines can reach, without a token."""
+    server = start_with_http(ServerProcess, "--host", "0.0.0.0")
+    yield server
+    server.check()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/set/k/v", 403),
+        ("HEAD", "/flushall", 403),
+        ("GET", "/config/set/slowlog-max-len/7", 403),
+        ("POST", "/set/k/v", 200),
+        ("GET", "/strlen/k", 200),
+        ("GET", "/keys/absent", 404),
+        ("GET", "/nosuch/command", 400),
+    ],
+)
+def test_a_get_that_any_page_could_cause_changes_nothing(
+    in_the_open: ServerProcess, method: str, path: str, status: int
+) -> None:
+    url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    assert httpx.request(method, url + path).status_code == status
+
+
+def test_a_get_that_a_browser_says_the_user_asked_for_may_write(in_the_open: ServerProcess) -> None:
+    url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+def test_a_token_lets_a_get_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
+    assert http_guarded.get("/set/k/v").json() == {"result": "OK"}
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_scheme_of_a_token_may_be_in_any_case(stranger: httpx.Client, scheme: str) -> None:
+    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
+    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}x"}).status_code == 401
+    assert stranger.get("/dbsize", headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401

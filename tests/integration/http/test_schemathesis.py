@@ -1,0 +1,49 @@
+"""schemathesis asks all that the OpenAPI document allows, and much that it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.commands import COMMANDS
+from tests.harness.http_wire import start_with_http
+from tests.harness.processes import ROOT, StartServer, environment
+
+SECONDS = 40
+EXAMPLES = 25
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "missing_required_header",
+]
+"""Not those that expect each input of the right form to be accepted, or each other one to be refused: a command that is
+unknown, or a condition that is not met, has the right form, and a PUT without a body writes an empty value."""
+
+
+def test_whatever_the_document_allows_is_answered_as_it_says(start_server: StartServer, tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    server = start_with_http(start_server)
+    options = ["--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--seed", "1"]
+    options += ["--checks", ",".join(CHECKS), "--continue-on-failure", "--no-color"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{server.http_url}/openapi.json", *options],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(SCHEMATHESIS_HOOKS="tests.integration.http.schemathesis_hooks", PYTHONPATH=str(ROOT)),
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Selected: 15/15\n  Tested: 15\n" in ran.stdout, ran.stdout
+    server.check()
+    figures = httpx.post(server.http_url, json=["INFO", "commandstats"]).json()["result"]
+    assert figures.count("cmdstat_") > len(COMMANDS) / 2, "the hooks have let commands be known"

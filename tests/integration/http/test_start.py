@@ -1,0 +1,98 @@
+"""The start of the HTTP door: its options, ports that are taken, and packages that are missing."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness.http_wire import start_with_http
+from tests.harness.processes import RUN_SERVER, TIMEOUT, StartServer, environment
+
+
+def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is expected to end by itself."""
+    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    return subprocess.run(
+        [RUN_SERVER, *options],
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def test_it_says_on_a_line_each_where_it_listens(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    assert re.fullmatch(r"listening on 127\.0\.0\.1:\d+\nlistening on http://127\.0\.0\.1:\d+\n", server.log)
+
+
+def test_there_is_no_http_unless_it_is_asked_for(start_server: StartServer) -> None:
+    assert "http" not in start_server("--port", "0").log
+
+
+def test_it_listens_on_ipv6(start_server: StartServer) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as problem:
+        pytest.skip(f"no IPv6 here: {problem}")
+    server = start_with_http(start_server, "--host", "::1")
+    assert server.http_url.startswith("http://[::1]:")
+    assert httpx.get(server.http_url + "/healthz").status_code == 200
+    assert "addr=[::1]:" in httpx.post(server.http_url, json=["CLIENT", "INFO"]).text
+
+
+@pytest.mark.parametrize("which", ["http", "tcp"])
+def test_a_port_that_is_taken_is_one_sentence_and_exit_status_1(which: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = ("0", str(port)) if which == "http" else (str(port), "0")
+        ended = run_server("--port", ports[0], "--http-port", ports[1])
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"kvline can't listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, package: str) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
+    ended = run_server("--port", "0", "--http-port", "0", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"kvline can't start: --http-port needs the extra 'http' (no {package} here): "
+        "pip install '.[http]' in its folder\n"
+    )
+
+
+def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: Path) -> None:
+    (tmp_path / "fastapi.py").write_text("raise ImportError('no fastapi here')\n")
+    server = start_server("--port", "0", shell=f"export PYTHONPATH={tmp_path}")
+    assert server.connect().ask(b"PING") == b"PONG"
+
+
+def test_a_token_in_the_environment_that_can_be_none_is_refused_by_name() -> None:
+    ended = run_server("--port", "0", "--http-port", "0", KVLINE_HTTP_TOKEN="two words")
+    assert ended.returncode == 2
+    assert "KVLINE_HTTP_TOKEN: a token is not empty, and has no blanks" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--http-port", "x"], "a port is a number from 0 to 65535, not 'x'"),
+        (["--http-token", ""], "a token is not empty"),
+        (["--http-token", "two words"], "a token is not empty, and has no blanks"),
+        (["--http-cors", "example.org"], "an origin is like https://example.org, or *, and not 'example.org'"),
+        (["--http-cors", "https://example.org/path"], "an origin is like https://example.org"),
+        (["--http-max-body", "0"], "a limit is a number of bytes, at least 1, not '0'"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_by_name(options: list[str], complaint: str) -> None:
+    ended = run_server(*options)
+    assert ended.returncode == 2
+    assert complaint in ended.stderr

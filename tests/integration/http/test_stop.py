@@ -1,0 +1,80 @@
+"""The stop of both doors by a signal: in good order, in bounded time, whatever the clients do."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import ExitStack
+
+import httpx
+
+from tests.harness.http_wire import HOST, Wire, request, start_with_http
+from tests.harness.processes import StartServer, wait_until
+
+MIB = 1024 * 1024
+
+
+GET_BIG = request(b"GET", b"/keys/big")
+
+STALLED = {
+    "idle": request(b"GET", b"/healthz"),
+    "silent": b"",
+    "head": b"GET /keys/k HT",
+    "body": b"PUT /keys/k HTTP/1.1\r\n%bContent-Length: 100\r\n\r\nhalf" % HOST,
+    "compact": request(b"GET", b"/compact"),
+    "value": GET_BIG,
+    "pipelined": GET_BIG * 100,
+    "pipeline": request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 100).encode()),
+}
+
+
+def test_it_stops_with_status_0_and_says_nothing_whatever_clients_do(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    with httpx.Client(base_url=server.http_url) as http, ExitStack() as wires:
+        http.put("/keys/big", content=b"x" * (15 * MIB))
+        for name, sent in STALLED.items():
+            wire = wires.enter_context(Wire(server.http_url))
+            wire.send(sent)
+            if name not in ("silent", "head", "body"):
+                wire.socket.recv(1)
+        server.signal(signal.SIGTERM)
+        assert server.exit_status() == 0
+    assert server.log.count("\n") == 2, f"nothing but the two addresses: {server.log}"
+
+
+def test_a_request_that_runs_is_answered_whole(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    with httpx.Client(base_url=server.http_url) as http:
+        http.put("/keys/big", content=b"x" * (8 * MIB))
+    with Wire(server.http_url) as wire, Wire(server.http_url) as idle:
+        assert idle.ask(b"GET", b"/healthz").status == 200
+        wire.send(request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 4).encode()))
+        wire.socket.recv(1)
+        server.signal(signal.SIGTERM)
+        assert idle.is_closed_by_the_server()
+        rest = wire.rest()
+    assert rest.count(b"x") >= 4 * 8 * MIB
+    assert rest.endswith(b"0\r\n\r\n")
+    assert server.exit_status() == 0
+
+
+def test_shutdown_by_http_ends_both_doors(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    peer = server.connect()
+    assert peer.ask(b"PING") == b"PONG"
+    with Wire(server.http_url) as wire:
+        told = wire.ask(b"POST", b"/", b'["SHUTDOWN"]')
+        assert (told.status, told.headers[b"connection"]) == (200, b"close")
+    assert server.exit_status() == 0
+    assert peer.rest() == b""
+
+
+def test_a_stopped_server_leaves_its_ports_free_at_once(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    with Wire(server.http_url) as wire:
+        assert wire.ask(b"GET", b"/healthz").status == 200
+        port = server.http_url.rpartition(":")[2]
+        server.signal(signal.SIGINT)
+        assert server.exit_status() == 0
+    again = start_server("--port", "0", "--http-port", port, ports=2)
+    wait_until(lambda: httpx.get(again.http_url + "/healthz").status_code == 200, "it answers")

@@ -1,0 +1,298 @@
+"""A real Redis Cluster of three nodes behind the server."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+from redis.cluster import RedisCluster
+
+from tests.harness.backing_redis import SHORT, calls, execute, figures, is_unavailable, new_redis
+from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until
+from tests.harness.redis_server import HOST, RedisServer
+from tests.harness.resp_wire import Aggregate, Reply
+
+OK = b"+OK\r\n"
+QUEUED = b"+QUEUED\r\n"
+CROSS_SLOT = b"-CROSSSLOT Keys in request don't hash to the same slot\r\n"
+SLOTS = 16384
+
+
+class ThreeNodes:
+    """Three primaries that share the slots, each in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes: list[RedisServer] = []
+        try:
+            self._start(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, folder: Path) -> None:
+        for number in range(3):
+            home = folder / str(number)
+            home.mkdir()
+            self.nodes.append(new_redis(cluster_enabled="yes", cluster_node_timeout="2000", dir=str(home)))
+        first = self.nodes[0]
+        for number, node in enumerate(self.nodes):
+            peer = node.connect()
+            mine = range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
+            assert execute(peer, "CLUSTER ADDSLOTS " + " ".join(map(str, mine))) == OK
+            execute(peer, f"CLUSTER MEET {HOST} {first.port}")
+        wait_until(lambda: all(self._is_whole(node) for node in self.nodes), "the cluster is whole")
+
+    def _is_whole(self, node: RedisServer) -> bool:
+        peer = node.connect()
+        told = bytes(execute(peer, "CLUSTER INFO"))
+        return b"cluster_state:ok" in told and b"cluster_known_nodes:3" in told
+
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes[:2])
+
+    def client(self) -> RedisCluster:
+        return RedisCluster(HOST, self.nodes[0].port)
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
+    cluster = ThreeNodes(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def shared_server(shared_cluster: ThreeNodes) -> Iterator[ServerProcess]:
+    server = ServerProcess("--port", "0", "--backend", shared_cluster.url())
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster: ThreeNodes) -> ThreeNodes:
+    """The cluster, empty."""
+    for node in shared_cluster.nodes:
+        assert execute(node.connect(), "FLUSHALL") == OK
+    return shared_cluster
+
+
+@pytest.fixture
+def peer(cluster: ThreeNodes, shared_server: ServerProcess) -> Iterator[Peer]:
+    yield shared_server.connect()
+    shared_server.check()
+    shared_server.close_peers()
+
+
+def bulk(text: str) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text.encode())
+
+
+def items(reply: Reply) -> list[Reply]:
+    assert isinstance(reply, Aggregate), reply
+    return reply.items
+
+
+def test_keys_set_in_the_cluster_are_read_through_the_server(cluster: ThreeNodes, peer: Peer) -> None:
+    client = cluster.client()
+    for number in range(100):
+        client.set(f"key{number}", number)
+    assert [execute(peer, f"GET key{number}") for number in range(100)] == [bulk(str(n)) for n in range(100)]
+    assert all(int(bytes(execute(node.connect(), "DBSIZE"))[1:]) > 10 for node in cluster.nodes)
+    client.close()
+
+
+def test_replies_are_the_nodes_own(peer: Peer) -> None:
+    assert calls(peer, "SET key OK", "GET key", "INCR key", "SET key other NX", "OBJECT ENCODING key", "TYPE key") == [
+        OK,
+        bulk("OK"),
+        b"-ERR value is not an integer or out of range\r\n",
+        b"$-1\r\n",
+        bulk("embstr"),
+        b"+string\r\n",
+    ]
+    assert bytes(execute(peer, "MEMORY USAGE key")).startswith(b":")
+    assert items(execute(peer, "OBJECT HELP"))
+
+
+def test_keys_of_several_slots_in_one_command_are_refused_as_redis_does(peer: Peer) -> None:
+    for line in ("MGET a b", "MSET a 1 b 2", "DEL a b", "RENAME a b", "COPY a b", "EXISTS a b c", "LCS a b"):
+        assert execute(peer, line) == CROSS_SLOT, line
+    assert calls(peer, "MSET {t}a 1 {t}b 2", "MGET {t}a {t}b", "DEL {t}a {t}b") == [
+        OK,
+        Aggregate(b"*2\r\n", [bulk("1"), bulk("2")]),
+        b":2\r\n",
+    ]
+
+
+def test_commands_on_all_keys_are_run_on_all_nodes(cluster: ThreeNodes, peer: Peer) -> None:
+    for number in range(100):
+        execute(peer, f"SET key{number} {number} EX 1000")
+    assert execute(peer, "DBSIZE") == b":100\r\n"
+    assert len(items(execute(peer, "KEYS key*"))) == 100
+    assert bytes(execute(peer, "RANDOMKEY")).partition(b"\r\n")[2].startswith(b"key")
+    assert figures(peer, "keyspace") == {"db0": "keys=100,expires=100,avg_ttl=0"}
+    peer.send(b"COMPACT\n")
+    assert {peer.line().split()[1] for _ in range(100)} == {b"key%d" % number for number in range(100)}
+    assert execute(peer, "FLUSHALL") == OK
+    assert [execute(node.connect(), "DBSIZE") for node in cluster.nodes] == [b":0\r\n"] * 3
+    assert execute(peer, "RANDOMKEY") == b"$-1\r\n"
+
+
+def test_scan_goes_through_all_nodes(shared_server: ServerProcess, peer: Peer) -> None:
+    client = redis_py.Redis(port=shared_server.port)
+    for number in range(500):
+        client.set(f"key{number}", number)
+    assert sorted(client.scan_iter(count=7)) == sorted(b"key%d" % number for number in range(500))
+    assert set(client.scan_iter(match="key1*")) == {b"key%d" % n for n in range(500) if str(n).startswith("1")}
+    client.close()
+    assert execute(peer, "SCAN nonsense") == b"-ERR invalid cursor\r\n"
+    assert execute(peer, "SCAN 16383") == b"-ERR invalid cursor\r\n"
+
+
+def test_a_transaction_within_one_slot_runs_as_one_step(cluster: ThreeNodes, peer: Peer) -> None:
+    calls(peer, "MULTI", "SET {t}a 1", "INCR {t}a", "PING", "DBSIZE", "COMPACT")
+    assert items(execute(peer, "EXEC")) == [
+        OK,
+        b":2\r\n",
+        b"+PONG\r\n",
+        b"-ERR DBSIZE can't run in a transaction on this backing server\r\n",
+        b"-ERR COMPACT can't run in a transaction on this backing server\r\n",
+    ]
+
+
+def test_a_transaction_over_several_slots_is_refused_as_a_whole(peer: Peer) -> None:
+    calls(peer, "MULTI", "SET a 1", "SET b 1")
+    assert execute(peer, "EXEC") == CROSS_SLOT
+    assert calls(peer, "EXISTS a", "EXISTS b") == [b":0\r\n"] * 2
+    calls(peer, "WATCH a", "MULTI", "SET b 1")
+    assert execute(peer, "EXEC") == CROSS_SLOT
+    assert calls(peer, "WATCH a", "WATCH b", "UNWATCH") == [OK, CROSS_SLOT, OK]
+
+
+def test_a_watch_is_broken_by_a_direct_write_to_its_node(cluster: ThreeNodes, peer: Peer) -> None:
+    client = cluster.client()
+    for key in "abc":
+        execute(peer, f"WATCH {key}")
+        client.set(key, "theirs")
+        assert calls(peer, "MULTI", f"SET {key} ours", "EXEC")[2] == b"*-1\r\n"
+        assert calls(peer, f"WATCH {key}", "MULTI", f"SET {key} ours", "EXEC")[3] == Aggregate(b"*1\r\n", [OK])
+    client.close()
+
+
+def test_slots_that_move_are_followed(tmp_path: Path, start_server: StartServer) -> None:
+    """A key's slot changes hands behind the server's back, again and again: ASK and MOVED cost the client nothing."""
+    cluster = ThreeNodes(tmp_path)
+    try:
+        peer = start_server("--port", "0", "--backend", cluster.url()).connect()
+        assert execute(peer, "SET key 1") == OK
+        slot = int(bytes(execute(cluster.nodes[0].connect(), "CLUSTER KEYSLOT key"))[1:])
+        ids = {node: bytes(execute(node.connect(), "CLUSTER MYID")).split()[1].decode() for node in cluster.nodes}
+
+        def begin_to_move() -> tuple[RedisServer, RedisServer]:
+            source = next(node for node in cluster.nodes if bytes(execute(node.connect(), "GET key")).startswith(b"$"))
+            target = next(node for node in cluster.nodes if node is not source)
+            assert execute(target.connect(), f"CLUSTER SETSLOT {slot} IMPORTING {ids[source]}") == OK
+            assert execute(source.connect(), f"CLUSTER SETSLOT {slot} MIGRATING {ids[target]}") == OK
+            assert execute(source.connect(), f"MIGRATE {HOST} {target.port} key 0 5000") == OK
+            return target, source
+
+        def move() -> None:
+            end_move(begin_to_move())
+
+        def end_move(both: tuple[RedisServer, RedisServer]) -> None:
+            for node in both:
+                assert execute(node.connect(), f"CLUSTER SETSLOT {slot} NODE {ids[both[0]]}") == OK
+            # The nodes tell one another; meanwhile two of them may each send a client to the other.
+            wait_until(lambda: all(knows_owner(node, both[0]) for node in cluster.nodes), "every node knows the owner")
+
+        def knows_owner(node: RedisServer, owner: RedisServer) -> bool:
+            reply = bytes(execute(node.connect(), "GET key"))
+            return reply.startswith(b"$") if node is owner else reply.endswith(b":%d\r\n" % owner.port)
+
+        moving = begin_to_move()
+        assert execute(peer, "GET key") == bulk("1")  # by ASK
+        end_move(moving)
+        assert execute(peer, "INCR key") == b":2\r\n"  # by MOVED
+        move()
+        assert calls(peer, "MULTI", "INCR key", "EXEC")[2] == Aggregate(b"*1\r\n", [b":3\r\n"])
+        move()
+        assert execute(peer, "WATCH key") == OK
+        move()
+        assert calls(peer, "MULTI", "INCR key", "EXEC")[2] == b"*-1\r\n"  # the node that watched has it no more
+        assert calls(peer, "WATCH key", "MULTI", "INCR key", "EXEC")[3] == Aggregate(b"*1\r\n", [b":4\r\n"])
+    finally:
+        cluster.close()
+
+
+def test_a_node_that_is_gone_costs_errors_for_its_slots_alone_and_service_comes_back(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    cluster = ThreeNodes(tmp_path)
+    try:
+        for node in cluster.nodes:
+            execute(node.connect(), "CONFIG SET cluster-require-full-coverage no")
+        server = start_server("--port", "0", "--backend", cluster.url(), "--backend-timeout", SHORT)
+        peer = server.connect()
+        keys = [f"key{number}" for number in range(12)]
+        for key in keys:
+            assert execute(peer, f"SET {key} value") == OK
+        lost = cluster.nodes[0]
+        there = {key: bytes(execute(lost.connect(), f"EXISTS {key}")).startswith(b":") for key in keys}
+        lost.signal(signal.SIGSTOP)
+        try:
+            for key in keys:
+                reply = execute(peer, f"GET {key}")
+                assert is_unavailable(reply) if there[key] else reply == bulk("value")
+            calls(peer, "MULTI", f"SET {keys[0]} other")
+            execute(peer, "EXEC")
+        finally:
+            lost.signal(signal.SIGCONT)
+        for key in keys:
+            wait_until(lambda key=key: execute(peer, f"TYPE {key}") == b"+string\r\n", "all keys are served again")
+        assert execute(peer, f"SET {keys[0]} value") == OK
+    finally:
+        cluster.close()
+
+
+def test_a_start_with_no_cluster_is_a_warning_and_service_begins_when_it_comes(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    cluster = ThreeNodes(tmp_path)
+    try:
+        for node in cluster.nodes:
+            node.kill()
+        server = start_server("--port", "0", "--backend", cluster.url())
+        peer = server.connect()
+        assert "backend unavailable" in server.log
+        for line in ("GET key", "DBSIZE", "WATCH key", "COMPACT"):
+            assert is_unavailable(execute(peer, line)), line
+        for node in cluster.nodes:
+            node.start_again()
+        wait_until(lambda: execute(peer, "SET key value") == OK, "the cluster is back")
+        for node in cluster.nodes:
+            node.kill()
+        wait_until(lambda: is_unavailable(execute(peer, "GET key")), "the cluster is gone")
+        for node in cluster.nodes:
+            node.start_again()
+        wait_until(lambda: execute(peer, "SET key value") == OK, "the cluster is back again")
+        server.check()
+    finally:
+        cluster.close()
+
+
+def test_a_single_server_is_no_cluster(start_server: StartServer) -> None:
+    redis = new_redis()
+    try:
+        peer = start_server("--port", "0", "--backend", f"redis+cluster://{HOST}:{redis.port}").connect()
+        reply = bytes(execute(peer, "GET key"))
+        assert reply.startswith(b"-ERR backend unavailable: ")
+        assert b"luster mode is not enabled" in reply
+    finally:
+        redis.close()

@@ -1,0 +1,234 @@
+"""The proxy by HTTP: every requirement of the exercise, as a client of the running process sees it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.backing_redis import SHORT, StartRedis, backend, calls, calls_counted, execute
+from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.redis_server import RedisServer
+
+
+def clients(server: ServerProcess) -> list[str]:
+    """Return the lines of CLIENT LIST."""
+    listed = execute(server.connect(), "CLIENT LIST")
+    server.close_peers()
+    assert isinstance(listed, bytes)
+    return listed.strip().decode().splitlines()[1:]
+
+
+NewClient = Callable[[ServerProcess], httpx.Client]
+
+pytest.importorskip("uvicorn", reason="the extra http is not installed")
+
+
+@pytest.fixture
+def new_client() -> Iterator[NewClient]:
+    """Make clients of HTTP doors, which are closed in the end."""
+    opened: list[httpx.Client] = []
+
+    def new(server: ServerProcess) -> httpx.Client:
+        opened.append(httpx.Client(base_url=server.http_url, timeout=TIMEOUT))
+        return opened[-1]
+
+    yield new
+    for each in opened:
+        each.close()
+
+
+def start(start_server: StartServer, redis: RedisServer, *options: str) -> ServerProcess:
+    """Start a proxy with both doors."""
+    return start_server(*backend(redis, *options), "--http-port", "0", ports=2)
+
+
+def test_http_get_reads_through_to_the_one_backing_instance(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis))
+    calls(direct, "SET foo bar", r'SET odd/key "\xff\x00"')
+    assert http.get("/keys/foo").content == b"bar"
+    assert http.get("/keys/odd%2Fkey").content == b"\xff\x00"
+    assert http.get("/keys/absent").status_code == 404
+    execute(direct, "SET foo baz")
+    assert http.get("/keys/foo").content == b"baz", "without a cache every GET asks the backing server"
+
+
+def test_what_is_written_by_http_is_in_the_backing_server(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis))
+    assert http.put("/keys/a?ex=100", content=b"1").status_code == 201
+    assert http.post("/keys/a/incr?by=4").text == "5"
+    assert http.post("/multi-exec", json=[["INCR", "a"], ["SET", "b", "x"]]).json() == [{"result": 6}, {"result": "OK"}]
+    assert calls(direct, "GET a", "GET b") == [b"$1\r\n6\r\n", b"$1\r\nx\r\n"]
+    assert http.get("/compact").text.count("\n") == 2
+    assert http.delete("/keys/a").status_code == 204
+    assert execute(direct, "EXISTS a") == b":0\r\n"
+
+
+def test_compare_and_set_sees_writes_on_the_backing_server(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis, "--cache-keys", "10"))
+    execute(direct, "SET k v")
+    tag = http.get("/keys/k").headers["etag"]
+    execute(direct, "SET k w")
+    assert http.put("/keys/k", content=b"x", headers={"If-Match": tag}).status_code == 412
+    assert execute(direct, "GET k") == b"$1\r\nw\r\n"
+
+
+@pytest.mark.parametrize("ask", ["/keys/k", "/get/k"])
+def test_a_cached_get_does_not_ask_the_backing_server(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient, ask: str
+) -> None:
+    http = new_client(start(start_server, redis, "--cache-keys", "10", "--cache-ttl", "600"))
+    calls(direct, "SET k v", "CONFIG RESETSTAT")
+    first = http.get(ask).text
+    execute(direct, "SET k changed")
+    assert [http.get(ask).text for _ in range(5)] == [first] * 5
+    assert http.post("/", json=["GET", "k"]).json() == {"result": "v"}
+    assert calls_counted(redis, "get") == 1
+
+
+def test_entries_expire_after_the_global_time(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis, "--cache-ttl", "0.2"))
+    execute(direct, "SET k old")
+    assert http.get("/keys/k").content == b"old"
+    execute(direct, "SET k new")
+    wait_until(lambda: http.get("/keys/k").content == b"new", "the entry has expired, however often it was read")
+
+
+def test_the_number_of_keys_is_fixed_and_the_least_recently_read_goes(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis, "--cache-keys", "2", "--cache-ttl", "600"))
+    execute(direct, "MSET a 1 b 1 c 1")
+    for key in ("a", "b", "a", "c"):  # b was read least recently when c needs its place
+        assert http.get(f"/keys/{key}").content == b"1"
+    execute(direct, "MSET a 2 b 2 c 2")
+    assert {key: http.get(f"/keys/{key}").text for key in ("a", "c", "b")} == {"a": "1", "c": "1", "b": "2"}
+
+
+@pytest.mark.parametrize("connections", ["1", "8"], ids=["sequentially", "in parallel"])
+def test_concurrent_clients_are_served(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient, connections: str
+) -> None:
+    server = start(start_server, redis, "--backend-connections", connections)
+    clients = [new_client(server) for _ in range(8)]
+
+    def count_on(http: httpx.Client) -> None:
+        for _ in range(25):
+            assert http.post("/keys/n/incr").status_code == 200
+
+    all_at_once([partial(count_on, each) for each in clients])
+    assert execute(direct, "GET n") == b"$3\r\n200\r\n"
+
+
+def test_one_client_too_many_is_503_and_told_when_to_come_again(
+    redis: RedisServer, start_server: StartServer, new_client: NewClient
+) -> None:
+    server = start(start_server, redis, "--max-clients", "1")
+    first = new_client(server)
+    assert first.get("/keys/k").status_code == 404
+    refused = new_client(server).get("/keys/k")
+    assert (refused.status_code, refused.json()) == (503, {"error": "ERR max number of clients reached"})
+    assert int(refused.headers["retry-after"]) >= 1
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.http_url).port)) as silent:
+        silent.settimeout(TIMEOUT)
+        with suppress(ConnectionResetError):
+            assert silent.recv(1) == b"", "one that asks nothing is closed, too"
+    first.close()
+    wait_until(lambda: new_client(server).get("/keys/k").status_code == 404, "there is a place again")
+
+
+def test_a_backing_server_that_is_gone_is_502_and_service_comes_back(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    execute(redis.connect(), "SET kept v")
+    http = new_client(start(start_server, redis, "--cache-keys", "10", "--cache-ttl", "600"))
+    assert http.get("/keys/kept").content == b"v"
+    redis.kill()
+    for gone in (http.get("/keys/k"), http.put("/keys/k", content=b"v"), http.post("/", json=["GET", "k"])):
+        assert gone.status_code == 502
+        assert gone.json()["error"].startswith("ERR backend unavailable: ")
+    assert http.get("/keys/kept").content == b"v", "the cache goes on serving"
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/metrics").status_code == 200
+    redis.start_again()
+    wait_until(lambda: http.get("/keys/k").status_code == 404, "service has come back by itself")
+
+
+def test_a_backing_server_that_is_too_slow_is_504_while_others_go_on(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    execute(redis.connect(), "SET kept v")
+    server = start(start_server, redis, "--backend-timeout", SHORT, "--cache-keys", "10", "--cache-ttl", "600")
+    http = new_client(server)
+    assert http.get("/keys/kept").content == b"v"
+    execute(redis.connect(), "CLIENT PAUSE 60000")
+    slow, quick = all_at_once([partial(http.get, "/keys/k"), partial(new_client(server).get, "/keys/kept")])
+    assert (slow.status_code, quick.content) == (504, b"v")
+    assert slow.json()["error"].startswith("ERR backend unavailable: timed out ")
+
+
+def test_the_server_stops_in_time_while_requests_wait_for_the_backing_server(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    options = ("--backend-timeout", "600", "--backend-connections", "1")
+    server = start(start_server, redis, *options)
+    http = new_client(server)
+    assert http.get("/keys/k").status_code == 404
+    execute(redis.connect(), "CLIENT PAUSE 600000")
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(new_client(server).get, "/keys/k") for _ in range(3)]
+        wait_until(lambda: http.get("/healthz").status_code == 200 and len(clients(server)) == 5, "three requests wait")
+        server.signal(signal.SIGTERM)
+        assert server.exit_status() == 0
+        assert all(each.exception() or each.result().status_code == 502 for each in waiting), "cut off, or told so"
+    assert "Traceback" not in server.log
+    assert "ERROR" not in server.log
+
+
+def test_without_its_backing_server_nothing_is_told_of_keys(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient
+) -> None:
+    redis = start_redis()
+    execute(redis.connect(), "SET k v")
+    http = new_client(start(start_server, redis))
+    assert "\nkvline_keys 1.0\n" in http.get("/metrics").text
+    redis.kill()
+    told = http.get("/metrics").text
+    assert "kvline_connections" in told
+    assert "kvline_keys" not in told
+    assert "kvline_expired_keys" not in told
+
+
+def test_metrics_tell_of_the_cache(
+    redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
+) -> None:
+    http = new_client(start(start_server, redis, "--cache-keys", "1", "--cache-ttl", "600"))
+    execute(direct, "MSET a 1 b 1")
+    for key in ("a", "a", "b"):
+        http.get(f"/keys/{key}")
+    figures = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(http.get("/metrics").text)
+        for sample in family.samples
+        if sample.name.startswith("kvline_cache_")
+    }
+    names = ("hits", "misses", "evictions", "expirations", "coalesced", "keys")
+    assert [figures[f"kvline_cache_{name}"] for name in names] == [1, 2, 1, 0, 0, 1]

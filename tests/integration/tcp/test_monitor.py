@@ -1,0 +1,41 @@
+"""MONITOR over real sockets: what is shown comes in order, and a reader that does not read harms only itself."""
+
+from __future__ import annotations
+
+from tests.harness.processes import ServerProcess, StartServer, wait_until
+
+
+def test_what_others_send_is_shown_behind_the_reply_to_monitor(server: ServerProcess) -> None:
+    monitor, other = server.connect(), server.connect()
+    assert monitor.ask(b"MONITOR") == b"OK"
+    for number in range(100):
+        assert other.ask(b"SET key %d" % number) == b"OK"
+    for number in range(100):
+        assert monitor.line().endswith(b'] "SET" "key" "%d"\n' % number)
+    monitor.send(b"PING\n")
+    reply, shown = sorted((monitor.line(), monitor.line()), key=len)
+    assert reply == b"PONG\n"
+    assert shown.endswith(b'] "PING"\n'), "its own commands are shown to it too"
+
+
+def test_a_monitor_that_does_not_read_is_cut_off_and_nobody_waits_for_it(start_server: StartServer) -> None:
+    server = start_server()
+    monitor, other = server.connect(), server.connect()
+    assert monitor.ask(b"MONITOR") == b"OK"
+
+    def is_alone() -> bool:
+        other.send(b"ECHO %b\n" % (b"x" * 1000) * 1000)
+        for _ in range(1000):
+            other.line()
+        return b"monitoring_clients:0" in other_info(server)
+
+    wait_until(is_alone, "the monitor is cut off")
+    assert other.ask(b"PING") == b"PONG"
+    server.check()
+
+
+def other_info(server: ServerProcess) -> bytes:
+    """Return what INFO tells of clients."""
+    peer = server.connect()
+    peer.send(b"INFO clients\nQUIT\n")
+    return peer.rest()

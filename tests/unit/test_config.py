@@ -1,0 +1,185 @@
+"""CONFIG: the settings, and their change, all of them or none."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from common.errors import SYNTAX_ERROR
+from common.limits import GIB, Limits
+from common.replies import OK, PONG, ErrorReply
+from server.args.integers import LARGEST
+from server.clients.registry import LARGEST_MAX_CLIENTS, TooManyClients
+from server.commands.config import PARAMETERS
+from server.session.session import Session
+from tests.harness.sessions import connect, execute, execute_line, send_line, send_lines
+
+
+@pytest.fixture(autouse=True)
+def _the_log_level_comes_back() -> Iterator[None]:
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+def get(session: Session, *patterns: str) -> dict[str, str]:
+    reply = execute(session, b"CONFIG", b"GET", *(pattern.encode() for pattern in patterns))
+    assert isinstance(reply, list)
+    args = [bytes(arg).decode() for arg in reply if isinstance(arg, bytes)]
+    return dict(zip(args[::2], args[1::2], strict=True))
+
+
+# ---------------------------------------------------------------- GET
+
+
+def test_config_get_tells_every_setting(session: Session) -> None:
+    session.context.host, session.context.ports = "127.0.0.1", [9736, 9737]
+    execute_line(session, "CONFIG SET loglevel info")
+    assert get(session, "*") == {
+        "appendonly": "no",
+        "bind": "127.0.0.1",
+        "databases": "1",
+        "loglevel": "info",
+        "maxclients": "10000",
+        "maxmemory": "0",
+        "maxmemory-policy": "noeviction",
+        "port": "9736",
+        "proto-max-bulk-len": "536870912",
+        "save": "",
+        "slowlog-log-slower-than": "10000",
+        "slowlog-max-len": "128",
+        "timeout": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["SAVE"], ["save"]),
+        (["slowlog-*"], ["slowlog-log-slower-than", "slowlog-max-len"]),
+        (["max*", "*memory"], ["maxclients", "maxmemory", "maxmemory-policy"]),
+        (["save", "nothing", "TimeOut"], ["save", "timeout"]),
+        (["nothing"], []),
+    ],
+)
+def test_config_get_takes_patterns_in_any_case(session: Session, patterns: list[str], names: list[str]) -> None:
+    assert list(get(session, *patterns)) == names
+
+
+def test_config_get_in_resp3_is_a_map(session: Session) -> None:
+    execute_line(session, "HELLO 3")
+    assert execute_line(session, "CONFIG GET save") == {b"save": b""}
+
+
+# ---------------------------------------------------------------- SET
+
+CHANGES = {
+    "slowlog-log-slower-than": ["0", "-1", "1", str(LARGEST // 1000)],
+    "slowlog-max-len": ["0", "1", "1000"],
+    "maxclients": ["1", "20000", str(LARGEST_MAX_CLIENTS)],
+    "proto-max-bulk-len": ["1", "1024", "1048576"],
+    "loglevel": ["debug", "info", "warning", "error"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHANGES.items() for value in values])
+def test_a_setting_that_is_changed_reads_as_it_was_written(session: Session, name: str, value: str) -> None:
+    assert execute_line(session, f"CONFIG SET {name} {value}") == OK
+    assert get(session, name) == {name: value}
+    assert execute_line(session, f"config set {name.upper()} {value.upper()}") == OK
+    assert get(session, name) == {name: value}
+
+
+def test_the_settings_that_can_change_are_these() -> None:
+    assert {name.decode() for name, parameter in PARAMETERS.items() if parameter.write} == set(CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ("nothing 1", "ERR Unknown option or number of arguments for CONFIG SET - 'nothing'"),
+        ("port 1", "ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config"),
+        (
+            "slowlog-max-len x",
+            (
+                "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
+                "argument couldn't be parsed into an integer"
+            ),
+        ),
+        (
+            "slowlog-max-len -1",
+            (
+                "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
+                f"argument must be between 0 and {LARGEST} inclusive"
+            ),
+        ),
+        *(
+            (
+                f"maxclients {number}",
+                (
+                    "ERR CONFIG SET failed (possibly related to argument 'maxclients') - "
+                    f"argument must be between 1 and {LARGEST_MAX_CLIENTS} inclusive"
+                ),
+            )
+            for number in (0, LARGEST_MAX_CLIENTS + 1)
+        ),
+        (
+            "loglevel loud",
+            (
+                "ERR CONFIG SET failed (possibly related to argument 'loglevel') - "
+                "argument must be one of debug, info, warning, error"
+            ),
+        ),
+        ("save x", "ERR CONFIG SET failed (possibly related to argument 'save') - can't set immutable config"),
+        (
+            "slowlog-max-len 5",
+            "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - duplicate parameter",
+        ),
+    ],
+)
+def test_one_bad_change_among_several_changes_nothing(session: Session, args: str, error: str) -> None:
+    line = f"CONFIG SET slowlog-log-slower-than 5 SLOWLOG-max-len 7 {args} loglevel error"
+    before = get(session, "*")
+    assert send_line(session, line).lower() == f"(error) {error}".lower()
+    assert get(session, "*") == before
+
+
+def test_several_settings_change_at_once(session: Session) -> None:
+    assert send_line(session, "CONFIG SET slowlog-log-slower-than 5 slowlog-max-len 7") == "OK"
+    assert get(session, "slowlog*") == {"slowlog-log-slower-than": "5", "slowlog-max-len": "7"}
+
+
+def test_a_name_without_a_value_is_refused(session: Session) -> None:
+    assert execute_line(session, "CONFIG SET slowlog-max-len 7 loglevel") == SYNTAX_ERROR
+    assert get(session, "slowlog-max-len") == {"slowlog-max-len": "128"}
+
+
+def test_a_limit_that_changes_holds_for_connections_to_come(session: Session) -> None:
+    assert execute_line(session, "CONFIG SET proto-max-bulk-len 4") == OK
+    assert execute(session, b"ECHO", b"12345") == b"12345"
+    error = ErrorReply(b"ERR Protocol error: invalid bulk length")
+    assert execute(connect(session.context), b"ECHO", b"12345") == error
+    assert execute(connect(session.context), b"ECHO", b"1234") == b"1234"
+
+
+def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(session: Session, other: Session) -> None:
+    assert execute_line(session, "CONFIG SET maxclients 1") == OK
+    assert execute_line(other, "PING") == PONG
+    with pytest.raises(TooManyClients):
+        connect(session.context)
+    assert execute_line(session, "CONFIG SET maxclients 3") == OK
+    connect(session.context)
+
+
+def test_a_request_may_always_be_as_large_as_a_word_of_it(session: Session) -> None:
+    session.context.limits = dataclasses.replace(Limits(), max_request=GIB)
+    assert execute_line(session, f"CONFIG SET proto-max-bulk-len {4 * GIB}") == OK
+    assert session.context.limits == Limits(max_bulk=4 * GIB, max_request=4 * GIB)
+
+
+def test_the_level_of_the_log_is_the_one_that_was_set(session: Session) -> None:
+    send_lines(session, "CONFIG SET loglevel ERROR")
+    assert logging.getLogger().level == logging.ERROR

@@ -1,0 +1,205 @@
+"""HELP and COMMAND: what the server can do, read off the command table."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import INVALID_COMMAND, INVALID_NUMBER_OF_ARGUMENTS, NO_KEY_ARGUMENTS, SYNTAX_ERROR
+from common.replies import ErrorReply, Lines, Reply, SimpleString
+from server.commands import COMMANDS
+from server.registry import Command
+from server.session.session import Session
+from tests.harness.sessions import execute, execute_line, send_line
+from tests.unit.test_commands import EVERY_COMMAND
+
+
+def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: Session) -> None:
+    lines = send_line(session, "HELP").split("\n")
+    assert len(lines) == len(COMMANDS)
+    for line, command in zip(lines, COMMANDS, strict=True):
+        assert line.split(maxsplit=1) == [command.name.decode(), command.summary.decode()]
+    assert len({line.index(command.summary.decode()) for line, command in zip(lines, COMMANDS, strict=True)}) == 1
+
+
+@EVERY_COMMAND
+def test_help_tells_about_one_command(session: Session, command: Command) -> None:
+    expected = f"{command.usage.decode()}\n  {command.summary.decode()}"
+    assert send_line(session, f"HELP {command.name.decode()}") == expected
+    assert send_line(session, f"help {command.name.decode().lower()}") == expected
+
+
+def test_help_on_what_is_no_command_is_an_error(session: Session) -> None:
+    assert execute(session, b"HELP", b"fly") == ErrorReply(b"ERR no such command 'fly'; HELP lists them all")
+    assert execute(session, b"HELP", b"f" * 500) == ErrorReply(
+        b"ERR no such command '%b'; HELP lists them all" % (b"f" * 128)
+    )
+
+
+def test_help_in_resp3_is_a_block_of_lines(session: Session) -> None:
+    execute(session, b"HELLO", b"3")
+    assert execute(session, b"HELP", b"get") == Lines([b"GET key", b"  Return the value of a key."])
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "keys"),
+    [
+        (b"get", b"readonly", [1, 1, 1]),
+        (b"set", b"write", [1, 1, 1]),
+        (b"decrby", b"write", [1, 1, 1]),
+        (b"del", b"write", [1, -1, 1]),
+        (b"exists", b"readonly", [1, -1, 1]),
+        (b"flushall", b"write", [0, 0, 0]),
+        (b"compact", b"readonly", [0, 0, 0]),
+        (b"ping", b"fast", [0, 0, 0]),
+        (b"multi", b"fast", [0, 0, 0]),
+    ],
+)
+def test_command_describes_a_command_as_redis_does(
+    session: Session, name: bytes, flag: bytes, keys: list[Reply]
+) -> None:
+    table = execute(session, b"COMMAND")
+    assert isinstance(table, list)
+    found = COMMANDS.find(name)
+    assert found is not None
+    assert [name, found.arity, [SimpleString(flag)], *keys, [], [], [], []] in table
+
+
+def test_command_and_its_count_come_out_of_the_table(session: Session) -> None:
+    table = execute(session, b"COMMAND")
+    assert isinstance(table, list)
+    names = [entry[0] for entry in table if isinstance(entry, list)]
+    assert names == [each.name.lower() for each in COMMANDS]
+    assert execute(session, b"COMMAND", b"COUNT") == execute(session, b"command", b"count") == len(COMMANDS)
+
+
+def test_command_docs_come_out_of_the_table(session: Session) -> None:
+    execute(session, b"HELLO", b"3")
+    documents = execute(session, b"COMMAND", b"DOCS")
+    assert isinstance(documents, dict)
+    assert list(documents) == [each.name.lower() for each in COMMANDS]
+    assert documents[b"get"] == {b"summary": b"Return the value of a key.", b"group": b"string", b"usage": b"GET key"}
+
+
+def test_command_docs_of_some_commands_leave_out_what_is_none(session: Session) -> None:
+    execute(session, b"HELLO", b"3")
+    documents = execute(session, b"COMMAND", b"docs", b"SET", b"fly", b"get")
+    assert isinstance(documents, dict)
+    assert list(documents) == [b"set", b"get"]
+    assert execute(session, b"COMMAND", b"DOCS", b"fly") == {}
+
+
+WITH_SUBCOMMANDS = ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "SLOWLOG"]
+
+
+@pytest.mark.parametrize("name", WITH_SUBCOMMANDS)
+@pytest.mark.parametrize(
+    "subcommand", [b"NOTHING", b"nothing", b"", b"x" * 500], ids=["large", "small", "none", "long"]
+)
+def test_a_subcommand_that_is_none_is_an_error(session: Session, name: str, subcommand: bytes) -> None:
+    error = ErrorReply(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:128], name.encode()))
+    assert execute(session, name.lower().encode(), subcommand) == error
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("COMMAND COUNT more", "command|count"),
+        ("COMMAND GETKEYS", "command|getkeys"),
+        ("COMMAND GETKEYS get", "command|getkeys"),
+        ("CLIENT ID more", "client|id"),
+        ("CLIENT SETNAME", "client|setname"),
+        ("CLIENT SETINFO LIB-NAME", "client|setinfo"),
+        ("CLIENT REPLY", "client|reply"),
+        ("CLIENT KILL", "client|kill"),
+        ("CONFIG GET", "config|get"),
+        ("CONFIG SET port", "config|set"),
+        ("CONFIG RESETSTAT now", "config|resetstat"),
+        ("SLOWLOG LEN 1", "slowlog|len"),
+        ("SLOWLOG GET 1 2", "slowlog|get"),
+        ("OBJECT ENCODING", "object|encoding"),
+        ("OBJECT ENCODING a b", "object|encoding"),
+        ("MEMORY USAGE", "memory|usage"),
+    ],
+)
+def test_a_wrong_number_of_words_for_a_subcommand_is_an_error_that_names_it(
+    session: Session, line: str, named: str
+) -> None:
+    assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{named}' command"
+
+
+@pytest.mark.parametrize("name", WITH_SUBCOMMANDS)
+def test_what_an_error_advises_works(session: Session, name: str) -> None:
+    error = execute(session, name.encode(), b"NOTHING")
+    assert isinstance(error, ErrorReply)
+    advice = error.text.decode().rpartition("Try ")[2].removesuffix(".")
+    assert f"{name} " in send_line(session, advice)
+    assert not send_line(session, advice).startswith("(error)")
+
+
+# ---------------------------------------------------------------- LIST, INFO, GETKEYS
+
+
+def test_command_list_names_every_command(session: Session) -> None:
+    assert execute(session, b"COMMAND", b"LIST") == [each.name.lower() for each in COMMANDS]
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("COMMAND LIST FILTERBY PATTERN *rby", [b"decrby", b"incrby"]),
+        ("command list filterby pattern GE[TX]", [b"get"]),
+        ("COMMAND LIST FILTERBY PATTERN nothing", []),
+        ("COMMAND LIST FILTERBY ACLCAT read", []),
+        ("COMMAND LIST FILTERBY MODULE any", []),
+    ],
+)
+def test_command_list_may_be_filtered(session: Session, line: str, names: list[bytes]) -> None:
+    assert execute_line(session, line) == names
+
+
+@pytest.mark.parametrize("args", ["FILTERBY", "FILTERBY PATTERN", "FILTERBY NAME get", "FILTERBY PATTERN a b", "get"])
+def test_a_filter_that_command_list_does_not_have_is_a_syntax_error(session: Session, args: str) -> None:
+    assert execute_line(session, f"COMMAND LIST {args}") == SYNTAX_ERROR
+
+
+def test_command_info_describes_some_commands_and_has_nothing_for_what_is_none(session: Session) -> None:
+    table = execute(session, b"COMMAND")
+    assert isinstance(table, list)
+    by_name = {each[0]: each for each in table if isinstance(each, list)}
+    assert execute_line(session, "COMMAND INFO GET fly set") == [by_name[b"get"], None, by_name[b"set"]]
+    assert execute_line(session, "COMMAND INFO") == table
+
+
+@pytest.mark.parametrize(
+    ("args", "keys"),
+    [
+        ("GET a", [b"a"]),
+        ("get a", [b"a"]),
+        ("SET a b", [b"a"]),
+        ("SET a b EX 10", [b"a"]),
+        ("MSET a 1 b 2 c 3", [b"a", b"b", b"c"]),
+        ("DEL a b c", [b"a", b"b", b"c"]),
+        ("RENAME a b", [b"a", b"b"]),
+        ("COPY a b REPLACE", [b"a", b"b"]),
+        ("LCS a b LEN", [b"a", b"b"]),
+        ("WATCH a b", [b"a", b"b"]),
+        ("OBJECT ENCODING a", [b"a"]),
+        ("MEMORY USAGE a SAMPLES 5", [b"a"]),
+    ],
+)
+def test_command_getkeys_finds_the_keys_of_a_command(session: Session, args: str, keys: list[bytes]) -> None:
+    assert execute_line(session, f"COMMAND GETKEYS {args}") == keys
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ("FLY a", INVALID_COMMAND),
+        ("PING a", NO_KEY_ARGUMENTS),
+        ("FLUSHALL a", NO_KEY_ARGUMENTS),
+        ("GET a b", INVALID_NUMBER_OF_ARGUMENTS),
+        ("SET a", INVALID_NUMBER_OF_ARGUMENTS),
+    ],
+)
+def test_command_getkeys_refuses_what_has_no_keys(session: Session, args: str, error: ErrorReply) -> None:
+    assert execute_line(session, f"COMMAND GETKEYS {args}") == error

@@ -1,0 +1,291 @@
+"""SCAN and KEYS: every key that is there throughout comes up, whatever else happens meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
+from server.keyspace import scan as scan_module
+from server.keyspace.scan import POSITION_BITS, REMOVALS_BITS, Scans
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import Clock, execute, execute_line, send_line, send_lines
+
+
+def step(session: Session, cursor: bytes, options: str = "") -> tuple[bytes, list[bytes]]:
+    reply = execute_line(session, f"SCAN {cursor.decode()} {options}")
+    assert isinstance(reply, list)
+    after, keys = reply
+    assert isinstance(after, bytes)
+    assert isinstance(keys, list)
+    return after, [bytes(key) for key in keys if isinstance(key, bytes)]
+
+
+def scan(session: Session, options: str = "") -> list[list[bytes]]:
+    """Iterate to the end; return what each step brought."""
+    steps: list[list[bytes]] = []
+    cursor = b"0"
+    while not steps or cursor != b"0":
+        cursor, keys = step(session, cursor, options)
+        steps.append(keys)
+        assert len(steps) < 1000, "an iteration ends"
+    return steps
+
+
+def fill(store: Store, count: int) -> list[bytes]:
+    keys = [b"key:%03d" % number for number in range(count)]
+    for key in keys:
+        store.set(key, b"v")
+    return keys
+
+
+# ---------------------------------------------------------------- an iteration
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 95])
+@pytest.mark.parametrize("size", [1, 3, 10, 1000])
+def test_an_iteration_returns_every_key_once_in_steps_of_the_size_that_was_asked_for(
+    session: Session, store: Store, count: int, size: int
+) -> None:
+    keys = fill(store, count)
+    steps = scan(session, f"COUNT {size}")
+    assert list(itertools.chain(*steps)) == keys
+    assert {len(each) for each in steps[:-1]} <= {size}
+    assert len(steps) == max(1, -(-count // size))
+    assert store.scans._copies == {}, "an iteration that is over is forgotten"
+
+
+def test_a_step_is_of_ten_keys_unless_told(session: Session, store: Store) -> None:
+    fill(store, 25)
+    assert [len(each) for each in scan(session)] == [10, 10, 5]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_key_that_is_there_throughout_comes_up_whatever_another_session_does(
+    session: Session, other: Session, store: Store, clock: Clock, seed: int
+) -> None:
+    dice = random.Random(seed)
+    fixed = fill(store, 60)
+    for number in range(40):
+        store.set(b"passing:%d" % number, b"v")
+    cursor, found = b"0", set[bytes]()
+    for number in range(1000):
+        cursor, keys = step(session, cursor, f"COUNT {dice.randint(1, 9)}")
+        assert set(keys) <= {key for key, _, _ in store.items()}, "no key comes up that is not there"
+        found |= set(keys)
+        if cursor == b"0":
+            break
+        passing, new = b"passing:%d" % dice.randrange(40), b"new:%d" % number
+        changes = [
+            [b"DEL", passing],
+            [b"SET", new, b"v"],
+            [b"RENAME", passing, new],
+            [b"SET", passing, b"v", b"PX", b"5"],
+        ]
+        execute(other, *dice.choice(changes))
+        execute(other, b"SET", dice.choice(fixed), b"w")
+        clock.forward(3)
+    assert cursor == b"0"
+    assert found >= set(fixed)
+
+
+def test_a_key_that_has_gone_or_expired_does_not_come_up(
+    session: Session, other: Session, store: Store, clock: Clock
+) -> None:
+    fill(store, 6)
+    send_line(other, "PEXPIRE key:004 5")
+    cursor, first = step(session, b"0", "COUNT 2")
+    send_lines(other, "DEL key:003", "SET later 1")
+    clock.forward(5)
+    rest, cursors = [], 0
+    while cursor != b"0":
+        cursor, keys = step(session, cursor, "COUNT 2")
+        rest += keys
+        cursors += 1
+    assert (first, rest, cursors) == ([b"key:000", b"key:001"], [b"key:002", b"key:005"], 2)
+
+
+def test_two_iterations_do_not_get_into_each_others_way(session: Session, other: Session, store: Store) -> None:
+    keys = fill(store, 30)
+    ours, first = step(session, b"0")
+    assert list(itertools.chain(*scan(other, "COUNT 7"))) == keys
+    ours, second = step(session, ours)
+    ours, third = step(session, ours)
+    assert (ours, first + second + third) == (b"0", keys)
+
+
+# ---------------------------------------------------------------- cursors that nobody gave
+
+
+@pytest.mark.parametrize("cursor", [1, 4, 7, 5 << POSITION_BITS, (5 << POSITION_BITS) + 3, 2**64 - 1])
+def test_a_cursor_that_somebody_made_up_ends_too(session: Session, store: Store, cursor: int) -> None:
+    keys = fill(store, 5)
+    after, found = step(session, b"%d" % cursor)
+    assert after == b"0"
+    assert found in [keys[place:] for place in range(6)]
+
+
+def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: Session, store: Store) -> None:
+    keys = fill(store, 30)
+    cursor, _ = step(session, b"0")
+    assert step(session, cursor) == step(session, cursor)
+    assert step(session, cursor)[1] == keys[10:20]
+
+
+def test_the_last_cursor_of_an_iteration_may_be_asked_again(session: Session, store: Store) -> None:
+    keys = fill(store, 15)
+    cursor, _ = step(session, b"0")
+    assert step(session, cursor) == (b"0", keys[10:])
+    assert step(session, cursor) == (b"0", keys[10:])
+
+
+def test_a_place_behind_the_end_of_a_copy_is_the_end(session: Session, store: Store) -> None:
+    fill(store, 15)
+    cursor, _ = step(session, b"0")
+    assert step(session, b"%d" % (int(cursor) + 10_000)) == (b"0", [])
+
+
+def test_flushing_ends_every_iteration(session: Session, store: Store) -> None:
+    fill(store, 30)
+    cursor, _ = step(session, b"0")
+    send_line(session, "FLUSHALL")
+    assert step(session, cursor) == (b"0", [])
+    fill(store, 5)
+    assert len(step(session, cursor)[1]) == 5
+
+
+@pytest.fixture
+def room_for_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no more than four copies of forty keys."""
+    monkeypatch.setattr(scan_module, "MOST_KEPT", 4 * 40)
+
+
+def remove_some(store: Store, count: int = 1) -> None:
+    """Let the next iteration find another number of removals, and the places of all keys the same."""
+    for _ in range(count):
+        store.set(b"passing", b"v")
+        store.delete(b"passing")
+
+
+@pytest.mark.usefixtures("room_for_four")
+def test_an_iteration_whose_copy_has_gone_misses_nothing(session: Session, store: Store) -> None:
+    keys = fill(store, 40)
+    cursor, found = step(session, b"0")
+    for key in keys[:5]:
+        store.delete(key)
+    for _ in range(5):
+        remove_some(store)
+        step(session, b"0")
+    while cursor != b"0":
+        cursor, more = step(session, cursor)
+        found += more
+    assert set(found) >= set(keys[5:])
+    assert set(found) <= set(keys)
+
+
+def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: Session, store: Store) -> None:
+    keys = fill(store, 50)
+    cursors, found = [b"0"] * 100, [set[bytes]() for _ in range(100)]
+    done = [False] * len(cursors)
+    for _ in range(1000):
+        for number, cursor in enumerate(cursors):
+            if not done[number]:
+                after, more = step(session, cursor)
+                cursors[number], done[number] = after, after == b"0"
+                found[number] |= set(more)
+                remove_some(store)
+        if all(done):
+            break
+    assert all(done)
+    assert all(each == set(keys) for each in found)
+
+
+def test_iterations_share_a_copy_while_nothing_is_removed(session: Session, store: Store) -> None:
+    keys = fill(store, 30)
+    ours, first = step(session, b"0")
+    store.set(b"new", b"v")
+    theirs, _ = step(session, b"0")
+    assert (len(store.scans._copies), ours) == (1, theirs)
+    assert first + list(itertools.chain(*(step(session, ours)[1], step(session, b"%d" % (int(ours) + 10))[1]))) == keys
+
+
+@pytest.mark.usefixtures("room_for_four")
+def test_the_copy_that_was_used_least_recently_goes_first(session: Session, store: Store) -> None:
+    fill(store, 40)
+    used, _ = step(session, b"0")
+    kept = next(iter(store.scans._copies))
+    for _ in range(12):
+        remove_some(store)
+        step(session, b"0")
+        step(session, used)
+        assert kept in store.scans._copies
+        assert len(store.scans._copies) <= 4
+
+
+class Keys:
+    def __init__(self, removals: int) -> None:
+        self.removals = removals
+
+    def all_keys(self) -> list[bytes]:
+        return [b"a", b"b", b"c"]
+
+
+def test_copies_are_bounded_and_every_cursor_fits_into_64_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MOST_KEPT", 30)
+    ours = Scans()
+    for removals in range(2**REMOVALS_BITS - 20, 2**REMOVALS_BITS + 20):
+        cursor, found = ours.go_on(0, 2, Keys(removals))
+        assert found == [b"a", b"b"]
+        assert 0 < cursor < 2**63
+        assert len(ours._copies) <= 10
+        assert ours._kept == 3 * len(ours._copies)
+    assert ours.go_on(cursor, 2, Keys(removals)) == (0, [b"c"])
+
+
+def test_the_newest_copy_is_kept_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MOST_KEPT", 1)
+    ours = Scans()
+    for removals in range(3):
+        ours.go_on(0, 2, Keys(removals))
+    assert list(ours._copies) == [2]
+
+
+def test_removals_are_counted_beyond_what_a_cursor_holds_of_them() -> None:
+    cursor, _ = Scans().go_on(0, 2, Keys(2**REMOVALS_BITS - 1))
+    assert Scans().go_on(cursor, 2, Keys(2**REMOVALS_BITS)) == (0, [b"b", b"c"]), "one was removed since"
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_match_and_type_filter_what_a_step_brings(session: Session, store: Store) -> None:
+    fill(store, 30)
+    assert scan(session, "MATCH *5") == [[b"key:005"], [b"key:015"], [b"key:025"]]
+    assert scan(session, "match key:01[0-1] COUNT 100") == [[b"key:010", b"key:011"]]
+    assert [len(each) for each in scan(session, "TYPE string")] == [10, 10, 10]
+    assert scan(session, "TYPE list") == [[], [], []]
+    assert scan(session, "TYPE STRING COUNT 100 MATCH none") == [[]]
+
+
+@pytest.mark.parametrize("cursor", ["x", "''", "-1", "1.0", "' 1'", "18446744073709551616", "9" * 30])
+def test_a_cursor_that_is_no_unsigned_integer_of_64_bits_is_refused(session: Session, cursor: str) -> None:
+    assert execute_line(session, f"SCAN {cursor}") == INVALID_CURSOR
+
+
+@pytest.mark.parametrize("options", ["COUNT 0", "COUNT -1", "COUNT", "MATCH", "EVERY 1", "COUNT 5 TYPE"])
+def test_an_option_that_is_none_is_a_syntax_error(session: Session, options: str) -> None:
+    assert execute_line(session, f"SCAN 0 {options}") == SYNTAX_ERROR
+
+
+def test_a_count_that_is_no_integer_is_refused(session: Session) -> None:
+    assert execute_line(session, "SCAN 0 COUNT ten") == NOT_AN_INTEGER
+
+
+def test_keys_returns_what_matches_oldest_first(session: Session) -> None:
+    send_lines(session, "MSET two 2 one 1 three 3 '' 0")
+    assert execute_line(session, "KEYS t*") == [b"two", b"three"]
+    assert execute_line(session, "KEYS *") == [b"two", b"one", b"three", b""]
+    assert execute_line(session, "KEYS none") == []

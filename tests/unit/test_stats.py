@@ -1,0 +1,270 @@
+"""What the server counts and tells: INFO, SLOWLOG, CONFIG RESETSTAT; and TIME and SHUTDOWN."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from common.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, SYNTAX_ERROR
+from common.replies import Lines
+from common.resp_client import encode_request
+from server.clients.registry import TooManyClients
+from server.clients.stats import LONGEST_WORD, MOST_WORDS
+from server.keyspace.store import Store
+from server.session.session import Session
+from tests.harness.sessions import Clock, connect, execute, execute_line, feed, send_line, send_lines
+
+# ---------------------------------------------------------------- INFO
+
+
+def info(session: Session, *sections: str) -> dict[str, str]:
+    lines = send_line(session, " ".join(("INFO", *sections))).split("\n")
+    return dict(line.split(":", 1) for line in lines if line and not line.startswith("#"))
+
+
+def record(session: Session, name: str) -> dict[str, int] | None:
+    """Return what is counted of a command, but for its time."""
+    line = info(session, "commandstats").get(f"cmdstat_{name}")
+    if line is None:
+        return None
+    fields = dict(field.split("=") for field in line.split(","))
+    assert list(fields) == ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls"]
+    assert float(fields["usec"]) >= 0
+    return {name: int(fields[name]) for name in ("calls", "rejected_calls", "failed_calls")}
+
+
+SECTIONS = ["Server", "Clients", "Memory", "Stats", "Commandstats", "Keyspace"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sections"),
+    [
+        ("", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
+        ("default", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
+        ("all", SECTIONS),
+        ("everything", SECTIONS),
+        ("keyspace SERVER", ["Server", "Keyspace"]),
+        ("commandstats default", SECTIONS),
+        ("nothing", []),
+    ],
+)
+def test_info_tells_the_sections_that_were_asked_for(session: Session, args: str, sections: list[str]) -> None:
+    lines = send_line(session, f"INFO {args}").split("\n")
+    assert [line[2:] for line in lines if line.startswith("# ")] == sections
+
+
+def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: Session) -> None:
+    reply = execute_line(session, "INFO clients")
+    assert (
+        reply
+        == b"# Clients\r\nconnected_clients:1\r\nmaxclients:10000\r\nmonitoring_clients:0\r\nwatching_clients:0\r\n"
+    )
+    execute_line(session, "HELLO 3")
+    block = execute_line(session, "INFO clients")
+    assert isinstance(block, Lines)
+    assert b"\r\n".join(block.lines) == reply
+
+
+def test_info_counts_calls_failures_and_refusals(session: Session, other: Session) -> None:
+    assert record(session, "incr") is None
+    send_lines(session, "SET a x", "INCR b", "INCR a", "INCR", "INCR a b", "HELLO 4", "HELLO", "PING a b")
+    send_lines(other, "INCR b", "MULTI", "INCR b", "INCR a", "PING", "EXEC")
+    assert record(session, "incr") == {"calls": 5, "rejected_calls": 2, "failed_calls": 2}
+    assert record(session, "hello") == {"calls": 2, "rejected_calls": 0, "failed_calls": 1}
+    assert record(session, "ping") == {"calls": 1, "rejected_calls": 1, "failed_calls": 0}
+    assert record(session, "exec") == {"calls": 1, "rejected_calls": 0, "failed_calls": 0}
+    stats = info(session, "stats")
+    assert stats["total_error_replies"] == str(2 + 2 + 1 + 1)
+
+
+def test_what_waits_for_exec_is_counted_when_it_runs(session: Session) -> None:
+    send_lines(session, "MULTI", "GET a", "DISCARD")
+    assert record(session, "get") is None
+
+
+def test_info_counts_keys_deadlines_and_what_has_expired(session: Session, store: Store, clock: Clock) -> None:
+    assert info(session, "keyspace") == {}
+    send_lines(session, "SET a 1", "SET b 1 PX 100", "SET c 1 PX 200")
+    assert info(session, "keyspace") == {"db0": "keys=3,expires=2,avg_ttl=0"}
+    assert info(session, "stats")["expired_keys"] == "0"
+    clock.forward(150)
+    assert info(session, "keyspace") == {"db0": "keys=2,expires=1,avg_ttl=0"}
+    assert info(session, "stats")["expired_keys"] == "1"
+
+
+def test_info_counts_connections(session: Session, other: Session) -> None:
+    other.close()
+    third = connect(session.context)
+    send_line(third, "WATCH a")
+    assert info(session, "clients") == {
+        "connected_clients": "2",
+        "maxclients": "10000",
+        "monitoring_clients": "0",
+        "watching_clients": "1",
+    }
+    session.context.clients.limit = 2
+    with pytest.raises(TooManyClients):
+        connect(session.context)
+    stats = info(session, "stats")
+    assert (stats["total_connections_received"], stats["rejected_connections"]) == ("3", "1")
+
+
+def test_info_tells_of_the_server_and_its_memory(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.context.ports = [9736]
+    now = session.context.started + 2 * 86400 + 5.5
+    monkeypatch.setattr("server.commands.info.time.monotonic", lambda: now)
+    figures = info(session)
+    assert (figures["tcp_port"], figures["uptime_in_seconds"], figures["uptime_in_days"]) == ("9736", "172805", "2")
+    assert figures["redis_mode"] == "standalone"
+    assert 1_000_000 < int(figures["used_memory"]) <= int(figures["used_memory_peak"])
+
+
+def test_config_resetstat_begins_to_count_anew(session: Session) -> None:
+    send_lines(session, "SET a x", "INCR a", "GET", "HELLO 4", "CONFIG SET slowlog-log-slower-than 0", "GET a")
+    assert send_line(session, "CONFIG RESETSTAT") == "OK"
+    assert [record(session, name) for name in ("set", "incr", "get", "hello")] == [None] * 4
+    assert int(send_line(session, "SLOWLOG LEN")) > 0, "the slow calls stay, as in Redis"
+
+
+def test_an_unknown_command_is_not_counted_under_any_name(session: Session) -> None:
+    before = info(session, "commandstats")
+    send_line(session, "FLY")
+    assert info(session, "commandstats").keys() - before.keys() == {"cmdstat_info"}
+
+
+# ---------------------------------------------------------------- SLOWLOG
+
+
+@pytest.fixture
+def slow(session: Session) -> Session:
+    """A session on a server for which every call is a slow one."""
+    execute_line(session, "CONFIG SET slowlog-log-slower-than 0")
+    execute_line(session, "SLOWLOG RESET")
+    return session
+
+
+def slow_words(session: Session, count: str = "") -> list[list[bytes]]:
+    """Return the words of the slow calls, newest first, without the call before that forgot the others."""
+    reply = execute_line(session, f"SLOWLOG GET {count}")
+    assert isinstance(reply, list)
+    args = [each[3] for each in reply if isinstance(each, list)]
+    found = [[bytes(arg) for arg in each if isinstance(arg, bytes)] for each in args if isinstance(each, list)]
+    return [each for each in found if each != [b"SLOWLOG", b"RESET"]]
+
+
+def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: Session, other: Session) -> None:
+    send_line(other, "CLIENT SETNAME worker")
+    before = time.time_ns() // 10**9
+    send_line(other, "SET a 1")
+    reply = execute_line(slow, "SLOWLOG GET 1")
+    assert isinstance(reply, list)
+    ((number, moment, microseconds, args, address, name),) = reply
+    assert isinstance(number, int)
+    assert before <= moment <= time.time_ns() // 10**9
+    assert microseconds >= 0
+    assert (args, address, name) == ([b"SET", b"a", b"1"], b"10.0.0.2:6000", b"worker")
+
+
+def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: Session) -> None:
+    send_lines(slow, "GET a", "GET b", "PING", "FLY", "GET")
+    assert slow_words(slow) == [[b"PING"], [b"GET", b"b"], [b"GET", b"a"]]
+    reply = execute_line(slow, "SLOWLOG GET -1")
+    assert isinstance(reply, list)
+    numbers = [each[0] for each in reply if isinstance(each, list)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_slow_calls_within_a_transaction_are_kept(slow: Session) -> None:
+    send_lines(slow, "MULTI", "GET a", "ECHO b", "EXEC")
+    assert [args[0] for args in slow_words(slow)] == [b"EXEC", b"ECHO", b"GET", b"MULTI"]
+
+
+@pytest.mark.parametrize(("count", "found"), [("", 10), ("0", 0), ("3", 3), ("-1", 20), ("1000", 20)])
+def test_slowlog_get_returns_ten_unless_told(slow: Session, count: str, found: int) -> None:
+    send_lines(slow, *["PING"] * 20)
+    execute_line(slow, "CONFIG SET slowlog-log-slower-than -1")
+    reply = execute_line(slow, f"SLOWLOG GET {count}")
+    assert isinstance(reply, list)
+    assert len(reply) == found + (found == 20), "with the call that reset the log"
+
+
+@pytest.mark.parametrize("count", ["-2", "x", "1.5"])
+def test_a_count_that_is_none_is_refused(session: Session, count: str) -> None:
+    assert execute_line(session, f"SLOWLOG GET {count}") == COUNT_TOO_LOW
+
+
+def test_a_call_below_the_threshold_is_not_kept(session: Session) -> None:
+    for threshold in ("-1", str(60 * 10**6)):
+        send_lines(session, f"CONFIG SET slowlog-log-slower-than {threshold}", "SLOWLOG RESET", "GET a")
+        assert send_line(session, "SLOWLOG LEN") == "0"
+
+
+def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: Session) -> None:
+    send_lines(slow, "CONFIG SET slowlog-max-len 3", "GET a", "GET b", "GET c", "GET d")
+    assert slow_words(slow) == [[b"GET", b"d"], [b"GET", b"c"], [b"GET", b"b"]]
+    send_lines(slow, "CONFIG SET slowlog-log-slower-than -1", "CONFIG SET slowlog-max-len 1")
+    assert len(slow_words(slow)) == 1
+    send_lines(slow, "CONFIG SET slowlog-max-len 0")
+    assert slow_words(slow) == []
+
+
+def test_a_slow_call_is_kept_in_an_abridged_form(slow: Session) -> None:
+    long = b"x" * (LONGEST_WORD + 50)
+    execute(slow, b"DEL", b"y" * LONGEST_WORD, long, *[b"k"] * 98)
+    (args,) = slow_words(slow)
+    assert args[:3] == [b"DEL", b"y" * LONGEST_WORD, b"x" * LONGEST_WORD + b"... (50 more bytes)"]
+    assert (len(args), args[-1]) == (MOST_WORDS, b"... (70 more arguments)")
+    execute(slow, b"DEL", *[b"k"] * (MOST_WORDS - 1))
+    assert slow_words(slow)[0] == [b"DEL", *[b"k"] * (MOST_WORDS - 1)]
+
+
+# ---------------------------------------------------------------- TIME and SHUTDOWN
+
+
+def test_time_tells_seconds_and_microseconds(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.commands.admin.time.time_ns", lambda: 2_000_000_000_000_042_999)
+    assert execute_line(session, "TIME") == [b"2000000000", b"42"]
+
+
+@pytest.mark.parametrize("line", ["SHUTDOWN", "shutdown nosave", "SHUTDOWN NOW FORCE NOSAVE"])
+@pytest.mark.parametrize("dialect", ["text", "RESP"])
+def test_shutdown_asks_for_the_end_and_answers_nothing_more(
+    session: Session, store: Store, line: str, dialect: str
+) -> None:
+    asked: list[bool] = []
+    session.context.shut_down = lambda: asked.append(session.closing)
+    sent = f"{line}\n".encode() if dialect == "text" else encode_request(line.encode().split())
+    assert feed(session, sent + b"SET after 1\n") == b""
+    assert asked == [False]
+    assert session.closing
+    assert store.items() == []
+
+
+def test_where_there_is_no_server_there_is_no_shutdown(session: Session) -> None:
+    assert execute_line(session, "SHUTDOWN") == NO_SHUTDOWN_HERE
+    assert not session.closing
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ("SAVE", SYNTAX_ERROR),
+        ("SAVE NOSAVE", SYNTAX_ERROR),
+        ("ABORT NOW", SYNTAX_ERROR),
+        ("LATER", SYNTAX_ERROR),
+        ("ABORT", NO_SHUTDOWN_TO_ABORT),
+    ],
+)
+def test_a_shutdown_that_is_refused_ends_nothing(session: Session, args: str, error: object) -> None:
+    asked: list[int] = []
+    session.context.shut_down = lambda: asked.append(1)
+    assert execute_line(session, f"SHUTDOWN {args}") == error
+    assert (asked, session.closing) == ([], False)
+
+
+def test_the_array_of_an_exec_with_a_shutdown_in_it_is_whole(session: Session) -> None:
+    session.context.shut_down = lambda: None
+    assert send_lines(session, "MULTI", "SHUTDOWN", "EXEC")[-1] == "1) OK"
+    assert session.closing
