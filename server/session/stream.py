@@ -136,6 +136,7 @@ class RequestStream:
             yield from encoder.stream(reply)
         except CommandError as problem:
             self._session.closing = True
+            self._session.client.stats.errors += 1
             yield from encoder.stream(problem.reply)
 
     def _execute_silently(self, request: Request) -> Reply:

@@ -119,11 +119,11 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        assert self.engine.sweep()
+        assert self.engine.expire_slice()
         self.model.forget_the_expired()
         left_over = set(self.store._values) - set(self.model.values)
         this_second = self.clock() // 1000
-        seconds = {self.store.deadline(key) // 1000 for key in left_over}
+        seconds = {self.store.expires_at(key) // 1000 for key in left_over}
         assert seconds <= {this_second}, "nobody had to ask for the memory to come back"
 
     @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
@@ -223,7 +223,7 @@ class Sessions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "sessions"):
-            self.store.moment = None  # as the engine does before each step
+            self.store.begin_step()
             assert self.store.items() == self.model.items()
             for session in self.sessions:
                 session.close()

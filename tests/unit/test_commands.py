@@ -10,7 +10,8 @@ from common.replies import OK, ErrorReply
 from server.commands import COMMANDS
 from server.keyspace.store import Store
 from server.registry import Command
-from tests.harness.sessions import ClientSession, execute, pairs, send_line
+from tests.harness.sessions import ClientSession, execute, send_line
+from tests.harness.stores import pairs
 
 OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
 """What stands in brackets, with brackets in it."""
@@ -99,8 +100,8 @@ def test_the_table_holds_these_commands() -> None:
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        *((each.name, each.fewest - 1) for each in COMMANDS if each.fewest > 1),
-        *((each.name, each.most + 1) for each in COMMANDS if each.most < 10),
+        *((each.name, each.min_args - 1) for each in COMMANDS if each.min_args > 1),
+        *((each.name, each.max_args + 1) for each in COMMANDS if each.max_args < 10),
     ],
     ids=lambda value: value.decode() if isinstance(value, bytes) else f"{value} words",
 )
@@ -119,10 +120,10 @@ def test_the_names_of_a_usage_line_are_the_words_that_the_command_takes(command:
     name, *required = OPTIONAL.sub("", command.usage.decode()).split()
     assert name == command.name.decode() == name.upper()
     if "|" in required:  # it has subcommands, each with words of its own
-        assert command.fewest == 2
+        assert command.min_args == 2
     else:
-        assert len(required) + 1 == command.fewest
-    assert (command.most > command.fewest) == (b"[" in command.usage)
+        assert len(required) + 1 == command.min_args
+    assert (command.max_args > command.min_args) == (b"[" in command.usage)
 
 
 @EVERY_COMMAND

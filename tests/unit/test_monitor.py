@@ -81,7 +81,7 @@ def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(
     assert [args for _, args in shown(session)] == ['"MONITOR"', '"GET" "a"']
     assert [args for _, args in shown(third)] == ['"GET" "a"', '"GET" "b"']
     third.close()
-    assert session.context.monitors.feeds == ()
+    assert session.context.monitors.subscribers == ()
 
 
 def test_asking_twice_shows_nothing_twice(session: ClientSession, other: ClientSession) -> None:
@@ -89,7 +89,7 @@ def test_asking_twice_shows_nothing_twice(session: ClientSession, other: ClientS
     transport_of(session).pushed.clear()
     send_line(other, "PING")
     assert len(shown(session)) == 1
-    assert transport_of(session).channels == 1
+    assert transport_of(session).enabled == 1
 
 
 def test_reset_ends_monitoring(session: ClientSession, other: ClientSession) -> None:
@@ -102,7 +102,7 @@ def test_reset_ends_monitoring(session: ClientSession, other: ClientSession) -> 
 def test_where_there_is_no_connection_there_is_no_monitoring() -> None:
     session = new_session()
     assert execute_line(session, "MONITOR") == MONITOR_NEEDS_CONNECTION
-    assert session.context.monitors.feeds == ()
+    assert session.context.monitors.subscribers == ()
 
 
 def test_info_counts_the_monitors(session: ClientSession, other: ClientSession) -> None:

@@ -62,7 +62,7 @@ def entered(function: Function, usage: str = "TEST") -> Command:
 )
 def test_the_number_of_words_comes_from_the_signature(function: Function, fewest: int, most: int, arity: int) -> None:
     command = entered(function)
-    assert (command.fewest, command.most, command.arity) == (fewest, most, arity)
+    assert (command.min_args, command.max_args, command.arity) == (fewest, most, arity)
 
 
 def test_the_name_comes_from_the_usage_line() -> None:

@@ -10,7 +10,7 @@ from common.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT,
 from common.replies import Lines
 from common.resp_client import encode_request
 from server.clients.registry import TooManyClients
-from server.clients.stats import LONGEST_WORD, MOST_WORDS
+from server.clients.slowlog import MAX_ARG_SIZE, MAX_ARGS
 from server.keyspace.store import Store
 from tests.harness.sessions import ClientSession, Clock, connect, execute, execute_line, feed, send_line, send_lines
 
@@ -210,13 +210,13 @@ def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: ClientSession)
 
 
 def test_a_slow_call_is_kept_in_an_abridged_form(slow: ClientSession) -> None:
-    long = b"x" * (LONGEST_WORD + 50)
-    execute(slow, b"DEL", b"y" * LONGEST_WORD, long, *[b"k"] * 98)
+    long = b"x" * (MAX_ARG_SIZE + 50)
+    execute(slow, b"DEL", b"y" * MAX_ARG_SIZE, long, *[b"k"] * 98)
     (args,) = slow_words(slow)
-    assert args[:3] == [b"DEL", b"y" * LONGEST_WORD, b"x" * LONGEST_WORD + b"... (50 more bytes)"]
-    assert (len(args), args[-1]) == (MOST_WORDS, b"... (70 more arguments)")
-    execute(slow, b"DEL", *[b"k"] * (MOST_WORDS - 1))
-    assert slow_words(slow)[0] == [b"DEL", *[b"k"] * (MOST_WORDS - 1)]
+    assert args[:3] == [b"DEL", b"y" * MAX_ARG_SIZE, b"x" * MAX_ARG_SIZE + b"... (50 more bytes)"]
+    assert (len(args), args[-1]) == (MAX_ARGS, b"... (70 more arguments)")
+    execute(slow, b"DEL", *[b"k"] * (MAX_ARGS - 1))
+    assert slow_words(slow)[0] == [b"DEL", *[b"k"] * (MAX_ARGS - 1)]
 
 
 # ---------------------------------------------------------------- TIME and SHUTDOWN
