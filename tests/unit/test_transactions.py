@@ -72,13 +72,28 @@ def test_multi_within_multi_is_refused_and_spoils_nothing(session: ClientSession
         ("FLY", "(error) ERR unknown command 'FLY', with args beginning with:"),
         ("GET", "(error) ERR wrong number of arguments for 'get' command"),
         ("GET a b", "(error) ERR wrong number of arguments for 'get' command"),
+        ("COMMAND NOTHING", "(error) ERR unknown subcommand 'NOTHING'. Try COMMAND HELP."),
+        ("CLIENT ID 1", "(error) ERR wrong number of arguments for 'client|id' command"),
+        ("SHUTDOWN", "(error) ERR Command not allowed inside a transaction"),
         ("MULTI now", "(error) ERR wrong number of arguments for 'multi' command"),
         ("EXEC now", "(error) ERR wrong number of arguments for 'exec' command"),
         ("DISCARD now", "(error) ERR wrong number of arguments for 'discard' command"),
         ("SET a 'half", "(error) ERR Protocol error: unbalanced quotes in request"),
         ("SET a " + "x" * 70_000, "(error) ERR Protocol error: line longer than 65536 bytes"),
     ],
-    ids=["unknown", "too few words", "too many", "MULTI now", "EXEC now", "DISCARD now", "unbalanced", "too long"],
+    ids=[
+        "unknown",
+        "too few",
+        "too many",
+        "subcommand",
+        "its arity",
+        "SHUTDOWN",
+        "MULTI now",
+        "EXEC now",
+        "DISCARD now",
+        "unbalanced",
+        "too long",
+    ],
 )
 def test_what_cannot_be_queued_spoils_the_transaction(
     session: ClientSession, store: Store, bad: str, error: str
@@ -113,7 +128,7 @@ def test_an_error_outside_a_transaction_spoils_none(session: ClientSession) -> N
     assert send_lines(session, "FLY", "'", "MULTI", "PING", "EXEC")[2:] == ["OK", "QUEUED", "1) PONG"]
 
 
-@pytest.mark.parametrize("line", ["INCR word", "INCRBY a ten", "HELLO 4", "HELP nothing", "COMMAND NOTHING"])
+@pytest.mark.parametrize("line", ["INCR word", "INCRBY a ten", "HELLO 4", "HELP nothing"])
 def test_a_command_that_fails_at_exec_undoes_nothing(session: ClientSession, store: Store, line: str) -> None:
     store.set(b"word", b"hello")
     assert send_lines(session, "MULTI", "SET a 1", line, "SET b 2")[1:] == ["QUEUED"] * 3
