@@ -144,6 +144,19 @@ def test_an_exec_that_does_not_run_is_nil_in_text(session: ClientSession, other:
     assert str(NULL_ARRAY) == "NullArray()"
 
 
+@pytest.mark.parametrize("before", [[], [b"CLIENT", b"REPLY", b"SKIP"]], ids=["replied to", "skipped"])
+def test_a_pipeline_is_replied_to_in_the_version_that_hello_and_reset_set_within_it(
+    session: ClientSession, before: list[bytes]
+) -> None:
+    get = encode_request([b"GET", b"none"])
+    requests = [[b"HELLO", b"3"], [b"GET", b"none"], [b"RESET"], [b"GET", b"none"]]
+    if before:
+        requests.insert(0, before)
+    output = session.feed(get + b"".join(map(encode_request, requests)))
+    assert output.startswith(b"$-1\r\n_" if before else b"$-1\r\n%7\r\n")
+    assert output.endswith(b"_\r\n+RESET\r\n$-1\r\n")
+
+
 # ---------------------------------------------------------------- what there is one of, and what there is none of
 
 
