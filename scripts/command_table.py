@@ -14,10 +14,11 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 HEAD = """\
 # Commands
 
-This page is generated from the command table by `python -m scripts.command_table`. `HELP` and `HELP command` show the same.
+This page is generated from the command table by `python -m scripts.command_table`. `HELP` and `HELP command` show the
+same.
 
-Keys and values are bytes. Integers are signed, have 64 bits, and have one spelling each: `" 11"`, `"+1"`, `"01"` and `"1.0"` are not
-integers. Replies and error texts are those of Redis 7. The flags are those that `COMMAND INFO` reports.
+Keys and values are bytes. Integers are signed, have 64 bits, and have one spelling each: `" 11"`, `"+1"`, `"01"` and
+`"1.0"` are not integers. Replies and error texts are those of Redis 7. The flags are those that `COMMAND INFO` reports.
 
 """
 
