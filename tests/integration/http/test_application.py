@@ -61,17 +61,15 @@ class WaitingEngine(EmbeddedEngine):
 @contextmanager
 def serving(context: ServerContext) -> Iterator[str]:
     """Serve HTTP in this process; return the address."""
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
-    from server.http.application import Application
-    from server.http.server import HTTPServer
+    pytest.importorskip("httptools", reason="the extra http is not installed")
+    from server.http.listener import create_http_listener
 
-    application = Application(host="127.0.0.1", token=None, origins=[], max_body=10_000_000)
-    server = HTTPServer("127.0.0.1", 0, context, application)
-    server.start()
+    listener = create_http_listener("127.0.0.1", 0, context, max_body=10_000_000)
+    listener.start()
     try:
-        yield server.address
+        yield listener.address
     finally:
-        server.stop()
+        listener.stop()
 
 
 Serve = Callable[[ServerContext], Wire]
@@ -123,7 +121,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(
     buggy: ServerContext, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = serve(buggy)
-    with caplog.at_level(logging.CRITICAL, "uvicorn.error"):
+    with caplog.at_level(logging.CRITICAL, "server.http"):
         wire.send(request(b"POST", b"/", b'["LATEBUG"]'))
         everything = wire.rest()
     assert everything.startswith(b"HTTP/1.1 200 ")

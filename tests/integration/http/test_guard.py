@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server.http.exchange import Answer, Problem
-from server.http.guard import Guard
-from server.http.routes import Resource, Routes
+from server.http.messages import HTTPError, Request, Response
+from server.http.routes import Route
+from server.http.security import AccessPolicy
 from tests.harness.http_wire import start_with_http
 from tests.harness.processes import ServerProcess
 
@@ -40,18 +40,19 @@ def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
         yield client
 
 
-def resource(*, reads: bool = False, is_open: bool = False) -> Resource:
-    routes = Routes("test")
-    routes.add("GET", "/", {}, reads=reads, is_open=is_open)(lambda _: Answer(200))
-    return routes.resources[0]
+def route(*, safe: bool = False, public: bool = False) -> Route:
+    async def handler(_: Request) -> Response:
+        return Response(200)
+
+    return Route("GET", "/", handler, safe=safe, public=public)
 
 
-def status(guard: Guard, resource: Resource, **headers: str) -> int:
-    """Return the status with which the guard refuses, or 200."""
+def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
+    """Return the status with which the policy refuses, or 200."""
     try:
-        guard.check(resource, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
-    except Problem as problem:
-        return problem.status
+        policy.check(route, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+    except HTTPError as error:
+        return error.problem.status
     return 200
 
 
@@ -78,9 +79,9 @@ def status(guard: Guard, resource: Resource, **headers: str) -> int:
     ],
 )
 def test_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
-    guard = Guard(host, None, [])
-    assert status(guard, resource(reads=True), host=name) == expected
-    assert status(guard, resource(is_open=True, reads=True), host=name) == expected
+    policy = AccessPolicy(host, None, [])
+    assert status(policy, route(safe=True), host=name) == expected
+    assert status(policy, route(public=True, safe=True), host=name) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ def test_only_its_own_names_are_answered(host: str, name: str, expected: int) ->
 def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
     host: str, token: str | None, names: list[str], expected: int
 ) -> None:
-    guard = Guard(host, token, [], names)
-    assert status(guard, resource(is_open=True), host="kvline.example:9780") == expected
+    policy = AccessPolicy(host, token, [], names)
+    assert status(policy, route(public=True), host="kvline.example:9780") == expected
 
 
 @pytest.mark.parametrize("path", ["/keys", "/keys/k", "/healthz", "/metrics", "/compact", "/get/k"])
@@ -134,9 +135,9 @@ def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Cli
 def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
     headers: dict[str, str], expected: int
 ) -> None:
-    guard = Guard("127.0.0.1", None, [])
-    assert status(guard, resource(), host="localhost:9780", **headers) == expected
-    assert status(guard, resource(reads=True), host="localhost:9780", **headers) == 200
+    policy = AccessPolicy("127.0.0.1", None, [])
+    assert status(policy, route(), host="localhost:9780", **headers) == expected
+    assert status(policy, route(safe=True), host="localhost:9780", **headers) == 200
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,8 @@ def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
     ],
 )
 def test_origins_that_were_named_may_change_what_they_like(origins: list[str], origin: str, expected: int) -> None:
-    guard = Guard("127.0.0.1", None, origins)
-    assert status(guard, resource(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
+    policy = AccessPolicy("127.0.0.1", None, origins)
+    assert status(policy, route(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
 
 
 @pytest.mark.parametrize(

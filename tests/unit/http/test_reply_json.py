@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp import format_double
 from server.http import reply_json
-from server.http.exchange import WHOLE_SIZE, lazy_answer, next_part
+from server.http.messages import MIN_STREAMED_SIZE, lazy_response, next_part
 from server.http.reply_json import CHUNK, json_pieces, outcome_pieces
 
 strings = st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode))
@@ -94,16 +94,16 @@ def test_an_error_is_never_in_base64(text: bytes) -> None:
     assert json.loads(printed) == {"error": text.decode(errors="replace")}
 
 
-@given(sizes=st.lists(st.integers(0, WHOLE_SIZE), max_size=8))
+@given(sizes=st.lists(st.integers(0, MIN_STREAMED_SIZE), max_size=8))
 def test_a_body_is_whole_or_in_parts_and_nothing_is_lost(sizes: list[int]) -> None:
     pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
-    answer = lazy_answer(b"text/plain", iter(pieces))
+    answer = lazy_response(b"text/plain", iter(pieces))
     if isinstance(answer.body, bytes):
         assert answer.body == b"".join(pieces)
         return
     parts = list(parts_of(answer.body))
     assert b"".join(parts) == b"".join(pieces)
-    assert all(len(part) >= WHOLE_SIZE for part in parts[:-1])
+    assert all(len(part) >= MIN_STREAMED_SIZE for part in parts[:-1])
 
 
 def parts_of(body: Iterator[bytes]) -> Iterator[bytes]:
