@@ -111,8 +111,7 @@ class HTTPConnection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- for the event loop
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # both loops pass one
         self._transport = transport
         self._connections.add(self)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
@@ -175,7 +174,7 @@ class HTTPConnection(asyncio.Protocol):
                     continue
                 if incoming.expects_continue and not incoming.size:
                     incoming.expects_continue = False
-                    self._transport.write(CONTINUE)
+                    self._write(CONTINUE)
             elif parser.is_closed:
                 self._end()
                 return
@@ -270,8 +269,8 @@ class HTTPConnection(asyncio.Protocol):
 
     def _end_session(self, session: Session) -> None:
         close_session(session)
-        # Under load the event loop's thread is always ready to run. Without this, other threads waited for the kernel to
-        # end its time slice, which was measured to make the 99th percentile of their replies several times as long.
+        # Under load the event loop is always ready to run. Without this, other threads waited for the kernel to end
+        # its time slice, which was measured to make the 99th percentile of their replies several times as long.
         yield_cpu()
 
     # ---------------------------------------------------------------- responses
@@ -284,12 +283,12 @@ class HTTPConnection(asyncio.Protocol):
         keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
         head = _head(response, keep_alive)
         if incoming.method == b"HEAD":
-            self._transport.write(head)
+            self._write(head)
         elif len(body) < LARGE_RESPONSE:
-            self._transport.write(head + body)
+            self._write(head + body)
         else:
-            self._transport.write(head)
-            self._transport.write(body)
+            self._write(head)
+            self._write(body)
         self._complete_response(keep_alive)
 
     async def _stream(
@@ -300,14 +299,14 @@ class HTTPConnection(asyncio.Protocol):
         if is_chunked:
             response.headers.append((b"transfer-encoding", b"chunked"))
         keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
-        self._transport.write(_head(response, keep_alive))
+        self._write(_head(response, keep_alive))
         try:
             while not self._is_lost:
                 await self._drain()
                 part = await self._loop.run_in_executor(self._application.workers, next_part, body)
                 if not part:
                     break
-                self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
+                self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
         except Exception as problem:
             # The status has been sent. The client can see only from the missing end that the body is not complete.
             if isinstance(problem, CommandError):
@@ -317,8 +316,12 @@ class HTTPConnection(asyncio.Protocol):
             self._transport.abort()
             return
         if is_chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._write(b"0\r\n\r\n")
         self._complete_response(keep_alive and not self._is_stopping)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():  # else uvloop would raise RuntimeError
+            self._transport.write(data)
 
     async def _drain(self) -> None:
         """Wait until the client has taken enough of the output, or is gone."""
@@ -340,13 +343,13 @@ class HTTPConnection(asyncio.Protocol):
         The close is a lingering one: to close a socket that has unread input resets the connection, and the client may
         lose the last response.
         """
-        if self._is_closing or self._is_lost:
+        if self._is_closing or self._transport.is_closing():
             return
         if self._parser.refusal is not None:
             response = HTTPError(self._parser.refusal).response()
             assert isinstance(response.body, bytes)
             response.headers.append((b"content-length", b"%d" % len(response.body)))
-            self._transport.write(_head(response, keep_alive=False) + response.body)
+            self._write(_head(response, keep_alive=False) + response.body)
         self._is_closing = True
         self._parser.close()
         if not self._is_reading:
