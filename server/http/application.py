@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.http import commands, documentation, keys, operations
-from server.http.messages import HTTPError, Request, Response, status_of, text_of
+from server.http.messages import HTTPError, Request, Response, command_failed, text_of
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
@@ -78,7 +78,7 @@ class Application:
         except HTTPError as problem:
             response = problem.response()
         except CommandError as problem:  # raised by a reply that is made while it is read
-            response = HTTPError(HTTPProblem(status_of(problem.reply), text_of(problem.reply))).response()
+            response = command_failed(problem.reply).response()
         except Exception:
             logger.exception("%s %s failed unexpectedly", incoming.route.method, incoming.route.path)
             response = HTTPError(INTERNAL_PROBLEM).response()

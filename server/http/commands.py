@@ -21,11 +21,12 @@ from common.errors import (
     http_invalid_json,
     http_not_in_transaction,
 )
-from common.replies import ErrorReply, Reply
-from server.http.messages import JSON, HTTPError, Request, Response, in_worker, lazy_response, status_of
+from common.replies import ErrorKind, ErrorReply, Reply
+from server.http.messages import JSON, STATUS_BY_KIND, HTTPError, Request, Response, in_worker, lazy_response
 from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
-from server.protocols.strict_json import UnreadableJSON, parse_json, word_of
+from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
+from server.registry import Flag
 from server.session.session import Session
 
 routes = RouteGroup("commands")
@@ -88,7 +89,7 @@ def _run_pipeline(request: Request) -> Response:
 def _execute_in_order(session: Session, commands: list[Args]) -> Iterator[Reply]:
     """Execute commands as their replies are asked for, none after one that closes the connection."""
     for args in commands:
-        yield session.answer(args)
+        yield session.execute(args)
         if session.closing:
             return
 
@@ -103,9 +104,9 @@ def _run_transaction(request: Request) -> Response:
     commands = _all_arguments(request)
     for args in commands:
         command = request.session.context.commands.find(args[0])
-        if command and command.immediate:
+        if command is not None and command.flags & (Flag.NOT_QUEUED | Flag.NO_MULTI):
             raise HTTPError(http_not_in_transaction(command.name.decode()))
-    execute = request.session.answer
+    execute = request.session.execute
     execute([b"MULTI"])
     errors = [reply for reply in map(execute, commands) if isinstance(reply, ErrorReply)]
     replies = execute([b"EXEC"])
@@ -123,7 +124,7 @@ async def run_path(request: Request) -> Response:
     """
     args = [*_path_arguments(request), *_options(request)]
     command = request.session.context.commands.find(args[0])
-    if request.csrf_possible and command is not None and not command.reads:
+    if request.csrf_possible and command is not None and Flag.READONLY not in command.flags:
         raise HTTPError(HTTP_CSRF_POSSIBLE)
     return await _outcome(request, args)
 
@@ -179,7 +180,7 @@ def _argument(value: Any) -> bytes:
     if isinstance(value, bool):
         return b"true" if value else b"false"
     try:
-        return word_of(value)
+        return to_argument(value)
     except ValueError as problem:
         raise HTTPError(http_invalid_argument(str(problem))) from None
 
@@ -205,7 +206,9 @@ async def _outcome(request: Request, args: Args) -> Response:
 
 
 def _failure(reply: Reply) -> Response:
-    status = status_of(reply) if isinstance(reply, ErrorReply) else 400
+    # Only for a resource is the stored value the state that a 409 speaks of. Upstash replies 400.
+    kind = reply.kind if isinstance(reply, ErrorReply) else ErrorKind.CLIENT
+    status = STATUS_BY_KIND[ErrorKind.CLIENT if kind is ErrorKind.CONFLICT else kind]
     return Response(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
 
 

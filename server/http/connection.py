@@ -22,12 +22,12 @@ from http import HTTPStatus
 
 from common.errors import TOO_MANY_CLIENTS, CommandError, HTTPProblem
 from common.limits import KIB
-from server.clients.registry import Client, Push, TooManyClients
+from server.clients.push import PushQueue
+from server.clients.registry import ClientInfo, TooManyClients
 from server.http.application import Application
 from server.http.messages import (
     HTTPError,
     Response,
-    close_session,
     next_part,
     run_in_this_thread,
     run_with_workers,
@@ -35,7 +35,8 @@ from server.http.messages import (
 )
 from server.http.parser import IncomingRequest, RequestParser
 from server.net.addresses import format_address
-from server.net.listener import GRACE, LINGER
+from server.net.connection import LINGER_TIMEOUT
+from server.net.listener import SHUTDOWN_TIMEOUT
 from server.process import yield_cpu
 from server.session.session import Session
 
@@ -67,7 +68,7 @@ class HTTPConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(self._take_head)
         self._transport: asyncio.Transport
-        self._client: Client | None = None  # None at the limit of clients
+        self._client: ClientInfo | None = None  # None at the limit of clients
         self._task: asyncio.Task[None] | None = None  # the request that is executed, if that takes more than a step
         self._is_scheduled = False  # `_process` is going to run
         self._is_reading = True
@@ -86,8 +87,8 @@ class HTTPConnection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- for other sessions
 
-    def open_channel(self) -> Push | None:
-        """Return None: HTTP has no messages but responses."""
+    def enable_push(self) -> PushQueue | None:
+        """Return None: HTTP sends nothing but responses."""
         return None
 
     def kill(self) -> None:
@@ -100,7 +101,7 @@ class HTTPConnection(asyncio.Protocol):
     def shut_down(self) -> None:
         """Close the connection after the response to the request that is executed, at the latest after a time limit."""
         self._is_stopping = True
-        self._loop.call_later(GRACE, self._transport.abort)
+        self._loop.call_later(SHUTDOWN_TIMEOUT, self._transport.abort)
         if self._task is None and not self._parser.requests:
             self._transport.close()
 
@@ -118,7 +119,9 @@ class HTTPConnection(asyncio.Protocol):
         try:
             self._client = self._context.clients.add(format_address(peer), format_address(local), self)
         except TooManyClients:
-            self._loop.call_later(LINGER, transport.abort)  # a client that sends nothing must not keep its socket
+            self._loop.call_later(
+                LINGER_TIMEOUT, transport.abort
+            )  # a client that sends nothing must not keep its socket
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
@@ -231,6 +234,7 @@ class HTTPConnection(asyncio.Protocol):
                 incoming.keep_alive = False  # the client may send the body or not, so the next request has no place
             self._write_response(incoming, incoming.response)
             return
+        assert self._client is not None, "at the limit of clients every request is refused"
         session = Session(self._context, self._client)
         handler = self._application.respond(incoming, self._application.new_request(session, incoming))
         workers = self._application.workers
@@ -268,7 +272,10 @@ class HTTPConnection(asyncio.Protocol):
             self._process()
 
     def _end_session(self, session: Session) -> None:
-        close_session(session)
+        session.close()
+        client = session.client
+        if client.name or client.protocol_version != 2:
+            client.name, client.protocol_version = b"", 2
         # Under load the event loop is always ready to run. Without this, other threads waited for the kernel to end
         # its time slice, which was measured to make the 99th percentile of their replies several times as long.
         yield_cpu()
@@ -358,13 +365,13 @@ class HTTPConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self._transport.write_eof()
-            self._loop.call_later(LINGER, self._end_linger)
+            self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
 
     def _end_linger(self) -> None:
         if self._is_lost:
             return
         if self._transport.get_write_buffer_size():  # a slow client still reads the last response
-            self._loop.call_later(LINGER, self._end_linger)
+            self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
         else:
             self._transport.abort()
 

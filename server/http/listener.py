@@ -14,7 +14,7 @@ from server.http.application import Application
 from server.http.connection import HTTPConnection
 from server.http.security import AccessPolicy, CORSPolicy
 from server.net.addresses import format_address, resolve
-from server.net.listener import BACKLOG, GRACE
+from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
 from server.session.context import ServerContext
 
 KEEP_ALIVE_TIMEOUT = 5.0
@@ -125,7 +125,7 @@ class HTTPListener:
     async def _close_connections(self) -> None:
         """Let each connection finish the request that it executes, within the time limit of the connection."""
         loop = asyncio.get_running_loop()
-        limit = loop.time() + GRACE + CANCEL_TIMEOUT
+        limit = loop.time() + SHUTDOWN_TIMEOUT + CANCEL_TIMEOUT
         for connection in list(self._connections):
             connection.shut_down()
         while self._connections and loop.time() < limit:

@@ -26,11 +26,6 @@ from urllib.parse import unquote_to_bytes
 
 from common.codec import Args
 from common.errors import (
-    BACKEND_TIMED_OUT,
-    BACKEND_UNAVAILABLE,
-    INTERNAL_ERROR,
-    NOT_AN_INTEGER,
-    WOULD_OVERFLOW,
     CommandError,
     HTTPProblem,
     http_duplicate_parameter,
@@ -38,7 +33,8 @@ from common.errors import (
     http_unknown_parameter,
 )
 from common.limits import KIB
-from common.replies import ErrorReply, Reply
+from common.replies import ErrorKind, ErrorReply, Reply
+from server.engines.base import WOULD_BLOCK
 from server.session.session import Session
 
 T = TypeVar("T")
@@ -166,24 +162,6 @@ class Parameter:
     read: Callable[[bytes], Any]
 
 
-class _WouldBlock:
-    """The type of `WOULD_BLOCK`."""
-
-
-WOULD_BLOCK = _WouldBlock()
-
-
-def try_execute(session: Session, args: Args) -> Reply | _WouldBlock:
-    if not session.context.engine.waits:
-        return session.answer(args)
-    reply = session.at_hand(args)
-    return WOULD_BLOCK if reply is None else reply
-
-
-def close_session(session: Session) -> None:
-    session.reset()
-
-
 @dataclass(slots=True)
 class Request:
     """A request. Header names are in small letters; several headers of one name are joined, as RFC 9110 (5.3) says."""
@@ -199,9 +177,9 @@ class Request:
 
     async def outcome(self, args: Args) -> Reply:
         """Execute a command and return its reply, which may be an error."""
-        reply = try_execute(self.session, args)
-        if isinstance(reply, _WouldBlock):
-            return await in_worker(self.session.answer, args)
+        reply = self.session.try_execute(args)
+        if reply is WOULD_BLOCK:
+            return await in_worker(self.session.execute, args)
         return reply
 
     async def execute(self, *args: bytes) -> Reply:
@@ -260,24 +238,28 @@ def _read(parameter: Parameter, value: bytes | None) -> Any:
 
 # ---------------------------------------------------------------- errors of commands
 
-CONFLICTS = (NOT_AN_INTEGER, WOULD_OVERFLOW)
-"""Errors that a resource's state causes, and not the request: 409 if the request names a resource."""
+STATUS_BY_KIND = {
+    ErrorKind.CLIENT: 400,
+    ErrorKind.AUTHENTICATION: 401,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.INTERNAL: 500,
+    ErrorKind.UPSTREAM_DOWN: 502,
+    ErrorKind.UPSTREAM_TIMEOUT: 504,
+    ErrorKind.OUT_OF_MEMORY: 507,
+}
+"""The HTTP status of a command's error."""
 
 
 def raise_for_error(reply: Reply) -> Reply:
     """Return a reply that is not an error. Raises `HTTPError` for one that is."""
     if isinstance(reply, ErrorReply):
-        raise HTTPError(HTTPProblem(409 if reply in CONFLICTS else status_of(reply), text_of(reply)))
+        raise command_failed(reply)
     return reply
 
 
-def status_of(error: ErrorReply) -> int:
-    """Return the HTTP status of a command's error."""
-    if error.text.startswith(BACKEND_TIMED_OUT):
-        return 504
-    if error.text.startswith(BACKEND_UNAVAILABLE):
-        return 502
-    return 500 if error == INTERNAL_ERROR else 400
+def command_failed(error: ErrorReply) -> HTTPError:
+    """Return a command's error as HTTP reports it."""
+    return HTTPError(HTTPProblem(STATUS_BY_KIND[error.kind], text_of(error)))
 
 
 def text_of(error: ErrorReply) -> str:

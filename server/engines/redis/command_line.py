@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from server.engines.embedded import Engine
+from server.engines.base import Engine
 from server.extras import MissingExtra
 from server.registry import CommandTable
 

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from server.http import keys
 from server.http.messages import HTTPError, Request, run_in_this_thread
-from server.session.session import Session
-from tests.harness.sessions import execute
+from tests.harness.sessions import ClientSession, execute
 
 
-def new_request(session: Session, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Request:
+def new_request(session: ClientSession, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Request:
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return Request(session, b"k", query, named, body)
+    return Request(session.session, b"k", query, named, body)
 
 
 args = st.binary(min_size=1, max_size=20)
@@ -56,7 +55,7 @@ def test_any_query_is_read_or_refused_with_400(query: bytes) -> None:
         (b"%65x=%36%30", [60, None]),
     ],
 )
-def test_parameters_come_by_name(session: Session, query: bytes, values: list[object]) -> None:
+def test_parameters_come_by_name(session: ClientSession, query: bytes, values: list[object]) -> None:
     assert new_request(session, query).parameters(keys.EX, keys.NX) == values
 
 
@@ -78,7 +77,7 @@ TAG = keys._etag(b"v")
         (TAG[:-2] + b'"', False),
     ],
 )
-def test_a_field_has_the_values_tag_or_not(session: Session, field: bytes, has: bool) -> None:
+def test_a_field_has_the_values_tag_or_not(session: ClientSession, field: bytes, has: bool) -> None:
     assert keys._etag_matches(new_request(session, if_match=field), b"if-match", TAG) is has
     assert keys._etag_matches(new_request(session, if_match=field), b"if-match", None) is False
     assert keys._etag_matches(new_request(session), b"if-match", TAG) is None
@@ -92,7 +91,7 @@ def test_a_tag_names_its_value_and_no_other(one: bytes, other: bytes) -> None:
 
 
 def test_a_write_between_the_look_and_the_step_is_noticed(
-    session: Session, other: Session, monkeypatch: pytest.MonkeyPatch
+    session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute(session, b"SET", b"k", b"v")
     check = keys._check_conditions
