@@ -13,10 +13,6 @@ HOST = b"Host: localhost\r\n"
 GET = b"GET /keys/k?x=1 HTTP/1.1\r\n" + HOST + b"\r\n"
 PUT = b"PUT /keys/k HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = (
-    b"PUT /c HTTP/1.1\r\n"
-    + HOST
-    + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: t\r\n\r\n"
-)
     b"PUT /c HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: t\r\n\r\n"
 )
 
