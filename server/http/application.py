@@ -41,9 +41,14 @@ class Application:
         """Find the route of a request whose head has arrived, or refuse it."""
         try:
             self._admit(incoming)
+            return
         except HTTPError as problem:
             incoming.refuse(problem)
-            self._complete(incoming)
+        except Exception:  # the parser would take it for malformed input
+            logger.exception("a request failed unexpectedly before its execution")
+            incoming.refuse(HTTPError(INTERNAL_PROBLEM))
+        if self._cors is not None and incoming.response is not None:
+            self._cors.complete(incoming.response, incoming.headers)
 
     def _admit(self, incoming: IncomingRequest) -> None:
         headers = incoming.headers
@@ -85,10 +90,6 @@ class Application:
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
         return response
-
-    def _complete(self, incoming: IncomingRequest) -> None:
-        if self._cors is not None and incoming.response is not None:
-            self._cors.complete(incoming.response, incoming.headers)
 
     def close(self) -> None:
         """End the worker threads, those that still work when they are done."""

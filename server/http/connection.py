@@ -258,11 +258,19 @@ class HTTPConnection(asyncio.Protocol):
 
     async def _respond(self, incoming: IncomingRequest, session: Session, pending: Awaitable[Response]) -> None:
         """Send a response that has to be waited for, or whose body is made while it is sent."""
-        response = await pending
-        if isinstance(response.body, bytes) or incoming.method == b"HEAD":
-            self._write_response(incoming, response, closes=session.closing)
-        else:
-            await self._stream(incoming, response, response.body, closes=session.closing)
+        try:
+            response = await pending
+            if isinstance(response.body, bytes) or incoming.method == b"HEAD":
+                self._write_response(incoming, response, closes=session.closing)
+            else:
+                await self._stream(incoming, response, response.body, closes=session.closing)
+        except Exception as problem:
+            # The status has been sent. The client can see only from the missing end that the body is not complete.
+            if isinstance(problem, CommandError):
+                logger.warning("a response was cut short: %s", text_of(problem.reply))
+            else:
+                logger.exception("a response was cut short")
+            self._transport.abort()
         # Not in a `finally`: the task is cancelled if a worker still uses the session after the listener has stopped.
         self._task = None
         self._end_session(session)
@@ -301,27 +309,18 @@ class HTTPConnection(asyncio.Protocol):
     async def _stream(
         self, incoming: IncomingRequest, response: Response, body: Iterator[bytes], *, closes: bool
     ) -> None:
-        """Write a response in parts, each when the client has taken the ones before."""
+        """Write a response in parts, each when the client has taken the ones before. Raises what making them raises."""
         is_chunked = incoming.version == "1.1"  # the end of an HTTP/1.0 body is the end of the connection
         if is_chunked:
             response.headers.append((b"transfer-encoding", b"chunked"))
         keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
         self._write(_head(response, keep_alive))
-        try:
-            while not self._is_lost:
-                await self._drain()
-                part = await self._loop.run_in_executor(self._application.workers, next_part, body)
-                if not part:
-                    break
-                self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
-        except Exception as problem:
-            # The status has been sent. The client can see only from the missing end that the body is not complete.
-            if isinstance(problem, CommandError):
-                logger.warning("a response was cut short: %s", text_of(problem.reply))
-            else:
-                logger.exception("a response was cut short")
-            self._transport.abort()
-            return
+        while not self._is_lost:
+            await self._drain()
+            part = await self._loop.run_in_executor(self._application.workers, next_part, body)
+            if not part:
+                break
+            self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
         if is_chunked:
             self._write(b"0\r\n\r\n")
         self._complete_response(keep_alive and not self._is_stopping)

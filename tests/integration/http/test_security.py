@@ -1,4 +1,4 @@
-"""Who may ask: the token, the names of the server, and the pages of other origins."""
+"""Access control: the token, allowed host names, cross-site request forgery (CSRF) and CORS."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
         ("evil.example:localhost", 403),
     ],
 )
-def test_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
+def test_only_allowed_host_names_are_accepted(host: str, name: str, expected: int) -> None:
     policy = AccessPolicy(host, None, [])
     assert status(policy, route(safe=True), host=name) == expected
     assert status(policy, route(public=True, safe=True), host=name) == expected
@@ -95,7 +95,7 @@ def test_only_its_own_names_are_answered(host: str, name: str, expected: int) ->
     ],
     ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
 )
-def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
+def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_token(
     host: str, token: str | None, names: list[str], expected: int
 ) -> None:
     policy = AccessPolicy(host, token, [], names)
@@ -103,7 +103,7 @@ def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
 
 
 @pytest.mark.parametrize("path", ["/keys", "/keys/k", "/healthz", "/metrics", "/compact", "/get/k"])
-def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Client, path: str) -> None:
+def test_dns_rebinding_reads_nothing(http: httpx.Client, path: str) -> None:
     refused = http.get(path, headers={"Host": "evil.example"})
     assert refused.status_code == 403
     assert "name" in refused.json()["error"]
@@ -132,9 +132,7 @@ def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Cli
     ],
     ids=str,
 )
-def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
-    headers: dict[str, str], expected: int
-) -> None:
+def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[str, str], expected: int) -> None:
     policy = AccessPolicy("127.0.0.1", None, [])
     assert status(policy, route(), host="localhost:9780", **headers) == expected
     assert status(policy, route(safe=True), host="localhost:9780", **headers) == 200
@@ -150,7 +148,7 @@ def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
         (["*"], "http://anybody.example", 200),
     ],
 )
-def test_origins_that_were_named_may_change_what_they_like(origins: list[str], origin: str, expected: int) -> None:
+def test_csrf_allowed_origins_may_send_any_request(origins: list[str], origin: str, expected: int) -> None:
     policy = AccessPolicy("127.0.0.1", None, origins)
     assert status(policy, route(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
 
@@ -171,7 +169,7 @@ def test_origins_that_were_named_may_change_what_they_like(origins: list[str], o
     ],
 )
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
-def test_every_request_that_may_change_something_is_guarded(
+def test_csrf_every_request_that_may_change_something_is_checked(
     http: httpx.Client, method: str, path: str, headers: dict[str, str]
 ) -> None:
     http.put("/keys/k", content="old")
@@ -184,7 +182,7 @@ def test_every_request_that_may_change_something_is_guarded(
 # ---------------------------------------------------------------- CORS
 
 
-def test_no_page_may_read_unless_its_origin_was_named(http: httpx.Client) -> None:
+def test_cors_no_page_may_read_unless_its_origin_is_allowed(http: httpx.Client) -> None:
     for method in ("GET", "OPTIONS"):
         told = http.request(
             method, "/keys", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
@@ -192,7 +190,7 @@ def test_no_page_may_read_unless_its_origin_was_named(http: httpx.Client) -> Non
         assert not [name for name in told.headers if name.startswith("access-control")]
 
 
-def test_pages_of_an_origin_that_was_named_may_ask_and_read(http_guarded: httpx.Client) -> None:
+def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.Client) -> None:
     told = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
     assert told.status_code in (200, 201)
     assert told.headers["access-control-allow-origin"] == FRIEND
@@ -201,7 +199,7 @@ def test_pages_of_an_origin_that_was_named_may_ask_and_read(http_guarded: httpx.
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
-def test_the_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
+def test_cors_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
     asked = {
         "Origin": FRIEND,
         "Access-Control-Request-Method": method,
@@ -214,7 +212,7 @@ def test_the_preflight_needs_no_token(stranger: httpx.Client, method: str) -> No
     assert told.headers["access-control-allow-headers"] == "authorization,if-match"
 
 
-def test_pages_of_other_origins_are_told_nothing(http_guarded: httpx.Client) -> None:
+def test_cors_other_origins_are_not_allowed(http_guarded: httpx.Client) -> None:
     asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
     assert http_guarded.options("/keys/k", headers=asked).status_code == 400
     told = http_guarded.get("/healthz", headers={"Origin": "http://evil.example"})
@@ -229,7 +227,7 @@ def test_pages_of_other_origins_are_told_nothing(http_guarded: httpx.Client) -> 
     [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
 )
 @pytest.mark.parametrize("path", ["/keys/k", "/keys", "/compact", "/metrics", "/get/k", "/nonsense"])
-def test_without_the_token_nothing_is_told(stranger: httpx.Client, path: str, authorization: str | None) -> None:
+def test_token_is_required_for_every_read(stranger: httpx.Client, path: str, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
     refused = stranger.get(path, headers=headers)  # type: ignore[arg-type]
     assert refused.status_code == 401
@@ -238,21 +236,21 @@ def test_without_the_token_nothing_is_told(stranger: httpx.Client, path: str, au
 
 
 @pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec", "/set/k"])
-def test_without_the_token_no_command_runs(stranger: httpx.Client, path: str) -> None:
+def test_token_is_required_for_every_command(stranger: httpx.Client, path: str) -> None:
     assert stranger.post(path, content='["SET","k","v"]').status_code == 401
 
 
-def test_health_and_documentation_need_no_token(stranger: httpx.Client) -> None:
+def test_token_is_not_required_for_health_and_documentation(stranger: httpx.Client) -> None:
     for path in ("/healthz", "/docs", "/openapi.json"):
         assert stranger.get(path).status_code == 200
 
 
-def test_with_the_token_all_is_told(http_guarded: httpx.Client) -> None:
+def test_token_allows_every_read(http_guarded: httpx.Client) -> None:
     for path in ("/keys", "/compact", "/metrics", "/ping"):
         assert http_guarded.get(path).status_code == 200
 
 
-def test_the_token_may_come_from_the_environment(start_server: object) -> None:
+def test_token_can_be_given_in_the_environment(start_server: object) -> None:
     server = start_with_http(start_server, shell=f"export KVLINE_HTTP_TOKEN={TOKEN}")  # type: ignore[arg-type]
     assert httpx.get(server.http_url + "/keys").status_code == 401
     assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
@@ -283,24 +281,24 @@ def in_the_open() -> Iterator[ServerProcess]:
         ("GET", "/nosuch/command", 400),
     ],
 )
-def test_a_get_that_any_page_could_cause_changes_nothing(
+def test_csrf_get_that_any_page_can_cause_changes_nothing(
     in_the_open: ServerProcess, method: str, path: str, status: int
 ) -> None:
     url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     assert httpx.request(method, url + path).status_code == status
 
 
-def test_a_get_that_a_browser_says_the_user_asked_for_may_write(in_the_open: ServerProcess) -> None:
+def test_csrf_get_that_the_user_typed_may_write(in_the_open: ServerProcess) -> None:
     url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
 
 
-def test_a_token_lets_a_get_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
+def test_csrf_get_with_the_token_may_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
     assert http_guarded.get("/set/k/v").json() == {"result": "OK"}
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
-def test_the_scheme_of_a_token_may_be_in_any_case(stranger: httpx.Client, scheme: str) -> None:
+def test_token_scheme_is_case_insensitive(stranger: httpx.Client, scheme: str) -> None:
     assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
     assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}x"}).status_code == 401
     assert stranger.get("/dbsize", headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
