@@ -41,14 +41,16 @@ class Application:
         """Find the route of a request whose head has arrived, or refuse it."""
         try:
             self._admit(incoming)
-            return
         except HTTPError as problem:
-            incoming.refuse(problem)
+            self._refuse(incoming, problem)
         except Exception:  # the parser would take it for malformed input
             logger.exception("a request failed unexpectedly before its execution")
-            incoming.refuse(HTTPError(INTERNAL_PROBLEM))
-        if self._cors is not None and incoming.response is not None:
-            self._cors.complete(incoming.response, incoming.headers)
+            self._refuse(incoming, HTTPError(INTERNAL_PROBLEM))
+
+    def _refuse(self, incoming: IncomingRequest, problem: HTTPError) -> None:
+        response = incoming.refuse(problem)
+        if self._cors is not None:
+            self._cors.complete(response, incoming.headers)
 
     def _admit(self, incoming: IncomingRequest) -> None:
         headers = incoming.headers

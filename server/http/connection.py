@@ -107,7 +107,11 @@ class HTTPConnection(asyncio.Protocol):
 
     def close_if_idle(self, since: float) -> None:
         """Close the connection if its last response was complete at that time, and no request has begun."""
-        if self._idle_since is not None and self._idle_since < since:
+        if self._idle_since is None or self._idle_since >= since:
+            return
+        if self._transport.get_write_buffer_size():  # a slow client still reads the last response
+            self._idle_since = self._loop.time()
+        else:
             self._transport.close()
 
     # ---------------------------------------------------------------- for the event loop
@@ -119,9 +123,8 @@ class HTTPConnection(asyncio.Protocol):
         try:
             self._client = self._context.clients.add(format_address(peer), format_address(local), self)
         except TooManyClients:
-            self._loop.call_later(
-                LINGER_TIMEOUT, transport.abort
-            )  # a client that sends nothing must not keep its socket
+            # A client that sends nothing must not keep its socket either.
+            self._loop.call_later(LINGER_TIMEOUT, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
@@ -263,7 +266,7 @@ class HTTPConnection(asyncio.Protocol):
             if isinstance(response.body, bytes) or incoming.method == b"HEAD":
                 self._write_response(incoming, response, closes=session.closing)
             else:
-                await self._stream(incoming, response, response.body, closes=session.closing)
+                await self._stream(incoming, session, response, response.body)
         except Exception as problem:
             # The status has been sent. The client can see only from the missing end that the body is not complete.
             if isinstance(problem, CommandError):
@@ -307,13 +310,13 @@ class HTTPConnection(asyncio.Protocol):
         self._complete_response(keep_alive)
 
     async def _stream(
-        self, incoming: IncomingRequest, response: Response, body: Iterator[bytes], *, closes: bool
+        self, incoming: IncomingRequest, session: Session, response: Response, body: Iterator[bytes]
     ) -> None:
         """Write a response in parts, each when the client has taken the ones before. Raises what making them raises."""
         is_chunked = incoming.version == "1.1"  # the end of an HTTP/1.0 body is the end of the connection
         if is_chunked:
             response.headers.append((b"transfer-encoding", b"chunked"))
-        keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
+        keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
         self._write(_head(response, keep_alive))
         while not self._is_lost:
             await self._drain()
@@ -323,7 +326,8 @@ class HTTPConnection(asyncio.Protocol):
             self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
         if is_chunked:
             self._write(b"0\r\n\r\n")
-        self._complete_response(keep_alive and not self._is_stopping)
+        # Commands of a pipeline are executed while their replies are sent, and one of them may have been QUIT.
+        self._complete_response(keep_alive and not (session.closing or self._is_stopping))
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():  # else uvloop would raise RuntimeError

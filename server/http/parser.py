@@ -90,10 +90,11 @@ class IncomingRequest:
         """The body."""
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
-    def refuse(self, problem: HTTPError) -> None:
-        """Answer with an error."""
-        self.response = problem.response()
+    def refuse(self, problem: HTTPError) -> Response:
+        """Let the response be an error, and discard the body. Return the response."""
+        self.response = response = problem.response()
         self.chunks.clear()
+        return response
 
     def take(self, data: bytes) -> None:
         """Take a part of the body."""
