@@ -1,7 +1,7 @@
 """The process that runs a bare Starlette: ``python -m benchmarks.starlette_server [CORE]``, until SIGTERM.
 
-It is what kvline's HTTP door could be at best: one route with a constant answer, under the same uvicorn with the same
-settings. Like kvline, it stays on one core, by default one that it picks at random.
+It is a reference that many readers know: one route with a constant response, under uvicorn with httptools and uvloop.
+Like kvline, it stays on one core, by default one that it picks at random.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Protocols give an error its form on the wire. No code inspects a text; it compar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from common.replies import ErrorKind, ErrorReply
 
@@ -238,3 +239,70 @@ def backend_unavailable(reason: bytes) -> CommandError:
 def backend_timed_out(waiting: bytes) -> CommandError:
     """Return the error of a backing server that is too slow. ``waiting`` names what was waited for."""
     return CommandError(_error(b"backend unavailable: timed out " + waiting, ErrorKind.UPSTREAM_TIMEOUT))
+
+
+# ---------------------------------------------------------------- HTTP
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPProblem:
+    """An error that only HTTP has: the status of the response, and the sentence in its body."""
+
+    status: int
+    sentence: str
+
+
+HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
+HTTP_UPGRADE_WITH_BODY = HTTPProblem(
+    400, "HTTP/1.1 cannot be upgraded here; send a request with a body without Upgrade"
+)
+HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
+HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
+
+HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")
+HTTP_METHOD_NOT_ALLOWED = HTTPProblem(405, "method not allowed; see the Allow header")
+HTTP_NO_SUCH_KEY = HTTPProblem(404, "no such key")
+HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was changed")
+HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
+
+HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
+HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
+HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
+HTTP_CSRF_POSSIBLE = HTTPProblem(
+    403, "any web page can cause this GET, so it may only read; use POST, or give the server a token"
+)
+HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
+
+HTTP_COMMAND_EXPECTED = HTTPProblem(400, 'a command is an array of its arguments, such as ["GET", "greeting"]')
+HTTP_COMMANDS_EXPECTED = HTTPProblem(
+    400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]'
+)
+HTTP_TOO_MANY_ARGUMENTS = HTTPProblem(400, "ERR too many arguments in request")
+
+
+def http_body_too_large(limit: int) -> HTTPProblem:
+    return HTTPProblem(413, f"the body is longer than {limit} bytes")
+
+
+def http_duplicate_parameter(name: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the parameter {name!r} is given twice")
+
+
+def http_unknown_parameter(name: str) -> HTTPProblem:
+    return HTTPProblem(400, f"unknown parameter {name!r}")
+
+
+def http_invalid_parameter(name: str, expected: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the parameter {name!r} must be {expected}")
+
+
+def http_invalid_json(reason: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the body is not valid JSON: {reason}")
+
+
+def http_invalid_argument(reason: str) -> HTTPProblem:
+    return HTTPProblem(400, reason)
+
+
+def http_not_in_transaction(command: str) -> HTTPProblem:
+    return HTTPProblem(400, f"{command} is not allowed in a transaction")

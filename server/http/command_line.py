@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from common.limits import MIB
 from server.argument_types import port, size
 from server.extras import MissingExtra
+from server.process import SWITCH_INTERVAL
 from server.session.context import ServerContext
 
 if TYPE_CHECKING:
-    from server.http.server import HTTPServer
+    from server.http.listener import HTTPListener
 
 TOKEN_VARIABLE = "KVLINE_HTTP_TOKEN"
 
@@ -73,19 +75,19 @@ def complete_http_options(parser: argparse.ArgumentParser, options: argparse.Nam
             parser.error(f"{TOKEN_VARIABLE}: {problem}")
 
 
-def http_door(port: int, options: argparse.Namespace, context: ServerContext) -> HTTPServer:
-    """Bind the port. Raises `MissingExtra`, and `OSError` or `UnicodeError` where it can't be bound."""
+def http_door(port: int, options: argparse.Namespace, context: ServerContext) -> HTTPListener:
+    """Bind the port. Raises `MissingExtra`, and `OSError` or `UnicodeError` if it can't be bound."""
     try:
-        from server.http.application import Application, with_cors  # noqa: PLC0415
-        from server.http.server import HTTPServer  # noqa: PLC0415
+        from server.http.listener import create_http_listener  # noqa: PLC0415
     except ImportError as problem:
         raise MissingExtra("--http-port", "http", problem) from None
-    origins = options.http_cors
-    application = Application(
-        host=options.host,
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    return create_http_listener(
+        options.host,
+        port,
+        context,
         token=options.http_token,
-        origins=origins,
-        max_body=options.http_max_body,
+        origins=options.http_cors,
         names=options.http_host,
+        max_body=options.http_max_body,
     )
-    return HTTPServer(options.host, port, context, with_cors(application, origins) if origins else application)

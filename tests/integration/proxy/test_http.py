@@ -28,7 +28,7 @@ def clients(server: ServerProcess) -> list[str]:
 
 NewClient = Callable[[ServerProcess], httpx.Client]
 
-pytest.importorskip("uvicorn", reason="the extra http is not installed")
+pytest.importorskip("httptools", reason="the extra http is not installed")
 
 
 @pytest.fixture
