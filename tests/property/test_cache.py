@@ -97,7 +97,7 @@ class Both:
     def do(self, operation: Operation) -> None:
         name, *arguments = operation
         getattr(self, str(name))(*arguments)
-        figures = asdict(self.cache.figures())
+        figures = asdict(self.cache.stats())
         assert {name: count for name, count in figures.items() if count} == {
             name: count for name, count in (self.model.counts | Counter(keys=len(self.model.kept))).items() if count
         }
@@ -105,8 +105,8 @@ class Both:
     def forward(self, milliseconds: int) -> None:
         self.clock.forward(milliseconds)
 
-    def drop(self, keys: list[bytes]) -> None:
-        self.cache.drop(keys)
+    def invalidate(self, keys: list[bytes]) -> None:
+        self.cache.invalidate(keys)
         for key in keys:
             self.model.remove(key)
 
@@ -150,7 +150,7 @@ values = st.integers(0, 99).map(b"%d".__mod__)
 outcomes = st.one_of(values, values, values, st.sampled_from([None, OK]), st.builds(FetchFailed))
 changes: st.SearchStrategy[Operation] = st.one_of(
     st.tuples(st.just("forward"), times),
-    st.tuples(st.just("drop"), st.lists(keys, min_size=1, max_size=2)),
+    st.tuples(st.just("invalidate"), st.lists(keys, min_size=1, max_size=2)),
     st.just(("clear",)),
 )
 
