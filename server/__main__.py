@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 from common.limits import DEFAULT_LIMITS, Limits
-from server.clients.registry import Clients, Peer
+from server.clients.registry import ClientRegistry
 from server.command_line import DEFAULT_PORT, new_parser
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
@@ -22,9 +22,9 @@ from server.engines.redis.command_line import backend_engine
 from server.extras import MissingExtra
 from server.http.command_line import complete_http_options, http_door
 from server.keyspace.store import Store
-from server.net.listener import GRACE, Server
+from server.net.listener import SHUTDOWN_TIMEOUT, Listener
+from server.net.threads import ThreadPerConnection
 from server.session.context import ServerContext
-from server.session.session import Session
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     complete_http_options(parser, options)
     try:
-        engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store())
+        engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store(), _limits(options))
     except MissingExtra as problem:
         print(f"kvline can't start: {problem}", file=sys.stderr)
         return 1
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _raise_file_limit()
     if not options.all_cores:
         _stay_on_one_core()
-    clients = Clients(options.max_clients)
+    clients = ClientRegistry(options.max_clients)
     context = ServerContext(engine, COMMANDS, _limits(options), options.host, shut_down=_ask_to_stop, clients=clients)
     doors = _bind(options, context)
     if doors is None:
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"listening on {door.address}", file=sys.stderr, flush=True)
     signal.sigwait(STOP_SIGNALS)
     with ThreadPoolExecutor(len(doors)) as pool:  # each may have to wait for its clients
-        wait([pool.submit(door.stop) for door in doors], GRACE)
+        wait([pool.submit(door.stop) for door in doors], SHUTDOWN_TIMEOUT)
         engine.stop()  # whoever still waits for another machine waits no longer
     return 0
 
@@ -111,13 +111,10 @@ def _ask_to_stop() -> None:
 
 def _bind(options: argparse.Namespace, context: ServerContext) -> list[Door] | None:
     """Bind every port, or none: say which one failed and why, and return None."""
-
-    def new_session(address: str, local_address: str, peer: Peer) -> Session:
-        return Session(context, context.clients.add(address, local_address, peer))
-
+    scheduler = ThreadPerConnection()
     doors: list[Door] = []
     openers: list[tuple[int, Callable[[int], Door]]] = [
-        (port, lambda port: Server(options.host, port, new_session))
+        (port, lambda port: Listener(options.host, port, context, scheduler))
         for port in getattr(options, "port", [DEFAULT_PORT])
     ]
     if options.http_port is not None:
@@ -135,7 +132,7 @@ def _bind(options: argparse.Namespace, context: ServerContext) -> list[Door] | N
         for door in doors:
             door.close()
         return None
-    context.ports = [door.port for door in doors if isinstance(door, Server)]
+    context.ports = [door.port for door in doors if isinstance(door, Listener)]
     return doors
 
 

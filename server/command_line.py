@@ -7,7 +7,7 @@ import argparse
 from common import __version__
 from common.limits import DEFAULT_LIMITS
 from server.argument_types import port, size
-from server.clients.registry import DEFAULT_MAX_CLIENTS, LARGEST_MAX_CLIENTS
+from server.clients.registry import DEFAULT_MAX_CLIENTS, MAX_MAX_CLIENTS
 from server.engines.redis.command_line import add_backend_options
 from server.http.command_line import add_http_options
 
@@ -70,6 +70,6 @@ def _frame_size(text: str) -> int:
 
 def _clients(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number <= LARGEST_MAX_CLIENTS:
-        raise argparse.ArgumentTypeError(f"a number of clients is from 1 to {LARGEST_MAX_CLIENTS}, not {text!r}")
+    if not 1 <= number <= MAX_MAX_CLIENTS:
+        raise argparse.ArgumentTypeError(f"a number of clients is from 1 to {MAX_MAX_CLIENTS}, not {text!r}")
     return number

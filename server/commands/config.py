@@ -9,22 +9,27 @@ from dataclasses import dataclass
 from math import inf
 
 from common.errors import (
+    NOT_PARSED_AS_INTEGER,
     CommandError,
+    duplicate_parameter,
     immutable_parameter,
     invalid_parameter,
+    not_one_of,
+    out_of_range,
     unknown_parameter,
 )
-from common.replies import OK, Lines, Reply
+from common.replies import OK, Reply
 from server.args.glob import matcher
-from server.args.integers import LARGEST, parse_integer
+from server.args.integers import MAX_INTEGER, parse_integer
 from server.args.options import require
-from server.clients.registry import LARGEST_MAX_CLIENTS
-from server.commands.subcommands import Subcommands
-from server.registry import CommandGroup
+from server.clients.registry import MAX_MAX_CLIENTS
+from server.registry import CONTROL, CommandGroup, Flag
 from server.session.context import ServerContext
 from server.session.session import Session
 
 group = CommandGroup("server")
+
+FLAGS = CONTROL | Flag.ADMIN | Flag.NOSCRIPT
 
 LOG_LEVELS = (b"debug", b"info", b"warning", b"error")
 
@@ -41,27 +46,18 @@ class Parameter:
     write: Callable[[ServerContext, object], None] | None = None
 
 
-@group.session("CONFIG GET | SET | RESETSTAT | HELP [parameter [value] ...]", "Tell or change the server's settings.")
-def config(session: Session, subcommand: bytes, *args: bytes) -> Reply:
-    return _SUBCOMMANDS.run(session, subcommand, *args)
+group.container("CONFIG", "Read or change the server's settings.")
 
 
-def _help(session: Session) -> Reply:
-    return Lines(
-        [
-            b"CONFIG GET pattern [pattern ...]: the settings whose names match.",
-            b"CONFIG SET parameter value [parameter value ...]: change settings, all of them or none.",
-            b"CONFIG RESETSTAT: begin to count anew what INFO tells.",
-        ]
-    )
-
-
-def _reset_statistics(session: Session) -> Reply:
-    session.context.engine.reset_records()
+@group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
+def config_resetstat(session: Session) -> Reply:
+    session.context.stats.reset()
+    session.context.engine.reset_stats()
     return OK
 
 
-def _get(session: Session, pattern: bytes, *more: bytes) -> Reply:
+@group.control("CONFIG GET pattern [pattern ...]", "Return the settings whose names match.", FLAGS)
+def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     matchers = [matcher(each.lower()) for each in (pattern, *more)]
     return {
         name: parameter.read(session.context)
@@ -70,19 +66,17 @@ def _get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     }
 
 
-def _set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
+@group.control("CONFIG SET parameter value [parameter value ...]", "Change settings: all of them or none.", FLAGS)
+def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
     require(len(more) % 2 == 0)
     names, values = (name, *more[::2]), (value, *more[1::2])
     changes = list(map(_change, names, values))
     for place, each in enumerate(names):
         if each.lower() in map(bytes.lower, names[:place]):
-            raise CommandError(invalid_parameter(each, b"duplicate parameter"))
+            raise CommandError(duplicate_parameter(each))
     for write, changed in changes:
         write(session.context, changed)
     return OK
-
-
-_SUBCOMMANDS = Subcommands(b"CONFIG", {b"HELP": _help, b"GET": _get, b"SET": _set, b"RESETSTAT": _reset_statistics})
 
 
 def _change(name: bytes, value: bytes) -> tuple[Callable[[ServerContext, object], None], object]:
@@ -94,17 +88,17 @@ def _change(name: bytes, value: bytes) -> tuple[Callable[[ServerContext, object]
     try:
         return parameter.write, parameter.check(value)
     except ValueError as problem:
-        raise CommandError(invalid_parameter(name, str(problem).encode())) from None
+        raise CommandError(invalid_parameter(name, str(problem))) from None
 
 
-def _number(fewest: int, most: int = LARGEST) -> Callable[[bytes], int]:
+def _number(fewest: int, most: int = MAX_INTEGER) -> Callable[[bytes], int]:
     def check(value: bytes) -> int:
         try:
             number = parse_integer(value)
         except CommandError:
-            raise ValueError("argument couldn't be parsed into an integer") from None
+            raise ValueError(NOT_PARSED_AS_INTEGER) from None
         if not fewest <= number <= most:
-            raise ValueError(f"argument must be between {fewest} and {most} inclusive")
+            raise ValueError(out_of_range(fewest, most))
         return number
 
     return check
@@ -112,29 +106,30 @@ def _number(fewest: int, most: int = LARGEST) -> Callable[[bytes], int]:
 
 def _level(value: bytes) -> str:
     if value.lower() not in LOG_LEVELS:
-        raise ValueError("argument must be one of " + ", ".join(level.decode() for level in LOG_LEVELS))
+        raise ValueError(not_one_of([level.decode() for level in LOG_LEVELS]))
     return value.decode().upper()
 
 
 def _set_slower_than(context: ServerContext, microseconds: object) -> None:
     assert isinstance(microseconds, int)
-    context.engine.statistics.slower_than = inf if microseconds < 0 else microseconds * 1000
+    context.slowlog.threshold = inf if microseconds < 0 else microseconds * 1000
 
 
 def _slower_than(context: ServerContext) -> bytes:
-    slower_than = context.engine.statistics.slower_than
+    slower_than = context.slowlog.threshold
     return b"-1" if slower_than == inf else b"%d" % (slower_than // 1000)
 
 
 def _set_slow_length(context: ServerContext, length: object) -> None:
     assert isinstance(length, int)
-    context.engine.statistics.slow_log(lambda log: log.resize(length))
+    context.slowlog.max_length = length
 
 
 def _set_max_bulk(context: ServerContext, size: object) -> None:
     assert isinstance(size, int)
     larger = max(size, context.limits.max_request)
     context.limits = dataclasses.replace(context.limits, max_bulk=size, max_request=larger)
+    context.engine.apply_limits(context.limits)
 
 
 def _set_max_clients(context: ServerContext, limit: object) -> None:
@@ -159,7 +154,7 @@ PARAMETERS: dict[bytes, Parameter] = {
         lambda _: logging.getLevelName(logging.getLogger().level).lower().encode(), _level, _set_log_level
     ),
     b"maxclients": Parameter(
-        lambda context: b"%d" % context.clients.limit, _number(1, LARGEST_MAX_CLIENTS), _set_max_clients
+        lambda context: b"%d" % context.clients.limit, _number(1, MAX_MAX_CLIENTS), _set_max_clients
     ),
     b"maxmemory": _always(b"0"),
     b"maxmemory-policy": _always(b"noeviction"),
@@ -172,7 +167,7 @@ PARAMETERS: dict[bytes, Parameter] = {
         _set_slower_than,
     ),
     b"slowlog-max-len": Parameter(
-        lambda context: context.engine.statistics.slow_log(lambda log: b"%d" % (log.calls.maxlen or 0)),
+        lambda context: b"%d" % context.slowlog.max_length,
         _number(0),
         _set_slow_length,
     ),
