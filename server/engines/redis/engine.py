@@ -93,11 +93,13 @@ class RedisEngine:
         A command that such a transaction cannot contain is refused: an exception takes the place of its reply.
         Raises `CommandError` if the transaction as a whole is refused, or if it is unknown whether it ran.
         """
-        call.started = perf_counter_ns()
+        started = perf_counter_ns()
         sent = [each for each in queue if self._allowed_in_multi(each[0])]
         replies = self._run_transaction(sent, watch) if sent or watch.keys else []
         if replies is None:
             return None
+        # How long each command took is not known, so each gets the same share.
+        call.durations += [(perf_counter_ns() - started) // max(1, len(queue))] * len(queue)
         outcomes = map(_outcome, replies)
         return [
             next(outcomes) if self._allowed_in_multi(command) else CommandError(not_in_transaction(command.name))
