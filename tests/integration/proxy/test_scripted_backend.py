@@ -1,4 +1,4 @@
-"""A backing server that misbehaves: late, partial, wrong or no replies. A script decides when, so no test is a race."""
+"""A backing server whose replies are late, partial, wrong or missing, at a time that a script decides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ import pytest
 from common.errors import CommandError
 from common.replies import ErrorKind, ErrorReply
 from tests.harness.backend_engine import NewEngine, new_engine
-from tests.harness.fake_redis import CLOSE, OK, SILENT, FakeConnection, FakeRedis, FakeRequest, Script, Step, array, bulk
+from tests.harness.fake_redis import (
+    CLOSE,
+    OK,
+    SILENT,
+    FakeConnection,
+    FakeRedis,
+    FakeRequest,
+    Script,
+    Step,
+    array,
+    bulk,
+)
 from tests.harness.processes import TIMEOUT, wait_until
 
 __all__ = ["new_engine"]
@@ -193,7 +204,11 @@ def test_a_connection_closed_by_the_server_while_idle_costs_no_error(new_fake: N
 @pytest.mark.parametrize(
     ("reply", "kind", "text"),
     [
-        (b"-LOADING Redis is loading.\r\n", ErrorKind.UPSTREAM_DOWN, b"ERR backend unavailable: LOADING Redis is loading"),
+        (
+            b"-LOADING the data.\r\n",
+            ErrorKind.UPSTREAM_DOWN,
+            b"ERR backend unavailable: LOADING the data",
+        ),
         (b"-NOAUTH Required.\r\n", ErrorKind.UPSTREAM_DOWN, b"ERR backend unavailable: NOAUTH Required"),
         (b"-CLUSTERDOWN down\r\n", ErrorKind.UPSTREAM_DOWN, b"ERR backend unavailable: CLUSTERDOWN down"),
         (b"-LOADINGDOCK is open\r\n", ErrorKind.CLIENT, b"LOADINGDOCK is open"),

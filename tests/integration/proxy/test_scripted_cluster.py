@@ -245,4 +245,3 @@ def test_a_write_to_all_nodes_reports_those_that_failed(cluster: FakeCluster, ne
     assert engine.failure("FLUSHALL") == (ErrorKind.UPSTREAM_DOWN, text)
     first.script[b"FLUSHALL"] = b"-MISCONF no disk\r\n"
     assert engine.failure("FLUSHALL") == (ErrorKind.CLIENT, b"MISCONF no disk")
-
