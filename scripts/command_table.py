@@ -1,36 +1,55 @@
-"""Make the README's table of commands from the command table: ``python -m scripts.command_table`` rewrites it."""
+"""Generate docs/commands.md from the command table: ``python -m scripts.command_table`` rewrites it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
 from server.commands import COMMANDS
+from server.registry import Command
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN = "<!-- commands: made by `python -m scripts.command_table`, and checked by the tests -->\n"
-END = "<!-- end of commands -->"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
+
+HEAD = """\
+# Commands
+
+This page is generated from the command table by `python -m scripts.command_table`. `HELP` and `HELP command` show the
+same.
+
+Keys and values are bytes. Integers are signed, have 64 bits, and have one spelling each: `" 11"`, `"+1"`, `"01"` and
+`"1.0"` are not integers. Replies and error texts are those of Redis 7. The flags are those that `COMMAND INFO` reports.
+
+"""
 
 
-def commands_table() -> str:
-    """Return the table, a section a group."""
-    lines = ["| command | what it does |", "| --- | --- |"]
+def document() -> str:
+    """Return the page: a table per group."""
     by_group = sorted(COMMANDS, key=lambda command: command.group)
+    parts = [HEAD]
     for group, commands in groupby(by_group, key=lambda command: command.group):
-        lines.append(f"| **{group}** | |")
-        lines += [f"| `{_cell(each.usage)}` | {_cell(each.summary)} |" for each in commands]
-    return "\n".join(lines) + "\n"
+        rows = [_row(each) for command in commands for each in _with_subcommands(command)]
+        parts.append(f"## {group.capitalize()}\n\n| command | what it does | flags |\n| --- | --- | --- |\n")
+        parts.append("".join(rows) + "\n")
+    return "".join(parts).removesuffix("\n")
+
+
+def _with_subcommands(command: Command) -> Iterator[Command]:
+    """Yield a command, and its subcommands instead of itself if it has no meaning without one."""
+    if not command.subcommands or command.max_args == 1:
+        yield command
+    yield from command.subcommands.values()
+
+
+def _row(command: Command) -> str:
+    usage = command.name if command.subcommands else command.usage
+    flags = ", ".join(command.flag_names)
+    return f"| `{_cell(usage)}` | {_cell(command.summary)} | {flags} |\n"
 
 
 def _cell(text: bytes) -> str:
     return text.decode().replace("|", "\\|")
 
 
-def readme_with(table: str) -> str:
-    """Return the README with this table in its place."""
-    before, rest = README.read_text().split(BEGIN)
-    return before + BEGIN + table + END + rest.split(END)[1]
-
-
 if __name__ == "__main__":
-    README.write_text(readme_with(commands_table()))
+    DOCUMENT.write_text(document())

@@ -11,10 +11,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from scripts.command_table import README, commands_table, readme_with
+from scripts.command_table import DOCUMENT, document
 from server.commands import COMMANDS
 from tests.harness.processes import ROOT, TIMEOUT, ServerProcess, StartServer, environment
 
+README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 NAMES = {command.name.decode() for command in COMMANDS}
 LINE_AFTER_PROMPT = re.compile(r"^(\S+> )(.*)$")
@@ -99,5 +100,5 @@ def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[Serv
     assert held >= 13
 
 
-def test_the_readme_lists_every_command() -> None:
-    assert README.read_text() == readme_with(commands_table()), "run: python -m scripts.command_table"
+def test_the_page_of_commands_is_generated_from_the_command_table() -> None:
+    assert DOCUMENT.read_text() == document(), "run: python -m scripts.command_table"
