@@ -31,7 +31,7 @@ class Backend(Protocol):
         ...
 
     def on_node_failure(self) -> None:
-        """React to a server from `node_for_keys` that is down or too slow. Raises nothing and does not wait."""
+        """React to a server that was down or too slow. Raises nothing and does not wait."""
         ...
 
     def on_moved(self, moved: ErrorReply, sender: Node) -> None:

@@ -33,8 +33,8 @@ from server.args.integers import parse_cursor
 from server.engines.redis.connection import BackendConnection, ConnectionSettings
 from server.engines.redis.dump import scan
 from server.engines.redis.node import Node
-from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
-from server.engines.redis.slots import SlotOwners, common_slot, nodes_of, parse_cluster_slots, parse_redirect
+from server.engines.redis.replies import raise_for_error, unexpected_reply
+from server.engines.redis.slots import SlotTable, common_slot, parse_cluster_slots, parse_redirect
 from server.engines.redis.time_limit import seconds_left, time_limit
 from server.engines.redis.transactions import MAX_REDIRECTS
 from server.engines.redis.url import NodeAddress
@@ -63,7 +63,7 @@ class Cluster:
         self._settings = settings
         self._seeds = seeds
         self._max_connections = max_connections
-        self._owners: SlotOwners | None = None
+        self._slots: SlotTable | None = None
         self._nodes: dict[NodeAddress, Node] = {}
         self._lock = threading.Lock()  # guards _nodes and _closed; never held while anything waits
         self._closed = False
@@ -81,14 +81,9 @@ class Cluster:
     def execute(self, command: Command, args: Args) -> Reply:
         """Run a command on the node that has its keys, or on all nodes. Raises `CommandError`."""
         keys = command.keys.of(args)
-        try:
-            if keys:
-                return self._execute_in_slot(common_slot(keys), args, writes=command.writes)
-            return self._on_all_nodes.get(command.name, self._execute_on_any_node)(args)
-        except CommandError as problem:
-            if is_upstream_failure(problem):
-                self.on_node_failure()
-            raise
+        if keys:
+            return self._execute_in_slot(common_slot(keys), args, writes=command.writes)
+        return self._on_all_nodes.get(command.name, self._execute_on_any_node)(args)
 
     def node_for_keys(self, keys: Sequence[bytes]) -> Node:
         """Return the node that serves these keys. Raises `CommandError` if they do not have a common slot."""
@@ -96,10 +91,10 @@ class Cluster:
 
     def nodes(self) -> list[Node]:
         """Return every node that serves a slot, in an order that stays the same while the cluster does."""
-        addresses = nodes_of(self._slot_owners())
-        if not addresses:
+        nodes = self._slot_table().nodes
+        if not nodes:
             raise backend_unavailable(NO_SLOTS_SERVED)
-        return list(map(self._node, addresses))
+        return list(map(self._node, nodes))
 
     def allowed_in_multi(self, command: Command) -> bool:
         """Return whether a transaction, which runs on one node, may contain the command."""
@@ -107,16 +102,19 @@ class Cluster:
 
     def on_node_failure(self) -> None:
         """Load the slot table again, in a thread, because the request that failed has no time left for it."""
-        if self._owners is None or self._closed or time.monotonic() - self._last_refresh < REFRESH_INTERVAL:
+        if self._slots is None or self._closed or time.monotonic() - self._last_refresh < REFRESH_INTERVAL:
             return
         if self._loading.acquire(blocking=False):
             self._last_refresh = time.monotonic()
-            threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
+            try:
+                threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
+            except RuntimeError:  # no more threads can be started at present
+                self._loading.release()
 
     def on_moved(self, moved: ErrorReply, sender: Node) -> None:
         """Note the new owner of a slot. Other slots have probably moved too, so load the table again."""
         slot, address = _parse_redirect(moved, sender)
-        self._slot_owners()[slot] = address
+        self._slot_table().move(slot, address)
         self.on_node_failure()
 
     def close(self) -> None:
@@ -152,11 +150,10 @@ class Cluster:
 
     def _owner(self, slot: int) -> NodeAddress:
         """Return the node that serves a slot. A slot without a node may have been assigned meanwhile."""
-        owner = self._slot_owners()[slot]
+        owner = self._slot_table().owners[slot]
         if owner is None:
             with self._exclusively():
-                self._load()
-            owner = self._slot_owners()[slot]
+                owner = self._load().owners[slot]
         if owner is None:
             raise backend_unavailable(slot_not_served(slot))
         return owner
@@ -172,13 +169,13 @@ class Cluster:
 
     # ---------------------------------------------------------------- the slot table
 
-    def _slot_owners(self) -> SlotOwners:
+    def _slot_table(self) -> SlotTable:
         """Return the slot table. The first requests wait until one of them has loaded it."""
-        owners = self._owners
-        if owners is not None:
-            return owners
+        slots = self._slots
+        if slots is not None:
+            return slots
         with self._exclusively():
-            return self._owners if self._owners is not None else self._load()
+            return self._slots if self._slots is not None else self._load()
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -197,7 +194,7 @@ class Cluster:
         finally:
             self._loading.release()
 
-    def _load(self) -> SlotOwners:
+    def _load(self) -> SlotTable:
         """Load the slot table from the first node that replies. The caller holds ``_loading``."""
         candidates = self._candidates()
         problem = backend_timed_out(LOOKING_FOR_CLUSTER_NODES)
@@ -205,21 +202,21 @@ class Cluster:
             try:
                 # A node that hangs must leave time to ask the others.
                 with time_limit(seconds_left() / (len(candidates) - tried)):
-                    owners = self._ask_for_slots(address)
+                    slots = self._ask_for_slots(address)
             except CommandError as raised:
                 problem = raised
                 continue
-            self._owners = owners
-            self._retire_all_but(nodes_of(owners))
-            return owners
+            self._slots = slots
+            self._retire_all_but(slots.nodes)
+            return slots
         raise problem
 
     def _candidates(self) -> list[NodeAddress]:
         """Return nodes to ask for the slot table: known nodes and seeds in random order."""
-        known = {*self._seeds, *nodes_of(self._owners or ())}
+        known = {*self._seeds, *(self._slots.nodes if self._slots is not None else ())}
         return random.sample(sorted(known), min(len(known), MAX_REFRESH_CANDIDATES))
 
-    def _ask_for_slots(self, address: NodeAddress) -> SlotOwners:
+    def _ask_for_slots(self, address: NodeAddress) -> SlotTable:
         connection = BackendConnection(self._settings.at(*address))
         try:
             connection.connect()

@@ -62,7 +62,7 @@ class RedisEngine:
             with time_limit(self._timeout):
                 return self._handlers.get(command.name, self._backend.execute)(command, args)
         except CommandError as problem:
-            self._count_failure(problem)
+            self._on_failure(problem)
             raise
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> WouldBlock:
@@ -76,12 +76,13 @@ class RedisEngine:
     def _compact(self, command: Command, args: Args) -> Reply:
         return compact(self._backend.nodes(), self._timeout)
 
-    def _count_failure(self, problem: CommandError) -> None:
-        """Count an error if the backing server was down, too slow or served no client."""
+    def _on_failure(self, problem: CommandError) -> None:
+        """Count the failure, and report it to the backend, if a server was down, too slow or served no client."""
         if is_upstream_failure(problem):
             with self._counters:
                 self._unavailable += 1
                 self._timed_out += problem.reply.kind is ErrorKind.UPSTREAM_TIMEOUT
+            self._backend.on_node_failure()
 
     # ---------------------------------------------------------------- transactions
 
@@ -111,7 +112,7 @@ class RedisEngine:
             with time_limit(self._timeout):
                 return self._transactions.run(queue, watch)
         except CommandError as problem:
-            self._count_failure(problem)
+            self._on_failure(problem)
             raise
 
     def _allowed_in_multi(self, command: Command) -> bool:
@@ -127,7 +128,7 @@ class RedisEngine:
             with time_limit(self._timeout):
                 self._transactions.watch(watch, keys)
         except CommandError as problem:
-            self._count_failure(problem)
+            self._on_failure(problem)
             raise
 
     def unwatch(self, watch: BackendWatch) -> None:

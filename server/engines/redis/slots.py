@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from common.errors import CROSS_SLOT, CommandError
 from common.replies import ErrorReply, Reply
@@ -11,8 +11,22 @@ from server.engines.redis.url import NodeAddress
 
 SLOT_COUNT = 2**14
 
-SlotOwners = list[NodeAddress | None]
-"""For each slot the node that serves it, None if no node does."""
+
+class SlotTable:
+    """Which node serves which slot. Changed by one thread at a time, read by all."""
+
+    def __init__(self, owners: list[NodeAddress | None]) -> None:
+        self.owners = owners
+        """For each slot the node that serves it, None if no node does."""
+
+        self.nodes = sorted({owner for owner in owners if owner is not None})
+        """The nodes that serve a slot, in an order that does not depend on the order of the slots."""
+
+    def move(self, slot: int, node: NodeAddress) -> None:
+        """Assign a slot to a node, which may be new."""
+        self.owners[slot] = node
+        if node not in self.nodes:
+            self.nodes = sorted([*self.nodes, node])
 
 
 def key_slot(key: bytes) -> int:
@@ -33,12 +47,12 @@ def common_slot(keys: Iterable[bytes]) -> int:
     return slots.pop()
 
 
-def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotOwners:
+def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotTable:
     """Read the reply to CLUSTER SLOTS. Raises ValueError if it is malformed.
 
     A node that does not know its own host leaves it empty. Then the host that was ``asked`` is meant.
     """
-    owners: SlotOwners = [None] * SLOT_COUNT
+    owners: list[NodeAddress | None] = [None] * SLOT_COUNT
     if not isinstance(reply, list):
         raise ValueError("not an array")
     for entry in reply:
@@ -48,7 +62,7 @@ def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotOwners:
                 owners[first : last + 1] = [(name, port)] * (last + 1 - first)
             case _:
                 raise ValueError(f"not a range of slots: {entry!r}")
-    return owners
+    return SlotTable(owners)
 
 
 def parse_redirect(error: ErrorReply, sender: NodeAddress) -> tuple[int, NodeAddress]:
@@ -62,8 +76,3 @@ def parse_redirect(error: ErrorReply, sender: NodeAddress) -> tuple[int, NodeAdd
     if not (0 <= int(slot) < SLOT_COUNT):
         raise ValueError(f"no such slot: {slot!r}")
     return int(slot), (host.decode() or sender[0], int(port))
-
-
-def nodes_of(owners: Sequence[NodeAddress | None]) -> list[NodeAddress]:
-    """Return the nodes that serve a slot, in an order that does not depend on the order of the slots."""
-    return sorted({owner for owner in owners if owner is not None})

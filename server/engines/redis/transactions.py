@@ -49,9 +49,6 @@ class Transactions:
         keys = [*watch.keys, *(key for command, args in queue for key in command.keys.of(args))]
         try:
             return self._run_watched(watch, keys, requests) if watch.connection else self._run(keys, requests)
-        except CommandError as problem:
-            self._report_failure(problem)
-            raise
         finally:
             self.end(watch)
 
@@ -84,8 +81,7 @@ class Transactions:
         """Mark the watch dirty if one of these keys changes from now on. Raises `CommandError`."""
         try:
             self._watch(watch, [*watch.keys, *keys])
-        except CommandError as problem:
-            self._report_failure(problem)
+        except CommandError:
             if not watch.keys:
                 self.end(watch)
             raise
@@ -121,10 +117,6 @@ class Transactions:
         assert watch.connection is not None
         watch.node.watches.release(watch.connection)
         watch.connection = watch.node = None
-
-    def _report_failure(self, problem: CommandError) -> None:
-        if is_upstream_failure(problem):
-            self._backend.on_node_failure()
 
 
 def find_moved(replies: Sequence[Reply]) -> ErrorReply | None:
