@@ -57,12 +57,13 @@ NewEngine = Callable[..., BackendEngine]
 
 @pytest.fixture
 def new_engine() -> Iterator[NewEngine]:
-    """Build and start engines by their `BackendSettings`. They are stopped at the end of the test."""
+    """Build engines by their `BackendSettings`, and start them. They are stopped at the end of the test."""
     made: list[BackendEngine] = []
 
-    def new(url: str, **settings: Any) -> BackendEngine:
+    def new(url: str, *, start: bool = True, **settings: Any) -> BackendEngine:
         made.append(BackendEngine(BackendSettings(url, **settings)))
-        made[-1].engine.start()
+        if start:
+            made[-1].engine.start()
         return made[-1]
 
     yield new
