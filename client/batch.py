@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from client.connection import Connection
 from client.protocol import ClientProtocol
-from common.codec import Args
+from common.codec import PIECE_SIZE, Args
 from common.replies import ErrorReply, Reply
 from common.text import ENDING_IN_LF
 
@@ -50,6 +50,18 @@ def run_command(connection: Connection, protocol: ClientProtocol, args: Args, ou
 
 
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:
-    """Print replies in the text protocol's form."""
-    output.writelines(piece for reply in replies for piece in ENDING_IN_LF.stream(reply))
+    """Print replies in the text protocol's form, in writes of about `PIECE_SIZE` bytes.
+
+    Not piece by piece: under PYTHONUNBUFFERED each would be a system call, and a reader would get half a line.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    for piece in (piece for reply in replies for piece in ENDING_IN_LF.stream(reply)):
+        pieces.append(piece)
+        size += len(piece)
+        if size >= PIECE_SIZE:
+            output.write(b"".join(pieces))
+            pieces.clear()
+            size = 0
+    output.write(b"".join(pieces))
     output.flush()

@@ -9,7 +9,7 @@ import pytest
 from common.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from server.clients.registry import Clients, TooManyClients
+from server.clients.registry import ClientRegistry, TooManyClients
 from tests.harness.processes import all_at_once
 from tests.harness.sessions import (
     ClientSession,
@@ -73,7 +73,7 @@ def test_switches_without_effect_are_accepted(session: ClientSession, name: str)
 
 
 def test_no_more_connections_come_in_than_the_limit_allows() -> None:
-    clients = Clients(2)
+    clients = ClientRegistry(2)
     first, second = clients.add(), clients.add()
     for _ in range(3):
         with pytest.raises(TooManyClients):
@@ -82,13 +82,13 @@ def test_no_more_connections_come_in_than_the_limit_allows() -> None:
     assert (clients.received, clients.rejected) == (2, 3)
     clients.remove(first)
     clients.remove(first)
-    assert clients.add().number == 3
+    assert clients.add().id == 3
     with pytest.raises(TooManyClients):
         clients.add()
 
 
 def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
-    clients = Clients(1)
+    clients = ClientRegistry(1)
     clients.add()
     clients.limit = 2
     clients.add()
@@ -99,7 +99,7 @@ def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
 
 
 def test_many_who_come_at_once_get_no_more_places_than_there_are() -> None:
-    clients = Clients(10)
+    clients = ClientRegistry(10)
 
     def come() -> bool:
         try:
@@ -137,7 +137,7 @@ def test_client_info_tells_these_fields_in_this_order(session: ClientSession) ->
         ("db", "0"),
         ("multi", "-1"),
         ("watch", "2"),
-        ("cmd", "client"),
+        ("cmd", "client|info"),
         ("user", "default"),
         ("lib-name", ""),
         ("lib-ver", ""),
@@ -148,7 +148,7 @@ def test_client_info_tells_these_fields_in_this_order(session: ClientSession) ->
 def test_client_list_tells_of_the_others_what_they_did_last(session: ClientSession, other: ClientSession) -> None:
     send_lines(other, "GET a", "MULTI", "PING", "PING")
     ours, theirs = map(parse, send_line(session, "CLIENT LIST").split("\n"))
-    assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client")
+    assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client|list")
     assert (theirs["id"], theirs["multi"], theirs["cmd"]) == ("2", "2", "multi")
     connect(session.context)
     assert parse(send_line(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
@@ -158,10 +158,10 @@ def test_ages_are_told_in_seconds(
     session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_line(other, "PING")
-    other.client.connected -= 100 * 10**9
-    other.client.active -= 10 * 10**9
+    other.client.connected_at -= 100 * 10**9
+    other.client.call.started -= 10 * 10**9
     now = time.perf_counter_ns()
-    monkeypatch.setattr("server.commands.client.time.perf_counter_ns", lambda: now)
+    monkeypatch.setattr("server.commands.client.perf_counter_ns", lambda: now)
     theirs = parse(send_line(session, "CLIENT LIST ID 2"))
     assert (theirs["age"], theirs["idle"]) == ("100", "10")
 
@@ -246,7 +246,7 @@ def test_client_kill_ends_the_connections_that_match(
     third = connect(session.context, "10.0.0.3:7000")
     assert execute_line(session, f"CLIENT KILL {args}") == reply
     everybody = (session, other, third)
-    assert [each.client.number for each in everybody if transport_of(each).killed] == killed
+    assert [each.client.id for each in everybody if transport_of(each).killed] == killed
     assert not session.closing
 
 

@@ -11,8 +11,8 @@ import pytest
 from common.errors import SYNTAX_ERROR
 from common.limits import GIB, Limits
 from common.replies import OK, PONG, ErrorReply
-from server.args.integers import LARGEST
-from server.clients.registry import LARGEST_MAX_CLIENTS, TooManyClients
+from server.args.integers import MAX_INTEGER
+from server.clients.registry import MAX_MAX_CLIENTS, TooManyClients
 from server.commands.config import PARAMETERS
 from tests.harness.sessions import ClientSession, connect, execute, execute_line, send_line, send_lines
 
@@ -76,9 +76,9 @@ def test_config_get_in_resp3_is_a_map(session: ClientSession) -> None:
 # ---------------------------------------------------------------- SET
 
 CHANGES = {
-    "slowlog-log-slower-than": ["0", "-1", "1", str(LARGEST // 1000)],
+    "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
-    "maxclients": ["1", "20000", str(LARGEST_MAX_CLIENTS)],
+    "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
 }
@@ -112,7 +112,7 @@ def test_the_settings_that_can_change_are_these() -> None:
             "slowlog-max-len -1",
             (
                 "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
-                f"argument must be between 0 and {LARGEST} inclusive"
+                f"argument must be between 0 and {MAX_INTEGER} inclusive"
             ),
         ),
         *(
@@ -120,10 +120,10 @@ def test_the_settings_that_can_change_are_these() -> None:
                 f"maxclients {number}",
                 (
                     "ERR CONFIG SET failed (possibly related to argument 'maxclients') - "
-                    f"argument must be between 1 and {LARGEST_MAX_CLIENTS} inclusive"
+                    f"argument must be between 1 and {MAX_MAX_CLIENTS} inclusive"
                 ),
             )
-            for number in (0, LARGEST_MAX_CLIENTS + 1)
+            for number in (0, MAX_MAX_CLIENTS + 1)
         ),
         (
             "loglevel loud",

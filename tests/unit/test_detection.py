@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from common.codec import DecodedRequests, ProtocolError, protocol_error
+from common.codec import DecodedRequests, ProtocolError
+from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUOTES
 from common.limits import DEFAULT_LIMITS
 from common.resp import ReplyEncoder
 from common.resp_client import encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, UNBALANCED_QUOTES
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 
 
@@ -18,32 +19,32 @@ def encoder() -> ReplyEncoder:
 
 
 @pytest.fixture
-def reader(encoder: ReplyEncoder) -> ProtocolDetector:
+def detector(encoder: ReplyEncoder) -> ProtocolDetector:
     return ProtocolDetector(encoder, DEFAULT_LIMITS)
 
 
-def test_nothing_makes_no_request(reader: ProtocolDetector) -> None:
-    assert reader.feed(b"") == []
+def test_nothing_makes_no_request(detector: ProtocolDetector) -> None:
+    assert detector.decode(b"") == []
 
 
-def test_requests_that_are_answered_alike_come_in_one_batch(reader: ProtocolDetector, encoder: ReplyEncoder) -> None:
+def test_requests_that_are_answered_alike_come_in_one_batch(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
     data = b"A 1\nB\nC\r\n" + encode_request([b"D"]) + encode_request([b"E", b""]) + b"'\nF\n"
-    assert reader.feed(data) == [
+    assert detector.decode(data) == [
         (ENDING_IN_LF, [[b"A", b"1"], [b"B"]]),
         (ENDING_IN_CRLF, [[b"C"]]),
         (encoder, [[b"D"], [b"E", b""]]),
-        (ENDING_IN_LF, [UNBALANCED_QUOTES, [b"F"]]),
+        (ENDING_IN_LF, [ProtocolError(UNBALANCED_QUOTES), [b"F"]]),
     ]
 
 
-def test_an_unfinished_request_is_kept_for_the_next_feed(reader: ProtocolDetector, encoder: ReplyEncoder) -> None:
-    assert reader.feed(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
-    assert reader.feed(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
-    assert reader.feed(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
+def test_an_unfinished_request_is_kept_for_the_next_feed(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
+    assert detector.decode(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
+    assert detector.decode(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
+    assert detector.decode(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
 
 
-NO_HTTP = protocol_error(b"this port does not speak HTTP", close_connection=True)
-BAD_COUNT = protocol_error(b"invalid multibulk length", close_connection=True)
+NO_HTTP = ProtocolError(NO_HTTP_HERE, close_connection=True)
+BAD_COUNT = ProtocolError(INVALID_MULTIBULK_LENGTH, close_connection=True)
 
 
 @pytest.mark.parametrize("behind", [b"", b"SET a 1\n", b"\r\n\r\n", encode_request([b"PING"]), b"*x\r\n", b"Host: x\n"])
@@ -51,8 +52,8 @@ BAD_COUNT = protocol_error(b"invalid multibulk length", close_connection=True)
     ("broken", "problem"), [(b"GET / HTTP/1.1\n", NO_HTTP), (b"*x\r\n", BAD_COUNT)], ids=["text", "RESP"]
 )
 def test_a_fatal_request_is_the_last(
-    reader: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
+    detector: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
 ) -> None:
-    batches: list[DecodedRequests] = reader.feed(b"A\n" + broken + behind)
+    batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + behind)
     requests = [request for _, requests in batches for request in requests]
     assert requests == [[b"A"], problem]

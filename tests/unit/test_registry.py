@@ -9,7 +9,7 @@ import pytest
 from common.errors import NOT_AN_INTEGER, CommandError
 from common.replies import Reply
 from server.keyspace.store import Store
-from server.registry import ALL_KEYS, NO_KEYS, ONE_KEY, UNBOUNDED, Command, CommandGroup, CommandTable, Function
+from server.registry import ALL_KEYS, NO_KEYS, ONE_KEY, UNBOUNDED, Command, CommandGroup, CommandTable, Flag, Function
 from tests.harness.sessions import new_session, send_line
 
 
@@ -62,12 +62,12 @@ def entered(function: Function, usage: str = "TEST") -> Command:
 )
 def test_the_number_of_words_comes_from_the_signature(function: Function, fewest: int, most: int, arity: int) -> None:
     command = entered(function)
-    assert (command.fewest, command.most, command.arity) == (fewest, most, arity)
+    assert (command.min_args, command.max_args, command.arity) == (fewest, most, arity)
 
 
 def test_the_name_comes_from_the_usage_line() -> None:
-    command = entered(one, "Test key")
-    assert (command.name, command.usage, command.summary, command.group) == (b"TEST", b"Test key", b"Test.", "test")
+    command = entered(one, "TEST key")
+    assert (command.name, command.usage, command.summary, command.group) == (b"TEST", b"TEST key", b"Test.", "test")
 
 
 def test_a_word_for_an_int_parameter_is_converted() -> None:
@@ -90,11 +90,11 @@ def test_how_a_command_is_entered_tells_its_flags_keys_and_scope() -> None:
     group = CommandGroup("test")
     group.reads("R key", "Read.")(one)
     group.writes("W key [key ...]", "Write.", keys=ALL_KEYS)(several)
-    group.session("S", "Work on the session.", immediate=True)(nothing)
-    assert [(each.flags, each.keys, each.on_store, each.immediate) for each in group.commands] == [
-        (("readonly",), ONE_KEY, True, False),
-        (("write",), ALL_KEYS, True, False),
-        (("fast",), NO_KEYS, False, True),
+    group.control("S", "Work on the session.", Flag.NO_MULTI | Flag.FAST)(nothing)
+    assert [(each.flags, each.keys, each.targets_keyspace) for each in group.commands] == [
+        (Flag.READONLY, ONE_KEY, True),
+        (Flag.WRITE, ALL_KEYS, True),
+        (Flag.FAST | Flag.NO_MULTI, NO_KEYS, False),
     ]
 
 
@@ -106,7 +106,8 @@ def group_of(*usages: str) -> CommandGroup:
 
 
 @pytest.mark.parametrize(
-    "groups", [[group_of("A key", "B key", "A key")], [group_of("A key"), group_of("A key")], [group_of("A k", "a k")]]
+    "groups",
+    [[group_of("A key", "B key", "A key")], [group_of("A key"), group_of("A key")], [group_of("A k", "A k k")]],
 )
 def test_a_table_takes_no_two_commands_of_one_name(groups: list[CommandGroup]) -> None:
     with pytest.raises(ValueError, match="'A'"):
