@@ -230,15 +230,71 @@ def not_one_of(choices: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------- the backing Redis
 
+CONNECTING = b"connecting to it"
+WAITING_FOR_REPLY = b"waiting for its reply"
+LOOKING_FOR_CLUSTER_NODES = b"looking for the cluster's nodes"
+"""What a request waited for, for `backend_timed_out`."""
 
-def backend_unavailable(reason: bytes) -> CommandError:
-    """Return the error of a backing server that cannot be reached, or that serves no client at present."""
-    return CommandError(_error(b"backend unavailable: " + reason, ErrorKind.UPSTREAM_DOWN))
+CONNECTION_CLOSED = b"the connection was closed"
+SERVER_STOPPING = b"the server is stopping"
+NO_SLOTS_SERVED = b"the cluster serves no slots"
+TOO_MANY_REDIRECTS = b"the cluster redirected the request too often"
+"""Reasons for `backend_unavailable`."""
+
+OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
 
 
-def backend_timed_out(waiting: bytes) -> CommandError:
+def backend_unavailable(reason: bytes, *, outcome_unknown: bool = False) -> CommandError:
+    """Return the error of a backing server that cannot be reached, or that serves no client at present.
+
+    ``outcome_unknown`` is for a write that was sent, but whose reply did not arrive.
+    """
+    text = b"backend unavailable: " + reason + (OUTCOME_UNKNOWN if outcome_unknown else b"")
+    return CommandError(_error(text, ErrorKind.UPSTREAM_DOWN))
+
+
+def backend_timed_out(waiting: bytes, *, outcome_unknown: bool = False) -> CommandError:
     """Return the error of a backing server that is too slow. ``waiting`` names what was waited for."""
-    return CommandError(_error(b"backend unavailable: timed out " + waiting, ErrorKind.UPSTREAM_TIMEOUT))
+    text = b"backend unavailable: timed out " + waiting + (OUTCOME_UNKNOWN if outcome_unknown else b"")
+    return CommandError(_error(text, ErrorKind.UPSTREAM_TIMEOUT))
+
+
+def waiting_for_connection(limit: int) -> bytes:
+    return b"waiting for one of its %d connections" % limit
+
+
+def waiting_for_watch_connection(limit: int) -> bytes:
+    return b"waiting for one of the %d connections that sessions with a WATCH may hold" % limit
+
+
+def not_a_redis_reply(detail: str) -> bytes:
+    return b"what it sent is not a Redis reply: " + detail.encode(errors="replace")
+
+
+def unexpected_reply_type(name: str) -> bytes:
+    return b"its reply has an unexpected type or shape (%b)" % name.encode()
+
+
+def invalid_cluster_reply(detail: str) -> bytes:
+    return b"invalid reply of a cluster node: " + detail.encode(errors="replace")
+
+
+def slot_not_served(slot: int) -> bytes:
+    return b"no node of the cluster serves slot %d" % slot
+
+
+def nodes_failed(failed: int, nodes: int) -> bytes:
+    return b"%d of %d nodes failed, the others have executed the command" % (failed, nodes)
+
+
+_KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}
+_KINDS_BY_CODE = {b"OOM": ErrorKind.OUT_OF_MEMORY}
+
+
+def with_kind(error: ErrorReply) -> ErrorReply:
+    """Return an error of a backing server with the kind that the same error has here. RESP does not transmit it."""
+    kind = _KINDS_BY_TEXT.get(error) or _KINDS_BY_CODE.get(error.code)
+    return error if kind is None else ErrorReply(error.code, error.message, kind)
 
 
 # ---------------------------------------------------------------- HTTP

@@ -205,8 +205,18 @@ class TextEncoder:
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Print any reply in pieces of at most a line."""
-        yield from self._pieces(reply, b"")
-        yield self._line_break
+        if isinstance(reply, Lines):
+            yield from self._block(reply)
+        else:
+            yield from self._pieces(reply, b"")
+            yield self._line_break
+
+    def _block(self, block: Lines) -> Iterator[bytes]:
+        """Print lines, each with its line break, so that the error of a lazy block that fails begins a new line."""
+        lines = iter(block.lines)
+        yield next(lines, b"") + self._line_break
+        for line in lines:
+            yield line + self._line_break
 
     def _pieces(self, reply: Reply, margin: bytes) -> Iterator[bytes]:
         """Print a reply without its last line break. Lines after the first one begin with the margin."""

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     complete_http_options(parser, options)
     try:
-        engine = backend_engine(parser, options, COMMANDS) or EmbeddedEngine(Store(), _limits(options))
+        engine = backend_engine(parser, options) or EmbeddedEngine(Store(), _limits(options))
     except MissingExtra as problem:
         print(f"kvline can't start: {problem}", file=sys.stderr)
         return 1
