@@ -43,9 +43,6 @@ LINGER_SIZE = 1024 * 1024
 GRACE = 2.0
 """How many seconds a stopping server waits for running commands and the writing of their replies."""
 
-STACK_SIZE = 512 * 1024
-"""Bytes of address space for a connection's thread, so that ten thousand of them fit."""
-
 MOST_PUSHES = 10_000
 MOST_PUSHED_BYTES = 16 * 1024 * 1024
 """How much that was pushed may wait for a peer to take it; one that lets more come up is cut off."""
@@ -224,7 +221,6 @@ class Server(socketserver.ThreadingTCPServer):
 
     def start(self) -> None:
         """Accept connections in a thread of the server's own until ``stop``."""
-        threading.stack_size(STACK_SIZE)
         self._thread.start()
 
     def stop(self) -> None:
@@ -279,7 +275,8 @@ class Server(socketserver.ThreadingTCPServer):
     def _refuse(self, connection: socket.socket) -> None:
         """Say why, without waiting for anything, and close."""
         with contextlib.suppress(OSError):  # the peer was quicker
-            connection.send(REFUSAL, socket.MSG_DONTWAIT)
+            connection.setblocking(False)
+            connection.send(REFUSAL)
         self.shutdown_request(connection)
 
     def finish_request(self, request: Any, client_address: Any) -> None:

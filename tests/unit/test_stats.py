@@ -13,6 +13,7 @@ from server.clients.registry import TooManyClients
 from server.clients.stats import LONGEST_WORD, MOST_WORDS
 from server.keyspace.store import Store
 from server.session.session import Session
+from server.settings import Settings
 from tests.harness.sessions import Clock, connect, execute, execute_line, feed, send_line, send_lines
 
 # ---------------------------------------------------------------- INFO
@@ -111,7 +112,7 @@ def test_info_counts_connections(session: Session, other: Session) -> None:
 
 
 def test_info_tells_of_the_server_and_its_memory(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.context.ports = [9736]
+    session.context.settings = Settings(ports=(9736,))
     now = session.context.started + 2 * 86400 + 5.5
     monkeypatch.setattr("server.commands.info.time.monotonic", lambda: now)
     figures = info(session)
