@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
     parser.add_argument("--local", action="store_true", help="use a store of this program's own, with no server")
     parser.add_argument("--version", action="version", version=f"kvline {__version__}")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="one command to run")
+    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="one command to run")
     return parser
 
 

@@ -79,7 +79,7 @@ def test_a_place_becomes_free_when_a_client_leaves(
 
 def test_the_limit_is_one_for_all_ports_together(start_server: StartServer) -> None:
     server = start_server("--port", "0", "--port", "0", "--max-clients", "2", ports=2)
-    first, second = (int(address.rpartition(":")[2]) for address in server.net.addresses)
+    first, second = (int(address.rpartition(":")[2]) for address in server.addresses)
     with contextlib.ExitStack() as stack:
         one, other, *refused = [
             stack.enter_context(contextlib.closing(Peer(port))) for port in (first, second, first, second)

@@ -56,7 +56,7 @@ def test_it_says_on_one_line_where_it_listens(start_server: StartServer) -> None
 
 def test_it_serves_one_store_on_every_port_that_it_is_given(start_server: StartServer) -> None:
     server = start_server("--port", "0", "--port", "0", ports=2)
-    first, second = (int(address.rpartition(":")[2]) for address in server.net.addresses)
+    first, second = (int(address.rpartition(":")[2]) for address in server.addresses)
     assert first != second
     one, other = Peer(first), Peer(second)
     assert one.ask(b"SET key value") == b"OK"
@@ -72,7 +72,7 @@ def test_it_listens_on_ipv6(start_server: StartServer) -> None:
     except OSError as problem:
         pytest.skip(f"no IPv6 here: {problem}")
     server = start_server("--host", "::1", "--port", "0")
-    assert re.fullmatch(r"\[::1\]:[1-9][0-9]*", server.net.addresses[0])
+    assert re.fullmatch(r"\[::1\]:[1-9][0-9]*", server.addresses[0])
     peer = Peer(server.port, "::1")
     assert peer.ask(b"PING") == b"PONG"
     peer.close()

@@ -142,7 +142,7 @@ def test_what_is_no_request_is_400_and_the_connection_stays(client: FrameClient,
 
 def test_every_port_speaks_frames_about_one_store(start_server: StartServer) -> None:
     server = start_server("--port", "0", "--port", "0", ports=2)
-    first, second = (FrameClient(int(address.rpartition(":")[2])) for address in server.net.addresses)
+    first, second = (FrameClient(int(address.rpartition(":")[2])) for address in server.addresses)
     try:
         first.set("k", {"from": "first"})
         assert second.get("k") == {"from": "first"}
