@@ -72,22 +72,14 @@ def _argument(entry: Setting) -> dict[str, Any]:
     if isinstance(entry.kind, Switch):
         # --no-… lets the command line win over the environment.
         return {"dest": entry.name, "action": argparse.BooleanOptionalAction, "help": entry.help}
+    default = entry.default_text()
     return {
         "dest": entry.name,
         "type": _converter(entry),
         "action": "append" if entry.repeatable else "store",
         "metavar": entry.kind.metavar,
-        "help": f"{entry.help}{_default(entry)}".replace("%", "%%"),
+        "help": f"{entry.help} (default: {default})" if default else entry.help,
     }
-
-
-def _default(entry: Setting) -> str:
-    """Return the note in ``--help`` on the default, if there is one."""
-    values = entry.default if entry.repeatable else (entry.default,)
-    shown = [entry.kind.format(value) for value in values if value is not None]
-    if not shown and not entry.repeatable and entry.unset is not None:
-        shown = [entry.kind.format(entry.unset)]
-    return f" (default: {' '.join(shown)})" if shown else ""
 
 
 def _converter(entry: Setting) -> Callable[[str], Any]:

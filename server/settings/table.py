@@ -80,6 +80,13 @@ class Setting:
     config: str = ""
     mutable: bool = False
 
+    def default_text(self) -> str:
+        """Return the default as ``--help`` shows it; an empty string if there is none."""
+        if self.repeatable:
+            return " ".join(map(self.kind.format, self.default))
+        value = self.unset if self.default is None else self.default
+        return "" if value is None else self.kind.format(value)
+
     def text(self, settings: Settings) -> str:
         """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
         value = getattr(settings, self.name) if self.name else self.default

@@ -142,11 +142,11 @@ def test_help_names_every_option() -> None:
 
 
 def test_options_in_the_environment_are_used_and_the_command_line_wins(start_server: StartServer) -> None:
-    variables = "export KVLINE_PORT=1 KVLINE_MAX_LINE=20 KVLINE_MAX_CLIENTS=77 KVLINE_LOG_LEVEL=error"
+    variables = "export KVLINE_PORT=1 KVLINE_MAX_LINE=30 KVLINE_MAX_CLIENTS=77 KVLINE_LOG_LEVEL=error"
     server = start_server("--port", "0", "--max-clients", "78", shell=variables)
     peer = server.connect()
     assert server.port != 1
-    assert peer.ask(b"ECHO " + b"x" * 20).startswith(b"(error) ERR Protocol error")
+    assert peer.ask(b"ECHO " + b"x" * 30).startswith(b"(error) ERR Protocol error")
     assert peer.ask(b"CONFIG GET maxclients") == b"1) maxclients"
     assert peer.line() == b"2) 78\n"
     assert peer.ask(b"CONFIG GET loglevel") == b"1) loglevel"
