@@ -10,7 +10,7 @@ from client.connection import Connection
 from client.protocol import ClientProtocol
 from common.codec import Args
 from common.replies import ErrorReply, Reply
-from common.text import reply_lines
+from common.text import ENDING_IN_LF
 
 READ_SIZE = 64 * 1024
 
@@ -50,6 +50,6 @@ def run_command(connection: Connection, protocol: ClientProtocol, args: Args, ou
 
 
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:
-    """Print replies as the text dialect does."""
-    output.writelines(line + b"\n" for reply in replies for line in reply_lines(reply))
+    """Print replies in the text protocol's form."""
+    output.writelines(piece for reply in replies for piece in ENDING_IN_LF.stream(reply))
     output.flush()

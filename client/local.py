@@ -1,6 +1,6 @@
-"""The terminal mode: a store and a session in this process, and no socket at all.
+"""The ``--local`` mode: a store and a session in this process, without a socket.
 
-This is the one module of the client that loads the server's code, and it is loaded only when ``--local`` asks for it.
+This is the only module of the client that loads the server's code. It is imported only when ``--local`` is given.
 """
 
 from __future__ import annotations
@@ -13,31 +13,34 @@ from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
 from server.session.session import Session
+from server.session.stream import RequestStream
 
 
 class LocalConnection:
-    """A session on a store of its own, which is gone when the program ends."""
+    """A session on a store of its own. The data is lost when the program ends."""
 
     name = "local"
 
     def __init__(self) -> None:
-        self._session = Session(ServerContext(EmbeddedEngine(Store()), COMMANDS))
+        context = ServerContext(EmbeddedEngine(Store()), COMMANDS)
+        self._stream = RequestStream(Session(context, context.clients.add()))
 
     def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
-        """Run a request and return the replies to show. Raises `ConnectionLost` after QUIT."""
-        if self._session.closing:
+        """Execute a request and return the replies to show. Raises `ConnectionLost` after QUIT."""
+        if self._stream.closing:
             raise ConnectionLost("the session is over")
-        replies = protocol.receive(self._session.feed(request))
-        while self._session.pending:
-            replies += protocol.receive(self._session.feed(b""))
+        replies = protocol.receive(self._stream.feed(request))
+        while self._stream.pending:
+            replies += protocol.receive(self._stream.feed(b""))
         return replies
 
     def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
-        """Run whatever ``take_input`` makes of the input and show the replies, to the end."""
+        """Execute what ``read_requests`` returns and show the replies, to the end of the input."""
         while not protocol.closing and (request := read_requests()) is not None:
-            show(protocol.receive(self._session.feed(request)))
-            while self._session.pending:
-                show(protocol.receive(self._session.feed(b"")))
+            show(protocol.receive(self._stream.feed(request)))
+            while self._stream.pending:
+                show(protocol.receive(self._stream.feed(b"")))
 
     def close(self) -> None:
-        """Forget the store."""
+        """Close the session."""
+        self._stream.close()

@@ -10,9 +10,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.codec import Args
+from common.errors import UNBALANCED_QUOTES
 from common.replies import ErrorReply, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import UNBALANCED_QUOTES, UnbalancedQuotes, split_args
+from common.text import UnbalancedQuotes, split_args
 
 CLOSING = {b"QUIT", b"DISCONNECT"}
 
@@ -26,7 +27,7 @@ class _Expected:
     hidden: bool = False  # asked by the program and not by its user
 
 
-_UNREADABLE = _Expected(b"", instead=UNBALANCED_QUOTES.error)
+_UNREADABLE = _Expected(b"", instead=UNBALANCED_QUOTES)
 _UNSOLICITED = _Expected(b"")
 
 
@@ -89,7 +90,7 @@ class ClientProtocol:
         return shown
 
     def _follow(self, name: bytes, reply: Reply) -> None:
-        refused = isinstance(reply, ErrorReply) and not reply.text.startswith(b"EXECABORT")
+        refused = isinstance(reply, ErrorReply) and reply.code != b"EXECABORT"
         if name == b"MULTI" and not refused:
             self.in_transaction = True
         elif name in (b"EXEC", b"DISCARD", b"RESET") and not refused:

@@ -1,7 +1,8 @@
-"""What a dialect's decoder hands on: requests, and those that could not be read.
+"""What a protocol's codec provides: a decoder from bytes to requests, an encoder from replies to bytes.
 
-A decoder has three outcomes: a request (its words), "more bytes, please" (nothing handed on), or a ``BadRequest``,
-which stands in the stream where the request would have stood, so that its error is answered in its turn.
+A decoder has three outcomes: a request (its arguments), "more bytes" (nothing is returned, the partial request is
+stored), or a `ProtocolError`, which takes the place of the request in the sequence so that its error is replied to in
+order.
 """
 
 from __future__ import annotations
@@ -12,46 +13,49 @@ from typing import Any, Protocol, TypeAlias
 
 from common.replies import ErrorReply, Reply
 
+PIECE_SIZE = 64 * 1024
+"""Bytes per piece in which a large value or block of lines is encoded. Memory then does not depend on its size."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProtocolError:
-    """A request that could not be read. After a ``fatal`` one nothing later in the stream can be trusted."""
+    """A request that could not be read. After ``close_connection`` nothing later in the stream can be trusted."""
 
     error: ErrorReply
     close_connection: bool = False
 
 
 Args: TypeAlias = list[bytes]
+"""A request: the command name and its arguments."""
+
 Request: TypeAlias = Args | ProtocolError
 
 
-def protocol_error(reason: bytes, *, close_connection: bool) -> ProtocolError:
-    """Make the refusal of bytes that break a dialect's rules, worded as Redis words it."""
-    return ProtocolError(ErrorReply(b"ERR Protocol error: " + reason), close_connection)
-
-
 class Encoder(Protocol):
-    """The half of a dialect that writes replies.
+    """The half of a codec that writes replies.
 
-    ``scalars`` maps a reply's type to the function that encodes it whole. Any other reply goes through ``stream``,
-    piece by piece, so that a reply far larger than a write never stands in memory twice.
+    ``scalars`` maps a reply's type to a function that encodes the reply at once, or returns None if the reply is too
+    large for that. Every other reply goes through ``stream``, so that a large reply never exists twice in memory.
     """
 
-    scalars: Mapping[type, Callable[[Any], bytes]]
+    scalars: Mapping[type, Callable[[Any], bytes | None]]
 
-    def stream(self, reply: Reply) -> Iterator[bytes]: ...
+    def stream(self, reply: Reply) -> Iterator[bytes]:
+        """Encode any reply in pieces of about `PIECE_SIZE` bytes."""
+        ...
 
 
 DecodedRequests: TypeAlias = tuple[Encoder, list[Request]]
+"""Consecutive requests, and the encoder for their replies."""
 
 
 class Decoder(Protocol):
-    """The half of a dialect that reads requests, one instance a connection; it keeps an unfinished request itself."""
+    """The half of a codec that reads requests. One instance per connection, because it stores a partial request."""
 
-    def decode(self, data: bytes, at: int, batches: list[DecodedRequests]) -> tuple[bytes, int]:
-        """Append the requests that ``data`` holds from ``at`` on; return where to go on reading.
+    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the requests that ``data`` completes, and the rest of the data if another protocol begins in it.
 
-        Returns the end of the data when all of it was used or kept, or the place at which a request of another dialect
-        begins. After a fatal ``BadRequest`` what it returns has no meaning.
+        The rest is empty if all data was used or stored. After a `ProtocolError` that closes the connection, which is
+        then the last request, the rest is empty and no more data may be passed in.
         """
         ...

@@ -1,160 +1,243 @@
-"""Every error text in one place, worded as Redis 7 words it; the dialects give them their form on the wire."""
+"""Every error text of the project: code, message and kind. The texts are Redis 7's for everything that Redis has.
+
+Protocols give an error its form on the wire. No code inspects a text; it compares codes and kinds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.replies import ErrorReply
+from common.replies import ErrorKind, ErrorReply
 
-NOT_AN_INTEGER = ErrorReply(b"ERR value is not an integer or out of range")
-NOT_A_FLOAT = ErrorReply(b"ERR value is not a valid float")
-WOULD_OVERFLOW = ErrorReply(b"ERR increment or decrement would overflow")
-DECREMENT_WOULD_OVERFLOW = ErrorReply(b"ERR decrement would overflow")
-WOULD_BE_INFINITE = ErrorReply(b"ERR increment would produce NaN or Infinity")
-SYNTAX_ERROR = ErrorReply(b"ERR syntax error")
-NO_SUCH_KEY = ErrorReply(b"ERR no such key")
-SAME_OBJECT = ErrorReply(b"ERR source and destination objects are the same")
-OFFSET_OUT_OF_RANGE = ErrorReply(b"ERR offset is out of range")
-STRING_TOO_LONG = ErrorReply(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
-LCS_TOO_LARGE = ErrorReply(b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
-LCS_LEN_AND_IDX = ErrorReply(b"ERR If you want both the length and indexes, please just use IDX.")
-PATTERN_TOO_LONG = ErrorReply(b"ERR a pattern has at most 16384 bytes")
-INVALID_CURSOR = ErrorReply(b"ERR invalid cursor")
-NX_AND_OTHERS = ErrorReply(b"ERR NX and XX, GT or LT options at the same time are not compatible")
-GT_AND_LT = ErrorReply(b"ERR GT and LT options at the same time are not compatible")
-INVALID_CLIENT_ID = ErrorReply(b"ERR Invalid client ID")
-CLIENT_ID_TOO_LOW = ErrorReply(b"ERR client-id should be greater than 0")
-COUNT_TOO_LOW = ErrorReply(b"ERR count should be greater than or equal to -1")
-NO_SHUTDOWN_TO_ABORT = ErrorReply(b"ERR No shutdown in progress.")
-TOO_MANY_CLIENTS = ErrorReply(b"ERR max number of clients reached")
-DATABASE_OUT_OF_RANGE = ErrorReply(b"ERR DB index is out of range")
-
-NESTED_MULTI = ErrorReply(b"ERR MULTI calls can not be nested")
-WATCH_INSIDE_MULTI = ErrorReply(b"ERR WATCH inside MULTI is not allowed")
-EXEC_WITHOUT_MULTI = ErrorReply(b"ERR EXEC without MULTI")
-DISCARD_WITHOUT_MULTI = ErrorReply(b"ERR DISCARD without MULTI")
-EXEC_ABORTED = ErrorReply(b"EXECABORT Transaction discarded because of previous errors.")
-CROSS_SLOT = ErrorReply(b"CROSSSLOT Keys in request don't hash to the same slot")
-TRANSACTION_TOO_LARGE = ErrorReply(b"ERR transaction too large, its queue has reached the limit of one request")
-
-UNSUPPORTED_PROTOCOL = ErrorReply(b"NOPROTO unsupported protocol version")
-PROTOCOL_NOT_A_NUMBER = ErrorReply(b"ERR Protocol version is not an integer or out of range")
-NO_PASSWORD = ErrorReply(
-    b"ERR AUTH <password> called without any password configured for the default user. "
-    b"Are you sure your configuration is correct?"
-)
-INVALID_CLIENT_NAME = ErrorReply(b"ERR Client names cannot contain spaces, newlines or special characters.")
-NO_SUCH_CLIENT = ErrorReply(b"ERR No such client")
-MONITOR_NEEDS_CONNECTION = ErrorReply(b"ERR MONITOR needs a connection that the server can write to by itself")
-NO_SHUTDOWN_HERE = ErrorReply(b"ERR SHUTDOWN needs a server, and this session has none")
-FREQUENCY_NOT_TRACKED = ErrorReply(
-    b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
-    b"between policies at runtime LRU and LFU data will take some time to adjust."
-)
-IDLE_TIME_NOT_TRACKED = ErrorReply(b"ERR idle times are not tracked, so that a read costs no write")
-INVALID_COMMAND = ErrorReply(b"ERR Invalid command specified")
-NO_KEY_ARGUMENTS = ErrorReply(b"ERR The command has no key arguments")
-INVALID_NUMBER_OF_ARGUMENTS = ErrorReply(b"ERR Invalid number of arguments specified for command")
-INTERNAL_ERROR = ErrorReply(b"ERR internal error, the server's log has the details")
-
-ECHOED = 128
-"""How many bytes of a client's own words an error repeats to it, as in Redis."""
+MAX_ECHOED = 128
+"""Bytes of a client's own arguments that an error repeats, as in Redis."""
 
 
 class CommandError(Exception):
-    """A command refuses to run, or could not; it changed nothing."""
+    """Raised by a command that refuses to run or failed. It changed nothing unless the text says so."""
 
     def __init__(self, reply: ErrorReply) -> None:
         super().__init__(reply.text)
         self.reply = reply
 
 
-class BackendUnavailable(CommandError):
-    """The backing server could not be asked, or has not answered. Only where the text says so may it have changed."""
+def _error(message: bytes, kind: ErrorKind = ErrorKind.CLIENT) -> ErrorReply:
+    return ErrorReply(b"ERR", message, kind)
 
 
-class BackendTimedOut(BackendUnavailable):
-    """The backing server, or a free connection to it, took longer than it may."""
+# ---------------------------------------------------------------- protocols: text, RESP
 
 
-BACKEND_UNAVAILABLE = b"ERR backend unavailable: "
-BACKEND_TIMED_OUT = BACKEND_UNAVAILABLE + b"timed out "
-"""How the texts begin, by which a door that has only the reply tells the one from the other."""
+def protocol_error(reason: bytes) -> ErrorReply:
+    """Return the error of bytes that violate a protocol."""
+    return _error(b"Protocol error: " + reason)
 
 
-def backend_unavailable(reason: bytes) -> BackendUnavailable:
-    """Make the error of a backing server that can't be reached, or that refuses to serve anybody."""
-    return BackendUnavailable(ErrorReply(BACKEND_UNAVAILABLE + reason))
+UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
+NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP")
+TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
+INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
+INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
+MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
 
 
-def backend_timed_out(waiting: bytes) -> BackendTimedOut:
-    """Make the error of a backing server that is too slow; ``waiting`` says for what."""
-    return BackendTimedOut(ErrorReply(BACKEND_TIMED_OUT + waiting))
+def line_too_long(limit: int) -> ErrorReply:
+    return protocol_error(b"line longer than %d bytes" % limit)
+
+
+def request_too_large(limit: int) -> ErrorReply:
+    return protocol_error(b"request larger than %d bytes" % limit)
+
+
+def bulk_string_expected(byte: bytes) -> ErrorReply:
+    return protocol_error(b"expected '$', got '%b'" % byte)
+
+
+# ---------------------------------------------------------------- protocols: JSON frames
+
+FRAME_REPLY_TOO_LONG = _error(b"the reply is too long for a frame")
+
+
+def invalid_frame_length(length: int, limit: int) -> ErrorReply:
+    return _error(b"a frame's length is from 1 to %d, not %d" % (limit, length))
+
+
+def invalid_frame(reason: str) -> ErrorReply:
+    return _error(b"not a request: " + reason.encode(errors="replace"))
+
+
+# ---------------------------------------------------------------- requests and the command table
+
+INTERNAL_ERROR = _error(b"internal error, the server's log has the details", ErrorKind.INTERNAL)
+SYNTAX_ERROR = _error(b"syntax error")
+INVALID_COMMAND = _error(b"Invalid command specified")
+NO_KEY_ARGUMENTS = _error(b"The command has no key arguments")
+INVALID_NUMBER_OF_ARGUMENTS = _error(b"Invalid number of arguments specified for command")
 
 
 def wrong_arity(name: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR wrong number of arguments for '%b' command" % name.lower())
-
-
-def no_such_command(name: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR no such command '%b'; HELP lists them all" % name[:ECHOED])
+    return _error(b"wrong number of arguments for '%b' command" % name.lower())
 
 
 def unknown_command(args: Sequence[bytes]) -> ErrorReply:
-    arguments: list[bytes] = []
-    room = ECHOED
-    for word in args[1:]:
+    shown: list[bytes] = []
+    room = MAX_ECHOED
+    for arg in args[1:]:
         if room <= 0:
             break
-        arguments.append(b" '%b'" % word[:room])
-        room -= len(arguments[-1])
-    text = b"ERR unknown command '%b', with args beginning with:%b"
-    return ErrorReply(text % (args[0][:ECHOED], b"".join(arguments)))
+        shown.append(b" '%b'" % arg[:room])
+        room -= len(shown[-1])
+    text = b"unknown command '%b', with args beginning with:%b"
+    return _error(text % (args[0][:MAX_ECHOED], b"".join(shown)))
 
 
 def unknown_subcommand(command: bytes, subcommand: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:ECHOED], command.upper()))
+    return _error(b"unknown subcommand '%b'. Try %b HELP." % (subcommand[:MAX_ECHOED], command.upper()))
 
 
-def exec_aborted_by(error: ErrorReply) -> ErrorReply:
-    return ErrorReply(b"EXECABORT Transaction discarded because of: " + error.text)
+def no_such_command(name: bytes) -> ErrorReply:
+    return _error(b"no such command '%b'; HELP lists them all" % name[:MAX_ECHOED])
 
 
-def not_in_transaction(command: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR %b can't run in a transaction on this backing server" % command)
+# ---------------------------------------------------------------- values and keys
+
+NOT_AN_INTEGER = _error(b"value is not an integer or out of range", ErrorKind.CONFLICT)
+NOT_A_FLOAT = _error(b"value is not a valid float", ErrorKind.CONFLICT)
+WOULD_OVERFLOW = _error(b"increment or decrement would overflow", ErrorKind.CONFLICT)
+DECREMENT_WOULD_OVERFLOW = _error(b"decrement would overflow")
+WOULD_BE_INFINITE = _error(b"increment would produce NaN or Infinity", ErrorKind.CONFLICT)
+NO_SUCH_KEY = _error(b"no such key")
+SAME_OBJECT = _error(b"source and destination objects are the same")
+OFFSET_OUT_OF_RANGE = _error(b"offset is out of range")
+STRING_TOO_LONG = _error(b"string exceeds maximum allowed size (proto-max-bulk-len)")
+LCS_TOO_LARGE = _error(b"Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+LCS_LEN_AND_IDX = _error(b"If you want both the length and indexes, please just use IDX.")
+PATTERN_TOO_LONG = _error(b"a pattern has at most 16384 bytes")
+INVALID_CURSOR = _error(b"invalid cursor")
+NX_AND_OTHERS = _error(b"NX and XX, GT or LT options at the same time are not compatible")
+GT_AND_LT = _error(b"GT and LT options at the same time are not compatible")
+DATABASE_OUT_OF_RANGE = _error(b"DB index is out of range")
+FREQUENCY_NOT_TRACKED = _error(
+    b"An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+    b"between policies at runtime LRU and LFU data will take some time to adjust."
+)
+IDLE_TIME_NOT_TRACKED = _error(b"idle times are not tracked, so that a read costs no write")
 
 
 def invalid_expire_time(command: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR invalid expire time in '%b' command" % command)
+    return _error(b"invalid expire time in '%b' command" % command)
 
 
 def unsupported_option(option: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR Unsupported option %b" % option[:ECHOED])
+    return _error(b"Unsupported option %b" % option[:MAX_ECHOED])
 
 
-def unknown_parameter(name: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % name[:ECHOED])
+# ---------------------------------------------------------------- transactions
+
+NESTED_MULTI = _error(b"MULTI calls can not be nested")
+WATCH_INSIDE_MULTI = _error(b"WATCH inside MULTI is not allowed")
+EXEC_WITHOUT_MULTI = _error(b"EXEC without MULTI")
+DISCARD_WITHOUT_MULTI = _error(b"DISCARD without MULTI")
+NO_MULTI_HERE = _error(b"Command not allowed inside a transaction")
+TRANSACTION_TOO_LARGE = _error(b"transaction too large, its queue has reached the limit of one request")
+EXEC_ABORTED = ErrorReply(b"EXECABORT", b"Transaction discarded because of previous errors.")
+CROSS_SLOT = ErrorReply(b"CROSSSLOT", b"Keys in request don't hash to the same slot")
 
 
-def invalid_parameter(name: bytes, reason: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR CONFIG SET failed (possibly related to argument '%b') - %b" % (name[:ECHOED], reason))
+def exec_aborted_by(error: ErrorReply) -> ErrorReply:
+    return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
 
 
-def immutable_parameter(name: bytes) -> ErrorReply:
-    return invalid_parameter(name, b"can't set immutable config")
+def not_in_transaction(command: bytes) -> ErrorReply:
+    return _error(b"%b can't run in a transaction on this backing server" % command)
+
+
+# ---------------------------------------------------------------- connections and clients
+
+TOO_MANY_CLIENTS = _error(b"max number of clients reached")
+UNSUPPORTED_PROTOCOL = ErrorReply(b"NOPROTO", b"unsupported protocol version")
+PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of range")
+NO_PASSWORD = _error(
+    b"AUTH <password> called without any password configured for the default user. "
+    b"Are you sure your configuration is correct?"
+)
+INVALID_CLIENT_ID = _error(b"Invalid client ID")
+CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
+NO_SUCH_CLIENT = _error(b"No such client")
+MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a connection that the server can write to by itself")
+
+
+def invalid_client_attribute(attribute: bytes) -> ErrorReply:
+    """Return the error of a CLIENT SETINFO value with spaces or control characters."""
+    return _error(b"%b cannot contain spaces, newlines or special characters." % attribute)
+
+
+INVALID_CLIENT_NAME = invalid_client_attribute(b"Client names")
 
 
 def unknown_client_option(option: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR Unrecognized option '%b'" % option[:ECHOED])
+    return _error(b"Unrecognized option '%b'" % option[:MAX_ECHOED])
 
 
 def unknown_client_type(kind: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR Unknown client type '%b'" % kind[:ECHOED])
+    return _error(b"Unknown client type '%b'" % kind[:MAX_ECHOED])
 
 
 def no_such_user(name: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR No such user '%b'" % name[:ECHOED])
+    return _error(b"No such user '%b'" % name[:MAX_ECHOED])
 
 
 def invalid_hello_option(option: bytes) -> ErrorReply:
-    return ErrorReply(b"ERR Syntax error in HELLO option '%b'" % option[:ECHOED])
+    return _error(b"Syntax error in HELLO option '%b'" % option[:MAX_ECHOED])
+
+
+# ---------------------------------------------------------------- administration: CONFIG, SLOWLOG, SHUTDOWN
+
+COUNT_TOO_LOW = _error(b"count should be greater than or equal to -1")
+NO_SHUTDOWN_TO_ABORT = _error(b"No shutdown in progress.")
+NO_SHUTDOWN_HERE = _error(b"SHUTDOWN needs a server, and this session has none")
+
+
+def unknown_parameter(name: bytes) -> ErrorReply:
+    return _error(b"Unknown option or number of arguments for CONFIG SET - '%b'" % name[:MAX_ECHOED])
+
+
+def invalid_parameter(name: bytes, reason: str) -> ErrorReply:
+    text = b"CONFIG SET failed (possibly related to argument '%b') - %b"
+    return _error(text % (name[:MAX_ECHOED], reason.encode()))
+
+
+def immutable_parameter(name: bytes) -> ErrorReply:
+    return invalid_parameter(name, "can't set immutable config")
+
+
+def duplicate_parameter(name: bytes) -> ErrorReply:
+    return invalid_parameter(name, "duplicate parameter")
+
+
+NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
+"""A reason for `invalid_parameter`, like the next one and what the two functions return."""
+
+
+NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
+
+
+def out_of_range(low: int, high: int) -> str:
+    return f"argument must be between {low} and {high} inclusive"
+
+
+def not_one_of(choices: Sequence[str]) -> str:
+    return "argument must be one of " + ", ".join(choices)
+
+
+# ---------------------------------------------------------------- the backing Redis
+
+
+def backend_unavailable(reason: bytes) -> CommandError:
+    """Return the error of a backing server that cannot be reached, or that serves no client at present."""
+    return CommandError(_error(b"backend unavailable: " + reason, ErrorKind.UPSTREAM_DOWN))
+
+
+def backend_timed_out(waiting: bytes) -> CommandError:
+    """Return the error of a backing server that is too slow. ``waiting`` names what was waited for."""
+    return CommandError(_error(b"backend unavailable: timed out " + waiting, ErrorKind.UPSTREAM_TIMEOUT))

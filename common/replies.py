@@ -1,37 +1,79 @@
-"""Reply values: what a command answers, before a dialect puts it on the wire.
+"""Reply values: the result of a command before a protocol encodes it.
 
-A reply is a plain Python value wherever one can say it: ``bytes`` for a value, ``int``, ``float``, ``bool``, ``None``
-for "there is none", ``list`` and ``dict``. The classes below are the rest. Nothing here knows a wire format.
+A reply is a plain Python value if one fits: ``bytes`` for a value, ``int``, ``float``, ``bool``, ``None`` for null,
+``list`` and ``dict``. The classes below are the rest. Nothing here knows a wire format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
 class SimpleString:
-    """A short word that says how it went, such as ``OK``; never a stored value."""
+    """A short status such as ``OK``. Never a stored value."""
 
     text: bytes
+
+
+class ErrorKind(Enum):
+    """The cause of an error. Protocols with statuses (HTTP, JSON frames) map kinds to them."""
+
+    CLIENT = auto()
+    """The request is wrong."""
+
+    CONFLICT = auto()
+    """The request is valid, but the stored value does not allow it."""
+
+    AUTHENTICATION = auto()
+    """The client has not authenticated, or with a wrong password."""
+
+    OUT_OF_MEMORY = auto()
+    """The memory limit does not allow the command."""
+
+    INTERNAL = auto()
+    """A bug of the server. Its log has the details."""
+
+    UPSTREAM_DOWN = auto()
+    """The backing Redis cannot be reached, or serves no client at present."""
+
+    UPSTREAM_TIMEOUT = auto()
+    """The backing Redis, or a connection to it, took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """A refusal. The text begins with its code in capitals, as Redis's do: ``ERR value is not an integer…``."""
+    """An error. ``code`` is in capitals, as in Redis: ``ERR``, ``EXECABORT``, ``NOPROTO``.
 
-    text: bytes
+    The kind does not travel over RESP or text, so it does not take part in comparisons.
+    """
+
+    code: bytes
+    message: bytes
+    kind: ErrorKind = field(default=ErrorKind.CLIENT, compare=False)
+
+    @classmethod
+    def from_text(cls, text: bytes) -> ErrorReply:
+        """Make an error of what a server sent: the code is the text up to the first space."""
+        code, _, message = text.partition(b" ")
+        return cls(code, message)
+
+    @property
+    def text(self) -> bytes:
+        """The code and the message, as RESP and the text protocol send them."""
+        return b"%b %b" % (self.code, self.message) if self.message else self.code
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines for a person, or for a file that is fed back, printed as they stand.
+    """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
 
-    ``lines`` may be lazy, so that the work of formatting is done where the reply is sent and not where it was made; it
-    is then good for one reading. No line holds a line break. ``separator`` is what stands between lines where they
-    travel as one string, as RESP's do.
+    ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. A lazy
+    one can be read once. No line contains a line break. ``separator`` joins the lines in protocols that send them as
+    one string.
     """
 
     lines: Iterable[bytes]
@@ -40,12 +82,12 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class NullArray:
-    """None where an array was asked for: a transaction that did not run. RESP2 has its own null for that."""
+    """Null instead of an array: the reply to an EXEC that did not run. RESP2 has a null of its own for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """Nothing is sent at all: the client asked for silence."""
+    """Nothing is sent. The client turned replies off, or the command has no reply."""
 
 
 Reply: TypeAlias = (

@@ -6,25 +6,25 @@ import re
 from collections.abc import Callable, Iterable
 
 from common.replies import ErrorReply, Lines, Reply, SimpleString
-from common.resp import CRLF, header_of, parse_length
+from common.resp import CRLF, bulk_header, parse_length
 
 
 def encode_request(args: Iterable[bytes]) -> bytes:
     """Encode a command as a client sends it."""
-    parts = [b"%b\r\n%b\r\n" % (header_of(len(word)), word) for word in args]
+    parts = [b"%b\r\n%b\r\n" % (bulk_header(len(arg)), arg) for arg in args]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
-DEEPEST_REPLY = 64
-"""How deep arrays may stand in arrays. Redis's own replies stay below ten; whoever prints a reply goes as deep."""
+MAX_REPLY_DEPTH = 64
+"""The maximum nesting of arrays. Redis's own replies stay below ten. Printing a reply recurses as deep."""
 
 
 class MalformedReply(Exception):
-    """The other end does not speak RESP."""
+    """Raised if the other end does not speak RESP."""
 
 
 class _Aggregate:
-    """An array, set, push or map whose items are still coming."""
+    """An array, set, push or map whose items are not complete yet."""
 
     __slots__ = ("is_map", "items", "missing")
 
@@ -47,12 +47,12 @@ class ReplyDecoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._searched = 0  # no CRLF begins before this place in the buffer
+        self._searched = 0  # no CRLF begins before this position in the buffer
         self._bulk: tuple[int, int] | None = None  # mark and length of a string whose header has been read
         self._open: list[_Aggregate] = []
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Take what has arrived; return the replies that are complete with it. Raises `MalformedReply`."""
+        """Return the replies that ``data`` completes. Raises `MalformedReply`."""
         self._buffer += data
         replies: list[Reply] = []
         at = 0
@@ -65,14 +65,17 @@ class ReplyDecoder:
         return replies
 
     def _step(self, at: int) -> tuple[int, bool, Reply] | None:
-        """Read the next header or string; return where it ends and the top-level reply that it completes, if any."""
+        """Read the next header or string.
+
+        Return the position after it, whether it completes a top-level reply, and that reply.
+        """
         if self._bulk is not None:
             mark, length = self._bulk
             end = at + length
             if len(self._buffer) < end + 2:
                 return None
             if self._buffer[end : end + 2] != CRLF:
-                raise MalformedReply("a string that does not end where it said")
+                raise MalformedReply("a string that is not as long as its header says")
             self._bulk = None
             return end + 2, *self._complete(_string(mark, bytes(self._buffer[at:end])))
         end = self._buffer.find(CRLF, max(at, self._searched))
@@ -89,15 +92,15 @@ class ReplyDecoder:
         if mark in b"*%~>":
             count = _declared(text)
             if count > 0:
-                if len(self._open) == DEEPEST_REPLY:
-                    raise MalformedReply(f"a reply nested more than {DEEPEST_REPLY} deep")
+                if len(self._open) == MAX_REPLY_DEPTH:
+                    raise MalformedReply(f"a reply nested more than {MAX_REPLY_DEPTH} deep")
                 self._open.append(_Aggregate(mark, count))
                 return end + 2, False, None
             return end + 2, *self._complete(None if count < 0 else _Aggregate(mark, 0).value())
         return end + 2, *self._complete(_simple(mark, text))
 
     def _complete(self, reply: Reply) -> tuple[bool, Reply]:
-        """Put a complete reply into the aggregate that waits for it; tell whether the outermost one is complete."""
+        """Add a reply to the innermost open aggregate. Return whether the outermost one is complete, and its value."""
         while self._open:
             top = self._open[-1]
             top.items.append(reply)
@@ -112,7 +115,7 @@ class ReplyDecoder:
 def _declared(text: bytes) -> int:
     length = parse_length(text)
     if length is None or length < -1:
-        raise MalformedReply(f"a length that is no number: {text[:40]!r}")
+        raise MalformedReply(f"a length that is not a number: {text[:40]!r}")
     return length
 
 
@@ -121,7 +124,7 @@ def _string(mark: int, data: bytes) -> Reply:
         text = data[4:]
         separator = b"\r\n" if b"\r\n" in text else b"\n"
         return Lines(text.split(separator) if text else [], separator)
-    return ErrorReply(data) if mark == 0x21 else data
+    return ErrorReply.from_text(data) if mark == 0x21 else data
 
 
 _BOOLEANS = {b"t": True, b"f": False}
@@ -148,7 +151,7 @@ def _null(text: bytes) -> None:
 
 _SIMPLE: dict[int, Callable[[bytes], Reply]] = {
     ord("+"): SimpleString,
-    ord("-"): ErrorReply,
+    ord("-"): ErrorReply.from_text,
     ord(":"): _number,
     ord("("): _number,
     ord(","): _float,

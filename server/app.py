@@ -15,19 +15,20 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from server.clients.registry import Clients, Peer
+from server.clients.registry import ClientRegistry
 from server.commands import COMMANDS
-from server.engines.embedded import EmbeddedEngine, Engine
-from server.extras import MissingExtra
+from server.engines.base import Engine
+from server.engines.embedded import EmbeddedEngine
+from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
-from server.net import listener as tcp
+from server.net.listener import SHUTDOWN_TIMEOUT, Listener
+from server.net.threads import ThreadPerConnection
 from server.session.context import ServerContext
-from server.session.session import Session
-from server.settings import Settings, SettingsError, check
+from server.settings import SETTINGS, Settings, SettingsError, check
 
 
-class Listener(Protocol):
-    """A bound address that accepts connections, of any protocol."""
+class AnyListener(Protocol):
+    """A bound address that accepts connections: TCP or HTTP."""
 
     @property
     def address(self) -> str: ...
@@ -39,7 +40,7 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-L = TypeVar("L", bound=Listener)
+L = TypeVar("L", bound=AnyListener)
 
 
 class StartError(Exception):
@@ -68,19 +69,27 @@ class Server:
         self._stopping = threading.Lock()
         self._is_started = False
         self._is_stopped = False
-        self._listeners: list[Listener] = []
+        self._listeners: list[AnyListener] = []
         self.addresses: list[str] = []
         """What the server listens on, once it has started, as people write it. HTTP comes last, as a URL."""
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
+        try:
+            engine = new_engine(self.settings, clock) if engine is None else engine
+        except MissingExtra as problem:
+            raise StartError(f"can't start: {problem}") from None
         self.context = ServerContext(
-            engine or _build_engine(self.settings, clock),
+            engine,
             COMMANDS,
             self.settings.input_limits(),
             self.settings,
             shut_down=shut_down or self._stop_in_background,
-            clients=Clients(self.settings.max_clients),
+            clients=ClientRegistry(self.settings.max_clients),
         )
+        self._scheduler = ThreadPerConnection()
+        # The log level belongs to the process.
+        changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
+        self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
 
     def start(self) -> None:
         """Listen on every port, or on none: raises `StartError` if one of them cannot be used."""
@@ -113,7 +122,7 @@ class Server:
             self._is_stopped = True
             # Each listener may have to wait for its clients.
             with ThreadPoolExecutor(len(self._listeners) or 1, "stop") as pool:
-                wait([pool.submit(listener.stop) for listener in self._listeners], tcp.GRACE)
+                wait([pool.submit(listener.stop) for listener in self._listeners], SHUTDOWN_TIMEOUT)
                 # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
                 self.context.engine.stop()
 
@@ -149,29 +158,23 @@ class Server:
         self.addresses.append(listener.address)
         return listener
 
-    def _new_tcp_listener(self, port: int) -> tcp.Server:
-        return tcp.Server(self.settings.host, port, self._new_session)
+    def _new_tcp_listener(self, port: int) -> Listener:
+        return Listener(self.settings.host, port, self.context, self._scheduler)
 
-    def _new_session(self, address: str, local_address: str, peer: Peer) -> Session:
-        return Session(self.context, self.context.clients.add(address, local_address, peer))
-
-    def _new_http_listener(self, port: int) -> Listener:
+    def _new_http_listener(self, port: int) -> AnyListener:
         settings = self.settings
         try:
-            from server.http.application import Application, with_cors  # noqa: PLC0415  # an optional dependency
-            from server.http.server import HTTPServer  # noqa: PLC0415
+            from server.http.listener import create_http_listener  # noqa: PLC0415  # an optional dependency
         except ImportError as problem:
-            raise MissingExtra("--http-port", "http", problem) from None
-        application = Application(
-            host=settings.host,
+            raise explain_import_error("--http-port", "http", problem) from None
+        return create_http_listener(
+            settings.host,
+            port,
+            self.context,
             token=settings.http_token,
             origins=settings.http_origins,
-            max_body=settings.http_max_body,
             names=settings.http_hosts,
-        )
-        origins = settings.http_origins
-        return HTTPServer(
-            settings.host, port, self.context, with_cors(application, origins) if origins else application
+            max_body=settings.http_max_body,
         )
 
     def _stop_in_background(self) -> None:
@@ -179,25 +182,16 @@ class Server:
         threading.Thread(target=self.stop, name="shutdown").start()
 
 
-def _build_engine(settings: Settings, clock: Clock) -> Engine[Any]:
-    """Build the engine that the settings ask for. Raises `SettingsError`, or `StartError` if an extra is missing."""
+def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
+    """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
     backend = settings.backend_settings()
     if backend is None:
         return EmbeddedEngine(Store(clock))
-    given: dict[str, object] = {
-        "backend": backend.url,
-        "backend_connections": backend.connections,
-        "backend_timeout": backend.timeout,
-    }
-    if backend.cache is not None:
-        given |= {"cache_keys": backend.cache.keys, "cache_ttl": backend.cache.ttl}
-        if backend.cache.tracking:
-            given["cache_tracking"] = True
     try:
         from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
-
-        return build_engine(given, COMMANDS)
     except ImportError as problem:
-        raise StartError(f"can't start: {MissingExtra('--backend', 'proxy', problem)}") from None
+        raise explain_import_error("--backend", "proxy", problem) from None
+    try:
+        return build_engine(backend)
     except ValueError as problem:
         raise SettingsError("backend", str(problem)) from None

@@ -8,3 +8,9 @@ class MissingExtra(Exception):
 
     def __init__(self, option: str, extra: str, problem: ImportError) -> None:
         super().__init__(f"{option} needs the extra {extra!r} ({problem}): pip install '.[{extra}]' in its folder")
+
+
+def explain_import_error(option: str, extra: str, problem: ImportError) -> Exception:
+    """Return what to raise for a failed import: the error itself if a module of this project is to blame."""
+    package = (problem.name or "").partition(".")[0]
+    return problem if package in ("common", "server") else MissingExtra(option, extra, problem)

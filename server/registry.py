@@ -1,26 +1,31 @@
-"""How a command is entered: one function, and one line above it that says the rest.
+"""The command table: each command is one function and one decorator that describes it.
 
-    group = Group("string")
+    group = CommandGroup("string")
 
-    @group.reads("GET key", "Return the value of a key.")
+    @group.reads("GET key", "Return the value of a key.", Flag.FAST)
     def get(store: Store, key: bytes) -> Reply:
         return store.get(key)
 
-Everything else is derived. The name and the arguments' names come from the usage line; how many words a command takes
-comes from the function's parameters; a parameter that is annotated ``int`` gets its word converted, with Redis's error
-where it is no integer. HELP, COMMAND and the client's completion read the table, so they know a command at once.
+Everything else is derived. The usage line gives the name, and, if its second word is in capitals too (``CLIENT KILL
+...``), makes the entry a subcommand. The function's parameters give the number of arguments. A parameter annotated
+``int`` is converted, with Redis's error if the argument is not an integer. HELP, COMMAND INFO and DOCS, the checks of
+MULTI, redaction in MONITOR and SLOWLOG, and the client's completion read the table.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Flag as EnumFlag
+from enum import auto
 from functools import wraps
 from typing import Any, TypeAlias
 
 from common.codec import Args
-from common.replies import Reply
+from common.errors import CommandError, unknown_command, unknown_subcommand, wrong_arity
+from common.replies import Lines, Reply
 from server.args.integers import parse_integer
 
 Function: TypeAlias = Callable[..., Reply]
@@ -28,11 +33,70 @@ Function: TypeAlias = Callable[..., Reply]
 UNBOUNDED = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Which of a command's words are keys, as COMMAND reports it: from ``first`` to ``last``, every ``step``-th.
+class Flag(EnumFlag):
+    """What a command does and when it may run. The meanings are Redis's (COMMAND INFO)."""
 
-    The command's name is word 0; a negative ``last`` counts from the end.
+    WRITE = auto()
+    """May change the keyspace."""
+
+    READONLY = auto()
+    """Reads the keyspace and never changes it."""
+
+    DENYOOM = auto()
+    """May use more memory, so it is refused when the memory limit is reached."""
+
+    ADMIN = auto()
+    """For the administration of the server."""
+
+    NOSCRIPT = auto()
+    """Not available in scripts."""
+
+    BLOCKING = auto()
+    """May wait for an event."""
+
+    LOADING = auto()
+    """Allowed while the keyspace is being loaded."""
+
+    STALE = auto()
+    """Allowed on a replica with stale data."""
+
+    SKIP_SLOWLOG = auto()
+    """Never listed by SLOWLOG."""
+
+    FAST = auto()
+    """Takes constant or logarithmic time."""
+
+    NO_AUTH = auto()
+    """Allowed before authentication."""
+
+    NO_MULTI = auto()
+    """Refused in a transaction when it is queued."""
+
+    ALLOW_BUSY = auto()
+    """Allowed while a script runs for too long."""
+
+    NOT_QUEUED = auto()
+    """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
+
+    SENSITIVE = auto()
+    """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+
+
+NO_FLAGS = Flag(0)
+CONTROL = Flag.LOADING | Flag.STALE
+"""The flags of Redis's commands that do not access the keyspace."""
+
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE
+
+REDACTED = b"(redacted)"
+"""Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
+
+    The command's name is argument 0. A negative ``last`` counts from the end.
     """
 
     first: int
@@ -40,142 +104,270 @@ class Keys:
     step: int
 
     def of(self, args: Args) -> Args:
-        """Return the keys among a request's words."""
+        """Return the keys among a request's arguments."""
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
         return args[self.first : last + 1 : self.step]
 
 
-NO_KEYS = Keys(0, 0, 0)
-ONE_KEY = Keys(1, 1, 1)
-ALL_KEYS = Keys(1, -1, 1)
+NO_KEYS = KeySpec(0, 0, 0)
+ONE_KEY = KeySpec(1, 1, 1)
+ALL_KEYS = KeySpec(1, -1, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Command:
-    """What the server knows of one command."""
+    """A command or a subcommand. ``run`` gets its target and all arguments after the command's own name."""
 
-    name: bytes  # in capitals
+    name: bytes  # in capitals, a subcommand's with its container's: CLIENT|KILL
     usage: bytes
     summary: bytes
     group: str
-    on_store: bool  # its function gets the store, under the lock; else the session that sent it
-    flags: tuple[str, ...]
-    keys: Keys
-    immediate: bool  # runs inside MULTI at once, where any other is queued
-    fewest: int  # words, its name included
-    most: int
+    flags: Flag
+    keys: KeySpec
+    targets_keyspace: bool  # its function gets the store, under the keyspace lock; otherwise the session
+    min_args: int  # the name included
+    max_args: int
     run: Function
+    subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     @property
     def reads(self) -> bool:
-        """Whether it works on the store and changes nothing."""
-        return "readonly" in self.flags
+        """Whether it reads the keyspace and never changes it."""
+        return Flag.READONLY in self.flags
 
     @property
     def writes(self) -> bool:
-        """Whether it may change the store."""
-        return "write" in self.flags
+        """Whether it may change the keyspace."""
+        return Flag.WRITE in self.flags
 
     @property
     def arity(self) -> int:
-        """The number of words in Redis's way: exact, or negative for "at least so many"."""
-        return self.fewest if self.fewest == self.most else -self.fewest
+        """The number of arguments as Redis reports it: exact, or negative for a minimum."""
+        if self.subcommands:
+            return -self.min_args
+        return self.min_args if self.min_args == self.max_args else -self.min_args
+
+    @property
+    def flag_names(self) -> list[str]:
+        """The names of the flags that COMMAND INFO reports, in Redis's order."""
+        return [flag.name.lower() for flag in Flag if flag in self.flags & ~_INTERNAL_FLAGS and flag.name]
+
+    def redacted(self, args: Args) -> Args:
+        """Return the arguments as MONITOR and SLOWLOG may show them."""
+        if Flag.SENSITIVE not in self.flags:
+            return args
+        shown = 1 + self.name.count(b"|")
+        return args[:shown] + [REDACTED] * (len(args) - shown)
+
+
+class ArityError(CommandError):
+    """Raised for a request with the wrong number of arguments for ``command``."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(wrong_arity(command.name))
+        self.command = command
 
 
 class CommandGroup:
-    """A family of commands, one to a module."""
+    """A family of commands, one per module."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.commands: list[Command] = []
 
-    def reads(self, usage: str, summary: str, *, keys: Keys = ONE_KEY) -> Callable[[Function], Function]:
-        """Enter a command that reads the store."""
-        return self._enter(usage, summary, ("readonly",), on_store=True, keys=keys)
-
-    def writes(self, usage: str, summary: str, *, keys: Keys = ONE_KEY) -> Callable[[Function], Function]:
-        """Enter a command that may change the store."""
-        return self._enter(usage, summary, ("write",), on_store=True, keys=keys)
-
-    def session(
-        self, usage: str, summary: str, *, keys: Keys = NO_KEYS, immediate: bool = False
+    def reads(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
     ) -> Callable[[Function], Function]:
-        """Enter a command that works on the session and leaves the store alone."""
-        return self._enter(usage, summary, ("fast",), on_store=False, keys=keys, immediate=immediate)
+        """Register a command that reads the keyspace. Its function gets the store."""
+        return self._register(usage, summary, Flag.READONLY | flags, keys, targets_keyspace=True)
 
-    def _enter(
-        self,
-        usage: str,
-        summary: str,
-        flags: tuple[str, ...],
-        *,
-        on_store: bool,
-        keys: Keys = NO_KEYS,
-        immediate: bool = False,
+    def writes(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
     ) -> Callable[[Function], Function]:
-        def enter(function: Function) -> Function:
-            fewest, most = _arity(function)
+        """Register a command that may change the keyspace. Its function gets the store."""
+        return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
+
+    def control(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
+    ) -> Callable[[Function], Function]:
+        """Register a command that works on the session or the server. Its function gets the session, without lock."""
+        return self._register(usage, summary, flags, keys, targets_keyspace=False)
+
+    def container(self, name: str, summary: str) -> None:
+        """Describe a command that consists of subcommands alone."""
+        self.commands.append(
+            Command(
+                name=name.encode(),
+                usage=name.encode(),
+                summary=summary.encode(),
+                group=self.name,
+                flags=NO_FLAGS,
+                keys=NO_KEYS,
+                targets_keyspace=False,
+                min_args=2,
+                max_args=0,  # no request fits it, so that each is resolved to a subcommand
+                run=_not_runnable,
+            )
+        )
+
+    def _register(
+        self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, targets_keyspace: bool
+    ) -> Callable[[Function], Function]:
+        def register(function: Function) -> Function:
+            name = _name_of(usage)
+            depth = 1 + name.count("|")
+            min_args, max_args = _arity(function, depth)
+            run = _converting(function)
             self.commands.append(
                 Command(
-                    name=usage.split(maxsplit=1)[0].upper().encode(),
+                    name=name.encode(),
                     usage=usage.encode(),
                     summary=summary.encode(),
                     group=self.name,
-                    on_store=on_store,
                     flags=flags,
                     keys=keys,
-                    immediate=immediate,
-                    fewest=fewest,
-                    most=most,
-                    run=_converting(function),
+                    targets_keyspace=targets_keyspace,
+                    min_args=min_args,
+                    max_args=max_args,
+                    run=run if depth == 1 else _without_subcommand_name(run),
                 )
             )
             return function
 
-        return enter
+        return register
 
 
 class CommandTable:
-    """Every command that the server knows, found by name in any case."""
+    """Every command of the server. Immutable after construction, so safe to use from any thread."""
 
     def __init__(self, groups: Iterable[CommandGroup]) -> None:
+        entries = sorted((each for group in groups for each in group.commands), key=lambda each: each.name)
         self._commands: dict[bytes, Command] = {}
-        for command in sorted((each for group in groups for each in group.commands), key=lambda each: each.name):
-            if command.name in self._commands:
-                raise ValueError(f"two commands are called {command.name!r}")
-            self._commands[command.name] = command
+        subcommands: dict[bytes, dict[bytes, Command]] = {}
+        for entry in entries:
+            container, _, name = entry.name.partition(b"|")
+            table = subcommands.setdefault(container, {}) if name else self._commands
+            if table.setdefault(name or container, entry) is not entry:
+                raise ValueError(f"two commands are called {entry.name!r}")
+        for container, children in subcommands.items():
+            self._commands[container] = _with_subcommands(self._commands[container], children)
         lower = {name.lower(): command for name, command in self._commands.items()}
-        self.by_spelling = self._commands | lower
-        """The two usual spellings, so that the common case is one look-up."""
+        self.by_common_case = self._commands | lower
+        """The two common spellings of each name, so that the usual lookup is one access to a dict."""
 
     def find(self, name: bytes) -> Command | None:
-        """Return the command of that name, in whatever case it is written."""
-        return self.by_spelling.get(name) or self._commands.get(name.upper())
+        """Return the command of that name, in any case, or None."""
+        return self.by_common_case.get(name) or self._commands.get(name.upper())
+
+    def find_subcommand(self, name: bytes) -> Command | None:
+        """Return a command or, for a name such as ``client|kill``, a subcommand, in any case, or None."""
+        container, _, subcommand = name.partition(b"|")
+        command = self.find(container)
+        if command is None or not subcommand:
+            return command
+        return command.subcommands.get(subcommand.upper())
+
+    def resolve(self, args: Args) -> Command:
+        """Return the command or subcommand that a request runs.
+
+        Raises `ArityError` for a wrong number of arguments, and `CommandError` for an unknown command or subcommand.
+        """
+        command = self.find(args[0])
+        if command is None:
+            raise CommandError(unknown_command(args))
+        if command.subcommands and len(args) > 1:
+            subcommand = command.subcommands.get(args[1].upper())
+            if subcommand is None:
+                raise CommandError(unknown_subcommand(command.name, args[1]))
+            command = subcommand
+        if not command.min_args <= len(args) <= command.max_args:
+            raise ArityError(command)
+        return command
 
     def __iter__(self) -> Iterator[Command]:
+        """Iterate over the commands by name, without subcommands."""
         return iter(self._commands.values())
 
     def __len__(self) -> int:
         return len(self._commands)
 
 
-def _parameters(function: Function) -> list[inspect.Parameter]:
-    """Return the parameters that stand for words; the first is the store or the session."""
+# ---------------------------------------------------------------- subcommands
+
+
+def _with_subcommands(container: Command, children: dict[bytes, Command]) -> Command:
+    """Return the container with its subcommands, with HELP among them, and with a usage line that shows them."""
+    help_ = _help_command(container, children.values())
+    children = dict(sorted((children | {b"HELP": help_}).items()))
+    takes_none = container.max_args == 1  # COMMAND can also be sent alone
+    usages = b" | ".join(child.usage.split(b" ", 1)[1] for child in children.values())
+    usage = (b"%b [%b]" if takes_none else b"%b <%b>") % (container.name, usages)
+    return replace(container, usage=usage, subcommands=children)
+
+
+def _help_command(container: Command, children: Iterable[Command]) -> Command:
+    """Make the HELP subcommand of a container, in the form of Redis's."""
+    lines = [b"%b <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" % container.name]
+    for child in sorted(children, key=lambda each: each.name):
+        lines += [child.usage.split(b" ", 1)[1], b"    " + child.summary]
+    lines += [b"HELP", b"    Print this help."]
+    return Command(
+        name=container.name + b"|HELP",
+        usage=container.name + b" HELP",
+        summary=b"Print this help.",
+        group=container.group,
+        flags=CONTROL,
+        keys=NO_KEYS,
+        targets_keyspace=False,
+        min_args=2,
+        max_args=2,
+        run=lambda *_: Lines(lines),
+    )
+
+
+def _without_subcommand_name(run: Function) -> Function:
+    """Drop the subcommand's name, which `Command.run` gets as the first argument."""
+
+    @wraps(run)
+    def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:
+        return run(target, *args)
+
+    return run_subcommand
+
+
+def _not_runnable(*_: object) -> Reply:
+    raise AssertionError("a container's requests are resolved to its subcommands")
+
+
+# ---------------------------------------------------------------- usage lines and parameters
+
+_CAPITALS = re.compile(r"[A-Z][A-Z-]*")
+
+
+def _name_of(usage: str) -> str:
+    """Return a command's name by its usage line: ``GET`` for ``GET key``, ``CLIENT|KILL`` for ``CLIENT KILL ...``."""
+    name, *rest = usage.split()
+    return f"{name}|{rest[0]}" if rest and _CAPITALS.fullmatch(rest[0]) else name
+
+
+def _parameters(function: Function) -> Sequence[inspect.Parameter]:
+    """Return the parameters for arguments. The one before them is the store or the session."""
     return list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
 
-def _arity(function: Function) -> tuple[int, int]:
-    args = _parameters(function)
-    named = [each for each in args if each.kind is not each.VAR_POSITIONAL]
-    fewest = 1 + sum(each.default is each.empty for each in named)
-    most = 1 + len(named) if len(named) == len(args) else UNBOUNDED
-    return fewest, most
+def _arity(function: Function, depth: int) -> tuple[int, int]:
+    """Return the minimum and maximum number of arguments, with the ``depth`` names before them."""
+    parameters = _parameters(function)
+    named = [each for each in parameters if each.kind is not each.VAR_POSITIONAL]
+    minimum = depth + sum(each.default is each.empty for each in named)
+    maximum = depth + len(named) if len(named) == len(parameters) else UNBOUNDED
+    return minimum, maximum
 
 
 def _converting(function: Function) -> Function:
-    """Convert the words of parameters that are annotated ``int`` before the function sees them."""
+    """Convert the arguments of parameters that are annotated ``int`` before the function is called."""
     places = [place for place, each in enumerate(_parameters(function)) if each.annotation is int]
     if not places:
         return function

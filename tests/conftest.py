@@ -11,8 +11,7 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store, system_clock
 from server.session.context import ServerContext
-from server.session.session import Session
-from tests.harness.sessions import Clock, connect
+from tests.harness.sessions import ClientSession, Clock, connect
 
 settings.register_profile("kvline", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("kvline")
@@ -55,11 +54,11 @@ def context(engine: EmbeddedEngine) -> ServerContext:
 
 
 @pytest.fixture
-def session(context: ServerContext) -> Session:
+def session(context: ServerContext) -> ClientSession:
     return connect(context)
 
 
 @pytest.fixture
-def other(session: Session) -> Session:
+def other(session: ClientSession) -> ClientSession:
     """Another session of the same server."""
     return connect(session.context, "10.0.0.2:6000")

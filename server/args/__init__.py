@@ -1,0 +1,1 @@
+"""Parsing of arguments: integers, options, expiry times, glob patterns."""

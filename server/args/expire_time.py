@@ -1,4 +1,4 @@
-"""Turn what a client says about expiry into a deadline: seconds or milliseconds, from now or since the epoch."""
+"""Convert a client's expiry (seconds or milliseconds, from now or since the epoch) to a time in ms since the epoch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.errors import CommandError, invalid_expire_time
-from server.args.integers import LARGEST, SMALLEST, parse_integer
+from server.args.integers import MAX_INTEGER, MIN_INTEGER, parse_integer
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How a time is given."""
+    """The unit of an expiry, and whether it counts from now or since the epoch."""
 
     milliseconds: int
     from_now: bool
@@ -23,32 +23,32 @@ EPOCH_SECONDS = Unit(1000, from_now=False)
 EPOCH_MILLISECONDS = Unit(1, from_now=False)
 
 UNITS = {b"EX": SECONDS, b"PX": MILLISECONDS, b"EXAT": EPOCH_SECONDS, b"PXAT": EPOCH_MILLISECONDS}
-"""The options of SET and GETEX that give a deadline."""
+"""The options of SET and GETEX that set an expiry."""
 
 USAGE = "EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds"
 
 
-def deadline(time: int, unit: Unit, now: int, command: bytes) -> int:
-    """Return the moment in milliseconds since the epoch. Raises `CommandError` where 64 bits can't hold it."""
-    moment = time * unit.milliseconds
-    if SMALLEST <= moment <= LARGEST:
+def to_expires_at(time: int, unit: Unit, now: int, command: bytes) -> int:
+    """Return the expiry in milliseconds since the epoch. Raises `CommandError` if it exceeds 64 bits."""
+    expires_at = time * unit.milliseconds
+    if MIN_INTEGER <= expires_at <= MAX_INTEGER:
         if unit.from_now:
-            moment += now
-        if moment <= LARGEST:
-            return moment
+            expires_at += now
+        if expires_at <= MAX_INTEGER:
+            return expires_at
     raise CommandError(invalid_expire_time(command))
 
 
-def positive_deadline(time: int, unit: Unit, now: int, command: bytes) -> int:
-    """Do as ``deadline``, and refuse a time of zero or below, as SET does and EXPIRE does not."""
+def to_positive_expires_at(time: int, unit: Unit, now: int, command: bytes) -> int:
+    """Do the same, and refuse a time that is not positive, as SET does and EXPIRE does not."""
     if time <= 0:
         raise CommandError(invalid_expire_time(command))
-    return deadline(time, unit, now, command)
+    return to_expires_at(time, unit, now, command)
 
 
-def deadline_option(options: Mapping[bytes, bytes], now: int, command: bytes) -> int | None:
-    """Return the deadline that one of the options in ``UNITS`` gives, or None without one. Raises `CommandError`."""
+def expires_at_option(options: Mapping[bytes, bytes], now: int, command: bytes) -> int | None:
+    """Return the expiry that one of the options in `UNITS` sets, or None without one. Raises `CommandError`."""
     for option, unit in UNITS.items():
         if option in options:
-            return positive_deadline(parse_integer(options[option]), unit, now, command)
+            return to_positive_expires_at(parse_integer(options[option]), unit, now, command)
     return None

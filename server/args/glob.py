@@ -1,7 +1,7 @@
-r"""Glob patterns as KEYS and SCAN take them: ``*``, ``?``, ``[abc]``, ``[^a]``, ``[a-z]``, and ``\`` before one byte.
+r"""Glob patterns of KEYS and SCAN: ``*``, ``?``, ``[abc]``, ``[^a]``, ``[a-z]``, and ``\`` before a literal byte.
 
-A pattern is cut at its stars. What lies between two stars has a fixed length and is looked for from left to right, so
-a match takes at most the product of the key's and the pattern's lengths, however many stars a hostile pattern has.
+A pattern is split at its stars. The part between two stars has a fixed length and is searched from left to right, so a
+match takes at most the product of the lengths of key and pattern, however many stars a hostile pattern has.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from common.errors import PATTERN_TOO_LONG, CommandError
 Matcher = Callable[[bytes], bool]
 
 
-LONGEST_PATTERN = 16 * 1024
+MAX_PATTERN_LENGTH = 16 * 1024
 
 
 def matcher(pattern: bytes) -> Matcher:
-    """Return the function that tells whether a key matches the pattern as a whole. Raises `CommandError`."""
-    if len(pattern) > LONGEST_PATTERN:
+    """Return a function that reports whether a whole key matches the pattern. Raises `CommandError`."""
+    if len(pattern) > MAX_PATTERN_LENGTH:
         raise CommandError(PATTERN_TOO_LONG)
     segments, lengths = _segments(pattern)
     if len(segments) == 1:
@@ -40,12 +40,12 @@ def matcher(pattern: bytes) -> Matcher:
     return matches
 
 
-# As in Redis, a range goes before the bracket that would close: ``[a-]`` is a range up to "]" in brackets left open.
+# As in Redis, a range takes precedence over the closing bracket: ``[a-]`` is an unclosed set with a range up to "]".
 _TOKEN = re.compile(rb"\\(.)|\[(\^?)((?:\\.|[^\]\\]-.|[^\]\\]|\\\Z)*+)(?:\]|\Z)|(.)", re.DOTALL)
 
 
 def _segments(pattern: bytes) -> tuple[list[bytes], list[int]]:
-    """Translate a glob into regular expressions, one for each stretch between stars, and say how much each matches."""
+    """Translate a pattern into regular expressions, one per part between stars, and the length that each matches."""
     segments = [b""]
     lengths = [0]
     for token in _TOKEN.finditer(pattern):
@@ -68,7 +68,7 @@ _MEMBER = re.compile(rb"\\(.)|(.)-(.)|(.)", re.DOTALL)
 
 
 def _one_of(members: bytes, *, negated: bool) -> bytes:
-    """Translate the inside of brackets into a class with every byte written out, so that none has a meaning."""
+    """Translate the inside of brackets into a class with every byte as a hex escape, so that none is special."""
     wanted: set[int] = set()
     for member in _MEMBER.finditer(members):
         escaped, low, high, plain = member.groups()

@@ -1,39 +1,40 @@
-"""Integers as Redis reads and writes them: signed, 64 bit, in decimal, in one spelling only."""
+"""Integers as Redis reads and writes them: signed, 64 bits, decimal, with one spelling each."""
 
 from __future__ import annotations
 
 from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
 
-SMALLEST = -(2**63)
-LARGEST = 2**63 - 1
-LONGEST = len(b"%d" % SMALLEST)
-LARGEST_CURSOR = 2**64 - 1
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**63 - 1
+MAX_INTEGER_LENGTH = len(b"%d" % MIN_INTEGER)
+MAX_CURSOR = 2**64 - 1
+MAX_CURSOR_LENGTH = 20
 
 
 def parse_integer(arg: bytes) -> int:
-    """Read a word as an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
-    if len(arg) <= LONGEST:
+    """Parse an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
+    if len(arg) <= MAX_INTEGER_LENGTH:
         try:
             number = int(arg)
         except ValueError:
             pass
         else:
-            # Only the spelling that a number would be written in names it.
-            if b"%d" % number == arg and SMALLEST <= number <= LARGEST:
+            # int() accepts blanks, signs, zeros and underscores. Only the spelling that we would print is valid.
+            if b"%d" % number == arg and MIN_INTEGER <= number <= MAX_INTEGER:
                 return number
     raise CommandError(NOT_AN_INTEGER)
 
 
 def parse_cursor(arg: bytes) -> int:
-    """Read a word as a cursor of SCAN: 64 bits without a sign, leading zeros allowed. Raises `CommandError`."""
-    if not arg.isdigit() or len(arg) > 20 or int(arg) > LARGEST_CURSOR:
+    """Parse a cursor of SCAN: 64 bits without a sign, leading zeros allowed. Raises `CommandError`."""
+    if not arg.isdigit() or len(arg) > MAX_CURSOR_LENGTH or int(arg) > MAX_CURSOR:
         raise CommandError(INVALID_CURSOR)
     return int(arg)
 
 
 def add(number: int, increment: int) -> int:
-    """Add two integers. Raises `CommandError` where 64 bits can't hold the sum."""
+    """Add two integers. Raises `CommandError` if the sum exceeds 64 bits."""
     total = number + increment
-    if SMALLEST <= total <= LARGEST:
+    if MIN_INTEGER <= total <= MAX_INTEGER:
         return total
     raise CommandError(WOULD_OVERFLOW)

@@ -1,4 +1,4 @@
-"""Read a command's options: the words behind its arguments, in any order and any case, as Redis takes them."""
+"""Parse the options of a command: the arguments after the required ones, in any order and any case."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Collection, Sequence
 from common.errors import SYNTAX_ERROR, CommandError
 
 
-def read_options(
+def parse_options(
     args: Sequence[bytes],
     flags: Collection[bytes] = (),
     valued: Collection[bytes] = (),
     exclusive: Sequence[Collection[bytes]] = (),
 ) -> dict[bytes, bytes]:
-    """Return the options, in capitals, each with its value: an empty one for a flag, the last of those repeated.
+    """Return the options in capitals with their values: an empty one for a flag, the last of a repeated option.
 
-    Raises `CommandError` for an option that is neither in ``flags`` nor in ``valued``, for a value that is missing, and
-    for more than one option of a group in ``exclusive``.
+    Raises `CommandError` for an option that is in neither ``flags`` nor ``valued``, for a missing value, and for more
+    than one option of a group in ``exclusive``.
 
-    >>> read_options([b"ex", b"10", b"NX"], flags=[b"NX", b"XX"], valued=[b"EX", b"PX"])
+    >>> parse_options([b"ex", b"10", b"NX"], flags=[b"NX", b"XX"], valued=[b"EX", b"PX"])
     {b'EX': b'10', b'NX': b''}
     """
     options: dict[bytes, bytes] = {}
@@ -39,6 +39,6 @@ def read_options(
 
 
 def require(condition: bool) -> None:
-    """Raise `CommandError` with Redis's syntax error unless the condition holds."""
+    """Raise `CommandError` with Redis's syntax error unless the condition is true."""
     if not condition:
         raise CommandError(SYNTAX_ERROR)

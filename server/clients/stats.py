@@ -1,41 +1,34 @@
-"""What the server counts: calls and time by command, and the slowest calls."""
+"""Command statistics: calls, time, failures and rejections per command, and error replies.
+
+Each client counts in a shard of its own, without a lock. A reader merges the shards of all clients:
+
+    client -> CommandStats (shard) --+
+    client -> CommandStats (shard) --+-> StatsRegistry.totals()
+    disconnected clients (merged) ---+
+
+A shard has one writer at a time. A reader sees each number as it was at some time during the read.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
-from common.codec import Args
-from server.clients.registry import Client
 from server.registry import Command
 
-DEFAULT_SLOWER_THAN = 10_000  # microseconds
-DEFAULT_LENGTH = 128
-
-MOST_WORDS = 32
-LONGEST_WORD = 128
-"""How much of a slow call is kept, as in Redis."""
-
-DURATIONS = 65
-"""Places in a record for durations up to 2 ** 64 nanoseconds, so that none needs to be checked."""
-
-T = TypeVar("T")
-
-Figures: TypeAlias = dict[str, object]
-"""What one section of INFO tells, by name."""
+DURATION_BUCKETS = 65
+"""Buckets for durations up to 2 ** 64 nanoseconds, so that no duration needs a check."""
 
 
 @dataclass(slots=True)
-class Record:
-    """What is counted of one command. Time is in nanoseconds, without the wait for the store's lock."""
+class CommandStat:
+    """What is counted of one command. Times are in nanoseconds, without the wait for the keyspace lock."""
 
-    by_duration: list[int] = field(default_factory=lambda: [0] * DURATIONS)
-    """How many calls took how long: the one at place ``n`` counts those of less than 2 ** n nanoseconds, and no less
-    than half of that."""
+    buckets: list[int] = field(default_factory=lambda: [0] * DURATION_BUCKETS)
+    """Calls by duration: bucket ``n`` counts those of less than 2 ** n nanoseconds and not less than half of that."""
 
     nanoseconds: int = 0
     failed: int = 0
@@ -43,126 +36,89 @@ class Record:
 
     @property
     def calls(self) -> int:
-        """How many calls there were."""
-        return sum(self.by_duration)
+        """The number of calls."""
+        return sum(self.buckets)
 
-    def add(self, other: Record) -> None:
-        """Count what the other has counted too."""
-        self.by_duration = list(map(int.__add__, self.by_duration, other.by_duration))
-        self.nanoseconds += other.nanoseconds
-        self.failed += other.failed
-        self.rejected += other.rejected
+    def add(self, other: CommandStat, sign: int = 1) -> None:
+        """Add what another one has counted, or subtract it."""
+        self.buckets = [mine + sign * its for mine, its in zip(self.buckets, other.buckets, strict=True)]
+        self.nanoseconds += sign * other.nanoseconds
+        self.failed += sign * other.failed
+        self.rejected += sign * other.rejected
 
-
-Records: TypeAlias = "defaultdict[Command, Record]"
-
-
-def copy_of(records: Records) -> Records:
-    """Copy records, which others go on counting in. The caller holds the lock that guards them."""
-    copy: Records = defaultdict(Record)
-    for command, record in records.items():
-        copy[command].add(record)
-    return copy
+    def __bool__(self) -> bool:
+        return bool(self.rejected or any(self.buckets))
 
 
-@dataclass(frozen=True, slots=True)
-class SlowCall:
-    """A call that took long. ``moment`` is in seconds since the epoch, ``microseconds`` what the call took."""
-
-    number: int
-    moment: int
-    microseconds: int
-    args: Args
-    address: bytes
-    client_name: bytes
+StatsByCommand: TypeAlias = dict[Command, CommandStat]
 
 
-class SlowLog:
-    """The most recent calls that took longer than a threshold."""
+class CommandStats:
+    """The shard of one client. Only the thread that serves the client writes to it."""
+
+    __slots__ = ("by_command", "errors")
 
     def __init__(self) -> None:
-        self.calls: deque[SlowCall] = deque(maxlen=DEFAULT_LENGTH)
-        self._count = 0
-
-    def add(self, args: Args, nanoseconds: int, client: Client) -> None:
-        """Keep a call, in Redis's abridged form."""
-        shown = [_abridge(arg) for arg in args[: MOST_WORDS if len(args) <= MOST_WORDS else MOST_WORDS - 1]]
-        if len(args) > MOST_WORDS:
-            shown.append(b"... (%d more arguments)" % (len(args) - MOST_WORDS + 1))
-        moment = time.time_ns() // 10**9
-        call = SlowCall(self._count, moment, nanoseconds // 1000, shown, client.address.encode(), client.name)
-        self.calls.appendleft(call)
-        self._count += 1
-
-    def resize(self, length: int) -> None:
-        """Keep so many calls from now on."""
-        self.calls = deque(list(self.calls)[:length], maxlen=length)
+        self.by_command: defaultdict[Command, CommandStat] = defaultdict(CommandStat)
+        self.errors = 0
+        """Replies that were errors."""
 
 
-def _abridge(arg: bytes) -> bytes:
-    if len(arg) <= LONGEST_WORD:
-        return arg
-    return arg[:LONGEST_WORD] + b"... (%d more bytes)" % (len(arg) - LONGEST_WORD)
-
-
-class Statistics:
-    """Count what sessions run by themselves, what they refuse to run, and all slow calls.
-
-    Safe to use from any thread: its own lock guards it, so that what leaves the store alone never waits for the store.
-    What runs on the store is counted by the engine, under the lock that it holds anyway.
-    """
+class StatsRegistry:
+    """The statistics of a server: the shards of its clients, and the sum of those that have disconnected."""
 
     def __init__(self) -> None:
-        self.slower_than: float = DEFAULT_SLOWER_THAN * 1000
-        """How many nanoseconds a call may take before it is kept as a slow one."""
-        self._errors = 0
-        self._records: Records = defaultdict(Record)
-        self._slow = SlowLog()
         self._lock = threading.Lock()
+        self._shards: set[CommandStats] = set()
+        self._closed = CommandStats()
+        self._baseline: StatsByCommand = {}
+        self._error_baseline = 0
 
-    def note(self, command: Command, args: Args, nanoseconds: int, failed: bool, client: Client) -> None:
-        """Count a call."""
+    def new_shard(self) -> CommandStats:
+        """Make the shard of a new client."""
+        shard = CommandStats()
         with self._lock:
-            record = self._records[command]
-            record.by_duration[nanoseconds.bit_length()] += 1
-            record.nanoseconds += nanoseconds
-            record.failed += failed
-        if nanoseconds > self.slower_than:
-            self.note_slow(args, nanoseconds, client)
+            self._shards.add(shard)
+        return shard
 
-    def note_rejected(self, command: Command) -> None:
-        """Count a call that had the wrong number of words."""
+    def close_shard(self, shard: CommandStats) -> None:
+        """Merge the shard of a client that has disconnected. Does nothing the second time."""
         with self._lock:
-            self._records[command].rejected += 1
+            if shard in self._shards:
+                self._shards.remove(shard)
+                _merge(self._closed.by_command, [shard])
+                self._closed.errors += shard.errors
 
-    def note_error(self) -> None:
-        """Count a reply that is an error."""
+    def totals(self) -> StatsByCommand:
+        """Return what was counted of every command since the start or the last `reset`."""
         with self._lock:
-            self._errors += 1
+            totals = self._merged()
+            for command, stat in self._baseline.items():
+                totals[command].add(stat, -1)
+        return {command: stat for command, stat in totals.items() if stat}
 
     @property
     def errors(self) -> int:
-        """How many replies were errors."""
-        return self._errors
-
-    def note_slow(self, args: Args, nanoseconds: int, client: Client) -> None:
-        """Keep a slow call."""
+        """Error replies since the start or the last `reset`."""
         with self._lock:
-            self._slow.add(args, nanoseconds, client)
-
-    def slow_log(self, use: Callable[[SlowLog], T]) -> T:
-        """Return what ``use`` makes of the slow calls, which stand still meanwhile."""
-        with self._lock:
-            return use(self._slow)
-
-    def add_to(self, records: Records) -> None:
-        """Add what was counted to these records."""
-        with self._lock:
-            for command, record in self._records.items():
-                records[command].add(record)
+            return self._count_errors() - self._error_baseline
 
     def reset(self) -> None:
-        """Begin to count anew; the slow calls stay, as in Redis."""
+        """Count from zero. Shards have one writer each, so they are not changed: the present totals are subtracted."""
         with self._lock:
-            self._records.clear()
-            self._errors = 0
+            self._baseline = self._merged()
+            self._error_baseline = self._count_errors()
+
+    def _merged(self) -> StatsByCommand:
+        totals: StatsByCommand = {}
+        _merge(totals, [self._closed, *self._shards])
+        return totals
+
+    def _count_errors(self) -> int:
+        return self._closed.errors + sum(shard.errors for shard in self._shards)
+
+
+def _merge(totals: StatsByCommand, shards: Iterable[CommandStats]) -> None:
+    for shard in shards:
+        for command, stat in shard.by_command.copy().items():  # copied, because its writer may add a command meanwhile
+            totals.setdefault(command, CommandStat()).add(stat)

@@ -1,42 +1,41 @@
-"""Commands about the server as a whole. INFO is in `info`, CONFIG in `configuration`, COMMAND and HELP in `command`."""
+"""Commands on the server as a whole. INFO is in `info`, CONFIG in `config`, COMMAND and HELP in `introspection`."""
 
 from __future__ import annotations
 
 import time
 
-from common.errors import (
-    COUNT_TOO_LOW,
-    NO_SHUTDOWN_HERE,
-    NO_SHUTDOWN_TO_ABORT,
-    CommandError,
-)
-from common.replies import NO_REPLY, OK, Lines, Reply
+from common.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, CommandError
+from common.replies import NO_REPLY, OK, Reply
 from server.args.integers import parse_integer
-from server.args.options import read_options, require
-from server.clients.stats import SlowLog
-from server.commands.subcommands import Subcommands
-from server.registry import CommandGroup
+from server.args.options import parse_options, require
+from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("server")
 
+ADMIN_CONTROL = CONTROL | Flag.ADMIN
 
-@group.session("TIME", "Return the time: seconds since the epoch, and microseconds in the second.")
+
+@group.control("TIME", "Return the time: seconds since the epoch, and microseconds.", CONTROL | Flag.FAST)
 def time_(session: Session) -> Reply:
     seconds, microseconds = divmod(time.time_ns() // 1000, 10**6)
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@group.session("MONITOR", "Show every command that the server gets, as it comes.")
+@group.control("MONITOR", "Show every command that the server executes, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
 def monitor(session: Session) -> Reply:
     session.start_monitoring()
     return OK
 
 
-@group.session("SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stop the server in good order; nothing is saved.")
+@group.control(
+    "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+    "Stop the server. Data is not persisted.",
+    ADMIN_CONTROL | Flag.NOSCRIPT | Flag.NO_MULTI | Flag.ALLOW_BUSY,
+)
 def shutdown(session: Session, *args: bytes) -> Reply:
     flags = (b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT")
-    options = read_options(args, flags, exclusive=[(b"NOSAVE", b"SAVE")])
+    options = parse_options(args, flags, exclusive=[(b"NOSAVE", b"SAVE")])
     if b"ABORT" in options:
         require(len(options) == 1)
         raise CommandError(NO_SHUTDOWN_TO_ABORT)
@@ -45,52 +44,33 @@ def shutdown(session: Session, *args: bytes) -> Reply:
         raise CommandError(NO_SHUTDOWN_HERE)
     session.context.shut_down()
     session.closing = True
-    return NO_REPLY  # its end is the answer, as Redis's is; a client takes any other for a failure
+    return NO_REPLY  # as in Redis: clients take the closed connection for success, and every reply for a failure
 
 
-@group.session("SLOWLOG GET [count] | LEN | RESET | HELP", "Tell of the commands that took longest.")
-def slowlog(session: Session, subcommand: bytes, *args: bytes) -> Reply:
-    return _SLOWLOG.run(session, subcommand, *args)
+group.container("SLOWLOG", "Show the commands that took longest.")
 
 
-def _slowlog_help(session: Session) -> Reply:
-    return Lines(
-        [
-            b"SLOWLOG GET [count]: the most recent slow calls, 10 unless told, -1 for all; of each its number,",
-            b"  its moment, microseconds, words, and the client's address and name.",
-            b"SLOWLOG LEN: how many there are.",
-            b"SLOWLOG RESET: forget them.",
-        ]
-    )
-
-
-def _slowlog_len(session: Session) -> Reply:
-    return session.context.engine.statistics.slow_log(lambda log: len(log.calls))
-
-
-def _slowlog_reset(session: Session) -> Reply:
-    session.context.engine.statistics.slow_log(lambda log: log.calls.clear())
-    return OK
-
-
-def _slowlog_get(session: Session, count: bytes = b"10") -> Reply:
+@group.control("SLOWLOG GET [count]", "Return the most recent slow commands: 10 by default, -1 for all.", ADMIN_CONTROL)
+def slowlog_get(session: Session, count: bytes = b"10") -> Reply:
     try:
         number = parse_integer(count)
     except CommandError:
         raise CommandError(COUNT_TOO_LOW) from None
     if number < -1:
         raise CommandError(COUNT_TOO_LOW)
-    return session.context.engine.statistics.slow_log(lambda log: _slow_calls(log, number))
-
-
-_SLOWLOG = Subcommands(
-    b"SLOWLOG", {b"HELP": _slowlog_help, b"LEN": _slowlog_len, b"RESET": _slowlog_reset, b"GET": _slowlog_get}
-)
-
-
-def _slow_calls(log: SlowLog, count: int) -> Reply:
-    calls = list(log.calls)
+    entries = session.context.slowlog.entries()
     return [
-        [each.number, each.moment, each.microseconds, list(each.args), each.address, each.client_name]
-        for each in (calls if count < 0 else calls[:count])
+        [each.id, each.timestamp, each.microseconds, list(each.args), each.address, each.client_name]
+        for each in (entries if number < 0 else entries[:number])
     ]
+
+
+@group.control("SLOWLOG LEN", "Return the number of entries.", ADMIN_CONTROL)
+def slowlog_len(session: Session) -> Reply:
+    return len(session.context.slowlog)
+
+
+@group.control("SLOWLOG RESET", "Remove all entries.", ADMIN_CONTROL)
+def slowlog_reset(session: Session) -> Reply:
+    session.context.slowlog.clear()
+    return OK

@@ -1,9 +1,9 @@
-"""CLIENT: who is connected, under what name, and the end of it."""
+"""CLIENT: list, name and close connections."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import perf_counter_ns
 
 from common.errors import (
     CLIENT_ID_TOO_LOW,
@@ -12,223 +12,202 @@ from common.errors import (
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
     CommandError,
+    invalid_client_attribute,
     no_such_user,
     unknown_client_option,
     unknown_client_type,
 )
 from common.replies import NO_REPLY, OK, ErrorReply, Lines, Reply
 from server.args.integers import parse_integer
-from server.args.options import read_options, require
-from server.clients.registry import Client
+from server.args.options import parse_options, require
+from server.clients.registry import ClientInfo
 from server.commands.connection import checked_name
-from server.commands.subcommands import Subcommands
-from server.registry import CommandGroup
-from server.session.session import Session
+from server.registry import CONTROL, CommandGroup, Flag
+from server.session.session import ReplyMode, Session
 
 group = CommandGroup("connection")
 
+FLAGS = CONTROL | Flag.NOSCRIPT
+ADMIN_FLAGS = FLAGS | Flag.ADMIN
+
 NORMAL = b"normal"
-KINDS = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
-"""The kinds of clients that Redis has; here all are normal."""
+CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
+"""Redis's types of clients. Here every client is a normal one."""
 
-USER = b"default"
-"""The only user, who is everybody."""
+DEFAULT_USER = b"default"
+"""The only user name. There are no access control lists."""
 
-
-@group.session(
-    "CLIENT ID | GETNAME | SETNAME | SETINFO | LIST | INFO | KILL | REPLY | NO-EVICT | NO-TOUCH | HELP [argument ...]",
-    "Tell of this connection and the others, name them, end them.",
-)
-def client(session: Session, subcommand: bytes, *args: bytes) -> Reply:
-    return _SUBCOMMANDS.run(session, subcommand, *args)
+group.container("CLIENT", "Inspect, name or close client connections.")
 
 
-def _help(session: Session) -> Reply:
-    return Lines(
-        [
-            b"CLIENT ID: this connection's number.",
-            b"CLIENT GETNAME, CLIENT SETNAME name: this connection's name.",
-            b"CLIENT SETINFO LIB-NAME | LIB-VER value: the library that made this connection.",
-            b"CLIENT LIST [TYPE NORMAL] [ID number ...], CLIENT INFO: a line a connection.",
-            b"CLIENT KILL address, CLIENT KILL [ID number] [ADDR address] [LADDR address] [SKIPME YES | NO]: end them.",
-            b"CLIENT REPLY ON | OFF | SKIP: whether this connection is answered.",
-            b"CLIENT NO-EVICT ON | OFF, CLIENT NO-TOUCH ON | OFF: accepted, and without effect.",
-        ]
-    )
+@group.control("CLIENT ID", "Return the ID of this connection.", FLAGS)
+def client_id(session: Session) -> Reply:
+    return session.client.id
 
 
-def _id(session: Session) -> Reply:
-    return session.client.number
-
-
-def _get_name(session: Session) -> Reply:
+@group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS)
+def client_getname(session: Session) -> Reply:
     return session.client.name or None
 
 
-def _set_name(session: Session, name: bytes) -> Reply:
-    session.client.name = checked_name(name)
+@group.control("CLIENT SETNAME name", "Set the name of this connection.", FLAGS)
+def client_setname(session: Session, name: bytes) -> Reply:
+    session.client.name = checked_name(name, INVALID_CLIENT_NAME)
     return OK
 
 
-def _set_info(session: Session, attribute: bytes, value: bytes) -> Reply:
+@group.control("CLIENT SETINFO <LIB-NAME name | LIB-VER version>", "Set the client library of this connection.", FLAGS)
+def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
     match attribute.upper():
         case b"LIB-NAME":
-            session.client.library_name = _checked_info(attribute, value)
+            session.client.library_name = checked_name(value, invalid_client_attribute(attribute))
         case b"LIB-VER":
-            session.client.library_version = _checked_info(attribute, value)
+            session.client.library_version = checked_name(value, invalid_client_attribute(attribute))
         case _:
             raise CommandError(unknown_client_option(attribute))
     return OK
 
 
-def _checked_info(attribute: bytes, value: bytes) -> bytes:
-    try:
-        return checked_name(value)
-    except CommandError:
-        text = INVALID_CLIENT_NAME.text.replace(b"Client names", attribute)
-        raise CommandError(type(INVALID_CLIENT_NAME)(text)) from None
+@group.control("CLIENT INFO", "Describe this connection.", FLAGS)
+def client_info(session: Session) -> Reply:
+    return Lines([_describe(session.client)])
 
 
-def _info(session: Session) -> Reply:
-    return Lines([_line(session.client)])
-
-
-def _list(session: Session, *args: bytes) -> Reply:
+@group.control("CLIENT LIST [TYPE type | ID id [id ...]]", "Describe connections, one line each.", ADMIN_FLAGS)
+def client_list(session: Session, *args: bytes) -> Reply:
     clients = session.context.clients.all()
     match [arg.upper() for arg in args[:1]]:
         case []:
             pass
         case [b"TYPE"] if len(args) == 2:
-            clients = clients if _kind(args[1]) == NORMAL else []
+            clients = clients if _client_type(args[1]) == NORMAL else []
         case [b"ID"] if len(args) > 1:
-            numbers = {_number(arg, INVALID_CLIENT_ID) for arg in args[1:]}
-            clients = [each for each in clients if each.number in numbers]
+            ids = {_parse_id(arg, INVALID_CLIENT_ID) for arg in args[1:]}
+            clients = [each for each in clients if each.id in ids]
         case _:
             raise CommandError(SYNTAX_ERROR)
-    return Lines([_line(each) for each in clients])
+    return Lines([_describe(each) for each in clients])
 
 
-def _kind(arg: bytes) -> bytes:
-    """Return a kind of clients in small letters. Raises `CommandError` where Redis has no such."""
+def _client_type(arg: bytes) -> bytes:
+    """Return a type of clients in lower case. Raises `CommandError` if Redis has no such type."""
     kind = arg.lower()
-    if kind not in KINDS:
+    if kind not in CLIENT_TYPES:
         raise CommandError(unknown_client_type(arg))
     return kind
 
 
-def _number(arg: bytes, error: ErrorReply) -> int:
+def _parse_id(arg: bytes, error: ErrorReply) -> int:
     try:
         return parse_integer(arg)
     except CommandError:
         raise CommandError(error) from None
 
 
-def _line(client: Client) -> bytes:
-    """Describe a connection as Redis's CLIENT LIST does, in the fields that mean something here."""
-    now = time.perf_counter_ns()
+def _describe(client: ClientInfo) -> bytes:
+    """Describe a connection as Redis's CLIENT LIST does, in the fields that have a meaning here."""
+    now = perf_counter_ns()
     fields = {
-        "id": client.number,
+        "id": client.id,
         "addr": client.address,
         "laddr": client.local_address,
         "name": client.name.decode(),
-        "age": (now - client.connected) // 10**9,
-        "idle": (now - client.active) // 10**9,
+        "age": (now - client.connected_at) // 10**9,
+        "idle": (now - client.call.started) // 10**9,
         "flags": "N",
         "db": 0,
-        "multi": client.queued,
-        "watch": client.watching,
-        "cmd": client.command.name.decode().lower() if client.command else "NULL",
+        "multi": -1 if client.multi_commands is None else client.multi_commands,
+        "watch": client.watched_keys,
+        "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
         "lib-name": client.library_name.decode(),
         "lib-ver": client.library_version.decode(),
-        "resp": client.resp,
+        "resp": client.protocol_version,
     }
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode()
 
 
-def _kill(session: Session, arg: bytes, *args: bytes) -> Reply:
+@group.control(
+    "CLIENT KILL <ip:port | [ID id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]>",
+    "Close connections; return how many, or OK if the address alone is given.",
+    ADMIN_FLAGS,
+)
+def client_kill(session: Session, arg: bytes, *args: bytes) -> Reply:
     if not args:
         return _kill_address(session, arg)
-    options = read_options((arg, *args), valued=(b"ID", b"ADDR", b"LADDR", b"SKIPME", b"TYPE", b"USER"))
-    skip = options.get(b"SKIPME", b"yes").lower()
-    require(skip in (b"yes", b"no"))
-    wanted = _filter(options)
+    options = parse_options((arg, *args), valued=(b"ID", b"ADDR", b"LADDR", b"SKIPME", b"TYPE", b"USER"))
+    skip_me = options.get(b"SKIPME", b"yes").lower()
+    require(skip_me in (b"yes", b"no"))
+    matches = _filter(options)
     killed = [
-        each for each in session.context.clients.all() if wanted(each) and (skip == b"no" or each is not session.client)
+        each
+        for each in session.context.clients.all()
+        if matches(each) and (skip_me == b"no" or each is not session.client)
     ]
     for each in killed:
-        _end(session, each)
+        _kill(session, each)
     return len(killed)
 
 
-def _filter(options: dict[bytes, bytes]) -> Callable[[Client], bool]:
-    number = _number(options[b"ID"], CLIENT_ID_TOO_LOW) if b"ID" in options else None
-    if number is not None and number <= 0:
+def _filter(options: dict[bytes, bytes]) -> Callable[[ClientInfo], bool]:
+    id_ = _parse_id(options[b"ID"], CLIENT_ID_TOO_LOW) if b"ID" in options else None
+    if id_ is not None and id_ <= 0:
         raise CommandError(CLIENT_ID_TOO_LOW)
     address, local = options.get(b"ADDR"), options.get(b"LADDR")
-    kind = _kind(options.get(b"TYPE", NORMAL))
-    user = options.get(b"USER", USER)
-    if user != USER:
+    kind = _client_type(options.get(b"TYPE", NORMAL))
+    user = options.get(b"USER", DEFAULT_USER)
+    if user != DEFAULT_USER:
         raise CommandError(no_such_user(user))
 
-    def wanted(client: Client) -> bool:
+    def matches(client: ClientInfo) -> bool:
         return (
-            number in (None, client.number)
+            id_ in (None, client.id)
             and address in (None, client.address.encode())
             and local in (None, client.local_address.encode())
             and kind == NORMAL
         )
 
-    return wanted
+    return matches
 
 
 def _kill_address(session: Session, address: bytes) -> Reply:
     for each in session.context.clients.all():
         if each.address.encode() == address:
-            _end(session, each)
+            _kill(session, each)
             return OK
     raise CommandError(NO_SUCH_CLIENT)
 
 
-def _end(session: Session, client: Client) -> None:
+def _kill(session: Session, client: ClientInfo) -> None:
     if client is session.client:
-        session.closing = True  # so that this very reply is still sent
-    elif client.peer is not None:
-        client.peer.kill()
+        session.closing = True  # so that the reply to this command is still sent
+    elif (transport := client.transport) is not None:  # read once: its own thread clears it
+        transport.kill()
 
 
-def _reply(session: Session, mode: bytes) -> Reply:
+@group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS)
+def client_reply(session: Session, mode: bytes) -> Reply:
     match mode.upper():
         case b"ON":
-            session.speak()
+            session.reply_mode = ReplyMode.ON
             return OK
         case b"OFF":
-            session.be_silent()
+            session.reply_mode = ReplyMode.OFF
         case b"SKIP":
-            session.be_silent(once=True)
+            if session.reply_mode is not ReplyMode.OFF:
+                session.reply_mode = ReplyMode.SKIP_NEXT
         case _:
             raise CommandError(SYNTAX_ERROR)
     return NO_REPLY
 
 
-def _accept_switch(session: Session, mode: bytes) -> Reply:
+@group.control("CLIENT NO-EVICT <ON | OFF>", "Accepted without effect: no client is evicted.", ADMIN_FLAGS)
+def client_no_evict(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     return OK
 
 
-_SUBCOMMANDS = Subcommands(
-    b"CLIENT",
-    {
-        b"HELP": _help,
-        b"ID": _id,
-        b"GETNAME": _get_name,
-        b"SETNAME": _set_name,
-        b"SETINFO": _set_info,
-        b"INFO": _info,
-        b"LIST": _list,
-        b"KILL": _kill,
-        b"REPLY": _reply,
-        b"NO-EVICT": _accept_switch,
-        b"NO-TOUCH": _accept_switch,
-    },
-)
+@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: reads leave no trace.", FLAGS)
+def client_no_touch(session: Session, mode: bytes) -> Reply:
+    require(mode.upper() in (b"ON", b"OFF"))
+    return OK

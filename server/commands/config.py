@@ -1,54 +1,52 @@
-"""CONFIG: read the settings under Redis's names, and change those that can change while the server runs."""
+"""CONFIG: read the settings under Redis's names, and change those that can change while the server runs.
+
+The parameters are entries of the table in `server.settings`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from common.errors import CommandError, immutable_parameter, invalid_parameter, unknown_parameter
-from common.replies import OK, Lines, Reply
+from common.errors import (
+    CommandError,
+    duplicate_parameter,
+    immutable_parameter,
+    invalid_parameter,
+    unknown_parameter,
+)
+from common.replies import OK, Reply
 from server.args.glob import matcher
 from server.args.options import require
-from server.commands.subcommands import Subcommands
-from server.registry import CommandGroup
+from server.registry import CONTROL, CommandGroup, Flag
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.settings import PARAMETERS, Setting
 
 group = CommandGroup("server")
 
+FLAGS = CONTROL | Flag.ADMIN | Flag.NOSCRIPT
 
-@group.session("CONFIG GET | SET | RESETSTAT | HELP [parameter [value] ...]", "Read or change the server's settings.")
-def config(session: Session, subcommand: bytes, *args: bytes) -> Reply:
-    return _SUBCOMMANDS.run(session, subcommand, *args)
-
-
-def _help(session: Session) -> Reply:
-    return Lines(
-        [
-            b"CONFIG GET pattern [pattern ...]: the settings whose names match.",
-            b"CONFIG SET parameter value [parameter value ...]: change settings, all of them or none.",
-            b"CONFIG RESETSTAT: reset the counters that INFO shows.",
-        ]
-    )
+group.container("CONFIG", "Read or change the server's settings.")
 
 
-def _reset_statistics(session: Session) -> Reply:
-    session.context.engine.reset_records()
+@group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
+def config_resetstat(session: Session) -> Reply:
+    session.context.stats.reset()
+    session.context.engine.reset_stats()
     return OK
 
 
-def _get(session: Session, pattern: bytes, *more: bytes) -> Reply:
+@group.control("CONFIG GET pattern [pattern ...]", "Return the settings whose names match.", FLAGS)
+def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     return get_config(session.context, (pattern, *more))
 
 
-def _set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
+@group.control("CONFIG SET parameter value [parameter value ...]", "Change settings: all of them or none.", FLAGS)
+def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
     require(len(more) % 2 == 0)
     set_config(session.context, [(name, value), *zip(more[::2], more[1::2], strict=True)])
     return OK
-
-
-_SUBCOMMANDS = Subcommands(b"CONFIG", {b"HELP": _help, b"GET": _get, b"SET": _set, b"RESETSTAT": _reset_statistics})
 
 
 def get_config(context: ServerContext, patterns: Sequence[bytes]) -> dict[bytes, Reply]:
@@ -63,12 +61,12 @@ def get_config(context: ServerContext, patterns: Sequence[bytes]) -> dict[bytes,
 
 
 def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-    """Change parameters, all of them or none. Raises `CommandError` for the first one that cannot be changed."""
+    """Change parameters: all of them or none. Raises `CommandError` for the first one that cannot be changed."""
     values: dict[str, Any] = {}
     parsed = [_parse(name, text) for name, text in pairs]
     for (name, _), (parameter, value) in zip(pairs, parsed, strict=True):
         if parameter.name in values:
-            raise CommandError(invalid_parameter(name, b"duplicate parameter"))
+            raise CommandError(duplicate_parameter(name))
         values[parameter.name] = value
     context.change_settings(values)
 
@@ -83,4 +81,4 @@ def _parse(name: bytes, text: bytes) -> tuple[Setting, Any]:
     try:
         return parameter, parameter.kind.parse_config(text.decode(errors="surrogateescape"))
     except ValueError as problem:
-        raise CommandError(invalid_parameter(name, str(problem).encode())) from None
+        raise CommandError(invalid_parameter(name, str(problem))) from None

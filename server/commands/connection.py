@@ -1,4 +1,4 @@
-"""Commands about the connection itself. CLIENT, which also tells of the others, is in `clients`."""
+"""Commands on the connection itself. CLIENT, which also shows the others, is in `client`."""
 
 from __future__ import annotations
 
@@ -12,60 +12,67 @@ from common.errors import (
     CommandError,
     invalid_hello_option,
 )
-from common.replies import OK, PONG, Reply, SimpleString
+from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_integer
 from server.args.options import require
-from server.registry import CommandGroup
+from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("connection")
 
+FAST_CONTROL = CONTROL | Flag.FAST
+BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
+"""The flags of commands that a client may send before it has authenticated."""
 
-@group.session("PING [message]", "Answer PONG, or the message.")
+
+@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST)
 def ping(session: Session, message: bytes | None = None) -> Reply:
     return PONG if message is None else message
 
 
-@group.session("ECHO message", "Answer the message.")
+@group.control("ECHO message", "Return the message.", FAST_CONTROL)
 def echo(session: Session, message: bytes) -> Reply:
     return message
 
 
-@group.session("SELECT index", "Use a database; 0 is the only one.")
+@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL)
 def select(session: Session, index: int) -> Reply:
     if index:
         raise CommandError(DATABASE_OUT_OF_RANGE)
     return OK
 
 
-@group.session("AUTH [username] password", "Be refused, since there is no password.")
+@group.control(
+    "AUTH [username] password", "Authenticate. Always fails: no password is configured.", BEFORE_AUTH | Flag.SENSITIVE
+)
 def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     require(len(more) <= 1)
     raise CommandError(NO_PASSWORD)
 
 
-@group.session(
+@group.control(
     "HELLO [protover [AUTH username password] [SETNAME clientname]]",
-    "Agree on the version of RESP, 2 or 3, and describe the server.",
+    "Negotiate the version of RESP, 2 or 3, and describe the server.",
+    BEFORE_AUTH | Flag.SENSITIVE,
 )
 def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
-    version = session.resp_version if protover is None else _version(protover)
-    name = _hello_name(args)
+    version = session.client.protocol_version if protover is None else _parse_version(protover)
+    name = _parse_hello_options(args)
     if name is not None:
-        session.client.name = checked_name(name)
-    session.use_resp(version)
+        session.client.name = checked_name(name, INVALID_CLIENT_NAME)
+    session.set_protocol_version(version)
     return {
         b"server": b"kvline",
         b"version": __version__.encode(),
-        b"proto": session.resp_version,
-        b"id": session.client.number,
+        b"proto": version,
+        b"id": session.client.id,
         b"mode": b"standalone",
         b"role": b"master",
         b"modules": [],
     }
 
 
-def _version(arg: bytes) -> int:
+def _parse_version(arg: bytes) -> int:
     try:
         version = parse_integer(arg)
     except CommandError:
@@ -75,8 +82,8 @@ def _version(arg: bytes) -> int:
     return version
 
 
-def _hello_name(args: tuple[bytes, ...]) -> bytes | None:
-    """Return the name that HELLO's options give. Raises `CommandError`, for AUTH too."""
+def _parse_hello_options(args: tuple[bytes, ...]) -> bytes | None:
+    """Return the name that HELLO's options set. Raises `CommandError`, for AUTH too."""
     name: bytes | None = None
     rest = iter(args)
     for arg in rest:
@@ -90,25 +97,29 @@ def _hello_name(args: tuple[bytes, ...]) -> bytes | None:
     return name
 
 
-def checked_name(name: bytes) -> bytes:
-    """Return a client's name if it may be one: printable ASCII without blanks. Raises `CommandError`."""
+def checked_name(name: bytes, error: ErrorReply) -> bytes:
+    """Return a name if it is printable ASCII without blanks. Otherwise raise `CommandError` with this error."""
     if not all(ord("!") <= byte <= ord("~") for byte in name):
-        raise CommandError(INVALID_CLIENT_NAME)
+        raise CommandError(error)
     return name
 
 
-@group.session("RESET", "Return to the state of a new connection.", immediate=True)
+@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED)
 def reset(session: Session) -> Reply:
     session.reset()
     return SimpleString(b"RESET")
 
 
-@group.session("QUIT", "Close the connection; nothing that was sent after it runs.", immediate=True)
+@group.control(
+    "QUIT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+)
 def quit_(session: Session) -> Reply:
     session.closing = True
     return OK
 
 
-@group.session("DISCONNECT", "Close the connection; nothing that was sent after it runs.", immediate=True)
+@group.control(
+    "DISCONNECT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+)
 def disconnect(session: Session) -> Reply:
     return quit_(session)

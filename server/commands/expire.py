@@ -1,4 +1,4 @@
-"""Commands about when keys expire."""
+"""Commands on the expiry of keys."""
 
 from __future__ import annotations
 
@@ -12,35 +12,41 @@ from server.args.expire_time import (
     MILLISECONDS,
     SECONDS,
     Unit,
-    deadline,
+    to_expires_at,
 )
 from server.args.integers import parse_integer
 from server.keyspace.store import Store
-from server.registry import CommandGroup
+from server.registry import CommandGroup, Flag
 
 group = CommandGroup("generic")
 
 NO_KEY = -2
-NO_DEADLINE = -1
+NO_TTL = -1
 
 
-@group.writes("EXPIRE key seconds [NX | XX | GT | LT]", "Let a key expire after so many seconds.")
+@group.writes("EXPIRE key seconds [NX | XX | GT | LT]", "Set the time to live of a key in seconds.", Flag.FAST)
 def expire(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, seconds, SECONDS, conditions, b"expire")
 
 
-@group.writes("PEXPIRE key milliseconds [NX | XX | GT | LT]", "Let a key expire after so many milliseconds.")
+@group.writes("PEXPIRE key milliseconds [NX | XX | GT | LT]", "Set the time to live of a key in ms.", Flag.FAST)
 def pexpire(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, milliseconds, MILLISECONDS, conditions, b"pexpire")
 
 
-@group.writes("EXPIREAT key unix-time-seconds [NX | XX | GT | LT]", "Let a key expire at a moment, in seconds.")
+@group.writes(
+    "EXPIREAT key unix-time-seconds [NX | XX | GT | LT]",
+    "Set the expiry of a key, in seconds since the epoch.",
+    Flag.FAST,
+)
 def expireat(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, seconds, EPOCH_SECONDS, conditions, b"expireat")
 
 
 @group.writes(
-    "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]", "Let a key expire at a moment, in milliseconds."
+    "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]",
+    "Set the expiry of a key, in milliseconds since the epoch.",
+    Flag.FAST,
 )
 def pexpireat(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, milliseconds, EPOCH_MILLISECONDS, conditions, b"pexpireat")
@@ -48,10 +54,10 @@ def pexpireat(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes)
 
 def _expire(store: Store, key: bytes, time: bytes, unit: Unit, args: Sequence[bytes], command: bytes) -> Reply:
     conditions = _conditions(args)
-    moment = deadline(parse_integer(time), unit, store.now(), command)
-    if key not in store or not _is_wanted(store.deadline(key), moment, conditions):
+    expires_at = to_expires_at(parse_integer(time), unit, store.now(), command)
+    if key not in store or not _conditions_hold(store.expires_at(key), expires_at, conditions):
         return 0
-    store.expire_at(key, moment)
+    store.expire_at(key, expires_at)
     return 1
 
 
@@ -68,53 +74,55 @@ def _conditions(args: Sequence[bytes]) -> set[bytes]:
     return conditions
 
 
-def _is_wanted(present: int | None, moment: int, conditions: set[bytes]) -> bool:
-    """Tell whether the conditions allow the change. No deadline is later than any deadline."""
-    if b"NX" in conditions and present is not None:
+def _conditions_hold(before: int | None, expires_at: int, conditions: set[bytes]) -> bool:
+    """Return whether the conditions allow the change. No expiry counts as later than any expiry, as in Redis."""
+    if b"NX" in conditions and before is not None:
         return False
-    if b"XX" in conditions and present is None:
+    if b"XX" in conditions and before is None:
         return False
-    if b"GT" in conditions and (present is None or moment <= present):
+    if b"GT" in conditions and (before is None or expires_at <= before):
         return False
-    return not (b"LT" in conditions and present is not None and moment >= present)
+    return not (b"LT" in conditions and before is not None and expires_at >= before)
 
 
-@group.writes("PERSIST key", "Let a key live for ever; return whether it had been going to expire.")
+@group.writes("PERSIST key", "Remove the expiry of a key; return 1 if it had one.", Flag.FAST)
 def persist(store: Store, key: bytes) -> Reply:
     return int(key in store and store.persist(key))
 
 
-@group.reads("TTL key", "Return for how many seconds a key will live; -1 is for ever, -2 that there is no such key.")
+@group.reads("TTL key", "Return the time to live of a key in seconds; -1 without expiry, -2 without key.", Flag.FAST)
 def ttl(store: Store, key: bytes) -> Reply:
-    left = _time_left(store, key)
+    left = _time_to_live(store, key)
     return left if left < 0 else (left + 500) // 1000
 
 
-@group.reads("PTTL key", "Return for how many milliseconds a key will live; -1 is for ever, -2 that there is none.")
+@group.reads("PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", Flag.FAST)
 def pttl(store: Store, key: bytes) -> Reply:
-    return _time_left(store, key)
+    return _time_to_live(store, key)
 
 
 @group.reads(
-    "EXPIRETIME key", "Return the moment in seconds at which a key expires; -1 is never, -2 that there is none."
+    "EXPIRETIME key", "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.", Flag.FAST
 )
 def expiretime(store: Store, key: bytes) -> Reply:
-    moment = _moment(store, key)
-    return moment if moment < 0 else (moment + 500) // 1000
+    expires_at = _expires_at(store, key)
+    return expires_at if expires_at < 0 else (expires_at + 500) // 1000
 
 
-@group.reads("PEXPIRETIME key", "Return the moment in milliseconds at which a key expires; -1 and -2 as for PTTL.")
+@group.reads(
+    "PEXPIRETIME key", "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.", Flag.FAST
+)
 def pexpiretime(store: Store, key: bytes) -> Reply:
-    return _moment(store, key)
+    return _expires_at(store, key)
 
 
-def _moment(store: Store, key: bytes) -> int:
+def _expires_at(store: Store, key: bytes) -> int:
     if key not in store:
         return NO_KEY
-    moment = store.deadline(key)
-    return NO_DEADLINE if moment is None else moment
+    expires_at = store.expires_at(key)
+    return NO_TTL if expires_at is None else expires_at
 
 
-def _time_left(store: Store, key: bytes) -> int:
-    moment = _moment(store, key)
-    return moment if moment < 0 else max(moment - store.now(), 0)
+def _time_to_live(store: Store, key: bytes) -> int:
+    expires_at = _expires_at(store, key)
+    return expires_at if expires_at < 0 else max(expires_at - store.now(), 0)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from common import __version__
 from common.replies import Lines, Reply
-from server.clients.stats import Figures, Record
+from server.clients.stats import CommandStat
+from server.engines.base import InfoSection
 from server.process import peak_resident_bytes, resident_bytes
-from server.registry import CommandGroup
+from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
 
@@ -21,7 +22,7 @@ group = CommandGroup("server")
 DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
 
 
-@group.session("INFO [section ...]", "Tell the server's figures, all of them or those of some sections.")
+@group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
 def info(session: Session, *sections: bytes) -> Reply:
     wanted = {section.lower().decode(errors="replace") for section in sections}
     if wanted & {"all", "everything"}:
@@ -38,7 +39,7 @@ def info(session: Session, *sections: bytes) -> Reply:
     return Lines(lines, b"\r\n")
 
 
-def _server(context: ServerContext) -> Figures:
+def _server(context: ServerContext) -> InfoSection:
     uptime = int(time.monotonic() - context.started)
     return {
         "redis_version": "7.0.0",  # the version whose replies are given; clients decide by it what they may use
@@ -54,42 +55,42 @@ def _server(context: ServerContext) -> Figures:
     }
 
 
-def _clients(context: ServerContext) -> Figures:
+def _clients(context: ServerContext) -> InfoSection:
     clients = context.clients.all()
     return {
         "connected_clients": len(clients),
         "maxclients": context.clients.limit,
-        "monitoring_clients": len(context.monitors.feeds),
-        "watching_clients": sum(client.watching > 0 for client in clients),
+        "monitoring_clients": len(context.monitors.subscribers),
+        "watching_clients": sum(client.watched_keys > 0 for client in clients),
     }
 
 
-def _memory(context: ServerContext) -> Figures:
+def _memory(context: ServerContext) -> InfoSection:
     used = resident_bytes()
     peak = peak_resident_bytes()
-    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": max(peak, used), "maxmemory": 0}
+    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": peak, "maxmemory": 0}
 
 
-def _stats(context: ServerContext) -> Figures:
-    records = context.engine.records().values()
+def _stats(context: ServerContext) -> InfoSection:
+    records = context.stats.totals().values()
     counts = context.engine.key_counts()
-    figures: Figures = {
+    figures: InfoSection = {
         "total_connections_received": context.clients.received,
         "total_commands_processed": sum(record.calls for record in records),
         "rejected_connections": context.clients.rejected,
-        "total_error_replies": context.engine.statistics.errors,
+        "total_error_replies": context.stats.errors,
     }
     if counts is not None:
         figures["expired_keys"] = counts.expired
     return figures
 
 
-def _commandstats(context: ServerContext) -> Figures:
-    records = sorted(context.engine.records().items(), key=lambda each: each[0].name)
+def _commandstats(context: ServerContext) -> InfoSection:
+    records = sorted(context.stats.totals().items(), key=lambda each: each[0].name)
     return {f"cmdstat_{command.name.decode().lower()}": _record(record) for command, record in records}
 
 
-def _record(record: Record) -> str:
+def _record(record: CommandStat) -> str:
     microseconds = record.nanoseconds // 1000
     average = record.nanoseconds / 1000 / record.calls if record.calls else 0.0
     return (
@@ -98,17 +99,17 @@ def _record(record: Record) -> str:
     )
 
 
-def _of_engine(section: str) -> Callable[[ServerContext], Figures | None]:
+def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
     """Return what tells a section that only some engines have."""
-    return lambda context: context.engine.figures().get(section)
+    return lambda context: context.engine.info_sections().get(section)
 
 
-def _keyspace(context: ServerContext) -> Figures:
+def _keyspace(context: ServerContext) -> InfoSection:
     counts = context.engine.key_counts()
     return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts and counts.keys else {}
 
 
-_SECTIONS: dict[str, Callable[[ServerContext], Figures | None]] = {
+_SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,

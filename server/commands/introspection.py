@@ -1,4 +1,4 @@
-"""COMMAND and HELP: what the server can do, told to programs and to people, all of it read from the command table."""
+"""COMMAND and HELP: describe the command table to programs and to people."""
 
 from __future__ import annotations
 
@@ -14,52 +14,46 @@ from common.errors import (
 )
 from common.replies import Lines, Reply, SimpleString
 from server.args.glob import matcher
-from server.commands.subcommands import Subcommands
-from server.registry import Command, CommandGroup
+from server.registry import CONTROL, ArityError, Command, CommandGroup
 from server.session.session import Session
 
 group = CommandGroup("server")
 
 
-@group.session("HELP [command]", "List the commands, or tell about one.")
-def help_(session: Session, name: bytes | None = None) -> Reply:
+@group.control("HELP [command] [subcommand]", "List the commands, or describe one.", CONTROL)
+def help_(session: Session, name: bytes | None = None, subcommand: bytes | None = None) -> Reply:
     commands = session.context.commands
-    if name is not None:
-        command = commands.find(name)
-        if command is None:
-            raise CommandError(no_such_command(name))
+    if name is None:
+        width = max(len(command.name) for command in commands)
+        return Lines([command.name.ljust(width) + b"  " + command.summary for command in commands])
+    full_name = name if subcommand is None else b"%b|%b" % (name, subcommand)
+    command = commands.find_subcommand(full_name)
+    if command is None:
+        raise CommandError(no_such_command(full_name.replace(b"|", b" ")))
+    if not command.subcommands:
         return Lines([command.usage, b"  " + command.summary])
-    width = max(len(command.name) for command in commands)
-    return Lines([command.name.ljust(width) + b"  " + command.summary for command in commands])
+    lines = [b"%b <subcommand> [<arg> [value] [opt] ...]" % command.name, b"  " + command.summary]
+    for each in command.subcommands.values():
+        lines += [each.usage, b"  " + each.summary]
+    return Lines(lines)
 
 
-@group.session(
-    "COMMAND [COUNT | LIST | INFO | DOCS | GETKEYS | HELP] [argument ...]", "Describe the commands to a program."
-)
-def command_(session: Session, subcommand: bytes | None = None, *args: bytes) -> Reply:
-    if subcommand is None:
-        return list(map(_describe, session.context.commands))
-    return _SUBCOMMANDS.run(session, subcommand, *args)
+@group.control("COMMAND", "Describe all commands to a program.", CONTROL)
+def command_(session: Session) -> Reply:
+    return [_describe(each) for each in session.context.commands]
 
 
-def _help(session: Session) -> Reply:
-    return Lines(
-        [
-            b"COMMAND: every command with its number of words, its flags and where its keys stand.",
-            b"COMMAND COUNT: how many commands there are.",
-            b"COMMAND LIST [FILTERBY PATTERN pattern | ACLCAT category | MODULE name]: their names.",
-            b"COMMAND INFO [command ...]: as COMMAND, of some.",
-            b"COMMAND DOCS [command ...]: their usage and summary.",
-            b"COMMAND GETKEYS command [argument ...]: the keys in a command.",
-        ]
-    )
-
-
-def _count(session: Session) -> Reply:
+@group.control("COMMAND COUNT", "Return the number of commands.", CONTROL)
+def command_count(session: Session) -> Reply:
     return len(session.context.commands)
 
 
-def _list(session: Session, *args: bytes) -> Reply:
+@group.control(
+    "COMMAND LIST [FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+    "Return the names of the commands.",
+    CONTROL,
+)
+def command_list(session: Session, *args: bytes) -> Reply:
     names: Iterable[bytes] = (each.name.lower() for each in session.context.commands)
     match [arg.upper() for arg in args]:
         case []:
@@ -72,52 +66,56 @@ def _list(session: Session, *args: bytes) -> Reply:
     raise CommandError(SYNTAX_ERROR)
 
 
-def _info(session: Session, *names: bytes) -> Reply:
+@group.control("COMMAND INFO [command-name ...]", "Describe commands to a program.", CONTROL)
+def command_info(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
     if not names:
-        return list(map(_describe, commands))
-    found = map(commands.find, names)
+        return [_describe(each) for each in commands]
+    found = map(commands.find_subcommand, names)
     return [None if each is None else _describe(each) for each in found]
 
 
-def _docs(session: Session, *names: bytes) -> Reply:
+@group.control("COMMAND DOCS [command-name ...]", "Return the documentation of commands.", CONTROL)
+def command_docs(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
-    found = map(commands.find, names) if names else commands
+    found = map(commands.find_subcommand, names) if names else commands
     return {each.name.lower(): _document(each) for each in found if each is not None}
 
 
-def _get_keys(session: Session, name: bytes, arg: bytes, *more: bytes) -> Reply:
+@group.control("COMMAND GETKEYS command [arg ...]", "Return the keys of a request.", CONTROL)
+def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> Reply:
     args = [name, arg, *more]
-    command = session.context.commands.find(name)
-    if command is None:
+    commands = session.context.commands
+    if commands.find(name) is None:
         raise CommandError(INVALID_COMMAND)
+    try:
+        command = commands.resolve(args)
+    except ArityError as problem:
+        error = INVALID_NUMBER_OF_ARGUMENTS if problem.command.keys.first else NO_KEY_ARGUMENTS
+        raise CommandError(error) from None
+    except CommandError:  # an unknown subcommand
+        raise CommandError(INVALID_COMMAND) from None
     if not command.keys.first:
         raise CommandError(NO_KEY_ARGUMENTS)
-    if not command.fewest <= len(args) <= command.most:
-        raise CommandError(INVALID_NUMBER_OF_ARGUMENTS)
     return list(command.keys.of(args))
 
 
-_SUBCOMMANDS = Subcommands(
-    b"COMMAND",
-    {
-        b"HELP": _help,
-        b"COUNT": _count,
-        b"LIST": _list,
-        b"INFO": _info,
-        b"DOCS": _docs,
-        b"GETKEYS": _get_keys,
-    },
-)
-
-
 def _describe(command: Command) -> Reply:
-    """Describe a command in the form and order of Redis's COMMAND."""
+    """Describe a command in the form of Redis's COMMAND INFO. ACL categories, tips and key specs are empty."""
     keys = command.keys
-    flags: list[Reply] = [SimpleString(flag.encode()) for flag in command.flags]
-    return [command.name.lower(), command.arity, flags, keys.first, keys.last, keys.step, [], [], [], []]
+    flags: list[Reply] = [SimpleString(name.encode()) for name in command.flag_names]
+    subcommands = [_describe(each) for each in command.subcommands.values()]
+    name = command.name.lower()
+    return [name, command.arity, flags, keys.first, keys.last, keys.step, [], [], [], subcommands]
 
 
-def _document(command: Command) -> Reply:
-    """Document a command in the form of Redis's COMMAND DOCS, its usage line beside the fields that Redis has."""
-    return {b"summary": command.summary, b"group": command.group.encode(), b"usage": command.usage}
+def _document(command: Command) -> dict[bytes, Reply]:
+    """Document a command in the form of Redis's COMMAND DOCS, with its usage line in addition."""
+    document: dict[bytes, Reply] = {
+        b"summary": command.summary,
+        b"group": command.group.encode(),
+        b"usage": command.usage.replace(b"|", b" ", 1) if b"|" in command.name else command.usage,
+    }
+    if command.subcommands:
+        document[b"subcommands"] = {each.name.lower(): _document(each) for each in command.subcommands.values()}
+    return document

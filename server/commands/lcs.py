@@ -1,7 +1,8 @@
 """LCS: the longest common subsequence of two values.
 
-The table of lengths is kept as one number a row, a bit a column, in which a whole row is computed by a few operations
-on long integers (Hyyrö 2004, after Crochemore et al. 2001). A zero bit says that the length grows in that column.
+Each row of the table of lengths is stored as one integer with a bit per column, so that a whole row is computed by a
+few operations on long integers (Hyyrö 2004, after Crochemore et al. 2001). A zero bit means that the length grows in
+that column.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from dataclasses import dataclass
 from common.errors import LCS_LEN_AND_IDX, LCS_TOO_LARGE, CommandError
 from common.replies import Reply
 from server.args.integers import parse_integer
-from server.args.options import read_options
+from server.args.options import parse_options
 from server.keyspace.store import Store
-from server.registry import CommandGroup, Keys
+from server.registry import CommandGroup, KeySpec
 
 group = CommandGroup("string")
 
-LARGEST_TABLE = 512 * 1024 * 1024 // 4
-"""How many bits may be looked at. Redis bounds the table's cells by this, at four bytes each."""
+MAX_TABLE_BITS = 512 * 1024 * 1024 // 4
+"""Bits of the largest table. Redis bounds the cells of its table by this number, at four bytes each."""
 
 
 @dataclass(slots=True)
 class _Match:
-    """A stretch that both values have, by its first and last place in each."""
+    """A common substring, by its first and last position in each value."""
 
     first_a: int
     last_a: int
@@ -39,15 +40,15 @@ class _Match:
 @group.reads(
     "LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
     "Find the longest common subsequence of two values.",
-    keys=Keys(1, 2, 1),
+    keys=KeySpec(1, 2, 1),
 )
 def lcs(store: Store, key1: bytes, key2: bytes, *args: bytes) -> Reply:
-    options = read_options(args, flags=(b"LEN", b"IDX", b"WITHMATCHLEN"), valued=(b"MINMATCHLEN",))
+    options = parse_options(args, flags=(b"LEN", b"IDX", b"WITHMATCHLEN"), valued=(b"MINMATCHLEN",))
     shortest = parse_integer(options.get(b"MINMATCHLEN", b"0"))
     if b"LEN" in options and b"IDX" in options:
         raise CommandError(LCS_LEN_AND_IDX)
     a, b = store.get(key1) or b"", store.get(key2) or b""
-    if (len(a) + len(b) + 1) * (len(b) + 1) > LARGEST_TABLE:  # each step on the way back looks at one row
+    if (len(a) + len(b) + 1) * (len(b) + 1) > MAX_TABLE_BITS:  # each step of the walk back reads one row
         raise CommandError(LCS_TOO_LARGE)
     rows = _rows(a, b)
     length = _length(rows[-1], len(b))
@@ -61,7 +62,7 @@ def lcs(store: Store, key1: bytes, key2: bytes, *args: bytes) -> Reply:
 
 
 def _rows(a: bytes, b: bytes) -> list[int]:
-    """Return a row for each beginning of ``a``, the empty one first."""
+    """Return a row for each prefix of ``a``, the empty one first."""
     every = (1 << len(b)) - 1
     places = {byte: _places(byte, b) for byte in set(a)}
     rows = [every]
@@ -74,19 +75,19 @@ def _rows(a: bytes, b: bytes) -> list[int]:
 
 
 def _places(byte: int, b: bytes) -> int:
-    """Return the number that has a bit wherever ``b`` has the byte."""
+    """Return an integer with a bit at each position at which ``b`` has the byte."""
     table = bytearray(b"0" * 256)
     table[byte] = ord("1")
     return int(b.translate(bytes(table))[::-1] or b"0", 2)
 
 
 def _length(row: int, columns: int) -> int:
-    """Return the length of the longest common subsequence with the first so many bytes of ``b``."""
+    """Return the length of the longest common subsequence with the first ``columns`` bytes of ``b``."""
     return columns - (row & ((1 << columns) - 1)).bit_count()
 
 
 def _matches(a: bytes, b: bytes, rows: list[int]) -> Iterator[_Match]:
-    """Walk back through the table, yield the stretches from last to first; ties go as they go in Redis."""
+    """Walk back through the table and yield the common substrings, last one first. Ties are resolved as in Redis."""
     i, j = len(a), len(b)
     match: _Match | None = None
     while i and j:

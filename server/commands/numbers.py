@@ -1,87 +1,84 @@
-"""Commands that take string values for numbers."""
+"""Commands on string values that are numbers."""
 
 from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from common.errors import (
-    DECREMENT_WOULD_OVERFLOW,
-    NOT_A_FLOAT,
-    WOULD_BE_INFINITE,
-    CommandError,
-)
+from common.errors import DECREMENT_WOULD_OVERFLOW, NOT_A_FLOAT, WOULD_BE_INFINITE, CommandError
 from common.replies import Reply
-from server.args.integers import SMALLEST, add, parse_integer
+from server.args.integers import MIN_INTEGER, add, parse_integer
 from server.keyspace.store import Store
-from server.registry import CommandGroup
+from server.registry import CommandGroup, Flag
 
 group = CommandGroup("string")
 
+FLAGS = Flag.DENYOOM | Flag.FAST
+
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?0*[0-9]{1,5})?|[+-]?inf(?:inity)?", re.IGNORECASE)
 
-LONGEST_FLOAT = 5 * 1024
-"""A longer spelling is no number, as in Redis (``MAX_LONG_DOUBLE_CHARS``)."""
+MAX_FLOAT_LENGTH = 5 * 1024
+"""Bytes of the longest accepted number, as in Redis (``MAX_LONG_DOUBLE_CHARS``)."""
 
-LARGEST_FLOAT = Decimal((2**64 - 1) << (2**14 - 64))
-SMALLEST_FLOAT = Decimal(2) ** -(2**14 + 62)
-"""Between these is what the C type holds in which Redis counts (the long double of x86-64)."""
+MAX_FLOAT = Decimal((2**64 - 1) << (2**14 - 64))
+MIN_FLOAT = Decimal(2) ** -(2**14 + 62)
+"""The range of x86-64 ``long double``, in which Redis computes INCRBYFLOAT."""
 
-# Sums are exact: there is room for the largest number's digits before the point, and for those printed behind it.
-# Nothing is raised; the sum of inf and -inf is no number.
-_EXACT = Context(prec=LARGEST_FLOAT.adjusted() + 64, rounding=ROUND_HALF_EVEN, traps=[])
-_SMALLEST_STEP = Decimal("1e-17")
-"""Results are rounded to 17 places behind the point, as Redis prints them."""
+# Sums are exact: the precision holds the largest number's digits before the point and the printed digits after it.
+# No signal is trapped: the sum of inf and -inf is NaN.
+_EXACT = Context(prec=MAX_FLOAT.adjusted() + 64, rounding=ROUND_HALF_EVEN, traps=[])
+_PRINTED_STEP = Decimal("1e-17")
+"""Results are rounded to 17 digits after the point, as Redis prints them."""
 
 
-@group.writes("INCR key", "Add one to the integer that a key holds; a key that is not there counts as 0.")
+@group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS)
 def incr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, 1)
 
 
-@group.writes("DECR key", "Take one from the integer that a key holds; a key that is not there counts as 0.")
+@group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS)
 def decr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, -1)
 
 
-@group.writes("INCRBY key increment", "Add to the integer that a key holds; a key that is not there counts as 0.")
+@group.writes("INCRBY key increment", "Increment an integer; a missing key counts as 0.", FLAGS)
 def incrby(store: Store, key: bytes, increment: int) -> Reply:
     value = store.get(key)
     total = add(0 if value is None else parse_integer(value), increment)
-    store.update(key, b"%d" % total)
+    store.overwrite(key, b"%d" % total)
     return total
 
 
-@group.writes("DECRBY key decrement", "Take from the integer that a key holds; a key that is not there counts as 0.")
+@group.writes("DECRBY key decrement", "Decrement an integer; a missing key counts as 0.", FLAGS)
 def decrby(store: Store, key: bytes, decrement: int) -> Reply:
-    if decrement == SMALLEST:  # it has no counterpart above zero
+    if decrement == MIN_INTEGER:  # its negation exceeds 64 bits
         raise CommandError(DECREMENT_WOULD_OVERFLOW)
     return incrby(store, key, -decrement)
 
 
-@group.writes("INCRBYFLOAT key increment", "Add to the number that a key holds; a key that is not there counts as 0.")
+@group.writes("INCRBYFLOAT key increment", "Increment a floating-point number; a missing key counts as 0.", FLAGS)
 def incrbyfloat(store: Store, key: bytes, increment: bytes) -> Reply:
     value = store.get(key)
     before = Decimal(0) if value is None else _parse_float(value)
     total = _EXACT.add(before, _parse_float(increment))
-    if not total.is_finite() or abs(total) > LARGEST_FLOAT:
+    if not total.is_finite() or abs(total) > MAX_FLOAT:
         raise CommandError(WOULD_BE_INFINITE)
     result = _print_float(total)
-    store.update(key, result)
+    store.overwrite(key, result)
     return result
 
 
 def _parse_float(arg: bytes) -> Decimal:
-    if len(arg) > LONGEST_FLOAT or not _FLOAT.fullmatch(arg):
+    if len(arg) > MAX_FLOAT_LENGTH or not _FLOAT.fullmatch(arg):
         raise CommandError(NOT_A_FLOAT)
     number = Decimal(arg.decode())
-    if number.is_finite() and number and not SMALLEST_FLOAT < abs(number) <= LARGEST_FLOAT:
+    if number.is_finite() and number and not MIN_FLOAT < abs(number) <= MAX_FLOAT:
         raise CommandError(NOT_A_FLOAT)
     return number
 
 
 def _print_float(number: Decimal) -> bytes:
-    text = f"{number.quantize(_SMALLEST_STEP, context=_EXACT):f}"
+    text = f"{number.quantize(_PRINTED_STEP, context=_EXACT):f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return b"0" if text == "-0" else text.encode()

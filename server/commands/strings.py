@@ -1,28 +1,36 @@
-"""Commands on string values: read, write, change in place. Those that take them for numbers are in `numbers`."""
+"""Commands on string values: read, write, change in place. Commands on numbers are in `numbers`."""
 
 from __future__ import annotations
 
 from common.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, CommandError, wrong_arity
 from common.replies import OK, Reply
-from server.args.expire_time import MILLISECONDS, SECONDS, UNITS, USAGE, Unit, deadline_option, positive_deadline
-from server.args.options import read_options
+from server.args.expire_time import (
+    MILLISECONDS,
+    SECONDS,
+    UNITS,
+    USAGE,
+    Unit,
+    expires_at_option,
+    to_positive_expires_at,
+)
+from server.args.options import parse_options
 from server.keyspace.store import Store
-from server.registry import ALL_KEYS, CommandGroup, Keys
+from server.registry import ALL_KEYS, CommandGroup, Flag, KeySpec
 
 group = CommandGroup("string")
 
-KEYS_AND_VALUES = Keys(1, -1, 2)
+KEYS_AND_VALUES = KeySpec(1, -1, 2)
 
-LONGEST_VALUE = 512 * 1024 * 1024
-"""The longest value that a command may make out of shorter ones, as Redis's default for ``proto-max-bulk-len``."""
+GROWS = Flag.DENYOOM
+FAST_GROWTH = Flag.DENYOOM | Flag.FAST
 
 
-@group.reads("GET key", "Return the value of a key.")
+@group.reads("GET key", "Return the value of a key.", Flag.FAST)
 def get(store: Store, key: bytes) -> Reply:
     return store.get(key)
 
 
-@group.writes(f"SET key value [NX | XX] [GET] [{USAGE} | KEEPTTL]", "Give a key a value.")
+@group.writes(f"SET key value [NX | XX] [GET] [{USAGE} | KEEPTTL]", "Set the value of a key.", GROWS)
 def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
     if options:
         return _set_with_options(store, key, value, options)
@@ -31,28 +39,26 @@ def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
 
 
 def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes, ...]) -> Reply:
-    options = read_options(
+    options = parse_options(
         args,
         flags=(b"NX", b"XX", b"GET", b"KEEPTTL"),
         valued=UNITS,
         exclusive=[(b"NX", b"XX"), (*UNITS, b"KEEPTTL")],
     )
-    deadline = deadline_option(options, store.now(), b"set")
+    expires_at = expires_at_option(options, store.now(), b"set")
     before = store.get(key)
-    wanted = before is None if b"NX" in options else before is not None or b"XX" not in options
-    if wanted:
+    condition = before is None if b"NX" in options else before is not None or b"XX" not in options
+    if condition:
         if b"KEEPTTL" in options:
-            store.update(key, value)
+            store.overwrite(key, value)
         else:
-            store.set(key, value)
-        if deadline is not None:
-            store.expire_at(key, deadline)
+            store.set(key, value, expires_at)
     if b"GET" in options:
         return before
-    return OK if wanted else None
+    return OK if condition else None
 
 
-@group.writes("SETNX key value", "Give a key a value if it is not there; return whether it was not.")
+@group.writes("SETNX key value", "Set the value of a key if it does not exist; return 1 if it was set.", FAST_GROWTH)
 def setnx(store: Store, key: bytes, value: bytes) -> Reply:
     if key in store:
         return 0
@@ -60,57 +66,55 @@ def setnx(store: Store, key: bytes, value: bytes) -> Reply:
     return 1
 
 
-@group.writes("SETEX key seconds value", "Give a key a value and a time to live in seconds.")
+@group.writes("SETEX key seconds value", "Set the value and the time to live of a key in seconds.", GROWS)
 def setex(store: Store, key: bytes, seconds: int, value: bytes) -> Reply:
-    return _set_for(store, key, value, seconds, SECONDS, b"setex")
+    return _set_expiring(store, key, value, seconds, SECONDS, b"setex")
 
 
-@group.writes("PSETEX key milliseconds value", "Give a key a value and a time to live in milliseconds.")
+@group.writes("PSETEX key milliseconds value", "Set the value and the time to live of a key in milliseconds.", GROWS)
 def psetex(store: Store, key: bytes, milliseconds: int, value: bytes) -> Reply:
-    return _set_for(store, key, value, milliseconds, MILLISECONDS, b"psetex")
+    return _set_expiring(store, key, value, milliseconds, MILLISECONDS, b"psetex")
 
 
-def _set_for(store: Store, key: bytes, value: bytes, time: int, unit: Unit, command: bytes) -> Reply:
-    deadline = positive_deadline(time, unit, store.now(), command)
-    store.set(key, value)
-    store.expire_at(key, deadline)
+def _set_expiring(store: Store, key: bytes, value: bytes, time: int, unit: Unit, command: bytes) -> Reply:
+    store.set(key, value, to_positive_expires_at(time, unit, store.now(), command))
     return OK
 
 
-@group.writes("GETSET key value", "Give a key a value; return the one it had before.")
+@group.writes("GETSET key value", "Set the value of a key; return its old value.", FAST_GROWTH)
 def getset(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
     store.set(key, value)
     return before
 
 
-@group.writes("GETDEL key", "Remove a key; return the value that it had.")
+@group.writes("GETDEL key", "Delete a key; return its value.", Flag.FAST)
 def getdel(store: Store, key: bytes) -> Reply:
     before = store.get(key)
     store.delete(key)
     return before
 
 
-@group.writes(f"GETEX key [{USAGE} | PERSIST]", "Return the value of a key and change when it expires.")
+@group.writes(f"GETEX key [{USAGE} | PERSIST]", "Return the value of a key and change its expiry.", Flag.FAST)
 def getex(store: Store, key: bytes, *args: bytes) -> Reply:
-    options = read_options(args, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
+    options = parse_options(args, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
     value = store.get(key)
     if value is None:
         return None
-    deadline = deadline_option(options, store.now(), b"getex")
+    expires_at = expires_at_option(options, store.now(), b"getex")
     if b"PERSIST" in options:
         store.persist(key)
-    elif deadline is not None:
-        store.expire_at(key, deadline)
+    elif expires_at is not None:
+        store.expire_at(key, expires_at)
     return value
 
 
-@group.reads("MGET key [key ...]", "Return the values of keys.", keys=ALL_KEYS)
+@group.reads("MGET key [key ...]", "Return the values of keys.", Flag.FAST, keys=ALL_KEYS)
 def mget(store: Store, key: bytes, *more: bytes) -> Reply:
     return list(map(store.get, (key, *more)))
 
 
-@group.writes("MSET key value [key value ...]", "Give several keys their values in one step.", keys=KEYS_AND_VALUES)
+@group.writes("MSET key value [key value ...]", "Set the values of keys atomically.", GROWS, keys=KEYS_AND_VALUES)
 def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
     for each, its_value in _pairs((key, value, *more), b"mset"):
         store.set(each, its_value)
@@ -119,7 +123,8 @@ def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
 
 @group.writes(
     "MSETNX key value [key value ...]",
-    "Give several keys their values if none of them is there; return whether that was so.",
+    "Set the values of keys if none of them exists; return 1 if they were set.",
+    GROWS,
     keys=KEYS_AND_VALUES,
 )
 def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
@@ -137,23 +142,23 @@ def _pairs(args: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]
     return list(zip(args[::2], args[1::2], strict=True))
 
 
-@group.writes("APPEND key value", "Append to the value of a key; return its new length.")
+@group.writes("APPEND key value", "Append to the value of a key; return its new length.", FAST_GROWTH)
 def append(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
     if before is None:
         store.set(key, value)
         return len(value)
-    _check_length(len(before) + len(value))
-    store.update(key, before + value)
+    _check_length(store, len(before) + len(value))
+    store.overwrite(key, before + value)
     return len(before) + len(value)
 
 
-@group.reads("STRLEN key", "Return the length of a key's value in bytes.")
+@group.reads("STRLEN key", "Return the length of a value in bytes.", Flag.FAST)
 def strlen(store: Store, key: bytes) -> Reply:
     return len(store.get(key) or b"")
 
 
-@group.reads("GETRANGE key start end", "Return a part of a key's value, both ends included; -1 is the last byte.")
+@group.reads("GETRANGE key start end", "Return a part of a value, both ends included; -1 is the last byte.")
 def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
     value = store.get(key) or b""
     if start < 0 and end < 0 and start > end:
@@ -163,28 +168,28 @@ def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
     return value[first : last + 1]
 
 
-@group.reads("SUBSTR key start end", "Do as GETRANGE, whose old name this is.")
+@group.reads("SUBSTR key start end", "Return a part of a value; the old name of GETRANGE.")
 def substr(store: Store, key: bytes, start: int, end: int) -> Reply:
     return getrange(store, key, start, end)
 
 
-@group.writes("SETRANGE key offset value", "Overwrite a part of a key's value; return its new length.")
+@group.writes("SETRANGE key offset value", "Overwrite a part of a value; return its new length.", GROWS)
 def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
     if offset < 0:
         raise CommandError(OFFSET_OUT_OF_RANGE)
     before = store.get(key)
     if not value:
         return len(before or b"")
-    _check_length(offset + len(value))
+    _check_length(store, offset + len(value))
     old = before or b""
     new = old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :]
     if before is None:
         store.set(key, new)
     else:
-        store.update(key, new)
+        store.overwrite(key, new)
     return len(new)
 
 
-def _check_length(length: int) -> None:
-    if length > LONGEST_VALUE:
+def _check_length(store: Store, length: int) -> None:
+    if length > store.max_value_size:
         raise CommandError(STRING_TOO_LONG)

@@ -1,4 +1,4 @@
-"""Transactions: MULTI opens a session's queue, EXEC runs it as one step, WATCH makes it depend on keys."""
+"""Transactions: MULTI opens a session's queue, EXEC executes it atomically, WATCH makes it depend on keys."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from common.errors import (
     CommandError,
 )
 from common.replies import OK, Reply
-from server.registry import ALL_KEYS, CommandGroup
+from server.registry import ALL_KEYS, CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("transactions")
 
+FLAGS = CONTROL | Flag.NOSCRIPT | Flag.FAST | Flag.ALLOW_BUSY
 
-@group.session("MULTI", "Begin a transaction: the commands that follow wait for EXEC.", immediate=True)
+
+@group.control("MULTI", "Start a transaction: queue the commands that follow.", FLAGS | Flag.NOT_QUEUED)
 def multi(session: Session) -> Reply:
     if session.transaction is not None:
         raise CommandError(NESTED_MULTI)
@@ -25,31 +27,35 @@ def multi(session: Session) -> Reply:
     return OK
 
 
-@group.session("EXEC", "Run the transaction's commands as one step.", immediate=True)
+@group.control(
+    "EXEC",
+    "Execute the queued commands atomically.",
+    CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED,
+)
 def exec_(session: Session) -> Reply:
     transaction = session.transaction
     if transaction is None:
         raise CommandError(EXEC_WITHOUT_MULTI)
-    session.end_transaction()
-    if transaction.spoiled:
+    session.discard_transaction()
+    if transaction.dirty:
         session.unwatch()
         raise CommandError(EXEC_ABORTED)
-    return session.run_transaction(transaction.queue)
+    return session.execute_transaction(transaction.queue)
 
 
-@group.session("DISCARD", "Drop the transaction's commands, and watch no key any more.", immediate=True)
+@group.control("DISCARD", "Discard the queued commands, and unwatch all keys.", FLAGS | Flag.NOT_QUEUED)
 def discard(session: Session) -> Reply:
     if session.transaction is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
-    session.end_transaction()
+    session.discard_transaction()
     session.unwatch()
     return OK
 
 
-@group.session(
+@group.control(
     "WATCH key [key ...]",
-    "Let the next EXEC run only if none of these keys has changed by then.",
-    immediate=True,
+    "Execute the next transaction only if none of these keys has changed by then.",
+    FLAGS | Flag.NOT_QUEUED,
     keys=ALL_KEYS,
 )
 def watch(session: Session, key: bytes, *more: bytes) -> Reply:
@@ -59,7 +65,7 @@ def watch(session: Session, key: bytes, *more: bytes) -> Reply:
     return OK
 
 
-@group.session("UNWATCH", "Watch no key any more.")
+@group.control("UNWATCH", "Unwatch all keys.", FLAGS)
 def unwatch(session: Session) -> Reply:
     session.unwatch()
     return OK

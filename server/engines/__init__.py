@@ -1,0 +1,1 @@
+"""Engines execute commands on a keyspace: in this process, or on a backing Redis."""

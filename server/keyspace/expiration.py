@@ -1,8 +1,11 @@
-"""When keys expire: each key's deadline, and which keys are due.
+"""When keys expire: each key's expiry, and the keys that have expired.
 
-Deadlines are also kept by the second they fall in, so that sweeping looks at the keys that are due and at no others,
-and setting, changing and removing a deadline costs the same however many there are. A heap holds the seconds in order;
-those whose keys are all gone again are weeded out of it when they are the most of it.
+    key -> expires_at                      to look an expiry up
+    second -> keys that expire in it       to find expired keys without looking at any others
+    heap of seconds                        to find the earliest one
+
+Setting, changing and removing an expiry takes the same time however many there are. Seconds whose keys are all removed
+stay in the heap until they are most of it.
 """
 
 from __future__ import annotations
@@ -10,69 +13,77 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-WEEDING_SIZE = 1024
-"""A heap of seconds below this size is not worth weeding."""
+PURGE_SIZE = 1024
+"""A heap of fewer seconds is not purged."""
 
 
-class Deadlines:
-    """Map keys to the moment at which they expire, in milliseconds since the epoch. Guarded as the store is."""
+class ExpirationIndex:
+    """Maps keys to the time at which they expire, in milliseconds since the epoch. Guarded as the store is."""
 
     def __init__(self) -> None:
         self.by_key: dict[bytes, int] = {}
-        """For reading alone; ``place`` and ``discard`` change it."""
+        """Read-only for others. It is public because the store looks a key up in it for every read."""
         self._by_second: dict[int, set[bytes]] = {}
-        self._seconds: list[int] = []  # a heap: every key of _by_second, and seconds that are gone from it
+        self._seconds: list[int] = []  # a heap: every key of _by_second, and some that were removed from it
 
-    def place(self, key: bytes, deadline: int) -> None:
-        """Give the key this deadline, whatever it had before."""
-        self.discard(key)
-        self.by_key[key] = deadline
-        second = deadline // 1000
+    def set(self, key: bytes, expires_at: int) -> None:
+        """Set the expiry of a key, whatever it was before."""
+        self.remove(key)
+        self.by_key[key] = expires_at
+        second = expires_at // 1000
         keys = self._by_second.get(second)
         if keys is None:
             keys = self._by_second[second] = set()
             heapq.heappush(self._seconds, second)
         keys.add(key)
 
-    def discard(self, key: bytes) -> bool:
-        """Take the key's deadline away; tell whether it had one."""
-        deadline = self.by_key.pop(key, None)
-        if deadline is None:
+    def remove(self, key: bytes) -> bool:
+        """Remove the expiry of a key. Return whether it had one."""
+        expires_at = self.by_key.pop(key, None)
+        if expires_at is None:
             return False
-        second = deadline // 1000
+        second = expires_at // 1000
         keys = self._by_second[second]
         keys.discard(key)
         if not keys:
             del self._by_second[second]
-            if len(self._seconds) > WEEDING_SIZE + 2 * len(self._by_second):
+            if len(self._seconds) > PURGE_SIZE + 2 * len(self._by_second):
                 self._seconds = list(self._by_second)
                 heapq.heapify(self._seconds)
         return True
 
-    def due(self, now: int) -> Iterator[bytes]:
-        """Yield the keys whose deadline has come, earliest second first. The caller removes each before the next."""
-        yield from self.overdue(now)
-        yield from [key for key in self._by_second.get(now // 1000, ()) if self.by_key[key] <= now]
+    def clear(self) -> None:
+        """Remove every expiry."""
+        self.by_key, self._by_second, self._seconds = {}, {}, []
 
-    def overdue(self, now: int) -> Iterator[bytes]:
-        """Yield the keys whose deadline came in a second that is over, as ``due`` does.
+    def pop_expired(self, now: int) -> Iterator[bytes]:
+        """Yield the keys that have expired, earliest second first, and remove their expiries."""
+        yield from self.pop_expired_before_this_second(now)
+        for key in [key for key in self._by_second.get(now // 1000, ()) if self.by_key[key] <= now]:
+            self.remove(key)
+            yield key
 
-        Each takes the same time to find. Within the present second one would have to look at every key.
+    def pop_expired_before_this_second(self, now: int) -> Iterator[bytes]:
+        """Yield the keys that expired in a second that is over, and remove their expiries.
+
+        Finding each takes the same time. Within the present second every key would have to be compared.
         """
         while self._seconds and (self._seconds[0] + 1) * 1000 <= now:
-            second = self._seconds[0]
-            keys = self._by_second.get(second)
+            keys = self._by_second.get(self._seconds[0])
             if keys is None:
                 heapq.heappop(self._seconds)
-            else:
-                yield keys.pop()  # finding the first member instead takes longer the more are gone
+                continue
+            key = keys.pop()  # faster than the first of an iterator, which skips the slots of those removed before
+            keys.add(key)
+            self.remove(key)
+            yield key
 
     def check(self) -> None:
-        """Verify that the two ways of keeping a deadline agree; raise AssertionError where they do not."""
+        """Verify the invariants. Raises AssertionError."""
         by_second = {(key, second) for second, keys in self._by_second.items() for key in keys}
-        if by_second != {(key, deadline // 1000) for key, deadline in self.by_key.items()}:
-            raise AssertionError("the deadlines and their seconds differ")
+        if by_second != {(key, expires_at // 1000) for key, expires_at in self.by_key.items()}:
+            raise AssertionError("the expiries and their seconds differ")
         if not set(self._by_second) <= set(self._seconds):
             raise AssertionError("a second with keys is missing from the heap")
         if not all(self._by_second.values()):
-            raise AssertionError("a second without keys is kept")
+            raise AssertionError("a second without keys is stored")

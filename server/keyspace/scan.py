@@ -1,14 +1,15 @@
-"""SCAN's memory: what lets an iteration that takes many commands return every key that is there throughout.
+"""SCAN: an iteration over many calls that returns every key that exists from its start to its end.
 
-Keys stand in the order in which they came, new ones at the end, so an iteration is a place in that order. Only a
-removal moves the keys behind it, each by one place to the front. A cursor therefore holds a place, and how many
-removals there had been when it was counted: behind D more of them, what the iteration has not seen begins at most D
-places further front.
+Keys are in the order of their creation, with new ones at the end, so an iteration is a position in that order. Only a
+deletion moves the keys after it, each by one position to the front. A cursor therefore contains a position and the
+number of deletions at the time. After D more deletions, what the iteration has not returned yet begins at most D
+positions further to the front.
 
-To find a place without counting up to it, the keys are copied (references, eight bytes a key), and the copy is kept for
-the next call. Cursors that were made after the same number of removals can share one, for the longer is the shorter
-with new keys at its end. Only so many are kept, the one that was used least recently goes first, and an iteration whose
-copy has gone goes on in a new one: it may return some keys twice, as SCAN may, and misses none.
+To find a position without counting up to it, the keys are copied (references, 8 bytes per key), and the snapshot is
+stored for the next call. Cursors made after the same number of deletions share one, because the longer one is the
+shorter one with new keys at its end. The number of stored references is bounded. The least recently used snapshot is
+evicted first, and an iteration whose snapshot was evicted continues in a new one: it may return some keys twice, as
+SCAN may, and misses none.
 """
 
 from __future__ import annotations
@@ -16,56 +17,60 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-MOST_KEPT = 16 * 1024 * 1024
-"""How many references all copies may hold together: 128 MiB. The newest copy is kept however long it is."""
+MAX_SNAPSHOT_KEYS = 16 * 1024 * 1024
+"""References in all snapshots together: 128 MiB. The newest snapshot is stored however large it is."""
 
 POSITION_BITS = 31
-REMOVALS_BITS = 32
-"""What a cursor is made of; it fits into 63 bits."""
+DELETIONS_BITS = 32
+"""The parts of a cursor, which fits into 63 bits."""
 
 
-class Keys(Protocol):
-    """A store, as far as it is needed here."""
+class Keyspace(Protocol):
+    """The part of a store that is needed here."""
 
-    removals: int
+    deletion_count: int
 
     def all_keys(self) -> list[bytes]: ...
 
 
-class Scans:
-    """The iterations under way. Guarded as the store is."""
+class ScanSnapshots:
+    """The iterations in progress. Guarded as the store is."""
 
     def __init__(self) -> None:
-        self._copies: OrderedDict[int, list[bytes]] = OrderedDict()
-        self._kept = 0  # references in all copies
+        self._snapshots: OrderedDict[int, list[bytes]] = OrderedDict()  # by deletion count, least recently used first
+        self._stored = 0  # references in all snapshots
 
-    def go_on(self, cursor: int, count: int, store: Keys) -> tuple[int, list[bytes]]:
+    def page(self, cursor: int, count: int, keyspace: Keyspace) -> tuple[int, list[bytes]]:
         """Return the next cursor, 0 at the end, and the next ``count`` keys of the iteration."""
-        removals, position = divmod(cursor, 1 << POSITION_BITS)
-        copy = self._copies.get(removals) if cursor else None
-        if copy is None:
-            copy = store.all_keys()
-            removals_now = store.removals % (1 << REMOVALS_BITS)
-            position = max(0, position - (removals_now - removals) % (1 << REMOVALS_BITS))
-            removals = removals_now
+        deletions, position = divmod(cursor, 1 << POSITION_BITS)
+        snapshot = self._snapshots.get(deletions) if cursor else None
+        if snapshot is None:
+            snapshot = keyspace.all_keys()
+            deletions_now = keyspace.deletion_count % (1 << DELETIONS_BITS)
+            position = max(0, position - (deletions_now - deletions) % (1 << DELETIONS_BITS))
+            deletions = deletions_now
         end = position + count
-        if end >= len(copy):
-            self._forget(removals)
-            return 0, copy[position:]
-        self._keep(removals, copy)
-        return (removals << POSITION_BITS) + end, copy[position:end]
+        if end >= len(snapshot):
+            self._evict(deletions)
+            return 0, snapshot[position:]
+        self._store(deletions, snapshot)
+        return (deletions << POSITION_BITS) + end, snapshot[position:end]
 
-    def _keep(self, removals: int, copy: list[bytes]) -> None:
-        self._forget(removals)
-        self._copies[removals] = copy
-        self._kept += len(copy)
-        while self._kept > MOST_KEPT and len(self._copies) > 1:
-            self._forget(next(iter(self._copies)))
+    def _store(self, deletions: int, snapshot: list[bytes]) -> None:
+        self._evict(deletions)
+        self._snapshots[deletions] = snapshot
+        self._stored += len(snapshot)
+        while self._stored > MAX_SNAPSHOT_KEYS and len(self._snapshots) > 1:
+            self._evict(next(iter(self._snapshots)))
 
-    def _forget(self, removals: int) -> None:
-        self._kept -= len(self._copies.pop(removals, ()))
+    def _evict(self, deletions: int) -> None:
+        self._stored -= len(self._snapshots.pop(deletions, ()))
 
     def clear(self) -> None:
-        """Forget every copy."""
-        self._copies.clear()
-        self._kept = 0
+        """Evict every snapshot."""
+        self._snapshots.clear()
+        self._stored = 0
+
+    def __len__(self) -> int:
+        """Return how many snapshots are stored."""
+        return len(self._snapshots)

@@ -1,16 +1,20 @@
-"""The store: keys and values, both bytes, in memory; when keys expire; and who watches them.
+"""The store: keys and values (bytes) in memory, their expiry, and the sessions that watch them.
 
-    session -> engine (takes the lock) -> command -> store
+    session -> engine (takes the lock) -> command -> Store -> _put, _remove, _clear -> observers
+                                                                                       (watches ...)
 
-The store knows no lock and no wire. It is a plain data structure, and whoever calls it holds the engine's lock. That is
-the whole of its concurrency rule, and what makes a command, and a transaction of commands, one step. Time comes from
-the clock that it is given, so that a test can set it.
+The store is a plain data structure without a lock. Its engine serialises all calls, which makes a command, and a
+transaction of commands, one atomic step.
 
-Keys stand in the order in which they came to be: overwriting keeps a key's place, deleting gives it up. That order is
-what COMPACT prints.
+Every change goes through ``_put``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of the store
+consistent and notify the observers (`server.keyspace.observers`). There is no observer while no key is watched, so the
+notification then costs the look at an empty tuple.
 
-A key whose deadline has come is gone for every caller from that millisecond on. Its memory goes when somebody asks for
-it or when ``sweep`` comes by. Deadlines and watches cost nothing but a look at an empty table where there are none.
+Time stands still within a step: `begin_step` begins one, the first `now` reads the clock, and later ones return the
+same. An expired key does not exist for any caller from its millisecond on. It is removed on access or by the active
+expire cycle.
+
+Keys are in the order of their creation. Overwriting a key keeps its position. COMPACT prints keys in this order.
 """
 
 from __future__ import annotations
@@ -21,229 +25,247 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from server.keyspace.expiration import Deadlines
-from server.keyspace.scan import Scans
+from server.keyspace.expiration import ExpirationIndex
+from server.keyspace.observers import KeyspaceObserver, Removal
+from server.keyspace.scan import ScanSnapshots
+from server.keyspace.watches import Watch, Watches
 
 Clock = Callable[[], int]
-"""Return the time, in milliseconds since the epoch."""
+"""Returns the time in milliseconds since the epoch."""
 
 ENTRY_SIZE = 104
-"""About how many bytes a key costs in the table beside itself and its value, when the table is two thirds full."""
+"""Approximate bytes per key in the dict, beside the key and the value, if the dict is two thirds full."""
+
+DEFAULT_MAX_VALUE_SIZE = 512 * 1024 * 1024
+"""Redis's default of ``proto-max-bulk-len``."""
 
 
 def system_clock() -> int:
+    """Return the time of the operating system, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
-class Watch:
-    """The keys that one session watches, and whether any of them has changed since."""
-
-    __slots__ = ("broken", "keys")
-
-    def __init__(self) -> None:
-        self.keys: set[bytes] = set()
-        self.broken = False
-
-
 class Store:
-    """Map keys to values. Not thread-safe by itself: the engine that owns it serialises every call."""
+    """Maps keys to values. Not thread-safe: its engine serialises all calls."""
 
-    def __init__(self, clock: Clock = system_clock) -> None:
-        self.moment: int | None = None
-        """The time of the step that is under way, once somebody has asked for it; the engine sets it anew for each."""
-        self._clock = clock
-        self.scans = Scans()
-        self.removals = 0
-        """How many keys have been removed, for whatever reason: SCAN reckons with it."""
+    def __init__(self, clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> None:
+        self.max_value_size = DEFAULT_MAX_VALUE_SIZE
+        """The bytes up to which APPEND and SETRANGE may make a value grow."""
+        self.deletion_count = 0
+        """Keys removed since the start, for whatever cause. SCAN's cursors contain it."""
         self.expired_keys = 0
-        """How many keys have gone because their deadline came."""
+        """Keys removed because their time to live was over."""
+        self._clock = clock
+        self._now: int | None = None  # the time of the current step, once it has been read
         self._values: dict[bytes, bytes] = {}
-        self._deadlines = Deadlines()
-        self._expiring = self._deadlines.by_key
-        self._watches: dict[bytes, set[Watch]] = {}
+        self._expiration = ExpirationIndex()
+        self._snapshots = ScanSnapshots()
+        self._watches = Watches()
+        self._permanent_observers = tuple(observers)
+        self._observers: tuple[KeyspaceObserver, ...] = self._permanent_observers
+
+    def begin_step(self, now: int | None = None) -> None:
+        """Begin a step at the time ``now``, or at the clock's time when it is first asked for."""
+        self._now = now
 
     def now(self) -> int:
-        """Return the time of this step, in milliseconds since the epoch: it stands still until the next one."""
-        if self.moment is None:
-            self.moment = self._clock()
-        return self.moment
+        """Return the time of the current step, in milliseconds since the epoch."""
+        if self._now is None:
+            self._now = self._clock()
+        return self._now
 
     # ---------------------------------------------------------------- reading
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the key's value, or None where there is no such key."""
-        if self._expiring and self._expire(key):
+        """Return the value of a key, or None if it does not exist."""
+        if self._expiration.by_key and self._expire_if_needed(key):
             return None
         return self._values.get(key)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._values and not (self._expiring and self._expire(key))
+        return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))
 
     def __len__(self) -> int:
         self._expire_all()
         return len(self._values)
 
     def all_keys(self) -> list[bytes]:
-        """Copy out every key, oldest first, as they are at this moment."""
+        """Return a copy of all keys, oldest first."""
         self._expire_all()
         return list(self._values)
 
     def items(self) -> list[tuple[bytes, bytes, int | None]]:
-        """Copy out every key with its value and its deadline, oldest key first, as they are at this moment."""
+        """Return a copy of all keys with their values and expiries, oldest key first."""
         self._expire_all()
-        deadline = self._expiring.get
-        return [(key, value, deadline(key)) for key, value in self._values.items()]
+        expires_at = self._expiration.by_key.get
+        return [(key, value, expires_at(key)) for key, value in self._values.items()]
+
+    def scan_page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Return SCAN's next cursor and its next ``count`` keys. See `server.keyspace.scan`."""
+        return self._snapshots.page(cursor, count, self)
 
     def random_key(self) -> bytes | None:
-        """Return some key, each as likely as any other, or None from an empty store. Takes O(n) time."""
+        """Return a random key, each with the same probability, or None if there is none. Takes O(n) time."""
         count = len(self)
         return next(islice(self._values, random.randrange(count), None)) if count else None
 
-    def size_of(self, key: bytes) -> int | None:
-        """Return about how many bytes of memory a key and its value take, or None where there is no such key."""
+    def memory_usage(self, key: bytes) -> int | None:
+        """Return approximately how many bytes a key and its value take, or None if the key does not exist."""
         value = self.get(key)
         return None if value is None else sys.getsizeof(key) + sys.getsizeof(value) + ENTRY_SIZE
 
     # ---------------------------------------------------------------- writing
 
-    def set(self, key: bytes, value: bytes) -> None:
-        """Give the key this value and no deadline, whatever it had before."""
-        if self._expiring and not self._expire(key):  # a key that has expired gives up its place
-            self._deadlines.discard(key)
-        self._values[key] = value
-        if self._watches:
-            self._touch(key)
+    def set(self, key: bytes, value: bytes, expires_at: int | None = None) -> None:
+        """Set the value and the expiry of a key. A time in the past removes the key."""
+        if self._expiration.by_key:
+            self._expire_if_needed(key)  # an expired key loses its position
+            if expires_at is None:
+                self._expiration.remove(key)
+        if expires_at is not None:
+            self._expiration.set(key, expires_at)
+        self._put(key, value)
+        if expires_at is not None and expires_at <= self.now():
+            self._remove(key, Removal.DELETED)
 
-    def update(self, key: bytes, value: bytes) -> None:
-        """Give the key this value; a deadline that it has stays. The caller has read the key in the same step."""
-        self._values[key] = value
-        if self._watches:
-            self._touch(key)
+    def overwrite(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
+        self._put(key, value)
 
     def delete(self, key: bytes) -> bool:
-        """Remove the key; tell whether it was there."""
+        """Remove a key. Return whether it existed."""
         if key not in self:
             return False
-        self._remove(key)
+        self._remove(key, Removal.DELETED)
         return True
 
     def clear(self) -> None:
-        """Remove every key."""
-        for key in self._watches:
-            if key in self._values:
-                self._touch(key)
-        self.removals += len(self._values)
-        self._values = {}
-        self._deadlines = Deadlines()
-        self._expiring = self._deadlines.by_key
-        self.scans.clear()
+        """Remove all keys."""
+        self._clear()
 
     def rename(self, key: bytes, new_key: bytes) -> None:
-        """Move a key that is there, with its value and deadline, over whatever the other held."""
-        value, deadline = self._values[key], self._expiring.get(key)
-        self._remove(key)
-        self.set(new_key, value)
-        if deadline is not None:
-            self._deadlines.place(new_key, deadline)
-
-    def _remove(self, key: bytes) -> None:
-        del self._values[key]
-        self.removals += 1
-        if self._expiring:
-            self._deadlines.discard(key)
-        if self._watches:
-            self._touch(key)
+        """Move the value and the expiry of an existing key to another key, whatever that was before."""
+        value, expires_at = self._values[key], self._expiration.by_key.get(key)
+        self._remove(key, Removal.DELETED)
+        self.set(new_key, value, expires_at)
 
     # ---------------------------------------------------------------- expiry
 
-    def deadline(self, key: bytes) -> int | None:
-        """Return the moment at which a key that is there expires, or None where it does not."""
-        return self._expiring.get(key)
+    def expires_at(self, key: bytes) -> int | None:
+        """Return when an existing key expires, in milliseconds since the epoch, or None if it does not."""
+        return self._expiration.by_key.get(key)
 
-    def expire_at(self, key: bytes, deadline: int) -> None:
-        """Give a key that is there a deadline, in milliseconds since the epoch; one that has come removes the key."""
-        if deadline <= self.now():
-            self._remove(key)
-            return
-        self._deadlines.place(key, deadline)
-        if self._watches:
-            self._touch(key)
+    def expire_at(self, key: bytes, expires_at: int) -> None:
+        """Set the expiry of an existing key, in milliseconds since the epoch. A time in the past removes the key."""
+        if expires_at <= self.now():
+            self._remove(key, Removal.DELETED)
+        else:
+            self._set_expiry(key, expires_at)
 
     def persist(self, key: bytes) -> bool:
-        """Take the deadline of a key that is there away; tell whether it had one."""
-        if not self._deadlines.discard(key):
+        """Remove the expiry of an existing key. Return whether it had one."""
+        if key not in self._expiration.by_key:
             return False
-        self._touch(key)
+        self._set_expiry(key, None)
         return True
 
     @property
-    def keys_with_deadline(self) -> int:
-        return len(self._expiring)
+    def expiring_keys(self) -> int:
+        """The number of keys that have an expiry."""
+        return len(self._expiration.by_key)
 
-    def sweep(self, pause: Callable[[], bool]) -> bool:
-        """Remove keys that expired before this second; stop when ``pause`` says so. Tell whether none is left."""
-        for key in self._deadlines.overdue(self.now()):
-            self._let_expire(key)
-            if pause():
+    def remove_expired(self, stop: Callable[[], bool]) -> bool:
+        """Remove keys that expired before this second, until ``stop`` returns true. Return whether none is left."""
+        for key in self._expiration.pop_expired_before_this_second(self.now()):
+            self._expire(key)
+            if stop():
                 return False
         return True
 
     def _expire_all(self) -> None:
-        """Remove every key whose deadline has come."""
-        if self._expiring:
-            for key in self._deadlines.due(self.now()):
-                self._let_expire(key)
+        if self._expiration.by_key:
+            for key in self._expiration.pop_expired(self.now()):
+                self._expire(key)
 
-    def _let_expire(self, key: bytes) -> None:
-        self._remove(key)
-        self.expired_keys += 1
-
-    def _expire(self, key: bytes) -> bool:
-        """Remove the key if its deadline has come; tell whether it had."""
-        deadline = self._expiring.get(key)
-        if deadline is None or deadline > self.now():
+    def _expire_if_needed(self, key: bytes) -> bool:
+        """Remove the key if it has expired. Return whether it had."""
+        expires_at = self._expiration.by_key.get(key)
+        if expires_at is None or expires_at > self.now():
             return False
-        self._let_expire(key)
+        self._expire(key)
         return True
+
+    def _expire(self, key: bytes) -> None:
+        self._remove(key, Removal.EXPIRED)
+        self.expired_keys += 1
 
     # ---------------------------------------------------------------- watching
 
     def watch(self, watch: Watch, keys: Iterable[bytes]) -> None:
-        """Break the watch when one of these keys changes, goes or comes from now on."""
+        """Add keys to a watch. It becomes dirty when one of them is created, changed or removed."""
         for key in keys:
-            self._expire(key)  # one that is gone already has nothing to lose
-            watch.keys.add(key)
-            self._watches.setdefault(key, set()).add(watch)
+            self._expire_if_needed(key)  # a key that has expired already is watched as missing
+            self._watches.add(watch, key)
+        self._update_observers()
 
     def unwatch(self, watch: Watch) -> None:
-        """Forget the watch."""
-        for key in watch.keys:
-            watchers = self._watches[key]
-            watchers.discard(watch)
-            if not watchers:
-                del self._watches[key]
-        watch.keys.clear()
+        """End a watch."""
+        self._watches.remove(watch)
+        self._update_observers()
 
-    def is_broken(self, watch: Watch) -> bool:
-        """Tell whether a watched key has changed, an expired one that nobody has touched since included."""
+    def is_dirty(self, watch: Watch) -> bool:
+        """Return whether a watched key has changed. An expired key counts, even if nothing has accessed it since."""
         for key in watch.keys:
-            self._expire(key)
-        return watch.broken
+            self._expire_if_needed(key)
+        return watch.dirty
 
-    def _touch(self, key: bytes) -> None:
-        for watch in self._watches.get(key, ()):
-            watch.broken = True
+    def _update_observers(self) -> None:
+        watches = (self._watches,) if len(self._watches) else ()
+        self._observers = (*self._permanent_observers, *watches)
+
+    # ---------------------------------------------------------------- the mutation path
+
+    def _put(self, key: bytes, value: bytes) -> None:
+        self._values[key] = value
+        if self._observers:
+            expires_at = self._expiration.by_key.get(key)
+            for observer in self._observers:
+                observer.on_set(key, value, expires_at)
+
+    def _set_expiry(self, key: bytes, expires_at: int | None) -> None:
+        if expires_at is None:
+            self._expiration.remove(key)
+        else:
+            self._expiration.set(key, expires_at)
+        for observer in self._observers:
+            observer.on_expiry_change(key, expires_at)
+
+    def _remove(self, key: bytes, cause: Removal) -> None:
+        del self._values[key]
+        self.deletion_count += 1
+        if self._expiration.by_key:
+            self._expiration.remove(key)
+        for observer in self._observers:
+            observer.on_remove(key, cause)
+
+    def _clear(self) -> None:
+        for observer in self._observers:
+            observer.before_clear(self._values.keys())
+        self.deletion_count += len(self._values)
+        self._values = {}
+        self._expiration.clear()
+        self._snapshots.clear()
 
     # ---------------------------------------------------------------- checking
 
     def check(self) -> None:
-        """Verify what must always hold; raise AssertionError where it does not. For tests and debugging."""
+        """Verify the invariants. Raises AssertionError. For tests and debugging."""
         for key, value in self._values.items():
             if type(key) is not bytes or type(value) is not bytes:
                 raise AssertionError(f"keys and values are bytes, but {key!r} has {value!r}")
-        self._deadlines.check()
-        if not self._expiring.keys() <= self._values.keys():
-            raise AssertionError("a key has a deadline and no value")
-        for key, watchers in self._watches.items():
-            if not watchers or any(key not in watch.keys for watch in watchers):
-                raise AssertionError(f"the watches on {key!r} and their sessions differ")
+        self._expiration.check()
+        if not self._expiration.by_key.keys() <= self._values.keys():
+            raise AssertionError("a key has an expiry and no value")
+        self._watches.check()
+        if (self._watches in self._observers) != (len(self._watches) > 0):
+            raise AssertionError("the watches are notified if and only if there are any")

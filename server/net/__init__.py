@@ -1,0 +1,1 @@
+"""TCP: listeners, connections, and the schedulers that serve connections."""

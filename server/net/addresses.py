@@ -1,4 +1,4 @@
-"""Addresses of sockets: how people write them, and what a host and a port stand for."""
+"""Socket addresses: how they are written, and how a host and a port are resolved."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def format_address(address: Any) -> str:
-    """Write a socket's address as people do: ``127.0.0.1:9736``, ``[::1]:9736``."""
+    """Format a socket address: ``127.0.0.1:9736``, ``[::1]:9736``."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """Return the family and the address to listen on. Raises `OSError` or `UnicodeError` where there is none."""
+    """Return the family and the address to listen on. Raises `OSError` or `UnicodeError` if there is none."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return family, address

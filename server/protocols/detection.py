@@ -1,7 +1,10 @@
-"""Cut a connection's bytes into requests, each in the dialect that its first byte names.
+"""Detect the protocol of each request on a TCP connection by its first byte.
 
-To add a dialect: write its decoder and encoder, and give the bytes that begin it here. A first byte that nobody claims
-begins a line of text.
+    "*"          RESP                          `common.resp`
+    0x00 ...     a length-prefixed JSON frame  `server.protocols.json_frames`
+    others       a line of text                `common.text`
+
+To add a protocol, write its decoder and encoder (`common.codec`) and register the bytes that begin a request here.
 """
 
 from __future__ import annotations
@@ -10,36 +13,35 @@ from common.codec import DecodedRequests, Decoder, ProtocolError
 from common.limits import Limits
 from common.resp import ReplyEncoder, RequestDecoder
 from common.text import TextDecoder
-from server.protocols.json_frames import FIRST_BYTES, FrameDecoder
+from server.protocols.json_frames import LENGTH_PREFIX_BYTES, FrameDecoder
 
 
 class ProtocolDetector:
-    """Read every dialect that may stand on one connection, request by request."""
+    """Decode the requests of one connection, which may change the protocol between requests."""
 
     def __init__(self, resp: ReplyEncoder, limits: Limits) -> None:
         frames = FrameDecoder(limits)
         self._by_first_byte: dict[int, Decoder] = {
             ord("*"): RequestDecoder(resp, limits),
-            **dict.fromkeys(FIRST_BYTES, frames),
+            **dict.fromkeys(LENGTH_PREFIX_BYTES, frames),
         }
         self._text: Decoder = TextDecoder(limits, others=bytes(self._by_first_byte))
         self._current: Decoder = self._text
 
-    def feed(self, data: bytes) -> list[DecodedRequests]:
-        """Take what has arrived; return the requests that are complete with it, in order, by dialect.
+    def decode(self, data: bytes) -> list[DecodedRequests]:
+        """Return the requests that ``data`` completes, in order, grouped by encoder.
 
-        After a fatal ``BadRequest``, which is then the last, nothing more may be fed.
+        After a `ProtocolError` that closes the connection, which is then the last request, do not call this again.
         """
-        batches: list[DecodedRequests] = []
-        at = 0
-        while True:
-            data, at = self._current.decode(data, at, batches)
-            if at >= len(data) or _is_broken(batches):
-                return batches
-            self._current = self._by_first_byte.get(data[at], self._text)
+        batches, rest = self._current.decode(data)
+        while rest and not _closes_connection(batches):
+            self._current = self._by_first_byte.get(rest[0], self._text)
+            more, rest = self._current.decode(rest)
+            batches += more
+        return batches
 
 
-def _is_broken(batches: list[DecodedRequests]) -> bool:
+def _closes_connection(batches: list[DecodedRequests]) -> bool:
     if not batches:
         return False
     last = batches[-1][1][-1]

@@ -1,4 +1,4 @@
-"""JSON, read strictly: what Python's parser takes beside JSON, and what would harm it, is refused with a reason."""
+"""Strict JSON. What Python's parser accepts beyond JSON, and what could harm the server, is refused with a reason."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import re
 from typing import Any, NoReturn
 
-DEEPEST = 256
-"""How deep arrays and objects may stand in one another. Python's parser goes as deep on the stack of a thread."""
+MAX_DEPTH = 256
+"""Maximum nesting of arrays and objects. Python's parser recurses as deep on a thread's stack."""
 
 
 class UnreadableJSON(ValueError):
-    """The text is no JSON, or JSON that can't be kept as it is. The message says which."""
+    """Raised for text that is not JSON, or JSON that cannot be stored unchanged. The message is for the client."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -27,27 +27,27 @@ def _finite_float(digits: str) -> float:
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
-# The closing quote may be missing: where no string could be found, every quote behind it would be tried in turn, and a
-# quote that is never closed would cost quadratic time.
+# The closing quote is optional. If it were required, every quote after one that is never closed would be tried in
+# turn, in quadratic time.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def _is_too_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
     for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
         depth += 1 if bracket[0] in b"[{" else -1
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             return True
     return False
 
 
 def parse_json(text: bytes) -> Any:
-    """Read JSON strictly. Raises `UnreadableJSON`, with a reason for the client."""
+    """Parse JSON strictly. Raises `UnreadableJSON`, with a reason for the client."""
     if _is_too_deep(text):
-        raise UnreadableJSON(f"it is nested more than {DEEPEST} deep")
+        raise UnreadableJSON(f"it is nested more than {MAX_DEPTH} deep")
     try:
         return _DECODER.decode(text.decode())
     except UnicodeDecodeError:
@@ -56,20 +56,20 @@ def parse_json(text: bytes) -> Any:
         raise UnreadableJSON(f"{problem.msg} at character {problem.pos}") from None
     except UnreadableJSON:
         raise
-    except ValueError:  # Python's bound on the digits of an integer
+    except ValueError:  # Python's limit on the digits of an integer
         raise UnreadableJSON("an integer has too many digits") from None
 
 
-def print_json(value: Any) -> bytes:
-    """Write JSON as people read it; escape what UTF-8 can't hold."""
+def dump_json(value: Any) -> bytes:
+    """Write JSON with characters as they are. Escape them only if UTF-8 cannot encode one (half a surrogate pair)."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return json.dumps(value).encode()
 
 
-def word_of(value: Any) -> bytes:
-    """Turn a string into UTF-8, and a number into the text that it has in JSON. Raises ValueError for all else."""
+def to_argument(value: Any) -> bytes:
+    """Convert a string to UTF-8, and a number to its JSON text. Raises ValueError for every other value."""
     if isinstance(value, str):
         try:
             return value.encode()
@@ -77,4 +77,4 @@ def word_of(value: Any) -> bytes:
             raise ValueError("a string holds half a surrogate pair") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("arguments are strings and numbers")
-    return print_json(value)
+    return dump_json(value)

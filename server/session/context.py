@@ -1,4 +1,4 @@
-"""What all sessions of one running server share: the engine, the commands, the clients, the settings."""
+"""What the sessions of one server share."""
 
 from __future__ import annotations
 
@@ -11,47 +11,64 @@ from math import inf
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
-from server.clients.registry import Clients, MonitorHub
-from server.engines.embedded import Engine
+from server.clients.monitor import MonitorHub
+from server.clients.registry import ClientRegistry
+from server.clients.slowlog import Slowlog
+from server.clients.stats import StatsRegistry
+from server.engines.base import Engine
 from server.process import set_log_level
 from server.registry import CommandTable
 from server.settings import Settings
 
 WITHOUT_SERVER = Settings(host="", ports=())
-"""The settings of a session that no server owns, such as the client's terminal mode."""
+"""The settings of a session without a server, such as the client's terminal mode."""
 
 
 @dataclass(slots=True)
 class ServerContext:
-    """One server, however many ports it listens on; or the one session of a process that has no server."""
+    """The state of one server, with any number of listeners, or of a process that has sessions and no server."""
 
     engine: Engine[Any]
     commands: CommandTable
     limits: Limits = DEFAULT_LIMITS
-    """The bounds on the input of new connections."""
+    """Bounds on the input of new connections."""
 
     settings: Settings = WITHOUT_SERVER
-    shut_down: Callable[[], None] | None = None
-    """Ask the server to stop; None if there is no server to stop."""
+    """The settings as they are now, with the ports that were bound. `change_settings` replaces them."""
 
-    clients: Clients = field(default_factory=Clients)
+    shut_down: Callable[[], None] | None = None
+    """Asks the server to stop. None if there is no server to stop."""
+
+    clients: ClientRegistry = field(default_factory=ClientRegistry)
     monitors: MonitorHub = field(default_factory=MonitorHub)
+    slowlog: Slowlog = field(default_factory=Slowlog)
     started: float = field(default_factory=time.monotonic)
+    """`time.monotonic` at the start."""
+
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
-    def change_settings(self, values: Mapping[str, Any]) -> None:
-        """Change settings by the names of their fields, all at once. Safe to call from any thread.
+    @property
+    def stats(self) -> StatsRegistry:
+        """What all clients together have counted."""
+        return self.clients.stats
 
-        Limits on input apply to new connections, the others at once.
+    def change_settings(self, values: Mapping[str, Any]) -> None:
+        """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
+
+        A limit on input applies to new connections, everything else at once.
         """
-        with self._changing:
+        with self._changing:  # else two CONFIG SET at once could lose one of the changes
             self.settings = settings = dataclasses.replace(self.settings, **values)
             if "max_bulk" in values:
                 max_request = settings.input_limits().max_request
                 self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
+                self.engine.apply_limits(self.limits)
+            if "max_clients" in values:
+                self.clients.limit = settings.max_clients
             if "log_level" in values:
                 set_log_level(settings.log_level)
-            self.clients.limit = settings.max_clients
-            slower_than, length = settings.slowlog_slower_than, settings.slowlog_max_len
-            self.engine.statistics.slower_than = inf if slower_than < 0 else slower_than * 1000
-            self.engine.statistics.slow_log(lambda log: log.resize(length))
+            if "slowlog_slower_than" in values:
+                slower_than = settings.slowlog_slower_than
+                self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
+            if "slowlog_max_len" in values:
+                self.slowlog.max_length = settings.slowlog_max_len

@@ -1,334 +1,300 @@
-"""A session: one connection's side of the conversation, without the connection.
+"""A session: the state of one client, without its connection. Arguments go in, a reply comes out.
 
-    bytes -> RequestReader -> words -> command -> engine -> reply -> encoder -> bytes
-                                |                              |
-                                +---- transaction queue -------+
+    args -> command table -> transaction queue (in MULTI) -> engine -> reply
+                                                          -> control command (CLIENT, INFO ...), on the session itself
 
-It is sans-I/O: bytes that came in go into ``feed``, bytes to send come out. It knows no socket and no thread,
-so the same session runs behind a thread a connection, in the client's terminal mode, in a test, and behind any I/O
-scheme that may come. It is used by one thread at a time; what sessions share stands in `instance`.
-
-A reply may be far larger than what a peer will read at once, and a small request can ask for many such. So ``feed``
-stops making output at about ``OUTPUT_SIZE`` bytes, keeps its place, and says so by ``pending``. Whoever owns the
-connection writes what it got before it asks for more: a peer that does not read costs one such piece, and its thread.
+A session knows no bytes, socket or thread. `server.session.stream` puts a stream of bytes around it. HTTP uses it
+without one. One thread at a time uses a session. What sessions share is in `server.session.context`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable
+from enum import Enum, auto
 from time import perf_counter_ns
+from typing import Protocol
 
-from common.codec import Args, Encoder, ProtocolError, Request
+from common.codec import Args, ProtocolError
 from common.errors import (
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
+    NO_MULTI_HERE,
     TRANSACTION_TOO_LARGE,
     CommandError,
-    unknown_command,
-    wrong_arity,
 )
-from common.replies import NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply, SimpleString
-from common.resp import ReplyEncoder
-from server.clients.registry import Client, Push
-from server.engines.embedded import QueuedCommand
-from server.protocols.detection import ProtocolDetector
-from server.registry import Command
+from common.replies import NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
+from server.clients.monitor import Subscriber
+from server.clients.push import PushQueue
+from server.clients.registry import ClientInfo
+from server.engines.base import WOULD_BLOCK, QueuedCommand, WouldBlock
+from server.registry import ArityError, Command, Flag
 from server.session.context import ServerContext
 
-OUTPUT_SIZE = 256 * 1024
-
-ARG_OVERHEAD = 64
-"""What a queued word costs beside its bytes, so that a million empty ones count as the memory that they take."""
+ARGUMENT_OVERHEAD = 64
+"""Bytes charged per queued argument beside its length, so that a million empty arguments count too."""
 
 logger = logging.getLogger(__name__)
 
 
-class Transaction:
-    """The commands that wait for EXEC."""
+class ReplyMode(Enum):
+    """Which replies are sent, as CLIENT REPLY sets it."""
 
-    __slots__ = ("queue", "size", "spoiled")
+    ON = auto()
+    OFF = auto()
+    SKIP_NEXT = auto()
+    """The reply to the next request is not sent."""
+
+    SKIP_THIS = auto()
+    """The request that is being executed is that next one."""
+
+
+class OutputFormat(Protocol):
+    """What a session asks of the stream around it."""
+
+    def set_protocol_version(self, version: int) -> None:
+        """Encode RESP replies in this version from now on."""
+        ...
+
+    def push_encoder(self) -> Callable[[bytes], bytes]:
+        """Return a function that encodes a line in the protocol of the request that is being executed."""
+        ...
+
+
+class Transaction:
+    """The commands between MULTI and EXEC."""
+
+    __slots__ = ("dirty", "queue", "size")
 
     def __init__(self) -> None:
         self.queue: list[QueuedCommand] = []
-        self.size = 0  # bytes that the queued words take
-        self.spoiled = False  # a command could not be queued, so EXEC will refuse
+        self.size = 0  # bytes of the queued arguments
+        self.dirty = False  # a command could not be queued, so EXEC will be refused (Redis: CLIENT_DIRTY_EXEC)
 
 
 class Session:
-    """Turn one connection's bytes into replies. ``close`` it when the connection is gone, however it went."""
+    """Executes the commands of one client. Call `close` when the client has disconnected, for whatever reason."""
 
-    def __init__(self, context: ServerContext, client: Client | None = None) -> None:
+    def __init__(self, context: ServerContext, client: ClientInfo) -> None:
         self.context = context
-        self.client = client or context.clients.add()
+        self.client = client
         self.transaction: Transaction | None = None
-        self._watch = context.engine.new_watch()
         self.closing = False
-        """Nothing more will be answered; the connection is to be closed once the output is written."""
-        self.pending = False
-        """There is more output: write what ``feed`` returned, then call ``feed(b"")``."""
-        self.answer: Callable[[Request], Reply] = self._reply
-        """Run one request and return its reply: for doors that have words rather than a stream of bytes."""
-        self._is_silent = False
+        """The connection must be closed after the reply. Nothing received after it is executed."""
+        self.reply_mode = ReplyMode.ON
+        self.pushes: PushQueue | None = None
+        """Data to send beside replies, if the client asked for any (MONITOR)."""
+        self.stream: OutputFormat | None = None
+        """The stream of bytes around this session, if there is one."""
+        self._call = client.call
         self._engine = context.engine
-        self._statistics = context.engine.statistics
-        self._find = context.commands.by_spelling.get
+        self._find = context.commands.by_common_case.get
         self._monitors = context.monitors
-        self._limits = context.limits
-        self._resp = ReplyEncoder()
-        self._reader = ProtocolDetector(self._resp, context.limits)
-        self._unsent: Iterator[bytes] = iter(())  # what is left of the reply that filled the last output
-        self._unanswered: Iterator[tuple[Encoder, Iterable[Request]]] = iter(())  # the requests behind it
-        self._encoder: Encoder = self._resp  # of the request that is running
-        self._monitor: Push | None = None
+        self._slowlog = context.slowlog
+        self._stats = client.stats
+        self._watch = context.engine.new_watch()
+        self._subscriber: Subscriber | None = None
 
-    # ---------------------------------------------------------------- bytes
+    # ---------------------------------------------------------------- execution
 
-    def feed(self, data: bytes) -> bytes:
-        """Take what has arrived; return what to send.
-
-        While ``pending`` is true there is more to send, and no new data is taken: write, then call with ``b""``.
-        """
-        if self.pending:
-            if data:
-                raise RuntimeError("the pending output comes first")
-            return self._go_on()
-        return b"" if self.closing else self._answer(iter(self._reader.feed(data)), [], 0)
-
-    def close(self) -> None:
-        """Leave no trace: the transaction is dropped, nothing is watched any more, nobody is shown this client."""
-        self.closing = True
-        self.reset()
-        self.context.clients.remove(self.client)
-
-    def _answer(self, batches: Iterator[tuple[Encoder, Iterable[Request]]], pieces: list[bytes], size: int) -> bytes:
-        """Run the requests and return their replies behind these pieces; keep the place when enough has come up.
-
-        This is no generator, for to begin one takes longer than to look a key up.
-        """
-        for encoder, requests in batches:
-            self._encoder = encoder
-            rest = iter(requests)
-            for request in rest:
-                reply = self.answer(request)
-                encode = encoder.scalars.get(type(reply))
-                if encode is not None:
-                    piece = encode(reply)
-                    pieces.append(piece)
-                    size += len(piece)
-                else:
-                    self._unsent = self._stream(encoder, reply)
-                    size = _take(self._unsent, pieces, size)
-                if size >= OUTPUT_SIZE:
-                    self._unanswered = chain([(encoder, rest)], batches)
-                    self.pending = True
-                    return b"".join(pieces)
-                if self.closing:
-                    return b"".join(pieces)
-        return b"".join(pieces)
-
-    def _stream(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
-        """Encode a reply in pieces; where what it is made from fails on the way, say so and end the connection.
-
-        Nobody must take what was sent before for the whole.
-        """
-        try:
-            yield from encoder.stream(reply)
-        except CommandError as problem:
-            self.closing = True
-            yield from encoder.stream(self._explain(problem))
-
-    def _go_on(self) -> bytes:
-        """Return the output that comes behind what has been sent."""
-        pieces: list[bytes] = []
-        size = _take(self._unsent, pieces, 0)
-        if size >= OUTPUT_SIZE:
-            return b"".join(pieces)
-        self.pending = False
-        unanswered, self._unanswered = self._unanswered, iter(())
-        return b"".join(pieces) if self.closing else self._answer(unanswered, pieces, size)
-
-    # ---------------------------------------------------------------- requests
-
-    def _reply(self, args: Request) -> Reply:
-        if isinstance(args, ProtocolError):
-            self.closing = args.close_connection
-            return self._spoil(args.error)
-        if self._monitors.feeds:
-            self._monitors.show(args, self.client)
-        command = self._find(args[0]) or self.context.commands.find(args[0])
-        if command is None:
-            return self._spoil(unknown_command(args))
-        if not command.fewest <= len(args) <= command.most:
-            self._statistics.note_rejected(command)
-            return self._spoil(wrong_arity(command.name))
-        if self.transaction is not None and not command.immediate:
+    def execute(self, args: Args) -> Reply:
+        """Execute one request and return its reply. Never raises: every error is a reply."""
+        command = self._find(args[0])
+        if command is None or not command.min_args <= len(args) <= command.max_args:
+            try:
+                command = self.context.commands.resolve(args)
+            except CommandError as problem:
+                return self._refuse(problem)
+        if self._monitors.subscribers:
+            self._monitors.publish(command.redacted(args), self.client)
+        if self.transaction is not None and Flag.NOT_QUEUED not in command.flags:
             return self._queue(self.transaction, command, args)
-        self.client.command = command
+        self.client.last_command = command
+        call = self._call
         try:
-            if command.on_store:
-                return self._engine.execute(command, args, self.client)
-            return self._run(command, args)
+            if command.targets_keyspace:
+                return self._engine.execute(command, args, call)
+            call.started = perf_counter_ns()
+            return command.run(self, *args[1:])
         except Exception as problem:
-            return self._explain(problem)
+            self._stats.by_command[command].failed += 1
+            return self._to_error_reply(problem)
+        finally:
+            self._record(command, args, perf_counter_ns() - call.started)
 
-    def at_hand(self, args: Args) -> Reply:
-        """Answer a command if its reply is to be had without waiting for another machine; else return None.
-
-        What came to nothing here has left no trace, and may be given to ``answer``.
-        """
-        command = self.context.commands.find(args[0])
-        if command is None or not command.on_store or self.transaction is not None:
-            return None
-        if not command.fewest <= len(args) <= command.most:
-            return None
-        reply = self._engine.at_hand(command, args, self.client)
-        if reply is not None:
-            self.client.command = command
-            if self._monitors.feeds:
-                self._monitors.show(args, self.client)
+    def try_execute(self, args: Args) -> Reply | WouldBlock:
+        """Execute one request if that does not wait for I/O. Otherwise return `WOULD_BLOCK`, without side effects."""
+        try:
+            command = self.context.commands.resolve(args)
+        except CommandError:
+            return self.execute(args)  # which refuses it
+        is_queued = self.transaction is not None and Flag.NOT_QUEUED not in command.flags
+        if is_queued or not self._engine.may_block(command):
+            return self.execute(args)
+        if not command.targets_keyspace:
+            return WOULD_BLOCK
+        reply = self._engine.try_execute(command, args, self._call)
+        if reply is not WOULD_BLOCK:
+            if self._monitors.subscribers:
+                self._monitors.publish(command.redacted(args), self.client)
+            self.client.last_command = command
+            self._record(command, args, perf_counter_ns() - self._call.started)
         return reply
 
-    def _run(self, command: Command, args: Args) -> Reply:
-        """Run one of the session's own commands. Raises what the command raises."""
-        started = self.client.active = perf_counter_ns()
-        failed = True
-        try:
-            reply = command.run(self, *args[1:])
-            failed = False
-            return reply
-        finally:
-            self._statistics.note(command, args, perf_counter_ns() - started, failed, self.client)
+    def refuse(self, problem: ProtocolError) -> ErrorReply:
+        """Return the reply to a request that could not be read."""
+        if problem.close_connection:
+            self.closing = True
+        return self._refuse(CommandError(problem.error))
 
-    def _explain(self, problem: Exception) -> ErrorReply:
-        """Turn what a command raised into its reply: the one place where an unforeseen failure is caught."""
-        self._statistics.note_error()
+    def close(self) -> None:
+        """Discard the transaction, end the watch, and stop monitoring. May be called twice."""
+        self.closing = True
+        self.discard_transaction()
+        self.unwatch()
+        self.stop_monitoring()
+
+    def _record(self, command: Command, args: Args, nanoseconds: int) -> None:
+        """Count a call, and list it in the slow log if it was slow."""
+        stat = self._stats.by_command[command]
+        stat.buckets[nanoseconds.bit_length()] += 1
+        stat.nanoseconds += nanoseconds
+        if nanoseconds > self._slowlog.threshold and Flag.SKIP_SLOWLOG not in command.flags:
+            self._slowlog.push(command.redacted(args), nanoseconds, self.client.address, self.client.name)
+
+    def _to_error_reply(self, problem: Exception) -> ErrorReply:
+        """Convert what a command raised to its reply. The only place in which unexpected exceptions are caught."""
+        self._stats.errors += 1
         if isinstance(problem, CommandError):
             return problem.reply
         logger.error("a command failed unexpectedly", exc_info=problem)
         return INTERNAL_ERROR
 
-    # ---------------------------------------------------------------- transactions
+    def _refuse(self, problem: CommandError) -> ErrorReply:
+        """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
+        self._stats.errors += 1
+        if isinstance(problem, ArityError):
+            self._stats.by_command[problem.command].rejected += 1
+        if self.transaction is not None:
+            self.transaction.dirty = True
+        return problem.reply
 
-    def run_transaction(self, queue: list[QueuedCommand]) -> Reply:
-        """Run the commands as one step, unless a watched key has changed."""
-        try:
-            outcomes = self._engine.execute_all(queue, self._watch, self.client, self._run)
-        finally:
-            self.unwatch()
-        if outcomes is None:
-            return NULL_ARRAY
-        replies = [self._explain(each) if isinstance(each, Exception) else each for each in outcomes]
-        return [OK if reply is NO_REPLY else reply for reply in replies]  # each command has its place in the array
+    # ---------------------------------------------------------------- transactions
 
     def begin_transaction(self) -> None:
         """Queue the commands that follow."""
         self.transaction = Transaction()
-        self.client.queued = 0
+        self.client.multi_commands = 0
 
-    def end_transaction(self) -> None:
-        """Drop the queue."""
+    def discard_transaction(self) -> None:
+        """Discard the queued commands, if any."""
         self.transaction = None
-        self.client.queued = -1
+        self.client.multi_commands = None
+
+    def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
+        """Execute queued commands, unless a watched key has changed. Raises `CommandError`.
+
+        The keyspace commands run as one atomic step. Control commands (CLIENT, INFO ...) do not access the keyspace,
+        and may read files or take other locks, so they run after it, without the keyspace lock.
+        """
+        for_engine = [each for each in queue if each[0].targets_keyspace]
+        call = self._call
+        call.durations.clear()
+        try:
+            outcomes = self._engine.execute_all(for_engine, self._watch, call)
+        finally:
+            self.unwatch()
+        if outcomes is None:
+            return NULL_ARRAY
+        for (command, args), nanoseconds in zip(for_engine, call.durations, strict=True):
+            self._record(command, args, nanoseconds)
+        of_engine = iter(outcomes)
+        return [
+            self._reply_in_transaction(command, next(of_engine))
+            if command.targets_keyspace
+            else self._run_control(command, args)
+            for command, args in queue
+        ]
+
+    def _reply_in_transaction(self, command: Command, outcome: Reply | Exception) -> Reply:
+        if isinstance(outcome, Exception):
+            self._stats.by_command[command].failed += 1
+            return self._to_error_reply(outcome)
+        return outcome
+
+    def _run_control(self, command: Command, args: Args) -> Reply:
+        """Run a queued control command. One without a reply gets OK: every command has an element in the array."""
+        started = perf_counter_ns()
+        try:
+            reply = command.run(self, *args[1:])
+        except Exception as problem:
+            self._stats.by_command[command].failed += 1
+            reply = self._to_error_reply(problem)
+        self._record(command, args, perf_counter_ns() - started)
+        return OK if reply is NO_REPLY else reply
 
     def watch_keys(self, keys: list[bytes]) -> None:
-        """Let the next EXEC depend on these keys too."""
+        """Make the next EXEC depend on these keys too. Raises `CommandError`."""
         self._engine.watch(self._watch, keys)
-        self.client.watching = len(self._watch.keys)
+        self._call.read_through = True
+        self.client.watched_keys = len(self._watch.keys)
 
     def unwatch(self) -> None:
-        """Watch no key any more."""
+        """End the watch on all keys."""
         if self._watch.keys:
             self._engine.unwatch(self._watch)
         self._watch = self._engine.new_watch()
-        self.client.watching = 0
+        self._call.read_through = False
+        self.client.watched_keys = 0
 
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
-        transaction.size += sum(map(len, args)) + ARG_OVERHEAD * len(args)
-        if transaction.size > self._limits.max_request or len(transaction.queue) >= self._limits.max_args:
+        if Flag.NO_MULTI in command.flags:
+            return self._refuse(CommandError(NO_MULTI_HERE))
+        limits = self.context.limits
+        transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
+        if transaction.size > limits.max_request or len(transaction.queue) >= limits.max_args:
             transaction.queue.clear()
-            return self._spoil(TRANSACTION_TOO_LARGE)
-        if not transaction.spoiled:
+            return self._refuse(CommandError(TRANSACTION_TOO_LARGE))
+        if not transaction.dirty:
             transaction.queue.append((command, args))
-            self.client.queued = len(transaction.queue)
+            self.client.multi_commands = len(transaction.queue)
         return QUEUED
 
-    def _spoil(self, error: ErrorReply) -> ErrorReply:
-        """Refuse a request, and with it the transaction that it stands in."""
-        self._statistics.note_error()
-        if self.transaction is not None:
-            self.transaction.spoiled = True
-        return error
+    # ---------------------------------------------------------------- state of the connection
 
-    # ---------------------------------------------------------------- the connection's state
-
-    @property
-    def resp_version(self) -> int:
-        """The version of RESP that this connection has agreed on."""
-        return self._resp.version
-
-    def use_resp(self, version: int) -> None:
-        """Answer RESP requests in this version from now on."""
-        self._resp.use(version)
-        self.client.resp = version
+    def set_protocol_version(self, version: int) -> None:
+        """Reply to RESP requests in version 2 or 3 from now on."""
+        self.client.protocol_version = version
+        if self.stream is not None:
+            self.stream.set_protocol_version(version)
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
-        self.end_transaction()
+        self.discard_transaction()
         self.unwatch()
         self.stop_monitoring()
-        self.speak()
-        self.use_resp(2)
+        self.reply_mode = ReplyMode.ON
+        self.set_protocol_version(2)
         self.client.name = b""
 
-    def speak(self) -> None:
-        """Answer requests again."""
-        self.answer = self._reply
-        self._is_silent = False
-
-    def be_silent(self, *, once: bool = False) -> None:
-        """Run the requests to come, or the next one, and answer nothing. A silence for good outlasts the other."""
-
-        def respond(request: Request) -> Reply:
-            reply = self._reply(request)
-            if self.answer == self._reply:  # the request itself has ended the silence
-                return reply
-            if once and self.answer is respond:
-                self.speak()
-            return NO_REPLY
-
-        if not self._is_silent:
-            self.answer = respond
-            self._is_silent = not once
-
-    # ---------------------------------------------------------------- monitoring
-
     def start_monitoring(self) -> None:
-        """Show this client every command from now on, in the dialect in which it asked for that.
-
-        Raises `CommandError` where the server can't write to it by itself.
-        """
-        if self._monitor is None:
-            peer, encoder = self.client.peer, self._encoder
-            push = peer.open_channel() if peer else None
-            if push is None:
-                raise CommandError(MONITOR_NEEDS_CONNECTION)
-            self._monitor = lambda line: push(b"".join(encoder.stream(SimpleString(line))))
-            self._monitors.add(self._monitor)
+        """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
+        if self._subscriber is not None:
+            return
+        stream, transport = self.stream, self.client.transport
+        pushes = transport.enable_push() if stream is not None and transport is not None else None
+        if stream is None or pushes is None:
+            raise CommandError(MONITOR_NEEDS_CONNECTION)
+        put, encode = pushes.put, stream.push_encoder()
+        self.pushes = pushes
+        self._subscriber = lambda line: put(encode(line))
+        self._monitors.subscribe(self._subscriber)
 
     def stop_monitoring(self) -> None:
-        """Show it no more."""
-        if self._monitor is not None:
-            self._monitors.remove(self._monitor)
-            self._monitor = None
-
-
-def _take(source: Iterator[bytes], pieces: list[bytes], size: int) -> int:
-    """Move pieces over until there is enough output; return how much there is."""
-    for piece in source:
-        pieces.append(piece)
-        size += len(piece)
-        if size >= OUTPUT_SIZE:
-            break
-    return size
+        """Send no more commands. What has not been sent yet is discarded."""
+        if self._subscriber is not None:
+            self._monitors.unsubscribe(self._subscriber)
+            self._subscriber = None
+        if self.pushes is not None:
+            self.pushes.close()
+            self.pushes = None

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from common.errors import NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
+
 T = TypeVar("T")
 
+MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
 
 MAX_SECONDS = 3600.0
@@ -56,12 +59,12 @@ class Integer:
 
     def parse_config(self, text: str) -> int:
         if not CONFIG_INTEGER.fullmatch(text):
-            raise ValueError("argument couldn't be parsed into an integer")
+            raise ValueError(NOT_PARSED_AS_INTEGER)
         number = int(text)
-        if not -MAX_INTEGER <= number <= MAX_INTEGER:
-            raise ValueError("argument couldn't be parsed into an integer")
+        if not MIN_INTEGER <= number <= MAX_INTEGER:
+            raise ValueError(NOT_PARSED_AS_INTEGER)
         if not self.minimum <= number <= self.maximum:
-            raise ValueError(f"argument must be between {self.minimum} and {self.maximum} inclusive")
+            raise ValueError(out_of_range(self.minimum, self.maximum))
         return number
 
     def format(self, value: int) -> str:
@@ -80,7 +83,7 @@ class Seconds:
         except ValueError:
             seconds = math.nan
         if not 0 < seconds <= MAX_SECONDS:
-            raise ValueError(f"it is a number of seconds above 0, at most {MAX_SECONDS:g}, not {text!r}")
+            raise ValueError(f"must be a number of seconds above 0, at most {MAX_SECONDS:g}, not {text!r}")
         return seconds
 
     parse_config = parse
@@ -106,7 +109,7 @@ class Choice:
 
     def parse_config(self, text: str) -> str:
         if text.lower() not in self.choices:
-            raise ValueError(f"argument must be one of {', '.join(self.choices)}")
+            raise ValueError(not_one_of(self.choices))
         return text.lower()
 
     def format(self, value: str) -> str:
@@ -125,11 +128,11 @@ class Switch:
             return True
         if lowered in ("no", "false", "off", "0"):
             return False
-        raise ValueError(f"it is yes or no, not {text!r}")
+        raise ValueError(f"must be yes or no, not {text!r}")
 
     def parse_config(self, text: str) -> bool:
         if text.lower() not in ("yes", "no"):
-            raise ValueError("argument must be 'yes' or 'no'")
+            raise ValueError(NOT_YES_OR_NO)
         return text.lower() == "yes"
 
     def format(self, value: bool) -> str:
@@ -169,6 +172,6 @@ def check_origin(text: str) -> str:
 
 PORT = Integer("a port is a number from 0 to 65535", 0, 65535, "PORT")
 SIZE = Integer("a limit is a number of bytes, at least 1", metavar="BYTES")
-COUNT = Integer("it is a number of at least 1", maximum=999_999_999, metavar="NUMBER")
+COUNT = Integer("must be a number of at least 1", maximum=999_999_999, metavar="NUMBER")
 SECONDS = Seconds()
 SWITCH = Switch()

@@ -40,6 +40,8 @@ DEFAULT_BACKEND_TIMEOUT = 5.0
 DEFAULT_CACHE_KEYS = 10_000
 DEFAULT_CACHE_TTL = 30.0
 DEFAULT_SLOWLOG_SLOWER_THAN = 10_000
+"""Microseconds, as in Redis."""
+
 DEFAULT_SLOWLOG_MAX_LEN = 128
 
 CLIENTS = Integer(f"a number of clients is from 1 to {MAX_MAX_CLIENTS}", maximum=MAX_MAX_CLIENTS)
@@ -144,22 +146,25 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CacheSettings:
-    """The read-through cache in front of a backing Redis."""
-
-    keys: int
-    ttl: float
-    tracking: bool
-
-
-@dataclass(frozen=True, slots=True)
 class BackendSettings:
-    """The backing Redis, with every default filled in."""
+    """The settings of the backing Redis and of the cache in front of it, with the defaults filled in."""
 
-    url: str = field(repr=False)  # may hold a password
-    connections: int
-    timeout: float
-    cache: CacheSettings | None
+    url: str = field(repr=False)  # it may contain a password
+    connections: int = DEFAULT_BACKEND_CONNECTIONS
+    """Maximum number of connections for requests, to each server."""
+
+    timeout: float = DEFAULT_BACKEND_TIMEOUT
+    """Maximum seconds per request."""
+
+    has_cache: bool = False
+    cache_keys: int = DEFAULT_CACHE_KEYS
+    """Maximum number of cached keys."""
+
+    cache_ttl: float = DEFAULT_CACHE_TTL
+    """Maximum age of a cached value in seconds."""
+
+    cache_tracking: bool = False
+    """Whether the backing Redis reports changed keys, so that they are invalidated at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,11 +188,11 @@ class Settings:
     all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
     log_level: str = setting("info", LOG_LEVEL, "the least severe messages to log", config="loglevel", mutable=True)
     slowlog_slower_than: int = setting(
-        DEFAULT_SLOWLOG_SLOWER_THAN, Integer("it is a number of microseconds, or -1", minimum=-1),
+        DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
         option="", variable="", config="slowlog-log-slower-than", mutable=True)
     slowlog_max_len: int = setting(
-        DEFAULT_SLOWLOG_MAX_LEN, Integer("it is a number of at least 0", minimum=0), "the most entries of SLOWLOG",
+        DEFAULT_SLOWLOG_MAX_LEN, Integer("must be a number of at least 0", minimum=0), "the most entries of SLOWLOG",
         option="", variable="", config="slowlog-max-len", mutable=True)
 
     http_port: int | None = setting(None, PORT, "a port for HTTP; 0 picks a free one", group=HTTP)
@@ -230,16 +235,14 @@ class Settings:
         """Return the settings of the backing Redis, or None if there is no backing Redis."""
         if self.backend is None:
             return None
-        cache = None
-        if self.cache_keys is not None or self.cache_ttl is not None or self.cache_tracking:
-            cache = CacheSettings(
-                self.cache_keys or DEFAULT_CACHE_KEYS, self.cache_ttl or DEFAULT_CACHE_TTL, bool(self.cache_tracking)
-            )
         return BackendSettings(
             self.backend,
-            self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
-            self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
-            cache,
+            connections=self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
+            timeout=self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
+            has_cache=self.cache_keys is not None or self.cache_ttl is not None or bool(self.cache_tracking),
+            cache_keys=self.cache_keys or DEFAULT_CACHE_KEYS,
+            cache_ttl=self.cache_ttl or DEFAULT_CACHE_TTL,
+            cache_tracking=bool(self.cache_tracking),
         )
 
     def with_values(self, values: Mapping[str, Any]) -> Settings:

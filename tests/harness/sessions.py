@@ -7,17 +7,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from common.codec import Encoder
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import split_args
-from server.clients.registry import Push
+from server.clients.push import PushQueue
+from server.clients.registry import ClientInfo
 from server.commands import COMMANDS
-from server.engines.embedded import EmbeddedEngine, Engine
+from server.engines.base import Engine
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.registry import CommandTable
 from server.session.context import ServerContext
-from server.session.session import Session
+from server.session.session import Session, Transaction
+from server.session.stream import RequestStream
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
@@ -57,39 +61,86 @@ class Clock:
         self.now += milliseconds
 
 
-class FakePeer:
-    """A connection as sessions see it, which keeps what is pushed to it and notes that it was ended."""
+class FakeTransport:
+    """A connection as sessions see it. It stores what is pushed to it, and whether it was killed."""
 
     def __init__(self) -> None:
-        self.pushed: list[bytes] = []
-        self.channels = 0
+        self.queue: PushQueue | None = None
+        self.enabled = 0
         self.killed = False
+        self._pushed: list[bytes] = []
 
-    def open_channel(self) -> Push:
-        self.channels += 1
-        return self.pushed.append
+    def enable_push(self) -> PushQueue:
+        self.enabled += 1
+        self.queue = PushQueue(lambda: None, self.kill)
+        return self.queue
+
+    @property
+    def pushed(self) -> list[bytes]:
+        """Everything that was pushed so far and not sent by the session's own stream."""
+        if self.queue is not None:
+            self._pushed += self.queue.take()
+        return self._pushed
 
     def kill(self) -> None:
         self.killed = True
 
 
+class ClientSession:
+    """A client without a connection: a session, and the stream around it."""
+
+    def __init__(self, context: ServerContext, client: ClientInfo | None = None) -> None:
+        self.context = context
+        self.client = client or context.clients.add()
+        self.session = Session(context, self.client)
+        self.stream = RequestStream(self.session)
+
+    def feed(self, data: bytes) -> bytes:
+        return self.stream.feed(data)
+
+    @property
+    def pending(self) -> bool:
+        return self.stream.pending
+
+    @property
+    def closing(self) -> bool:
+        return self.stream.closing
+
+    @property
+    def transaction(self) -> Transaction | None:
+        return self.session.transaction
+
+    def close(self) -> None:
+        """Disconnect, as a connection does."""
+        self.stream.close()
+        self.context.clients.remove(self.client)
+
+
 def new_session(
     engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS
-) -> Session:
-    """Make a session; on an empty store of its own, unless an engine is given."""
-    return Session(ServerContext(EmbeddedEngine(Store()) if engine is None else engine, commands, limits))
+) -> ClientSession:
+    """Make a session on an engine, or on an empty store of its own."""
+    engine = EmbeddedEngine(Store(), limits) if engine is None else engine
+    return ClientSession(ServerContext(engine, commands, limits))
 
 
-def connect(context: ServerContext, address: str = "10.0.0.1:5000", local_address: str = "10.0.0.9:9736") -> Session:
-    """Make one more session of a server, as a connection does; its peer is a `FakePeer`."""
-    return Session(context, context.clients.add(address, local_address, FakePeer()))
+def connect(
+    context: ServerContext, address: str = "10.0.0.1:5000", local_address: str = "10.0.0.9:9736"
+) -> ClientSession:
+    """Make one more session of a server, as a connection does. Its transport is a `FakeTransport`."""
+    return ClientSession(context, context.clients.add(address, local_address, FakeTransport()))
 
 
-def peer_of(session: Session) -> FakePeer:
-    """Return the peer of a session that `connect` made."""
-    peer = session.client.peer
-    assert isinstance(peer, FakePeer)
-    return peer
+def transport_of(session: ClientSession) -> FakeTransport:
+    """Return the transport of a session that `connect` made."""
+    transport = session.client.transport
+    assert isinstance(transport, FakeTransport)
+    return transport
+
+
+def encode(encoder: Encoder, reply: Reply) -> bytes:
+    """Encode a reply whole."""
+    return b"".join(encoder.stream(reply))
 
 
 def pairs(store: Store) -> list[tuple[bytes, bytes]]:
@@ -97,12 +148,12 @@ def pairs(store: Store) -> list[tuple[bytes, bytes]]:
     return [(key, value) for key, value, _ in store.items()]
 
 
-def feed(session: Session, data: bytes, *sizes: int) -> bytes:
+def feed(session: ClientSession, data: bytes, *sizes: int) -> bytes:
     """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all that is answered."""
     return b"".join(answer for piece in cut(data, sizes) for answer in answers(session, piece))
 
 
-def answers(session: Session, data: bytes) -> Iterator[bytes]:
+def answers(session: ClientSession, data: bytes) -> Iterator[bytes]:
     """Feed data in one go; yield the pieces of output as a connection's owner would fetch them."""
     yield session.feed(data)
     while session.pending:
@@ -121,22 +172,22 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
     return [data]
 
 
-def send_line(session: Session, line: str) -> str:
+def send_line(session: ClientSession, line: str) -> str:
     """Send one line of text; return the reply without its last line break."""
     return feed(session, f"{line}\n".encode()).decode().removesuffix("\n")
 
 
-def send_lines(session: Session, *lines: str) -> list[str]:
+def send_lines(session: ClientSession, *lines: str) -> list[str]:
     """Send lines one by one; return their replies."""
     return [send_line(session, line) for line in lines]
 
 
-def execute(session: Session, *args: bytes) -> Reply:
+def execute(session: ClientSession, *args: bytes) -> Reply:
     """Send one RESP request; return its reply, which must be one reply exactly."""
     (reply,) = ReplyDecoder().feed(feed(session, encode_request(args)))
     return reply
 
 
-def execute_line(session: Session, line: str) -> Reply:
+def execute_line(session: ClientSession, line: str) -> Reply:
     """Send the words of a line as one RESP request; return its reply."""
     return execute(session, *split_args(line.encode()))

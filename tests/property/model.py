@@ -10,10 +10,10 @@ from common.replies import OK, ErrorReply, Lines, Reply
 from common.text import format_command
 from tests.harness.sessions import Clock
 
-NOT_AN_INTEGER = ErrorReply(b"ERR value is not an integer or out of range")
-WOULD_OVERFLOW = ErrorReply(b"ERR increment or decrement would overflow")
-NO_SUCH_KEY = ErrorReply(b"ERR no such key")
-SAME_OBJECT = ErrorReply(b"ERR source and destination objects are the same")
+NOT_AN_INTEGER = ErrorReply.from_text(b"ERR value is not an integer or out of range")
+WOULD_OVERFLOW = ErrorReply.from_text(b"ERR increment or decrement would overflow")
+NO_SUCH_KEY = ErrorReply.from_text(b"ERR no such key")
+SAME_OBJECT = ErrorReply.from_text(b"ERR source and destination objects are the same")
 SPELLING = re.compile(rb"0|-?[1-9][0-9]*")
 FITTING = range(-(2**63), 2**63)
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.replies import Reply
-from server.session.session import Session
-from tests.harness.sessions import execute, new_session
+from tests.harness.sessions import ClientSession, execute, new_session
 
 values = st.lists(st.sampled_from([b"a", b"b", b"c", b"\xff"]), max_size=14).map(b"".join) | st.binary(max_size=80)
 
@@ -28,7 +27,7 @@ def is_subsequence(part: bytes, whole: bytes) -> bool:
     return all(byte in rest for byte in part)
 
 
-def session_with(a: bytes, b: bytes) -> Session:
+def session_with(a: bytes, b: bytes) -> ClientSession:
     session = new_session()
     execute(session, b"HELLO", b"3")
     execute(session, b"MSET", b"a", a, b"b", b)

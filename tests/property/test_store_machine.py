@@ -12,8 +12,7 @@ from common.resp_client import ReplyDecoder, encode_request
 from common.text import format_command, reply_lines
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import Clock, feed, new_session
+from tests.harness.sessions import ClientSession, Clock, feed, new_session
 from tests.property.model import Model
 
 DIALECTS = ["text", "RESP2", "RESP3"]
@@ -61,7 +60,7 @@ class Sessions(RuleBasedStateMachine):
         self.store = Store(self.clock)
         self.model = Model(self.clock)
         self.engine = engine = EmbeddedEngine(self.store)
-        self.sessions: list[Session] = [new_session(engine) for _ in DIALECTS]
+        self.sessions: list[ClientSession] = [new_session(engine) for _ in DIALECTS]
         feed(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
         self.queues: list[list[Args] | None] = [None] * len(DIALECTS)
         self.spoiled = [False] * len(DIALECTS)
@@ -150,12 +149,12 @@ class Sessions(RuleBasedStateMachine):
     @rule(who=sessions)
     def send_what_cannot_run(self, who: int) -> None:
         self.spoiled[who] = self.queues[who] is not None
-        self.send(who, [b"GET"], ErrorReply(b"ERR wrong number of arguments for 'get' command"))
+        self.send(who, [b"GET"], ErrorReply.from_text(b"ERR wrong number of arguments for 'get' command"))
 
     @rule(who=sessions)
     def multi(self, who: int) -> None:
         if self.queues[who] is not None:
-            self.send(who, [b"MULTI"], ErrorReply(b"ERR MULTI calls can not be nested"))
+            self.send(who, [b"MULTI"], ErrorReply.from_text(b"ERR MULTI calls can not be nested"))
         else:
             self.queues[who] = []
             self.send(who, [b"MULTI"], OK)
@@ -163,7 +162,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=2))
     def watch(self, who: int, some: list[bytes]) -> None:
         if self.queues[who] is not None:
-            self.send(who, [b"WATCH", *some], ErrorReply(b"ERR WATCH inside MULTI is not allowed"))
+            self.send(who, [b"WATCH", *some], ErrorReply.from_text(b"ERR WATCH inside MULTI is not allowed"))
         else:
             self.send(who, [b"WATCH", *some], OK)
             self.watched[who] = self.model.versions_of(some) | self.watched[who]
@@ -200,9 +199,9 @@ class Sessions(RuleBasedStateMachine):
         if queue is not None:
             self.watched[who] = {}
         if queue is None:
-            self.send(who, [b"EXEC"], ErrorReply(b"ERR EXEC without MULTI"))
+            self.send(who, [b"EXEC"], ErrorReply.from_text(b"ERR EXEC without MULTI"))
         elif spoiled:
-            aborted = ErrorReply(b"EXECABORT Transaction discarded because of previous errors.")
+            aborted = ErrorReply.from_text(b"EXECABORT Transaction discarded because of previous errors.")
             self.send(who, [b"EXEC"], aborted)
         elif self.model.versions_of(watched) != watched:
             self.send(who, [b"EXEC"], NULL_ARRAY if DIALECTS[who] == "text" else None)
@@ -215,7 +214,7 @@ class Sessions(RuleBasedStateMachine):
         if not refused:
             self.watched[who] = {}
         self.queues[who], self.spoiled[who] = None, False
-        self.send(who, [b"DISCARD"], ErrorReply(b"ERR DISCARD without MULTI") if refused else OK)
+        self.send(who, [b"DISCARD"], ErrorReply.from_text(b"ERR DISCARD without MULTI") if refused else OK)
 
     @invariant()
     def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:

@@ -15,8 +15,8 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
-from server.session.session import Session
 from tests.harness.processes import all_at_once
+from tests.harness.sessions import ClientSession
 
 pytestmark = pytest.mark.stress
 
@@ -32,7 +32,7 @@ def switch_threads_often() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
-def transaction(session: Session, *commands: bytes) -> list[int]:
+def transaction(session: ClientSession, *commands: bytes) -> list[int]:
     """Run the commands inside MULTI and EXEC; return the integers that EXEC answers."""
     output = session.feed(b"".join(line + b"\n" for line in (b"MULTI", *commands, b"EXEC")))
     lines = output.splitlines()
@@ -42,7 +42,7 @@ def transaction(session: Session, *commands: bytes) -> list[int]:
 
 def test_no_increment_is_lost(engine: EmbeddedEngine, store: Store) -> None:
     def count() -> list[int]:
-        session = Session(ServerContext(engine, COMMANDS))
+        session = ClientSession(ServerContext(engine, COMMANDS))
         return [int(session.feed(b"INCR counter\n")) for _ in range(500)]
 
     seen = all_at_once([count] * 20)
@@ -56,7 +56,7 @@ def test_money_stays_the_same_in_sum_and_both_dialects_see_it(engine: EmbeddedEn
     done = threading.Event()
 
     def move(seed: int) -> None:
-        session, chance = Session(ServerContext(engine, COMMANDS)), random.Random(seed)
+        session, chance = ClientSession(ServerContext(engine, COMMANDS)), random.Random(seed)
         for _ in range(200):
             giver, taker = chance.sample(ACCOUNTS, 2)
             amount = chance.randint(1, 100)
@@ -69,14 +69,14 @@ def test_money_stays_the_same_in_sum_and_both_dialects_see_it(engine: EmbeddedEn
             done.set()
 
     def audit() -> int:
-        session, times = Session(ServerContext(engine, COMMANDS)), 0
+        session, times = ClientSession(ServerContext(engine, COMMANDS)), 0
         while not (times and done.is_set()):
             assert sum(transaction(session, *(b"GET " + account for account in ACCOUNTS))) == OPENING * len(ACCOUNTS)
             times += 1
         return times
 
     def audit_by_compact() -> int:
-        session, times = Session(ServerContext(engine, COMMANDS)), 0
+        session, times = ClientSession(ServerContext(engine, COMMANDS)), 0
         while not (times and done.is_set()):
             lines = session.feed(b"*1\r\n$7\r\nCOMPACT\r\n").splitlines()[1:]
             assert sum(int(line.split()[2]) for line in lines) == OPENING * len(ACCOUNTS)
@@ -88,7 +88,7 @@ def test_money_stays_the_same_in_sum_and_both_dialects_see_it(engine: EmbeddedEn
 
 def test_keys_that_come_and_go_leave_the_store_consistent(engine: EmbeddedEngine, store: Store) -> None:
     def churn(number: int) -> None:
-        session, chance = Session(ServerContext(engine, COMMANDS)), random.Random(number)
+        session, chance = ClientSession(ServerContext(engine, COMMANDS)), random.Random(number)
         for _ in range(300):
             key = b"key%d" % chance.randrange(4)
             line = chance.choice([b"SET %b 1", b"DEL %b", b"INCR %b", b"EXISTS %b", b"GET %b"]) % key

@@ -15,8 +15,8 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
-from server.session.session import Session
 from tests.harness.processes import Peer, ServerProcess, all_at_once, wait_until
+from tests.harness.sessions import ClientSession
 from tests.stress.test_sockets import then_set, until_done
 
 pytestmark = pytest.mark.stress
@@ -36,14 +36,14 @@ def switch_threads_often() -> Iterator[None]:
 class Client:
     """Say commands, given as lines, to a server or a session, and get their replies."""
 
-    def __init__(self, way: Peer | Session) -> None:
+    def __init__(self, way: Peer | ClientSession) -> None:
         self._way = way
         self._decoder = ReplyDecoder()
 
     def send_line(self, *lines: str) -> list[Reply]:
         """Send commands in one go; return their replies."""
         requests = b"".join(encode_request([arg.encode() for arg in line.split(" ")]) for line in lines)
-        if isinstance(self._way, Session):
+        if isinstance(self._way, ClientSession):
             return self._decoder.feed(self._way.feed(requests))
         self._way.send(requests)
         replies: list[Reply] = []
@@ -152,7 +152,7 @@ def test_counters_lose_nothing_in_one_process_while_keys_are_swept(engine: Embed
     done = threading.Event()
 
     def enter() -> Client:
-        return Client(Session(ServerContext(engine, COMMANDS)))
+        return Client(ClientSession(ServerContext(engine, COMMANDS)))
 
     def disturb(client: Client) -> None:
         client.send_line("SET other x PX 1", "SET another x", "DEL another")
@@ -172,7 +172,7 @@ def test_sessions_that_come_and_go_while_they_watch_leave_nothing_behind(engine:
 
     def come_and_go(number: int) -> None:
         for turn in range(100):
-            session = Session(context)
+            session = ClientSession(context)
             client = Client(session)
             client.send_line(f"WATCH shared own{number}", f"SET shared {turn}", f"SET own{number} x PX 1", "MULTI")
             if turn % 2:

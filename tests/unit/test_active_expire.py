@@ -10,8 +10,7 @@ from server.engines import embedded as engine_module
 from server.engines.embedded import SWEEP_INTERVAL, SWEEP_PAUSE, SWEEP_SLICE, EmbeddedEngine
 from server.keyspace.expiration import WEEDING_SIZE, Deadlines
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import Clock, execute_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute_line, send_lines
 
 
 def fill(store: Store, clock: Clock, lives: list[int]) -> None:
@@ -98,7 +97,7 @@ def test_the_sweepers_thread_ends_when_it_is_told(engine: EmbeddedEngine) -> Non
     assert not engine._sweeper.is_alive()
 
 
-def test_an_expired_key_counts_once_whoever_finds_it(session: Session, store: Store, clock: Clock) -> None:
+def test_an_expired_key_counts_once_whoever_finds_it(session: ClientSession, store: Store, clock: Clock) -> None:
     fill(store, clock, [100] * 4)
     clock.forward(100)
     send_lines(session, "GET 0", "GET 0", "SET 1 new", "DEL 2", "DBSIZE")

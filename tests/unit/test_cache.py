@@ -110,7 +110,7 @@ def test_an_empty_value_is_a_value(cache: ReadThroughCache, backing: Backing) ->
     assert read(cache, backing, b"", b"") == [b""]
 
 
-@pytest.mark.parametrize("reply", [None, 1, 1.5, True, OK, ErrorReply(b"ERR no"), [b"a"], {b"a": b"b"}])
+@pytest.mark.parametrize("reply", [None, 1, 1.5, True, OK, ErrorReply.from_text(b"ERR no"), [b"a"], {b"a": b"b"}])
 def test_nothing_but_bytes_is_kept(cache: ReadThroughCache, reply: Reply) -> None:
     for _ in range(2):
         assert cache.get(b"key", lambda _: reply) == reply

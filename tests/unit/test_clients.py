@@ -10,14 +10,23 @@ from common.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_N
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from server.clients.registry import Clients, TooManyClients
-from server.session.session import Session
 from tests.harness.processes import all_at_once
-from tests.harness.sessions import connect, execute, execute_line, feed, new_session, peer_of, send_line, send_lines
+from tests.harness.sessions import (
+    ClientSession,
+    connect,
+    execute,
+    execute_line,
+    feed,
+    new_session,
+    send_line,
+    send_lines,
+    transport_of,
+)
 
 # ---------------------------------------------------------------- numbers and names
 
 
-def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(session: Session) -> None:
+def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(session: ClientSession) -> None:
     numbers = [execute_line(session, "CLIENT ID")]
     for _ in range(3):
         each = connect(session.context)
@@ -28,7 +37,7 @@ def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(sessio
     assert len(session.context.clients) == 1
 
 
-def test_a_connection_has_the_name_that_it_gave_itself(session: Session, other: Session) -> None:
+def test_a_connection_has_the_name_that_it_gave_itself(session: ClientSession, other: ClientSession) -> None:
     assert execute_line(session, "CLIENT GETNAME") is None
     assert execute_line(session, "CLIENT SETNAME worker-1") == OK
     assert execute_line(session, "CLIENT GETNAME") == b"worker-1"
@@ -38,16 +47,16 @@ def test_a_connection_has_the_name_that_it_gave_itself(session: Session, other: 
 
 
 @pytest.mark.parametrize("name", [b"two words", b"a\nb", b"\x00", b"\x7f", "é".encode(), b" "])
-def test_a_name_that_would_break_a_line_is_refused(session: Session, name: bytes) -> None:
+def test_a_name_that_would_break_a_line_is_refused(session: ClientSession, name: bytes) -> None:
     execute_line(session, "CLIENT SETNAME old")
     assert execute(session, b"CLIENT", b"SETNAME", name) == INVALID_CLIENT_NAME
-    assert execute(session, b"CLIENT", b"SETINFO", b"lib-name", name) == ErrorReply(
+    assert execute(session, b"CLIENT", b"SETINFO", b"lib-name", name) == ErrorReply.from_text(
         b"ERR lib-name cannot contain spaces, newlines or special characters."
     )
     assert (session.client.name, session.client.library_name) == (b"old", b"")
 
 
-def test_a_library_tells_its_name_and_its_version(session: Session) -> None:
+def test_a_library_tells_its_name_and_its_version(session: ClientSession) -> None:
     assert send_lines(session, "CLIENT SETINFO LIB-NAME redis-py", "CLIENT SETINFO lib-ver 5.0") == ["OK", "OK"]
     fields = fields_of(session)
     assert (fields["lib-name"], fields["lib-ver"]) == ("redis-py", "5.0")
@@ -55,7 +64,7 @@ def test_a_library_tells_its_name_and_its_version(session: Session) -> None:
 
 
 @pytest.mark.parametrize("name", ["NO-EVICT", "NO-TOUCH"])
-def test_switches_without_effect_are_accepted(session: Session, name: str) -> None:
+def test_switches_without_effect_are_accepted(session: ClientSession, name: str) -> None:
     assert send_lines(session, f"CLIENT {name} ON", f"client {name} off") == ["OK", "OK"]
     assert execute_line(session, f"CLIENT {name} MAYBE") == SYNTAX_ERROR
 
@@ -110,11 +119,11 @@ def parse(line: str) -> dict[str, str]:
     return dict(field.split("=", 1) for field in line.split(" "))
 
 
-def fields_of(session: Session) -> dict[str, str]:
+def fields_of(session: ClientSession) -> dict[str, str]:
     return parse(send_line(session, "CLIENT INFO"))
 
 
-def test_client_info_tells_these_fields_in_this_order(session: Session) -> None:
+def test_client_info_tells_these_fields_in_this_order(session: ClientSession) -> None:
     send_lines(session, "CLIENT SETNAME worker", "HELLO 3", "WATCH a b", "GET a")
     fields = fields_of(session)
     assert fields.pop("age").isdigit()
@@ -136,7 +145,7 @@ def test_client_info_tells_these_fields_in_this_order(session: Session) -> None:
     ]
 
 
-def test_client_list_tells_of_the_others_what_they_did_last(session: Session, other: Session) -> None:
+def test_client_list_tells_of_the_others_what_they_did_last(session: ClientSession, other: ClientSession) -> None:
     send_lines(other, "GET a", "MULTI", "PING", "PING")
     ours, theirs = map(parse, send_line(session, "CLIENT LIST").split("\n"))
     assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client")
@@ -145,7 +154,9 @@ def test_client_list_tells_of_the_others_what_they_did_last(session: Session, ot
     assert parse(send_line(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
 
 
-def test_ages_are_told_in_seconds(session: Session, other: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ages_are_told_in_seconds(
+    session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send_line(other, "PING")
     other.client.connected -= 100 * 10**9
     other.client.active -= 10 * 10**9
@@ -166,7 +177,7 @@ def test_ages_are_told_in_seconds(session: Session, other: Session, monkeypatch:
         ("id 3 1 9 1", "13"),
     ],
 )
-def test_client_list_may_be_filtered(session: Session, other: Session, args: str, numbers: str) -> None:
+def test_client_list_may_be_filtered(session: ClientSession, other: ClientSession, args: str, numbers: str) -> None:
     connect(other.context)
     lines = send_line(session, f"CLIENT LIST {args}").split("\n")
     assert [parse(line)["id"] for line in lines if line] == list(numbers)
@@ -176,24 +187,26 @@ def test_client_list_may_be_filtered(session: Session, other: Session, args: str
     ("args", "error"),
     [
         ("TYPE", SYNTAX_ERROR),
-        ("TYPE person", ErrorReply(b"ERR Unknown client type 'person'")),
+        ("TYPE person", ErrorReply.from_text(b"ERR Unknown client type 'person'")),
         ("ID", SYNTAX_ERROR),
         ("ID one", INVALID_CLIENT_ID),
         ("NAME x", SYNTAX_ERROR),
     ],
 )
-def test_a_filter_that_client_list_does_not_have_is_refused(session: Session, args: str, error: ErrorReply) -> None:
+def test_a_filter_that_client_list_does_not_have_is_refused(
+    session: ClientSession, args: str, error: ErrorReply
+) -> None:
     assert execute_line(session, f"CLIENT LIST {args}") == error
 
 
-def test_a_client_that_has_gone_is_shown_no_more(session: Session, other: Session) -> None:
+def test_a_client_that_has_gone_is_shown_no_more(session: ClientSession, other: ClientSession) -> None:
     other.close()
     assert send_line(session, "CLIENT LIST").count("\n") == 0
     other.close()
     assert session.context.clients.all() == [session.client]
 
 
-def test_client_list_in_resp3_is_a_block_of_lines(session: Session) -> None:
+def test_client_list_in_resp3_is_a_block_of_lines(session: ClientSession) -> None:
     execute_line(session, "HELLO 3")
     reply = execute_line(session, "CLIENT LIST")
     assert isinstance(reply, Lines)
@@ -220,29 +233,31 @@ def test_client_list_in_resp3_is_a_block_of_lines(session: Session) -> None:
         ("10.0.0.4:8000", NO_SUCH_CLIENT, []),
         ("ID zero", CLIENT_ID_TOO_LOW, []),
         ("ID 0", CLIENT_ID_TOO_LOW, []),
-        ("USER nobody", ErrorReply(b"ERR No such user 'nobody'"), []),
-        ("TYPE person", ErrorReply(b"ERR Unknown client type 'person'"), []),
+        ("USER nobody", ErrorReply.from_text(b"ERR No such user 'nobody'"), []),
+        ("TYPE person", ErrorReply.from_text(b"ERR Unknown client type 'person'"), []),
         ("SKIPME perhaps", SYNTAX_ERROR, []),
         ("ID 2 ADDR", SYNTAX_ERROR, []),
         ("NAME x", SYNTAX_ERROR, []),
     ],
 )
 def test_client_kill_ends_the_connections_that_match(
-    session: Session, other: Session, args: str, reply: Reply, killed: list[int]
+    session: ClientSession, other: ClientSession, args: str, reply: Reply, killed: list[int]
 ) -> None:
     third = connect(session.context, "10.0.0.3:7000")
     assert execute_line(session, f"CLIENT KILL {args}") == reply
     everybody = (session, other, third)
-    assert [each.client.number for each in everybody if peer_of(each).killed] == killed
+    assert [each.client.number for each in everybody if transport_of(each).killed] == killed
     assert not session.closing
 
 
 @pytest.mark.parametrize("args", ["10.0.0.1:5000", "ID 1 SKIPME no", "SKIPME no"])
-def test_a_connection_that_ends_itself_is_answered_first(session: Session, other: Session, args: str) -> None:
+def test_a_connection_that_ends_itself_is_answered_first(
+    session: ClientSession, other: ClientSession, args: str
+) -> None:
     reply = session.feed(encode_request(f"CLIENT KILL {args}".encode().split()) + b"SET after 1\n")
     assert reply in (b"+OK\r\n", b":1\r\n", b":2\r\n")
     assert session.closing
-    assert not peer_of(session).killed
+    assert not transport_of(session).killed
     assert execute_line(other, "DBSIZE") == 0
 
 
@@ -274,7 +289,7 @@ def test_a_client_without_a_connection_is_left_alone() -> None:
 )
 @pytest.mark.parametrize("dialect", ["text", "RESP"])
 def test_a_silence_holds_as_long_as_was_asked_for(
-    session: Session, lines: str, answers: str, sizes: tuple[int, ...], dialect: str
+    session: ClientSession, lines: str, answers: str, sizes: tuple[int, ...], dialect: str
 ) -> None:
     sent = b""
     for arg in lines.split():
@@ -288,20 +303,20 @@ def test_a_silence_holds_as_long_as_was_asked_for(
         assert ReplyDecoder().feed(output) == expected
 
 
-def test_what_is_sent_into_a_silence_runs(session: Session) -> None:
+def test_what_is_sent_into_a_silence_runs(session: ClientSession) -> None:
     assert feed(session, b"CLIENT REPLY OFF\nSET a 1\nMULTI\nINCR a\nEXEC\nCLIENT REPLY ON\nGET a\n") == b"OK\n2\n"
 
 
-def test_quitting_out_of_a_silence_is_not_answered(session: Session) -> None:
+def test_quitting_out_of_a_silence_is_not_answered(session: ClientSession) -> None:
     assert feed(session, b"CLIENT REPLY OFF\nQUIT\nPING\n") == b""
     assert session.closing
 
 
-def test_a_mode_that_reply_does_not_have_is_refused(session: Session) -> None:
+def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> None:
     assert execute_line(session, "CLIENT REPLY LOUD") == SYNTAX_ERROR
     assert send_line(session, "PING") == "PONG"
 
 
 @pytest.mark.parametrize(("mode", "after"), [("OFF", ""), ("SKIP", ""), ("ON", "PONG")])
-def test_the_array_of_an_exec_with_a_silence_in_it_is_whole(session: Session, mode: str, after: str) -> None:
+def test_the_array_of_an_exec_with_a_silence_in_it_is_whole(session: ClientSession, mode: str, after: str) -> None:
     assert send_lines(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]

@@ -10,8 +10,7 @@ from common.replies import OK, ErrorReply
 from server.commands import COMMANDS
 from server.keyspace.store import Store
 from server.registry import Command
-from server.session.session import Session
-from tests.harness.sessions import execute, pairs, send_line
+from tests.harness.sessions import ClientSession, execute, pairs, send_line
 
 OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
 """What stands in brackets, with brackets in it."""
@@ -106,10 +105,10 @@ def test_the_table_holds_these_commands() -> None:
     ids=lambda value: value.decode() if isinstance(value, bytes) else f"{value} words",
 )
 def test_a_word_too_few_or_too_many_is_refused_and_changes_nothing(
-    session: Session, store: Store, name: bytes, count: int
+    session: ClientSession, store: Store, name: bytes, count: int
 ) -> None:
     store.set(b"1", b"1")
-    error = ErrorReply(b"ERR wrong number of arguments for '%b' command" % name.lower())
+    error = ErrorReply.from_text(b"ERR wrong number of arguments for '%b' command" % name.lower())
     assert execute(session, name, *[b"1"] * (count - 1)) == error
     assert pairs(store) == [(b"1", b"1")]
     assert (session.closing, session.transaction) == (False, None)
@@ -135,26 +134,26 @@ def test_a_summary_is_a_sentence(command: Command) -> None:
 # ---------------------------------------------------------------- strings
 
 
-def test_get_returns_what_set_gave(session: Session) -> None:
+def test_get_returns_what_set_gave(session: ClientSession) -> None:
     assert execute(session, b"SET", b"k", b"v") == OK
     assert execute(session, b"GET", b"k") == b"v"
 
 
-def test_get_returns_none_where_there_is_no_key(session: Session) -> None:
+def test_get_returns_none_where_there_is_no_key(session: ClientSession) -> None:
     assert execute(session, b"GET", b"k") is None
 
 
 @pytest.mark.parametrize(
     "arg", [b"", b"\x00", b"\r\n", b"\xff\xfe", b"(nil)", b"x" * 100_000], ids=lambda w: repr(w[:9])
 )
-def test_keys_and_values_may_be_any_bytes(session: Session, arg: bytes) -> None:
+def test_keys_and_values_may_be_any_bytes(session: ClientSession, arg: bytes) -> None:
     assert execute(session, b"SET", arg, b"as a key") == OK
     assert execute(session, b"GET", arg) == b"as a key"
     assert execute(session, b"SET", b"k", arg) == OK
     assert execute(session, b"GET", b"k") == arg
 
 
-def test_set_overwrites(session: Session) -> None:
+def test_set_overwrites(session: ClientSession) -> None:
     assert [execute(session, b"SET", b"k", value) for value in (b"1", b"2")] == [OK, OK]
     assert execute(session, b"GET", b"k") == b"2"
 
@@ -162,33 +161,33 @@ def test_set_overwrites(session: Session) -> None:
 # ---------------------------------------------------------------- keys
 
 
-def test_del_counts_the_keys_that_were_there(session: Session, store: Store) -> None:
+def test_del_counts_the_keys_that_were_there(session: ClientSession, store: Store) -> None:
     for key in (b"a", b"b", b"c"):
         store.set(key, b"")
     assert execute(session, b"DEL", b"a", b"none", b"b", b"a") == 2
     assert pairs(store) == [(b"c", b"")]
 
 
-def test_exists_counts_a_key_as_often_as_it_is_named(session: Session, store: Store) -> None:
+def test_exists_counts_a_key_as_often_as_it_is_named(session: ClientSession, store: Store) -> None:
     store.set(b"a", b"")
     assert execute(session, b"EXISTS", b"a") == 1
     assert execute(session, b"EXISTS", b"none") == 0
     assert execute(session, b"EXISTS", b"a", b"none", b"a") == 2
 
 
-def test_flushall_removes_every_key(session: Session, store: Store) -> None:
+def test_flushall_removes_every_key(session: ClientSession, store: Store) -> None:
     store.set(b"a", b"")
     assert execute(session, b"FLUSHALL") == OK
     assert len(store) == 0
     assert execute(session, b"FLUSHALL") == OK
 
 
-def test_compact_prints_one_set_a_key_oldest_first(session: Session) -> None:
+def test_compact_prints_one_set_a_key_oldest_first(session: ClientSession) -> None:
     for line in ("SET b 1", "SET a 1", "SET c 1", "INCR b", "DEL a", "SET a 'x y'", "SET '' \"\\x00\""):
         send_line(session, line)
     assert send_line(session, "COMPACT") == 'SET b 2\nSET c 1\nSET a "x y"\nSET "" "\\x00"'
 
 
-def test_compact_of_an_empty_store_is_one_empty_line(session: Session) -> None:
+def test_compact_of_an_empty_store_is_one_empty_line(session: ClientSession) -> None:
     assert session.feed(b"COMPACT\r\n") == b"\r\n"
     assert execute(session, b"COMPACT") == b""

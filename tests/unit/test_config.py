@@ -11,11 +11,10 @@ import pytest
 from common.errors import SYNTAX_ERROR
 from common.limits import GIB, Limits
 from common.replies import OK, PONG, ErrorReply
-from server.args.integers import LARGEST
+from server.args.integers import MAX_INTEGER
 from server.clients.registry import TooManyClients
-from server.session.session import Session
 from server.settings import MAX_MAX_CLIENTS, PARAMETERS, Settings
-from tests.harness.sessions import connect, execute, execute_line, send_line, send_lines
+from tests.harness.sessions import ClientSession, connect, execute, execute_line, send_line, send_lines
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +24,7 @@ def _the_log_level_comes_back() -> Iterator[None]:
     logging.getLogger().setLevel(level)
 
 
-def get(session: Session, *patterns: str) -> dict[str, str]:
+def get(session: ClientSession, *patterns: str) -> dict[str, str]:
     reply = execute(session, b"CONFIG", b"GET", *(pattern.encode() for pattern in patterns))
     assert isinstance(reply, list)
     args = [bytes(arg).decode() for arg in reply if isinstance(arg, bytes)]
@@ -35,7 +34,7 @@ def get(session: Session, *patterns: str) -> dict[str, str]:
 # ---------------------------------------------------------------- GET
 
 
-def test_config_get_tells_every_setting(session: Session) -> None:
+def test_config_get_tells_every_setting(session: ClientSession) -> None:
     session.context.settings = Settings(host="127.0.0.1", ports=(9736, 9737))
     assert get(session, "*") == {
         "appendonly": "no",
@@ -64,11 +63,11 @@ def test_config_get_tells_every_setting(session: Session) -> None:
         (["nothing"], []),
     ],
 )
-def test_config_get_takes_patterns_in_any_case(session: Session, patterns: list[str], names: list[str]) -> None:
+def test_config_get_takes_patterns_in_any_case(session: ClientSession, patterns: list[str], names: list[str]) -> None:
     assert list(get(session, *patterns)) == names
 
 
-def test_config_get_in_resp3_is_a_map(session: Session) -> None:
+def test_config_get_in_resp3_is_a_map(session: ClientSession) -> None:
     execute_line(session, "HELLO 3")
     assert execute_line(session, "CONFIG GET save") == {b"save": b""}
 
@@ -76,7 +75,7 @@ def test_config_get_in_resp3_is_a_map(session: Session) -> None:
 # ---------------------------------------------------------------- SET
 
 CHANGES = {
-    "slowlog-log-slower-than": ["0", "-1", "1", str(LARGEST // 1000)],
+    "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
     "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
@@ -85,7 +84,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHANGES.items() for value in values])
-def test_a_setting_that_is_changed_reads_as_it_was_written(session: Session, name: str, value: str) -> None:
+def test_a_setting_that_is_changed_reads_as_it_was_written(session: ClientSession, name: str, value: str) -> None:
     assert execute_line(session, f"CONFIG SET {name} {value}") == OK
     assert get(session, name) == {name: value}
     assert execute_line(session, f"config set {name.upper()} {value.upper()}") == OK
@@ -112,7 +111,7 @@ def test_the_settings_that_can_change_are_these() -> None:
             "slowlog-max-len -1",
             (
                 "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
-                f"argument must be between 0 and {LARGEST} inclusive"
+                f"argument must be between 0 and {MAX_INTEGER} inclusive"
             ),
         ),
         *(
@@ -139,32 +138,34 @@ def test_the_settings_that_can_change_are_these() -> None:
         ),
     ],
 )
-def test_one_bad_change_among_several_changes_nothing(session: Session, args: str, error: str) -> None:
+def test_one_bad_change_among_several_changes_nothing(session: ClientSession, args: str, error: str) -> None:
     line = f"CONFIG SET slowlog-log-slower-than 5 SLOWLOG-max-len 7 {args} loglevel error"
     before = get(session, "*")
     assert send_line(session, line).lower() == f"(error) {error}".lower()
     assert get(session, "*") == before
 
 
-def test_several_settings_change_at_once(session: Session) -> None:
+def test_several_settings_change_at_once(session: ClientSession) -> None:
     assert send_line(session, "CONFIG SET slowlog-log-slower-than 5 slowlog-max-len 7") == "OK"
     assert get(session, "slowlog*") == {"slowlog-log-slower-than": "5", "slowlog-max-len": "7"}
 
 
-def test_a_name_without_a_value_is_refused(session: Session) -> None:
+def test_a_name_without_a_value_is_refused(session: ClientSession) -> None:
     assert execute_line(session, "CONFIG SET slowlog-max-len 7 loglevel") == SYNTAX_ERROR
     assert get(session, "slowlog-max-len") == {"slowlog-max-len": "128"}
 
 
-def test_a_limit_that_changes_holds_for_connections_to_come(session: Session) -> None:
+def test_a_limit_that_changes_holds_for_connections_to_come(session: ClientSession) -> None:
     assert execute_line(session, "CONFIG SET proto-max-bulk-len 4") == OK
     assert execute(session, b"ECHO", b"12345") == b"12345"
-    error = ErrorReply(b"ERR Protocol error: invalid bulk length")
+    error = ErrorReply.from_text(b"ERR Protocol error: invalid bulk length")
     assert execute(connect(session.context), b"ECHO", b"12345") == error
     assert execute(connect(session.context), b"ECHO", b"1234") == b"1234"
 
 
-def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(session: Session, other: Session) -> None:
+def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(
+    session: ClientSession, other: ClientSession
+) -> None:
     assert execute_line(session, "CONFIG SET maxclients 1") == OK
     assert execute_line(other, "PING") == PONG
     with pytest.raises(TooManyClients):
@@ -173,12 +174,12 @@ def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(session: 
     connect(session.context)
 
 
-def test_a_request_may_always_be_as_large_as_a_word_of_it(session: Session) -> None:
+def test_a_request_may_always_be_as_large_as_a_word_of_it(session: ClientSession) -> None:
     session.context.limits = dataclasses.replace(Limits(), max_request=GIB)
     assert execute_line(session, f"CONFIG SET proto-max-bulk-len {4 * GIB}") == OK
     assert session.context.limits == Limits(max_bulk=4 * GIB, max_request=4 * GIB)
 
 
-def test_the_level_of_the_log_is_the_one_that_was_set(session: Session) -> None:
+def test_the_level_of_the_log_is_the_one_that_was_set(session: ClientSession) -> None:
     send_lines(session, "CONFIG SET loglevel ERROR")
     assert logging.getLogger().level == logging.ERROR

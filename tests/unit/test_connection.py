@@ -15,21 +15,20 @@ from common.errors import (
 )
 from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
 from common.resp_client import encode_request
-from server.session.session import Session
-from tests.harness.sessions import execute, execute_line, peer_of, send_line, send_lines
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines, transport_of
 
 
-def test_ping_answers_pong_or_the_message(session: Session) -> None:
+def test_ping_answers_pong_or_the_message(session: ClientSession) -> None:
     assert execute(session, b"PING") == PONG
     assert execute(session, b"PING", b"a b") == b"a b"
     assert execute(session, b"PING", b"") == b""
 
 
-def test_echo_answers_the_message(session: Session) -> None:
+def test_echo_answers_the_message(session: ClientSession) -> None:
     assert execute(session, b"ECHO", b"a\r\nb") == b"a\r\nb"
 
 
-def test_hello_describes_the_server(session: Session) -> None:
+def test_hello_describes_the_server(session: ClientSession) -> None:
     assert session.client.number > 0
     description = {
         b"server": b"kvline",
@@ -44,7 +43,7 @@ def test_hello_describes_the_server(session: Session) -> None:
     assert execute(session, b"HELLO") == description
 
 
-def test_hello_agrees_on_the_version_of_resp(session: Session) -> None:
+def test_hello_agrees_on_the_version_of_resp(session: ClientSession) -> None:
     assert isinstance(execute(session, b"HELLO", b"2"), list)
     assert isinstance(execute(session, b"HELLO", b"3"), dict)
     assert (session.resp_version, isinstance(execute(session, b"HELLO"), dict)) == (3, True)
@@ -58,21 +57,24 @@ def test_hello_agrees_on_the_version_of_resp(session: Session) -> None:
         ([b"4"], UNSUPPORTED_PROTOCOL),
         ([b"1"], UNSUPPORTED_PROTOCOL),
         ([b"-3"], UNSUPPORTED_PROTOCOL),
-        ([b"three"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
-        ([b"03"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
-        ([b""], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
+        ([b"three"], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
+        ([b"03"], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
+        ([b""], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
         ([b"2", b"AUTH", b"user", b"secret"], NO_PASSWORD),
         ([b"2", b"SETNAME", b"new", b"AUTH", b"user", b"secret"], NO_PASSWORD),
-        ([b"2", b"SETNAME", b"new", b"AUTH", b"user"], ErrorReply(b"ERR Syntax error in HELLO option 'AUTH'")),
-        ([b"2", b"SETNAME"], ErrorReply(b"ERR Syntax error in HELLO option 'SETNAME'")),
-        ([b"2", b"NAME", b"new"], ErrorReply(b"ERR Syntax error in HELLO option 'NAME'")),
+        (
+            [b"2", b"SETNAME", b"new", b"AUTH", b"user"],
+            ErrorReply.from_text(b"ERR Syntax error in HELLO option 'AUTH'"),
+        ),
+        ([b"2", b"SETNAME"], ErrorReply.from_text(b"ERR Syntax error in HELLO option 'SETNAME'")),
+        ([b"2", b"NAME", b"new"], ErrorReply.from_text(b"ERR Syntax error in HELLO option 'NAME'")),
         ([b"2", b"SETNAME", b"two words"], INVALID_CLIENT_NAME),
         ([b"2", b"SETNAME", b"new", b"SETNAME", b"two words"], INVALID_CLIENT_NAME),
-        ([b"SETNAME", b"new"], ErrorReply(b"ERR Protocol version is not an integer or out of range")),
+        ([b"SETNAME", b"new"], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
     ],
 )
 def test_a_hello_that_is_refused_leaves_the_version_and_the_name_as_they_were(
-    session: Session, args: list[bytes], error: ErrorReply
+    session: ClientSession, args: list[bytes], error: ErrorReply
 ) -> None:
     execute(session, b"HELLO", b"3", b"SETNAME", b"old")
     assert execute(session, b"HELLO", *args) == error
@@ -80,14 +82,14 @@ def test_a_hello_that_is_refused_leaves_the_version_and_the_name_as_they_were(
 
 
 @pytest.mark.parametrize("option", [b"SETNAME", b"setname"])
-def test_hello_may_name_the_connection(session: Session, option: bytes) -> None:
+def test_hello_may_name_the_connection(session: ClientSession, option: bytes) -> None:
     assert isinstance(execute(session, b"HELLO", b"3", option, b"worker"), dict)
     assert execute(session, b"CLIENT", b"GETNAME") == b"worker"
     execute(session, b"HELLO", b"2", option, b"")
     assert execute(session, b"CLIENT", b"GETNAME") is None
 
 
-def test_hello_in_text_prints_its_description_and_stays_text(session: Session) -> None:
+def test_hello_in_text_prints_its_description_and_stays_text(session: ClientSession) -> None:
     assert send_line(session, "HELLO 3").startswith("1) server\n2) kvline\n")
     assert send_line(session, "GET none") == "(nil)"
     assert session.feed(b"*2\r\n$3\r\nGET\r\n$4\r\nnone\r\n") == b"_\r\n"
@@ -116,7 +118,7 @@ def test_hello_in_text_prints_its_description_and_stays_text(session: Session) -
     ],
 )
 def test_a_reply_takes_the_form_that_the_version_has_for_it(
-    session: Session, line: str, in_2: bytes, in_3: bytes
+    session: ClientSession, line: str, in_2: bytes, in_3: bytes
 ) -> None:
     request = encode_request(line.encode().split())
     assert session.feed(request) == in_2
@@ -127,7 +129,7 @@ def test_a_reply_takes_the_form_that_the_version_has_for_it(
 
 @pytest.mark.parametrize(("version", "null"), [("2", b"*-1\r\n"), ("3", b"_\r\n")])
 def test_an_exec_that_does_not_run_is_the_null_of_its_version(
-    session: Session, other: Session, version: str, null: bytes
+    session: ClientSession, other: ClientSession, version: str, null: bytes
 ) -> None:
     send_lines(session, f"HELLO {version}", "WATCH a")
     send_line(other, "SET a 1")
@@ -135,7 +137,7 @@ def test_an_exec_that_does_not_run_is_the_null_of_its_version(
     assert session.feed(encode_request([b"EXEC"])) == null
 
 
-def test_an_exec_that_does_not_run_is_nil_in_text(session: Session, other: Session) -> None:
+def test_an_exec_that_does_not_run_is_nil_in_text(session: ClientSession, other: ClientSession) -> None:
     send_line(session, "WATCH a")
     send_line(other, "SET a 1")
     assert send_lines(session, "MULTI", "PING", "EXEC")[-1] == "(nil)"
@@ -145,14 +147,14 @@ def test_an_exec_that_does_not_run_is_nil_in_text(session: Session, other: Sessi
 # ---------------------------------------------------------------- what there is one of, and what there is none of
 
 
-def test_the_only_database_is_number_zero(session: Session) -> None:
+def test_the_only_database_is_number_zero(session: ClientSession) -> None:
     assert execute(session, b"SELECT", b"0") == OK
     assert execute(session, b"SELECT", b"1") == DATABASE_OUT_OF_RANGE
     assert execute(session, b"SELECT", b"-1") == DATABASE_OUT_OF_RANGE
     assert execute(session, b"SELECT", b"zero") == NOT_AN_INTEGER
 
 
-def test_auth_is_refused_since_there_is_no_password(session: Session) -> None:
+def test_auth_is_refused_since_there_is_no_password(session: ClientSession) -> None:
     assert execute(session, b"AUTH", b"secret") == NO_PASSWORD
     assert execute(session, b"AUTH", b"default", b"secret") == NO_PASSWORD
     assert execute(session, b"AUTH", b"default", b"secret", b"more") == SYNTAX_ERROR
@@ -161,26 +163,28 @@ def test_auth_is_refused_since_there_is_no_password(session: Session) -> None:
 # ---------------------------------------------------------------- RESET
 
 
-def test_reset_takes_everything_back_that_the_connection_had_agreed_on(session: Session, other: Session) -> None:
+def test_reset_takes_everything_back_that_the_connection_had_agreed_on(
+    session: ClientSession, other: ClientSession
+) -> None:
     send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MONITOR", "MULTI", "SET a 1")
     assert execute(session, b"RESET") == SimpleString(b"RESET")
     assert session.resp_version == session.client.resp == 2
     assert (session.client.name, session.client.watching, session.client.queued) == (b"", 0, -1)
     assert session.transaction is None
     assert session.context.monitors.feeds == ()
-    peer_of(session).pushed.clear()
+    transport_of(session).pushed.clear()
     assert send_line(other, "SET a 2") == "OK"
-    assert peer_of(session).pushed == []
+    assert transport_of(session).pushed == []
     assert send_lines(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"
     assert not session.closing
 
 
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
-def test_reset_is_answered_out_of_a_silence_and_ends_it(session: Session, mode: str) -> None:
+def test_reset_is_answered_out_of_a_silence_and_ends_it(session: ClientSession, mode: str) -> None:
     assert send_lines(session, f"CLIENT REPLY {mode}", "RESET", "PING") == ["", "RESET", "PONG"]
 
 
-def test_reset_drops_the_queue_of_a_spoiled_transaction_too(session: Session) -> None:
+def test_reset_drops_the_queue_of_a_spoiled_transaction_too(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "FLY", "RESET", "MULTI", "PING", "EXEC")[2:] == [
         "RESET",
         "OK",

@@ -16,8 +16,7 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine, QueuedCommand
 from server.keyspace.store import Store, Watch
 from server.registry import Command
-from server.session.session import Session
-from tests.harness.sessions import Clock, execute_line, feed, new_session, pairs, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute_line, feed, new_session, pairs, send_line, send_lines
 
 
 class WatchedLock:
@@ -131,7 +130,7 @@ def test_the_lock_is_one_that_its_holder_may_take_again() -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
-    session: Session, lock: WatchedLock, line: str
+    session: ClientSession, lock: WatchedLock, line: str
 ) -> None:
     send_line(session, line)
     assert (lock.taken, lock.depth) == (1, 0)
@@ -161,13 +160,15 @@ def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
         "INFO server",
     ],
 )
-def test_what_leaves_the_store_alone_takes_no_lock(session: Session, lock: WatchedLock, line: str) -> None:
+def test_what_leaves_the_store_alone_takes_no_lock(session: ClientSession, lock: WatchedLock, line: str) -> None:
     send_line(session, line)
     assert lock.taken == 0
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_slow_call_is_noted_after_the_lock_is_given_back(session: Session, lock: WatchedLock, line: str) -> None:
+def test_a_slow_call_is_noted_after_the_lock_is_given_back(
+    session: ClientSession, lock: WatchedLock, line: str
+) -> None:
     depths: list[int] = []
     session.context.engine.statistics.slower_than = 0
     note_slow = session.context.engine.statistics.note_slow
@@ -181,14 +182,14 @@ def test_a_slow_call_is_noted_after_the_lock_is_given_back(session: Session, loc
     assert depths == [0]
 
 
-def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: Session, lock: WatchedLock) -> None:
+def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: ClientSession, lock: WatchedLock) -> None:
     assert feed(session, b"MULTI\nSET a 1\nINCR a\nGET a\n") == b"OK\nQUEUED\nQUEUED\nQUEUED\n"
     assert lock.taken == 0
     assert send_line(session, "EXEC") == "1) OK\n2) 2\n3) 2"
     assert (lock.taken, lock.depth) == (1, 0)
 
 
-def test_the_lock_is_given_back_when_a_command_fails(session: Session, lock: WatchedLock) -> None:
+def test_the_lock_is_given_back_when_a_command_fails(session: ClientSession, lock: WatchedLock) -> None:
     send_line(session, "SET a x")
     assert send_line(session, "INCR a").startswith("(error)")
     assert (lock.taken, lock.depth) == (2, 0)
@@ -262,7 +263,7 @@ def test_time_stands_still_while_a_transaction_runs_and_goes_on_behind_it() -> N
     assert [execute_line(session, "GET k") for _ in range(3)] == [b"v", None, None]
 
 
-def test_the_commands_of_a_transaction_run_in_their_order_whatever_they_work_on(session: Session) -> None:
+def test_the_commands_of_a_transaction_run_in_their_order_whatever_they_work_on(session: ClientSession) -> None:
     send_lines(session, "MULTI", "FLUSHALL", "SET a 1", "INFO keyspace", "FLUSHALL", "INFO keyspace")
     replies = execute_line(session, "EXEC")
     assert isinstance(replies, list)

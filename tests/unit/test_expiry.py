@@ -8,8 +8,7 @@ from common.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS,
 from common.replies import OK, Reply, SimpleString
 from server.args.integers import LARGEST, SMALLEST
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import Clock, execute, execute_line, pairs, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute, execute_line, pairs, send_line, send_lines
 
 # ---------------------------------------------------------------- giving a deadline
 
@@ -37,7 +36,7 @@ IN_TEN_SECONDS = 2_000_000_010_000
     ],
 )
 def test_a_key_expires_at_its_millisecond_and_not_before(
-    session: Session, store: Store, clock: Clock, line: str
+    session: ClientSession, store: Store, clock: Clock, line: str
 ) -> None:
     store.set(b"k", b"v")
     assert not send_line(session, line).startswith("(error)")
@@ -53,33 +52,35 @@ def test_a_key_expires_at_its_millisecond_and_not_before(
 @pytest.mark.parametrize(
     "line", ["EXPIRE k 0", "EXPIRE k -1", "PEXPIRE k -5", "EXPIREAT k 1", "PEXPIREAT k 2000000000000", "PEXPIREAT k 0"]
 )
-def test_a_deadline_that_has_come_removes_the_key_at_once(session: Session, store: Store, line: str) -> None:
+def test_a_deadline_that_has_come_removes_the_key_at_once(session: ClientSession, store: Store, line: str) -> None:
     store.set(b"k", b"v")
     assert send_line(session, line) == "1"
     assert store.items() == []
 
 
 @pytest.mark.parametrize("line", ["SET k v PXAT 1", "SET k v EXAT 2000000000", "GETEX k PXAT 1"])
-def test_a_moment_that_is_past_removes_the_key_that_it_is_given_to(session: Session, store: Store, line: str) -> None:
+def test_a_moment_that_is_past_removes_the_key_that_it_is_given_to(
+    session: ClientSession, store: Store, line: str
+) -> None:
     store.set(b"k", b"old")
     assert send_line(session, line) in ("OK", "old")
     assert store.items() == []
 
 
 @pytest.mark.parametrize("left", [1, 499, 500, 1499, 1500])
-def test_ttl_rounds_to_the_nearest_second(session: Session, store: Store, left: int) -> None:
+def test_ttl_rounds_to_the_nearest_second(session: ClientSession, store: Store, left: int) -> None:
     store.set(b"k", b"v")
     execute(session, b"PEXPIRE", b"k", b"%d" % left)
     assert execute(session, b"TTL", b"k") == (left + 500) // 1000
 
 
-def test_a_key_that_never_expires_says_so(session: Session, store: Store) -> None:
+def test_a_key_that_never_expires_says_so(session: ClientSession, store: Store) -> None:
     store.set(b"k", b"v")
     assert send_lines(session, "TTL k", "PTTL k", "EXPIRETIME k", "PEXPIRETIME k") == ["-1"] * 4
 
 
 @pytest.mark.parametrize("name", ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])
-def test_a_key_that_is_not_there_gets_no_deadline(session: Session, store: Store, name: str) -> None:
+def test_a_key_that_is_not_there_gets_no_deadline(session: ClientSession, store: Store, name: str) -> None:
     assert send_line(session, f"{name} k 4000000000") == "0"
     assert store.items() == []
 
@@ -96,7 +97,7 @@ def test_a_key_that_is_not_there_gets_no_deadline(session: Session, store: Store
     ],
 )
 def test_a_condition_compares_with_the_deadline_that_is_there(
-    session: Session, condition: str, without: int, earlier: int, same: int, later: int
+    session: ClientSession, condition: str, without: int, earlier: int, same: int, later: int
 ) -> None:
     """No deadline is later than any."""
     assert send_lines(session, "SET k v", f"EXPIRE k 100 {condition}") == ["OK", str(without)]
@@ -122,7 +123,7 @@ def test_a_condition_compares_with_the_deadline_that_is_there(
         ("GETEX k KEEPTTL", SYNTAX_ERROR.text.decode()),
     ],
 )
-def test_what_gives_no_deadline_changes_nothing(session: Session, store: Store, line: str, error: str) -> None:
+def test_what_gives_no_deadline_changes_nothing(session: ClientSession, store: Store, line: str, error: str) -> None:
     store.set(b"k", b"old")
     assert send_line(session, line) == f"(error) {error}"
     assert store.items() == [(b"k", b"old", None)]
@@ -130,7 +131,7 @@ def test_what_gives_no_deadline_changes_nothing(session: Session, store: Store, 
 
 @pytest.mark.parametrize("time", [LARGEST, SMALLEST, LARGEST // 1000 + 1])
 @pytest.mark.parametrize("line", ["EXPIRE k {}", "EXPIREAT k {}", "SET k v EX {}", "SETEX k {} v", "GETEX k EXAT {}"])
-def test_a_deadline_beyond_64_bits_is_refused(session: Session, store: Store, line: str, time: int) -> None:
+def test_a_deadline_beyond_64_bits_is_refused(session: ClientSession, store: Store, line: str, time: int) -> None:
     store.set(b"k", b"old")
     name = line.split(maxsplit=1)[0].lower().encode()
     assert execute_line(session, line.format(time)) == invalid_expire_time(name)
@@ -138,7 +139,9 @@ def test_a_deadline_beyond_64_bits_is_refused(session: Session, store: Store, li
 
 
 @pytest.mark.parametrize("line", ["SET k v EX 0", "SET k v PXAT -1", "SETEX k 0 v", "PSETEX k -1 v", "GETEX k PX 0"])
-def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Session, store: Store, line: str) -> None:
+def test_a_time_below_one_is_refused_where_it_comes_with_a_value(
+    session: ClientSession, store: Store, line: str
+) -> None:
     store.set(b"k", b"old")
     assert execute_line(session, line) == invalid_expire_time(line.split(maxsplit=1)[0].lower().encode())
     assert store.items() == [(b"k", b"old", None)]
@@ -155,16 +158,16 @@ def test_a_time_below_one_is_refused_where_it_comes_with_a_value(session: Sessio
         "SETNX k 5", "MSETNX k 5", "SET k 5 NX", "TOUCH k", "RENAME k k",
     ],
 )  # fmt: skip
-def test_a_deadline_stays_where_a_value_changes_in_place_or_not_at_all(session: Session, line: str) -> None:
+def test_a_deadline_stays_where_a_value_changes_in_place_or_not_at_all(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "10000"
 
 
 @pytest.mark.parametrize("line", ["SET k 5", "SET k 5 GET", "GETSET k 5", "MSET k 5", "PERSIST k", "GETEX k PERSIST"])
-def test_a_deadline_goes_with_the_value_that_had_it(session: Session, line: str) -> None:
+def test_a_deadline_goes_with_the_value_that_had_it(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "-1"
 
 
-def test_persist_tells_whether_there_was_a_deadline(session: Session, clock: Clock) -> None:
+def test_persist_tells_whether_there_was_a_deadline(session: ClientSession, clock: Clock) -> None:
     assert send_lines(session, "SET k v EX 10", "PERSIST k", "PERSIST k", "PERSIST none") == ["OK", "1", "0", "0"]
     clock.forward(20_000)
     assert send_line(session, "GET k") == "v"
@@ -174,17 +177,17 @@ def test_persist_tells_whether_there_was_a_deadline(session: Session, clock: Clo
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "RENAMENX a c", "COPY a c", "COPY a b REPLACE"])
-def test_a_deadline_goes_along_with_its_value(session: Session, line: str) -> None:
+def test_a_deadline_goes_along_with_its_value(session: ClientSession, line: str) -> None:
     send_lines(session, "SET a 1 EX 10", "SET b 2 EX 20", line)
     assert execute_line(session, f"PTTL {line.split()[2]}") == 10_000
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "COPY a b REPLACE"])
-def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: Session, line: str) -> None:
+def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
 
 
-def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Session, store: Store) -> None:
+def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
     assert send_lines(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
     assert store.keys_with_deadline == 0
@@ -194,7 +197,7 @@ def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Sess
 
 
 @pytest.fixture
-def expired(session: Session, clock: Clock) -> Session:
+def expired(session: ClientSession, clock: Clock) -> ClientSession:
     """A session on a store where `gone` has expired and nobody has touched it since, and `here` has not."""
     send_lines(session, "SET gone 5 PX 100", "SET here 1")
     clock.forward(100)
@@ -220,24 +223,24 @@ def expired(session: Session, clock: Clock) -> Session:
         ("FLUSHALL", OK),
     ],
 )  # fmt: skip
-def test_no_command_sees_an_expired_key(expired: Session, store: Store, line: str, reply: Reply) -> None:
+def test_no_command_sees_an_expired_key(expired: ClientSession, store: Store, line: str, reply: Reply) -> None:
     assert execute_line(expired, line) == reply
     assert store.deadline(b"gone") is None, "a value that came after it does not expire with it"
 
 
-def test_exec_sees_no_expired_key(session: Session, clock: Clock) -> None:
+def test_exec_sees_no_expired_key(session: ClientSession, clock: Clock) -> None:
     send_lines(session, "SET gone 5 PX 100", "MULTI", "GET gone", "INCR gone")
     clock.forward(100)
     assert send_line(session, "EXEC") == "1) (nil)\n2) 1"
 
 
 @pytest.mark.parametrize("line", ["SET gone 6", "MSET gone 6", "GETSET gone 6", "SET gone 6 KEEPTTL", "INCRBY gone 6"])
-def test_a_key_that_comes_back_after_it_expired_is_the_newest(expired: Session, store: Store, line: str) -> None:
+def test_a_key_that_comes_back_after_it_expired_is_the_newest(expired: ClientSession, store: Store, line: str) -> None:
     send_line(expired, line)
     assert pairs(store) == [(b"here", b"1"), (b"gone", b"6")]
 
 
-def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: Session, store: Store) -> None:
+def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: ClientSession, store: Store) -> None:
     send_lines(expired, "SET last 2", "RENAME here gone")
     assert pairs(store) == [(b"last", b"2"), (b"gone", b"1")]
 
@@ -245,13 +248,13 @@ def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: Session, store
 # ---------------------------------------------------------------- COMPACT
 
 
-def test_compact_writes_the_moment_at_which_a_key_expires(session: Session) -> None:
+def test_compact_writes_the_moment_at_which_a_key_expires(session: ClientSession) -> None:
     send_lines(session, "SET a 1", "SET b 'x y' EX 10")
     assert send_line(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
 
 
 def test_a_line_of_compact_that_is_fed_back_too_late_brings_nothing_back(
-    session: Session, store: Store, clock: Clock
+    session: ClientSession, store: Store, clock: Clock
 ) -> None:
     send_line(session, "SET a 1 EX 10")
     line = send_line(session, "COMPACT")

@@ -8,8 +8,7 @@ from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
 from common.replies import ErrorReply
 from server.args.integers import LARGEST, SMALLEST
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import execute, pairs
+from tests.harness.sessions import ClientSession, execute, pairs
 from tests.unit.test_integers import NO_INTEGERS
 
 COUNTING: list[tuple[bytes, ...]] = [(b"INCR",), (b"DECR",), (b"INCRBY", b"5"), (b"DECRBY", b"5")]
@@ -18,7 +17,9 @@ EACH_COUNTING = pytest.mark.parametrize("counting", COUNTING, ids=lambda args: b
 
 
 @EACH_COUNTING
-def test_a_key_that_is_not_there_counts_as_zero(session: Session, store: Store, counting: tuple[bytes, ...]) -> None:
+def test_a_key_that_is_not_there_counts_as_zero(
+    session: ClientSession, store: Store, counting: tuple[bytes, ...]
+) -> None:
     name, *by = counting
     assert execute(session, name, b"n", *by) == STEPS[counting]
     assert store.get(b"n") == b"%d" % STEPS[counting]
@@ -27,7 +28,7 @@ def test_a_key_that_is_not_there_counts_as_zero(session: Session, store: Store, 
 @EACH_COUNTING
 @pytest.mark.parametrize("value", [0, 7, -7, LARGEST - 5, SMALLEST + 5])
 def test_a_number_is_counted_up_and_down(
-    session: Session, store: Store, counting: tuple[bytes, ...], value: int
+    session: ClientSession, store: Store, counting: tuple[bytes, ...], value: int
 ) -> None:
     name, *by = counting
     store.set(b"n", b"%d" % value)
@@ -38,7 +39,7 @@ def test_a_number_is_counted_up_and_down(
 @EACH_COUNTING
 @pytest.mark.parametrize("value", NO_INTEGERS, ids=lambda value: repr(value[:24]))
 def test_a_value_that_is_no_integer_is_refused_and_kept(
-    session: Session, store: Store, counting: tuple[bytes, ...], value: bytes
+    session: ClientSession, store: Store, counting: tuple[bytes, ...], value: bytes
 ) -> None:
     name, *by = counting
     store.set(b"n", value)
@@ -48,7 +49,7 @@ def test_a_value_that_is_no_integer_is_refused_and_kept(
 
 @pytest.mark.parametrize("name", [b"INCRBY", b"DECRBY"])
 @pytest.mark.parametrize("by", NO_INTEGERS, ids=lambda by: repr(by[:24]))
-def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, name: bytes, by: bytes) -> None:
+def test_a_step_that_is_no_integer_is_refused(session: ClientSession, store: Store, name: bytes, by: bytes) -> None:
     store.set(b"n", b"11")
     assert execute(session, name, b"n", by) == NOT_AN_INTEGER
     assert execute(session, name, b"new", by) == NOT_AN_INTEGER
@@ -71,7 +72,7 @@ def test_a_step_that_is_no_integer_is_refused(session: Session, store: Store, na
     ],
 )
 def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
-    session: Session, store: Store, value: int, args: list[bytes]
+    session: ClientSession, store: Store, value: int, args: list[bytes]
 ) -> None:
     store.set(b"n", b"%d" % value)
     assert execute(session, *args) == WOULD_OVERFLOW
@@ -93,7 +94,7 @@ def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
     ],
 )
 def test_a_sum_within_64_bits_is_made(
-    session: Session, store: Store, value: int, args: list[bytes], total: int
+    session: ClientSession, store: Store, value: int, args: list[bytes], total: int
 ) -> None:
     store.set(b"n", b"%d" % value)
     assert execute(session, *args) == total
@@ -101,10 +102,12 @@ def test_a_sum_within_64_bits_is_made(
 
 
 @pytest.mark.parametrize("value", [None, b"0", b"-1", b"x"])
-def test_decrby_cannot_turn_the_smallest_integer_round(session: Session, store: Store, value: bytes | None) -> None:
+def test_decrby_cannot_turn_the_smallest_integer_round(
+    session: ClientSession, store: Store, value: bytes | None
+) -> None:
     """Redis 7 refuses this decrement before it looks at the key."""
     if value is not None:
         store.set(b"n", value)
     before = pairs(store)
-    assert execute(session, b"DECRBY", b"n", b"%d" % SMALLEST) == ErrorReply(b"ERR decrement would overflow")
+    assert execute(session, b"DECRBY", b"n", b"%d" % SMALLEST) == ErrorReply.from_text(b"ERR decrement would overflow")
     assert pairs(store) == before

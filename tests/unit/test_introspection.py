@@ -8,12 +8,11 @@ from common.errors import INVALID_COMMAND, INVALID_NUMBER_OF_ARGUMENTS, NO_KEY_A
 from common.replies import ErrorReply, Lines, Reply, SimpleString
 from server.commands import COMMANDS
 from server.registry import Command
-from server.session.session import Session
-from tests.harness.sessions import execute, execute_line, send_line
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line
 from tests.unit.test_commands import EVERY_COMMAND
 
 
-def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: Session) -> None:
+def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: ClientSession) -> None:
     lines = send_line(session, "HELP").split("\n")
     assert len(lines) == len(COMMANDS)
     for line, command in zip(lines, COMMANDS, strict=True):
@@ -22,20 +21,20 @@ def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: Sess
 
 
 @EVERY_COMMAND
-def test_help_tells_about_one_command(session: Session, command: Command) -> None:
+def test_help_tells_about_one_command(session: ClientSession, command: Command) -> None:
     expected = f"{command.usage.decode()}\n  {command.summary.decode()}"
     assert send_line(session, f"HELP {command.name.decode()}") == expected
     assert send_line(session, f"help {command.name.decode().lower()}") == expected
 
 
-def test_help_on_what_is_no_command_is_an_error(session: Session) -> None:
-    assert execute(session, b"HELP", b"fly") == ErrorReply(b"ERR no such command 'fly'; HELP lists them all")
-    assert execute(session, b"HELP", b"f" * 500) == ErrorReply(
+def test_help_on_what_is_no_command_is_an_error(session: ClientSession) -> None:
+    assert execute(session, b"HELP", b"fly") == ErrorReply.from_text(b"ERR no such command 'fly'; HELP lists them all")
+    assert execute(session, b"HELP", b"f" * 500) == ErrorReply.from_text(
         b"ERR no such command '%b'; HELP lists them all" % (b"f" * 128)
     )
 
 
-def test_help_in_resp3_is_a_block_of_lines(session: Session) -> None:
+def test_help_in_resp3_is_a_block_of_lines(session: ClientSession) -> None:
     execute(session, b"HELLO", b"3")
     assert execute(session, b"HELP", b"get") == Lines([b"GET key", b"  Return the value of a key."])
 
@@ -55,7 +54,7 @@ def test_help_in_resp3_is_a_block_of_lines(session: Session) -> None:
     ],
 )
 def test_command_describes_a_command_as_redis_does(
-    session: Session, name: bytes, flag: bytes, keys: list[Reply]
+    session: ClientSession, name: bytes, flag: bytes, keys: list[Reply]
 ) -> None:
     table = execute(session, b"COMMAND")
     assert isinstance(table, list)
@@ -64,7 +63,7 @@ def test_command_describes_a_command_as_redis_does(
     assert [name, found.arity, [SimpleString(flag)], *keys, [], [], [], []] in table
 
 
-def test_command_and_its_count_come_out_of_the_table(session: Session) -> None:
+def test_command_and_its_count_come_out_of_the_table(session: ClientSession) -> None:
     table = execute(session, b"COMMAND")
     assert isinstance(table, list)
     names = [entry[0] for entry in table if isinstance(entry, list)]
@@ -72,7 +71,7 @@ def test_command_and_its_count_come_out_of_the_table(session: Session) -> None:
     assert execute(session, b"COMMAND", b"COUNT") == execute(session, b"command", b"count") == len(COMMANDS)
 
 
-def test_command_docs_come_out_of_the_table(session: Session) -> None:
+def test_command_docs_come_out_of_the_table(session: ClientSession) -> None:
     execute(session, b"HELLO", b"3")
     documents = execute(session, b"COMMAND", b"DOCS")
     assert isinstance(documents, dict)
@@ -80,7 +79,7 @@ def test_command_docs_come_out_of_the_table(session: Session) -> None:
     assert documents[b"get"] == {b"summary": b"Return the value of a key.", b"group": b"string", b"usage": b"GET key"}
 
 
-def test_command_docs_of_some_commands_leave_out_what_is_none(session: Session) -> None:
+def test_command_docs_of_some_commands_leave_out_what_is_none(session: ClientSession) -> None:
     execute(session, b"HELLO", b"3")
     documents = execute(session, b"COMMAND", b"docs", b"SET", b"fly", b"get")
     assert isinstance(documents, dict)
@@ -95,8 +94,8 @@ WITH_SUBCOMMANDS = ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "SLOWLOG"
 @pytest.mark.parametrize(
     "subcommand", [b"NOTHING", b"nothing", b"", b"x" * 500], ids=["large", "small", "none", "long"]
 )
-def test_a_subcommand_that_is_none_is_an_error(session: Session, name: str, subcommand: bytes) -> None:
-    error = ErrorReply(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:128], name.encode()))
+def test_a_subcommand_that_is_none_is_an_error(session: ClientSession, name: str, subcommand: bytes) -> None:
+    error = ErrorReply.from_text(b"ERR unknown subcommand '%b'. Try %b HELP." % (subcommand[:128], name.encode()))
     assert execute(session, name.lower().encode(), subcommand) == error
 
 
@@ -122,13 +121,13 @@ def test_a_subcommand_that_is_none_is_an_error(session: Session, name: str, subc
     ],
 )
 def test_a_wrong_number_of_words_for_a_subcommand_is_an_error_that_names_it(
-    session: Session, line: str, named: str
+    session: ClientSession, line: str, named: str
 ) -> None:
     assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{named}' command"
 
 
 @pytest.mark.parametrize("name", WITH_SUBCOMMANDS)
-def test_what_an_error_advises_works(session: Session, name: str) -> None:
+def test_what_an_error_advises_works(session: ClientSession, name: str) -> None:
     error = execute(session, name.encode(), b"NOTHING")
     assert isinstance(error, ErrorReply)
     advice = error.text.decode().rpartition("Try ")[2].removesuffix(".")
@@ -139,7 +138,7 @@ def test_what_an_error_advises_works(session: Session, name: str) -> None:
 # ---------------------------------------------------------------- LIST, INFO, GETKEYS
 
 
-def test_command_list_names_every_command(session: Session) -> None:
+def test_command_list_names_every_command(session: ClientSession) -> None:
     assert execute(session, b"COMMAND", b"LIST") == [each.name.lower() for each in COMMANDS]
 
 
@@ -153,16 +152,16 @@ def test_command_list_names_every_command(session: Session) -> None:
         ("COMMAND LIST FILTERBY MODULE any", []),
     ],
 )
-def test_command_list_may_be_filtered(session: Session, line: str, names: list[bytes]) -> None:
+def test_command_list_may_be_filtered(session: ClientSession, line: str, names: list[bytes]) -> None:
     assert execute_line(session, line) == names
 
 
 @pytest.mark.parametrize("args", ["FILTERBY", "FILTERBY PATTERN", "FILTERBY NAME get", "FILTERBY PATTERN a b", "get"])
-def test_a_filter_that_command_list_does_not_have_is_a_syntax_error(session: Session, args: str) -> None:
+def test_a_filter_that_command_list_does_not_have_is_a_syntax_error(session: ClientSession, args: str) -> None:
     assert execute_line(session, f"COMMAND LIST {args}") == SYNTAX_ERROR
 
 
-def test_command_info_describes_some_commands_and_has_nothing_for_what_is_none(session: Session) -> None:
+def test_command_info_describes_some_commands_and_has_nothing_for_what_is_none(session: ClientSession) -> None:
     table = execute(session, b"COMMAND")
     assert isinstance(table, list)
     by_name = {each[0]: each for each in table if isinstance(each, list)}
@@ -187,7 +186,7 @@ def test_command_info_describes_some_commands_and_has_nothing_for_what_is_none(s
         ("MEMORY USAGE a SAMPLES 5", [b"a"]),
     ],
 )
-def test_command_getkeys_finds_the_keys_of_a_command(session: Session, args: str, keys: list[bytes]) -> None:
+def test_command_getkeys_finds_the_keys_of_a_command(session: ClientSession, args: str, keys: list[bytes]) -> None:
     assert execute_line(session, f"COMMAND GETKEYS {args}") == keys
 
 
@@ -201,5 +200,5 @@ def test_command_getkeys_finds_the_keys_of_a_command(session: Session, args: str
         ("SET a", INVALID_NUMBER_OF_ARGUMENTS),
     ],
 )
-def test_command_getkeys_refuses_what_has_no_keys(session: Session, args: str, error: ErrorReply) -> None:
+def test_command_getkeys_refuses_what_has_no_keys(session: ClientSession, args: str, error: ErrorReply) -> None:
     assert execute_line(session, f"COMMAND GETKEYS {args}") == error

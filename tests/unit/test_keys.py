@@ -15,12 +15,11 @@ from common.errors import (
 )
 from common.replies import OK, ErrorReply, Reply, SimpleString
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import execute, execute_line, pairs, send_lines
+from tests.harness.sessions import ClientSession, execute, execute_line, pairs, send_lines
 
 
 @pytest.fixture
-def session(session: Session) -> Session:
+def session(session: ClientSession) -> ClientSession:
     """A session on a store with two keys."""
     send_lines(session, "SET a 1", "SET b 2")
     return session
@@ -61,13 +60,13 @@ def session(session: Session) -> Session:
     ],
 )
 def test_a_command_answers_and_changes_this(
-    session: Session, store: Store, line: str, reply: Reply, after: list[tuple[bytes, bytes]]
+    session: ClientSession, store: Store, line: str, reply: Reply, after: list[tuple[bytes, bytes]]
 ) -> None:
     assert execute_line(session, line) == reply
     assert pairs(store) == after
 
 
-def test_randomkey_returns_any_key_there_is(session: Session) -> None:
+def test_randomkey_returns_any_key_there_is(session: ClientSession) -> None:
     assert {bytes(key) for _ in range(100) if isinstance(key := execute_line(session, "RANDOMKEY"), bytes)} == {
         b"a",
         b"b",
@@ -94,7 +93,9 @@ def test_randomkey_returns_any_key_there_is(session: Session) -> None:
     ],
     ids=lambda arg: repr(arg[:24]),
 )
-def test_object_encoding_says_how_redis_would_keep_a_value(session: Session, value: bytes, encoding: bytes) -> None:
+def test_object_encoding_says_how_redis_would_keep_a_value(
+    session: ClientSession, value: bytes, encoding: bytes
+) -> None:
     execute(session, b"SET", b"k", value)
     assert execute_line(session, "OBJECT ENCODING k") == encoding
 
@@ -102,13 +103,15 @@ def test_object_encoding_says_how_redis_would_keep_a_value(session: Session, val
 @pytest.mark.parametrize(
     ("subcommand", "reply"), [("REFCOUNT", 1), ("FREQ", FREQUENCY_NOT_TRACKED), ("IDLETIME", IDLE_TIME_NOT_TRACKED)]
 )
-def test_object_tells_of_a_key_that_is_there_and_of_no_other(session: Session, subcommand: str, reply: Reply) -> None:
+def test_object_tells_of_a_key_that_is_there_and_of_no_other(
+    session: ClientSession, subcommand: str, reply: Reply
+) -> None:
     assert execute_line(session, f"OBJECT {subcommand} a") == reply
     assert execute_line(session, f"object {subcommand.lower()} a") == reply
     assert execute_line(session, f"OBJECT {subcommand} none") is None
 
 
-def test_memory_usage_grows_with_the_key_and_with_the_value(session: Session) -> None:
+def test_memory_usage_grows_with_the_key_and_with_the_value(session: ClientSession) -> None:
     send_lines(session, f"SET {'a' * 1000} 1", f"SET b {'2' * 1000}")
     sizes = [execute_line(session, f"MEMORY USAGE {key}") for key in ("a", "a" * 1000, "b")]
     assert sizes == [sizes[0], sizes[0] + 999, sizes[0] + 999] if isinstance(sizes[0], int) else False
@@ -120,5 +123,7 @@ def test_memory_usage_grows_with_the_key_and_with_the_value(session: Session) ->
     ("args", "error"),
     [("SAMPLES", SYNTAX_ERROR), ("SAMPLES x", NOT_AN_INTEGER), ("SAMPLES -1", SYNTAX_ERROR), ("DEEP 1", SYNTAX_ERROR)],
 )
-def test_an_option_that_memory_usage_does_not_have_is_refused(session: Session, args: str, error: ErrorReply) -> None:
+def test_an_option_that_memory_usage_does_not_have_is_refused(
+    session: ClientSession, args: str, error: ErrorReply
+) -> None:
     assert execute_line(session, f"MEMORY USAGE a {args}") == error

@@ -9,20 +9,28 @@ import pytest
 from common.errors import MONITOR_NEEDS_CONNECTION
 from common.replies import OK, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
-from server.session.session import Session
-from tests.harness.sessions import connect, execute_line, feed, new_session, peer_of, send_line, send_lines
+from tests.harness.sessions import (
+    ClientSession,
+    connect,
+    execute_line,
+    feed,
+    new_session,
+    send_line,
+    send_lines,
+    transport_of,
+)
 
 LINE = re.compile(r"\d{10}\.\d{6} \[0 (\S*)\] (.*)")
 
 
-def shown(session: Session) -> list[tuple[str, str]]:
+def shown(session: ClientSession) -> list[tuple[str, str]]:
     """Return what was pushed to a session that monitors in text: each command's address and words."""
-    lines = b"".join(peer_of(session).pushed).decode().splitlines()
+    lines = b"".join(transport_of(session).pushed).decode().splitlines()
     matches = [LINE.fullmatch(line) for line in lines]
     return [(match[1], match[2]) for match in matches if match]
 
 
-def test_a_monitor_sees_what_others_send_and_what_it_sends_itself(session: Session, other: Session) -> None:
+def test_a_monitor_sees_what_others_send_and_what_it_sends_itself(session: ClientSession, other: ClientSession) -> None:
     assert send_line(session, "MONITOR") == "OK"
     send_lines(other, 'SET "a b" "\\x00é"', "GET none", "set lower case")
     send_line(session, "PING")
@@ -34,32 +42,36 @@ def test_a_monitor_sees_what_others_send_and_what_it_sends_itself(session: Sessi
     ]
 
 
-def test_commands_of_a_transaction_are_shown_as_they_come(session: Session, other: Session) -> None:
+def test_commands_of_a_transaction_are_shown_as_they_come(session: ClientSession, other: ClientSession) -> None:
     send_line(session, "MONITOR")
     assert feed(other, b"MULTI\nSET a 1\nEXEC\n") == b"OK\nQUEUED\n1) OK\n"
     assert [args for _, args in shown(session)] == ['"MULTI"', '"SET" "a" "1"', '"EXEC"']
 
 
 @pytest.mark.parametrize("line", ["'", "x" * 70_000])
-def test_what_is_no_request_is_not_shown(session: Session, other: Session, line: str) -> None:
+def test_what_is_no_request_is_not_shown(session: ClientSession, other: ClientSession, line: str) -> None:
     send_line(session, "MONITOR")
     send_line(other, line)
     assert shown(session) == []
 
 
-def test_a_monitor_is_shown_things_in_the_dialect_in_which_it_asked(session: Session, other: Session) -> None:
+def test_a_monitor_is_shown_things_in_the_dialect_in_which_it_asked(
+    session: ClientSession, other: ClientSession
+) -> None:
     assert execute_line(session, "MONITOR") == OK
     send_line(other, "GET a")
-    (line,) = ReplyDecoder().feed(b"".join(peer_of(session).pushed))
+    (line,) = ReplyDecoder().feed(b"".join(transport_of(session).pushed))
     assert isinstance(line, SimpleString)
     assert line.text.endswith(b'[0 10.0.0.2:6000] "GET" "a"')
     third = connect(session.context)
     third.feed(b"MONITOR\r\n")
     send_line(other, "PING")
-    assert b"".join(peer_of(third).pushed).endswith(b'"PING"\r\n')
+    assert b"".join(transport_of(third).pushed).endswith(b'"PING"\r\n')
 
 
-def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(session: Session, other: Session) -> None:
+def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(
+    session: ClientSession, other: ClientSession
+) -> None:
     third = connect(session.context)
     send_lines(session, "MONITOR")
     send_lines(third, "MONITOR")
@@ -72,17 +84,17 @@ def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(session: Sess
     assert session.context.monitors.feeds == ()
 
 
-def test_asking_twice_shows_nothing_twice(session: Session, other: Session) -> None:
+def test_asking_twice_shows_nothing_twice(session: ClientSession, other: ClientSession) -> None:
     assert send_lines(session, "MONITOR", "MONITOR") == ["OK", "OK"]
-    peer_of(session).pushed.clear()
+    transport_of(session).pushed.clear()
     send_line(other, "PING")
     assert len(shown(session)) == 1
-    assert peer_of(session).channels == 1
+    assert transport_of(session).channels == 1
 
 
-def test_reset_ends_monitoring(session: Session, other: Session) -> None:
+def test_reset_ends_monitoring(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "MONITOR", "RESET")
-    peer_of(session).pushed.clear()
+    transport_of(session).pushed.clear()
     send_line(other, "PING")
     assert shown(session) == []
 
@@ -93,7 +105,7 @@ def test_where_there_is_no_connection_there_is_no_monitoring() -> None:
     assert session.context.monitors.feeds == ()
 
 
-def test_info_counts_the_monitors(session: Session, other: Session) -> None:
+def test_info_counts_the_monitors(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "MONITOR")
     assert "monitoring_clients:1" in send_line(other, "INFO clients")
     assert other.feed(encode_request([b"PING"])) == b"+PONG\r\n"

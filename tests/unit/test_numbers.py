@@ -6,8 +6,7 @@ import pytest
 
 from common.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import execute, pairs
+from tests.harness.sessions import ClientSession, execute, pairs
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ from tests.harness.sessions import execute, pairs
     ],
 )
 def test_a_sum_is_exact_and_has_no_zeros_to_spare(
-    session: Session, store: Store, value: bytes | None, increment: bytes, total: bytes
+    session: ClientSession, store: Store, value: bytes | None, increment: bytes, total: bytes
 ) -> None:
     if value is not None:
         store.set(b"n", value)
@@ -49,7 +48,7 @@ def test_a_sum_is_exact_and_has_no_zeros_to_spare(
      b"0x", "١".encode(), b"1\x00", b"1e400000", b"1" * 6000],
     ids=lambda arg: repr(arg[:12]),
 )  # fmt: skip
-def test_what_is_no_number_is_refused_wherever_it_stands(session: Session, store: Store, arg: bytes) -> None:
+def test_what_is_no_number_is_refused_wherever_it_stands(session: ClientSession, store: Store, arg: bytes) -> None:
     store.set(b"n", b"1")
     store.set(b"word", arg)
     assert execute(session, b"INCRBYFLOAT", b"n", arg) == NOT_A_FLOAT
@@ -62,14 +61,14 @@ def test_what_is_no_number_is_refused_wherever_it_stands(session: Session, store
     [(b"1", b"inf"), (b"1", b"-Infinity"), (b"inf", b"1"), (b"inf", b"-inf"), (b"1e4932", b"1e4932")],
 )
 def test_a_sum_that_is_infinite_or_none_is_refused(
-    session: Session, store: Store, value: bytes, increment: bytes
+    session: ClientSession, store: Store, value: bytes, increment: bytes
 ) -> None:
     store.set(b"n", value)
     assert execute(session, b"INCRBYFLOAT", b"n", increment) == WOULD_BE_INFINITE
     assert pairs(store) == [(b"n", value)]
 
 
-def test_the_largest_sums_are_printed_whole(session: Session) -> None:
+def test_the_largest_sums_are_printed_whole(session: ClientSession) -> None:
     total = execute(session, b"INCRBYFLOAT", b"n", b"1e4932")
     assert total == b"1" + b"0" * 4932
     total = execute(session, b"INCRBYFLOAT", b"n", b"0.5")
@@ -77,7 +76,7 @@ def test_the_largest_sums_are_printed_whole(session: Session) -> None:
     assert total == b"1" + b"0" * 4932 + b".5"
 
 
-def test_many_steps_of_a_tenth_lose_nothing(session: Session) -> None:
+def test_many_steps_of_a_tenth_lose_nothing(session: ClientSession) -> None:
     for _ in range(1000):
         total = execute(session, b"INCRBYFLOAT", b"n", b"0.1")
     assert total == b"100"

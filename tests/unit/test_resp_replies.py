@@ -17,8 +17,8 @@ from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, enco
     ("reply", "in_2", "in_3"),
     [
         (OK, b"+OK\r\n", b"+OK\r\n"),
-        (ErrorReply(b"ERR no"), b"-ERR no\r\n", b"-ERR no\r\n"),
-        (ErrorReply(b"ERR a\r\nb"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
+        (ErrorReply.from_text(b"ERR no"), b"-ERR no\r\n", b"-ERR no\r\n"),
+        (ErrorReply.from_text(b"ERR a\r\nb"), b"-ERR a  b\r\n", b"-ERR a  b\r\n"),
         (b"", b"$0\r\n\r\n", b"$0\r\n\r\n"),
         (b"a\r\nb", b"$4\r\na\r\nb\r\n", b"$4\r\na\r\nb\r\n"),
         (0, b":0\r\n", b":0\r\n"),
@@ -85,8 +85,8 @@ def test_a_block_of_long_lines_is_encoded_in_pieces_of_about_the_write_size(vers
 SPECIMENS: dict[str, tuple[bytes, Any]] = {
     "a status": (b"+OK\r\n", SimpleString(b"OK")),
     "an empty status": (b"+\r\n", SimpleString(b"")),
-    "an error": (b"-ERR no\r\n", ErrorReply(b"ERR no")),
-    "a long error": (b"!7\r\nERR\r\nno\r\n", ErrorReply(b"ERR\r\nno")),
+    "an error": (b"-ERR no\r\n", ErrorReply.from_text(b"ERR no")),
+    "a long error": (b"!7\r\nERR\r\nno\r\n", ErrorReply.from_text(b"ERR\r\nno")),
     "an integer": (b":11\r\n", 11),
     "a negative integer": (b":-11\r\n", -11),
     "a big number": (b"(-123456789012345678901234567890\r\n", -123456789012345678901234567890),
@@ -115,7 +115,7 @@ SPECIMENS: dict[str, tuple[bytes, Any]] = {
     "an empty map": (b"%0\r\n", {}),
     "a map in a map": (b"%1\r\n$1\r\na\r\n%1\r\n$1\r\nb\r\n#t\r\n", {b"a": {b"b": True}}),
     "a map whose keys are no strings": (b"%1\r\n:1\r\n:2\r\n", [1, 2]),
-    "an error within an array": (b"*2\r\n-ERR no\r\n+OK\r\n", [ErrorReply(b"ERR no"), OK]),
+    "an error within an array": (b"*2\r\n-ERR no\r\n+OK\r\n", [ErrorReply.from_text(b"ERR no"), OK]),
 }
 
 

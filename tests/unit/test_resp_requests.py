@@ -9,8 +9,7 @@ from common.resp import HEADER_SIZE
 from common.resp_client import encode_request
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import execute, feed, new_session, pairs
+from tests.harness.sessions import ClientSession, execute, feed, new_session, pairs
 
 PING = encode_request([b"PING"])
 EVERY_WAY = pytest.mark.parametrize(
@@ -70,7 +69,7 @@ MALFORMED = {
 )
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
-    session: Session, store: Store, name: str, behind: bytes, sizes: tuple[int, ...]
+    session: ClientSession, store: Store, name: str, behind: bytes, sizes: tuple[int, ...]
 ) -> None:
     malformed, reason = MALFORMED[name]
     before = encode_request([b"SET", b"before", b"1"])
@@ -83,12 +82,12 @@ def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
 
 @EVERY_WAY
 @pytest.mark.parametrize("count", [b"0", b"-1", b"-5", b"-9223372036854775808"])
-def test_a_request_of_no_words_gets_no_answer(session: Session, count: bytes, sizes: tuple[int, ...]) -> None:
+def test_a_request_of_no_words_gets_no_answer(session: ClientSession, count: bytes, sizes: tuple[int, ...]) -> None:
     assert feed(session, PING + b"*" + count + b"\r\n" + PING, *sizes) == b"+PONG\r\n" * 2
 
 
 @pytest.mark.parametrize("end", range(1, len(encode_request([b"ECHO", b"a\r\nb"]))))
-def test_an_unfinished_request_waits_for_the_rest(session: Session, end: int) -> None:
+def test_an_unfinished_request_waits_for_the_rest(session: ClientSession, end: int) -> None:
     request = encode_request([b"ECHO", b"a\r\nb"])
     assert session.feed(request[:end]) == b""
     assert session.feed(request[end:]) == b"$4\r\na\r\nb\r\n"
@@ -114,14 +113,14 @@ def test_an_unfinished_request_waits_for_the_rest(session: Session, end: int) ->
     ],
     ids=lambda arg: f"{arg[:12]!r}, {len(arg)} bytes",
 )
-def test_a_word_may_hold_any_bytes(session: Session, arg: bytes, sizes: tuple[int, ...]) -> None:
+def test_a_word_may_hold_any_bytes(session: ClientSession, arg: bytes, sizes: tuple[int, ...]) -> None:
     request = encode_request([b"ECHO", arg])
     assert feed(session, request + PING, *sizes) == b"$%d\r\n%b\r\n+PONG\r\n" % (len(arg), arg)
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 66, 1000])
 @pytest.mark.parametrize("sizes", [(), (1,), (100,)])
-def test_a_request_may_have_few_words_or_many(session: Session, count: int, sizes: tuple[int, ...]) -> None:
+def test_a_request_may_have_few_words_or_many(session: ClientSession, count: int, sizes: tuple[int, ...]) -> None:
     for number in range(count):
         execute(session, b"SET", b"key%d" % number, b"")
     keys = [b"key%d" % number for number in range(count)]
@@ -129,7 +128,9 @@ def test_a_request_may_have_few_words_or_many(session: Session, count: int, size
 
 
 @EVERY_WAY
-def test_a_pipeline_may_mix_plain_requests_and_words_with_line_breaks(session: Session, sizes: tuple[int, ...]) -> None:
+def test_a_pipeline_may_mix_plain_requests_and_words_with_line_breaks(
+    session: ClientSession, sizes: tuple[int, ...]
+) -> None:
     args = [b"plain", b"a\r\nb", b"", b"plain too", b"\r\n", b"*1\r\n", b"last"]
     pipeline = b"".join(encode_request([b"ECHO", arg]) for arg in args)
     expected = b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
@@ -137,29 +138,29 @@ def test_a_pipeline_may_mix_plain_requests_and_words_with_line_breaks(session: S
 
 
 @pytest.mark.parametrize("size", range(1, 60))
-def test_a_pipeline_may_be_cut_anywhere(session: Session, size: int) -> None:
+def test_a_pipeline_may_be_cut_anywhere(session: ClientSession, size: int) -> None:
     pipeline = b"".join(encode_request([b"ECHO", arg]) for arg in [b"one", b"t\r\nwo", b"", b"four"])
     assert feed(session, pipeline, size) == b"$3\r\none\r\n$5\r\nt\r\nwo\r\n$0\r\n\r\n$4\r\nfour\r\n"
 
 
 @EVERY_WAY
-def test_text_and_resp_may_take_turns_on_one_connection(session: Session, sizes: tuple[int, ...]) -> None:
+def test_text_and_resp_may_take_turns_on_one_connection(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b"SET a 1\r\n" + encode_request([b"INCR", b"a"]) + b"\nGET a\n" + PING + PING + b"PING\r\n"
     assert feed(session, sent, *sizes) == b"OK\r\n:2\r\n2\n+PONG\r\n+PONG\r\nPONG\r\n"
 
 
 @EVERY_WAY
-def test_a_transaction_may_be_spoken_in_both_dialects(session: Session, sizes: tuple[int, ...]) -> None:
+def test_a_transaction_may_be_spoken_in_both_dialects(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b"MULTI\n" + encode_request([b"INCR", b"a"]) + b"INCR a\n" + encode_request([b"EXEC"])
     assert feed(session, sent, *sizes) == b"OK\n+QUEUED\r\nQUEUED\n*2\r\n:1\r\n:2\r\n"
 
 
-def test_a_star_within_a_line_of_text_begins_no_resp_request(session: Session) -> None:
+def test_a_star_within_a_line_of_text_begins_no_resp_request(session: ClientSession) -> None:
     assert session.feed(b"PING ") == b""
     assert session.feed(b"*1\n") == b"*1\n"
 
 
-def test_a_whole_request_behind_half_a_header_is_not_taken_for_one(session: Session) -> None:
+def test_a_whole_request_behind_half_a_header_is_not_taken_for_one(session: ClientSession) -> None:
     assert session.feed(b"*") == b""
     assert session.feed(PING) == b"-ERR Protocol error: invalid multibulk length\r\n"
     assert session.closing
@@ -168,7 +169,7 @@ def test_a_whole_request_behind_half_a_header_is_not_taken_for_one(session: Sess
 # ---------------------------------------------------------------- limits
 
 
-def limited(engine: EmbeddedEngine, **limits: int) -> Session:
+def limited(engine: EmbeddedEngine, **limits: int) -> ClientSession:
     return new_session(engine, limits=Limits(**limits))
 
 

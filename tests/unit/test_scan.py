@@ -11,11 +11,10 @@ from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
 from server.keyspace import scan as scan_module
 from server.keyspace.scan import POSITION_BITS, REMOVALS_BITS, Scans
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import Clock, execute, execute_line, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
 
 
-def step(session: Session, cursor: bytes, options: str = "") -> tuple[bytes, list[bytes]]:
+def step(session: ClientSession, cursor: bytes, options: str = "") -> tuple[bytes, list[bytes]]:
     reply = execute_line(session, f"SCAN {cursor.decode()} {options}")
     assert isinstance(reply, list)
     after, keys = reply
@@ -24,7 +23,7 @@ def step(session: Session, cursor: bytes, options: str = "") -> tuple[bytes, lis
     return after, [bytes(key) for key in keys if isinstance(key, bytes)]
 
 
-def scan(session: Session, options: str = "") -> list[list[bytes]]:
+def scan(session: ClientSession, options: str = "") -> list[list[bytes]]:
     """Iterate to the end; return what each step brought."""
     steps: list[list[bytes]] = []
     cursor = b"0"
@@ -48,7 +47,7 @@ def fill(store: Store, count: int) -> list[bytes]:
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 95])
 @pytest.mark.parametrize("size", [1, 3, 10, 1000])
 def test_an_iteration_returns_every_key_once_in_steps_of_the_size_that_was_asked_for(
-    session: Session, store: Store, count: int, size: int
+    session: ClientSession, store: Store, count: int, size: int
 ) -> None:
     keys = fill(store, count)
     steps = scan(session, f"COUNT {size}")
@@ -58,14 +57,14 @@ def test_an_iteration_returns_every_key_once_in_steps_of_the_size_that_was_asked
     assert store.scans._copies == {}, "an iteration that is over is forgotten"
 
 
-def test_a_step_is_of_ten_keys_unless_told(session: Session, store: Store) -> None:
+def test_a_step_is_of_ten_keys_unless_told(session: ClientSession, store: Store) -> None:
     fill(store, 25)
     assert [len(each) for each in scan(session)] == [10, 10, 5]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_key_that_is_there_throughout_comes_up_whatever_another_session_does(
-    session: Session, other: Session, store: Store, clock: Clock, seed: int
+    session: ClientSession, other: ClientSession, store: Store, clock: Clock, seed: int
 ) -> None:
     dice = random.Random(seed)
     fixed = fill(store, 60)
@@ -93,7 +92,7 @@ def test_a_key_that_is_there_throughout_comes_up_whatever_another_session_does(
 
 
 def test_a_key_that_has_gone_or_expired_does_not_come_up(
-    session: Session, other: Session, store: Store, clock: Clock
+    session: ClientSession, other: ClientSession, store: Store, clock: Clock
 ) -> None:
     fill(store, 6)
     send_line(other, "PEXPIRE key:004 5")
@@ -108,7 +107,9 @@ def test_a_key_that_has_gone_or_expired_does_not_come_up(
     assert (first, rest, cursors) == ([b"key:000", b"key:001"], [b"key:002", b"key:005"], 2)
 
 
-def test_two_iterations_do_not_get_into_each_others_way(session: Session, other: Session, store: Store) -> None:
+def test_two_iterations_do_not_get_into_each_others_way(
+    session: ClientSession, other: ClientSession, store: Store
+) -> None:
     keys = fill(store, 30)
     ours, first = step(session, b"0")
     assert list(itertools.chain(*scan(other, "COUNT 7"))) == keys
@@ -121,34 +122,34 @@ def test_two_iterations_do_not_get_into_each_others_way(session: Session, other:
 
 
 @pytest.mark.parametrize("cursor", [1, 4, 7, 5 << POSITION_BITS, (5 << POSITION_BITS) + 3, 2**64 - 1])
-def test_a_cursor_that_somebody_made_up_ends_too(session: Session, store: Store, cursor: int) -> None:
+def test_a_cursor_that_somebody_made_up_ends_too(session: ClientSession, store: Store, cursor: int) -> None:
     keys = fill(store, 5)
     after, found = step(session, b"%d" % cursor)
     assert after == b"0"
     assert found in [keys[place:] for place in range(6)]
 
 
-def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: Session, store: Store) -> None:
+def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: ClientSession, store: Store) -> None:
     keys = fill(store, 30)
     cursor, _ = step(session, b"0")
     assert step(session, cursor) == step(session, cursor)
     assert step(session, cursor)[1] == keys[10:20]
 
 
-def test_the_last_cursor_of_an_iteration_may_be_asked_again(session: Session, store: Store) -> None:
+def test_the_last_cursor_of_an_iteration_may_be_asked_again(session: ClientSession, store: Store) -> None:
     keys = fill(store, 15)
     cursor, _ = step(session, b"0")
     assert step(session, cursor) == (b"0", keys[10:])
     assert step(session, cursor) == (b"0", keys[10:])
 
 
-def test_a_place_behind_the_end_of_a_copy_is_the_end(session: Session, store: Store) -> None:
+def test_a_place_behind_the_end_of_a_copy_is_the_end(session: ClientSession, store: Store) -> None:
     fill(store, 15)
     cursor, _ = step(session, b"0")
     assert step(session, b"%d" % (int(cursor) + 10_000)) == (b"0", [])
 
 
-def test_flushing_ends_every_iteration(session: Session, store: Store) -> None:
+def test_flushing_ends_every_iteration(session: ClientSession, store: Store) -> None:
     fill(store, 30)
     cursor, _ = step(session, b"0")
     send_line(session, "FLUSHALL")
@@ -171,7 +172,7 @@ def remove_some(store: Store, count: int = 1) -> None:
 
 
 @pytest.mark.usefixtures("room_for_four")
-def test_an_iteration_whose_copy_has_gone_misses_nothing(session: Session, store: Store) -> None:
+def test_an_iteration_whose_copy_has_gone_misses_nothing(session: ClientSession, store: Store) -> None:
     keys = fill(store, 40)
     cursor, found = step(session, b"0")
     for key in keys[:5]:
@@ -186,7 +187,7 @@ def test_an_iteration_whose_copy_has_gone_misses_nothing(session: Session, store
     assert set(found) <= set(keys)
 
 
-def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: Session, store: Store) -> None:
+def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: ClientSession, store: Store) -> None:
     keys = fill(store, 50)
     cursors, found = [b"0"] * 100, [set[bytes]() for _ in range(100)]
     done = [False] * len(cursors)
@@ -203,7 +204,7 @@ def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: Sessi
     assert all(each == set(keys) for each in found)
 
 
-def test_iterations_share_a_copy_while_nothing_is_removed(session: Session, store: Store) -> None:
+def test_iterations_share_a_copy_while_nothing_is_removed(session: ClientSession, store: Store) -> None:
     keys = fill(store, 30)
     ours, first = step(session, b"0")
     store.set(b"new", b"v")
@@ -213,7 +214,7 @@ def test_iterations_share_a_copy_while_nothing_is_removed(session: Session, stor
 
 
 @pytest.mark.usefixtures("room_for_four")
-def test_the_copy_that_was_used_least_recently_goes_first(session: Session, store: Store) -> None:
+def test_the_copy_that_was_used_least_recently_goes_first(session: ClientSession, store: Store) -> None:
     fill(store, 40)
     used, _ = step(session, b"0")
     kept = next(iter(store.scans._copies))
@@ -261,7 +262,7 @@ def test_removals_are_counted_beyond_what_a_cursor_holds_of_them() -> None:
 # ---------------------------------------------------------------- options
 
 
-def test_match_and_type_filter_what_a_step_brings(session: Session, store: Store) -> None:
+def test_match_and_type_filter_what_a_step_brings(session: ClientSession, store: Store) -> None:
     fill(store, 30)
     assert scan(session, "MATCH *5") == [[b"key:005"], [b"key:015"], [b"key:025"]]
     assert scan(session, "match key:01[0-1] COUNT 100") == [[b"key:010", b"key:011"]]
@@ -271,20 +272,20 @@ def test_match_and_type_filter_what_a_step_brings(session: Session, store: Store
 
 
 @pytest.mark.parametrize("cursor", ["x", "''", "-1", "1.0", "' 1'", "18446744073709551616", "9" * 30])
-def test_a_cursor_that_is_no_unsigned_integer_of_64_bits_is_refused(session: Session, cursor: str) -> None:
+def test_a_cursor_that_is_no_unsigned_integer_of_64_bits_is_refused(session: ClientSession, cursor: str) -> None:
     assert execute_line(session, f"SCAN {cursor}") == INVALID_CURSOR
 
 
 @pytest.mark.parametrize("options", ["COUNT 0", "COUNT -1", "COUNT", "MATCH", "EVERY 1", "COUNT 5 TYPE"])
-def test_an_option_that_is_none_is_a_syntax_error(session: Session, options: str) -> None:
+def test_an_option_that_is_none_is_a_syntax_error(session: ClientSession, options: str) -> None:
     assert execute_line(session, f"SCAN 0 {options}") == SYNTAX_ERROR
 
 
-def test_a_count_that_is_no_integer_is_refused(session: Session) -> None:
+def test_a_count_that_is_no_integer_is_refused(session: ClientSession) -> None:
     assert execute_line(session, "SCAN 0 COUNT ten") == NOT_AN_INTEGER
 
 
-def test_keys_returns_what_matches_oldest_first(session: Session) -> None:
+def test_keys_returns_what_matches_oldest_first(session: ClientSession) -> None:
     send_lines(session, "MSET two 2 one 1 three 3 '' 0")
     assert execute_line(session, "KEYS t*") == [b"two", b"three"]
     assert execute_line(session, "KEYS *") == [b"two", b"one", b"three", b""]

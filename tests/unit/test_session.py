@@ -70,7 +70,7 @@ def test_an_error_or_a_value_does_not_end_the_session(session: Session, line: st
 
 def test_an_unknown_command_is_named_with_its_words(session: Session) -> None:
     reply = execute(session, b"FLY", b"me", b"", b"to\r\nthe")
-    assert reply == ErrorReply(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
+    assert reply == ErrorReply.from_text(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
 
 
 def test_an_unknown_command_without_words_is_named_alone(session: Session) -> None:
@@ -311,7 +311,7 @@ def breaking_off(lines: int) -> CommandTable:
     def told() -> Iterator[bytes]:
         for number in range(lines):
             yield b"line %d" % number
-        raise CommandError(ErrorReply(b"ERR the source is gone"))
+        raise CommandError(ErrorReply.from_text(b"ERR the source is gone"))
 
     @group.reads("TELL", "Tell as far as it goes.")
     def tell(store: Store) -> Reply:

@@ -12,19 +12,18 @@ from common.resp_client import encode_request
 from server.clients.registry import TooManyClients
 from server.clients.stats import LONGEST_WORD, MOST_WORDS
 from server.keyspace.store import Store
-from server.session.session import Session
 from server.settings import Settings
-from tests.harness.sessions import Clock, connect, execute, execute_line, feed, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, connect, execute, execute_line, feed, send_line, send_lines
 
 # ---------------------------------------------------------------- INFO
 
 
-def info(session: Session, *sections: str) -> dict[str, str]:
+def info(session: ClientSession, *sections: str) -> dict[str, str]:
     lines = send_line(session, " ".join(("INFO", *sections))).split("\n")
     return dict(line.split(":", 1) for line in lines if line and not line.startswith("#"))
 
 
-def record(session: Session, name: str) -> dict[str, int] | None:
+def record(session: ClientSession, name: str) -> dict[str, int] | None:
     """Return what is counted of a command, but for its time."""
     line = info(session, "commandstats").get(f"cmdstat_{name}")
     if line is None:
@@ -50,12 +49,12 @@ SECTIONS = ["Server", "Clients", "Memory", "Stats", "Commandstats", "Keyspace"]
         ("nothing", []),
     ],
 )
-def test_info_tells_the_sections_that_were_asked_for(session: Session, args: str, sections: list[str]) -> None:
+def test_info_tells_the_sections_that_were_asked_for(session: ClientSession, args: str, sections: list[str]) -> None:
     lines = send_line(session, f"INFO {args}").split("\n")
     assert [line[2:] for line in lines if line.startswith("# ")] == sections
 
 
-def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: Session) -> None:
+def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: ClientSession) -> None:
     reply = execute_line(session, "INFO clients")
     assert (
         reply
@@ -67,7 +66,7 @@ def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: Sessio
     assert b"\r\n".join(block.lines) == reply
 
 
-def test_info_counts_calls_failures_and_refusals(session: Session, other: Session) -> None:
+def test_info_counts_calls_failures_and_refusals(session: ClientSession, other: ClientSession) -> None:
     assert record(session, "incr") is None
     send_lines(session, "SET a x", "INCR b", "INCR a", "INCR", "INCR a b", "HELLO 4", "HELLO", "PING a b")
     send_lines(other, "INCR b", "MULTI", "INCR b", "INCR a", "PING", "EXEC")
@@ -79,12 +78,12 @@ def test_info_counts_calls_failures_and_refusals(session: Session, other: Sessio
     assert stats["total_error_replies"] == str(2 + 2 + 1 + 1)
 
 
-def test_what_waits_for_exec_is_counted_when_it_runs(session: Session) -> None:
+def test_what_waits_for_exec_is_counted_when_it_runs(session: ClientSession) -> None:
     send_lines(session, "MULTI", "GET a", "DISCARD")
     assert record(session, "get") is None
 
 
-def test_info_counts_keys_deadlines_and_what_has_expired(session: Session, store: Store, clock: Clock) -> None:
+def test_info_counts_keys_deadlines_and_what_has_expired(session: ClientSession, store: Store, clock: Clock) -> None:
     assert info(session, "keyspace") == {}
     send_lines(session, "SET a 1", "SET b 1 PX 100", "SET c 1 PX 200")
     assert info(session, "keyspace") == {"db0": "keys=3,expires=2,avg_ttl=0"}
@@ -94,7 +93,7 @@ def test_info_counts_keys_deadlines_and_what_has_expired(session: Session, store
     assert info(session, "stats")["expired_keys"] == "1"
 
 
-def test_info_counts_connections(session: Session, other: Session) -> None:
+def test_info_counts_connections(session: ClientSession, other: ClientSession) -> None:
     other.close()
     third = connect(session.context)
     send_line(third, "WATCH a")
@@ -111,7 +110,7 @@ def test_info_counts_connections(session: Session, other: Session) -> None:
     assert (stats["total_connections_received"], stats["rejected_connections"]) == ("3", "1")
 
 
-def test_info_tells_of_the_server_and_its_memory(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_tells_of_the_server_and_its_memory(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     session.context.settings = Settings(ports=(9736,))
     now = session.context.started + 2 * 86400 + 5.5
     monkeypatch.setattr("server.commands.info.time.monotonic", lambda: now)
@@ -121,14 +120,14 @@ def test_info_tells_of_the_server_and_its_memory(session: Session, monkeypatch: 
     assert 1_000_000 < int(figures["used_memory"]) <= int(figures["used_memory_peak"])
 
 
-def test_config_resetstat_begins_to_count_anew(session: Session) -> None:
+def test_config_resetstat_begins_to_count_anew(session: ClientSession) -> None:
     send_lines(session, "SET a x", "INCR a", "GET", "HELLO 4", "CONFIG SET slowlog-log-slower-than 0", "GET a")
     assert send_line(session, "CONFIG RESETSTAT") == "OK"
     assert [record(session, name) for name in ("set", "incr", "get", "hello")] == [None] * 4
     assert int(send_line(session, "SLOWLOG LEN")) > 0, "the slow calls stay, as in Redis"
 
 
-def test_an_unknown_command_is_not_counted_under_any_name(session: Session) -> None:
+def test_an_unknown_command_is_not_counted_under_any_name(session: ClientSession) -> None:
     before = info(session, "commandstats")
     send_line(session, "FLY")
     assert info(session, "commandstats").keys() - before.keys() == {"cmdstat_info"}
@@ -138,14 +137,14 @@ def test_an_unknown_command_is_not_counted_under_any_name(session: Session) -> N
 
 
 @pytest.fixture
-def slow(session: Session) -> Session:
+def slow(session: ClientSession) -> ClientSession:
     """A session on a server for which every call is a slow one."""
     execute_line(session, "CONFIG SET slowlog-log-slower-than 0")
     execute_line(session, "SLOWLOG RESET")
     return session
 
 
-def slow_words(session: Session, count: str = "") -> list[list[bytes]]:
+def slow_words(session: ClientSession, count: str = "") -> list[list[bytes]]:
     """Return the words of the slow calls, newest first, without the call before that forgot the others."""
     reply = execute_line(session, f"SLOWLOG GET {count}")
     assert isinstance(reply, list)
@@ -154,7 +153,7 @@ def slow_words(session: Session, count: str = "") -> list[list[bytes]]:
     return [each for each in found if each != [b"SLOWLOG", b"RESET"]]
 
 
-def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: Session, other: Session) -> None:
+def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: ClientSession, other: ClientSession) -> None:
     send_line(other, "CLIENT SETNAME worker")
     before = time.time_ns() // 10**9
     send_line(other, "SET a 1")
@@ -167,7 +166,7 @@ def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: Session, other: Ses
     assert (args, address, name) == ([b"SET", b"a", b"1"], b"10.0.0.2:6000", b"worker")
 
 
-def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: Session) -> None:
+def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: ClientSession) -> None:
     send_lines(slow, "GET a", "GET b", "PING", "FLY", "GET")
     assert slow_words(slow) == [[b"PING"], [b"GET", b"b"], [b"GET", b"a"]]
     reply = execute_line(slow, "SLOWLOG GET -1")
@@ -177,13 +176,13 @@ def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: Session)
     assert len(set(numbers)) == len(numbers)
 
 
-def test_slow_calls_within_a_transaction_are_kept(slow: Session) -> None:
+def test_slow_calls_within_a_transaction_are_kept(slow: ClientSession) -> None:
     send_lines(slow, "MULTI", "GET a", "ECHO b", "EXEC")
     assert [args[0] for args in slow_words(slow)] == [b"EXEC", b"ECHO", b"GET", b"MULTI"]
 
 
 @pytest.mark.parametrize(("count", "found"), [("", 10), ("0", 0), ("3", 3), ("-1", 20), ("1000", 20)])
-def test_slowlog_get_returns_ten_unless_told(slow: Session, count: str, found: int) -> None:
+def test_slowlog_get_returns_ten_unless_told(slow: ClientSession, count: str, found: int) -> None:
     send_lines(slow, *["PING"] * 20)
     execute_line(slow, "CONFIG SET slowlog-log-slower-than -1")
     reply = execute_line(slow, f"SLOWLOG GET {count}")
@@ -192,17 +191,17 @@ def test_slowlog_get_returns_ten_unless_told(slow: Session, count: str, found: i
 
 
 @pytest.mark.parametrize("count", ["-2", "x", "1.5"])
-def test_a_count_that_is_none_is_refused(session: Session, count: str) -> None:
+def test_a_count_that_is_none_is_refused(session: ClientSession, count: str) -> None:
     assert execute_line(session, f"SLOWLOG GET {count}") == COUNT_TOO_LOW
 
 
-def test_a_call_below_the_threshold_is_not_kept(session: Session) -> None:
+def test_a_call_below_the_threshold_is_not_kept(session: ClientSession) -> None:
     for threshold in ("-1", str(60 * 10**6)):
         send_lines(session, f"CONFIG SET slowlog-log-slower-than {threshold}", "SLOWLOG RESET", "GET a")
         assert send_line(session, "SLOWLOG LEN") == "0"
 
 
-def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: Session) -> None:
+def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: ClientSession) -> None:
     send_lines(slow, "CONFIG SET slowlog-max-len 3", "GET a", "GET b", "GET c", "GET d")
     assert slow_words(slow) == [[b"GET", b"d"], [b"GET", b"c"], [b"GET", b"b"]]
     send_lines(slow, "CONFIG SET slowlog-log-slower-than -1", "CONFIG SET slowlog-max-len 1")
@@ -211,7 +210,7 @@ def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: Session) -> No
     assert slow_words(slow) == []
 
 
-def test_a_slow_call_is_kept_in_an_abridged_form(slow: Session) -> None:
+def test_a_slow_call_is_kept_in_an_abridged_form(slow: ClientSession) -> None:
     long = b"x" * (LONGEST_WORD + 50)
     execute(slow, b"DEL", b"y" * LONGEST_WORD, long, *[b"k"] * 98)
     (args,) = slow_words(slow)
@@ -224,7 +223,7 @@ def test_a_slow_call_is_kept_in_an_abridged_form(slow: Session) -> None:
 # ---------------------------------------------------------------- TIME and SHUTDOWN
 
 
-def test_time_tells_seconds_and_microseconds(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_tells_seconds_and_microseconds(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.commands.admin.time.time_ns", lambda: 2_000_000_000_000_042_999)
     assert execute_line(session, "TIME") == [b"2000000000", b"42"]
 
@@ -232,7 +231,7 @@ def test_time_tells_seconds_and_microseconds(session: Session, monkeypatch: pyte
 @pytest.mark.parametrize("line", ["SHUTDOWN", "shutdown nosave", "SHUTDOWN NOW FORCE NOSAVE"])
 @pytest.mark.parametrize("dialect", ["text", "RESP"])
 def test_shutdown_asks_for_the_end_and_answers_nothing_more(
-    session: Session, store: Store, line: str, dialect: str
+    session: ClientSession, store: Store, line: str, dialect: str
 ) -> None:
     asked: list[bool] = []
     session.context.shut_down = lambda: asked.append(session.closing)
@@ -243,7 +242,7 @@ def test_shutdown_asks_for_the_end_and_answers_nothing_more(
     assert store.items() == []
 
 
-def test_where_there_is_no_server_there_is_no_shutdown(session: Session) -> None:
+def test_where_there_is_no_server_there_is_no_shutdown(session: ClientSession) -> None:
     assert execute_line(session, "SHUTDOWN") == NO_SHUTDOWN_HERE
     assert not session.closing
 
@@ -258,14 +257,14 @@ def test_where_there_is_no_server_there_is_no_shutdown(session: Session) -> None
         ("ABORT", NO_SHUTDOWN_TO_ABORT),
     ],
 )
-def test_a_shutdown_that_is_refused_ends_nothing(session: Session, args: str, error: object) -> None:
+def test_a_shutdown_that_is_refused_ends_nothing(session: ClientSession, args: str, error: object) -> None:
     asked: list[int] = []
     session.context.shut_down = lambda: asked.append(1)
     assert execute_line(session, f"SHUTDOWN {args}") == error
     assert (asked, session.closing) == ([], False)
 
 
-def test_the_array_of_an_exec_with_a_shutdown_in_it_is_whole(session: Session) -> None:
+def test_the_array_of_an_exec_with_a_shutdown_in_it_is_whole(session: ClientSession) -> None:
     session.context.shut_down = lambda: None
     assert send_lines(session, "MULTI", "SHUTDOWN", "EXEC")[-1] == "1) OK"
     assert session.closing

@@ -14,8 +14,7 @@ from common.errors import (
 )
 from common.replies import OK, ErrorReply, Reply
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import execute, execute_line, pairs, send_lines
+from tests.harness.sessions import ClientSession, execute, execute_line, pairs, send_lines
 
 # ---------------------------------------------------------------- SET
 
@@ -37,7 +36,7 @@ from tests.harness.sessions import execute, execute_line, pairs, send_lines
     ],
 )
 def test_set_has_conditions_and_may_answer_what_was_there(
-    session: Session, store: Store, before: bytes | None, options: str, reply: Reply, after: bytes | None
+    session: ClientSession, store: Store, before: bytes | None, options: str, reply: Reply, after: bytes | None
 ) -> None:
     if before is not None:
         store.set(b"k", before)
@@ -46,7 +45,7 @@ def test_set_has_conditions_and_may_answer_what_was_there(
 
 
 @pytest.mark.parametrize("options", ["SOMETIMES", "NX XX", "EX", "PX 1 EX 1", "KEEPTTL PXAT 5", "GET GET x"])
-def test_an_option_that_set_does_not_have_is_a_syntax_error(session: Session, store: Store, options: str) -> None:
+def test_an_option_that_set_does_not_have_is_a_syntax_error(session: ClientSession, store: Store, options: str) -> None:
     assert execute_line(session, f"SET k v {options}") == SYNTAX_ERROR
     assert store.items() == []
 
@@ -54,13 +53,13 @@ def test_an_option_that_set_does_not_have_is_a_syntax_error(session: Session, st
 # ---------------------------------------------------------------- several at once
 
 
-def test_mset_and_mget_go_through_their_keys_in_order(session: Session, store: Store) -> None:
+def test_mset_and_mget_go_through_their_keys_in_order(session: ClientSession, store: Store) -> None:
     assert execute_line(session, "MSET b 1 a 2 b 3") == OK
     assert pairs(store) == [(b"b", b"3"), (b"a", b"2")]
     assert execute_line(session, "MGET a none b a") == [b"2", None, b"3", b"2"]
 
 
-def test_msetnx_sets_all_or_none(session: Session, store: Store) -> None:
+def test_msetnx_sets_all_or_none(session: ClientSession, store: Store) -> None:
     assert execute_line(session, "MSETNX a 1 b 2") == 1
     assert execute_line(session, "MSETNX c 3 b 4") == 0
     assert pairs(store) == [(b"a", b"1"), (b"b", b"2")]
@@ -69,9 +68,9 @@ def test_msetnx_sets_all_or_none(session: Session, store: Store) -> None:
 @pytest.mark.parametrize("name", ["MSET", "MSETNX"])
 @pytest.mark.parametrize("args", ["a 1 b", "a 1 b 2 c"])
 def test_a_key_without_a_value_is_refused_and_nothing_is_set(
-    session: Session, store: Store, name: str, args: str
+    session: ClientSession, store: Store, name: str, args: str
 ) -> None:
-    error = ErrorReply(b"ERR wrong number of arguments for '%b' command" % name.lower().encode())
+    error = ErrorReply.from_text(b"ERR wrong number of arguments for '%b' command" % name.lower().encode())
     assert execute_line(session, f"{name} {args}") == error
     assert store.items() == []
 
@@ -97,7 +96,13 @@ def test_a_key_without_a_value_is_refused_and_nothing_is_set(
     ],
 )
 def test_a_command_on_a_value_and_on_none(
-    session: Session, store: Store, line: str, there: Reply, after: bytes | None, absent: Reply, made: bytes | None
+    session: ClientSession,
+    store: Store,
+    line: str,
+    there: Reply,
+    after: bytes | None,
+    absent: Reply,
+    made: bytes | None,
 ) -> None:
     assert execute_line(session, line) == absent
     assert store.get(b"k") == made
@@ -109,13 +114,13 @@ def test_a_command_on_a_value_and_on_none(
 @pytest.mark.parametrize(
     ("line", "error"), [("SETRANGE k -1 x", OFFSET_OUT_OF_RANGE), ("SETRANGE k x y", NOT_AN_INTEGER)]
 )
-def test_a_place_before_the_value_is_refused(session: Session, line: str, error: ErrorReply) -> None:
+def test_a_place_before_the_value_is_refused(session: ClientSession, line: str, error: ErrorReply) -> None:
     assert execute_line(session, line) == error
 
 
 @pytest.mark.parametrize("offset", [512 * 1024 * 1024, 2**62])
 def test_a_value_longer_than_any_may_be_is_refused_before_it_is_made(
-    session: Session, store: Store, offset: int
+    session: ClientSession, store: Store, offset: int
 ) -> None:
     assert execute(session, b"SETRANGE", b"k", b"%d" % offset, b"x") == STRING_TOO_LONG
     assert execute(session, b"SETRANGE", b"k", b"%d" % offset, b"") == 0
@@ -141,7 +146,7 @@ RANGES = [
 @pytest.mark.parametrize("name", [b"GETRANGE", b"SUBSTR"])
 @pytest.mark.parametrize(("start", "end"), RANGES)
 def test_a_range_takes_the_bytes_from_start_to_end(
-    session: Session, store: Store, name: bytes, start: int, end: int
+    session: ClientSession, store: Store, name: bytes, start: int, end: int
 ) -> None:
     """Counted from the end below zero, and no further than the value goes, as Redis has it."""
     value = b"abcdef"
@@ -172,7 +177,7 @@ def test_a_range_takes_the_bytes_from_start_to_end(
         ("LCS a a", b"ohmytext"),
     ],
 )
-def test_lcs_answers_as_in_the_manual_of_redis(session: Session, line: str, reply: Reply) -> None:
+def test_lcs_answers_as_in_the_manual_of_redis(session: ClientSession, line: str, reply: Reply) -> None:
     send_lines(session, "MSET a ohmytext b mynewtext", "HELLO 3")
     assert execute_line(session, line) == reply
 
@@ -186,19 +191,19 @@ def test_lcs_answers_as_in_the_manual_of_redis(session: Session, line: str, repl
         ("IDX MINMATCHLEN x", NOT_AN_INTEGER),
     ],
 )
-def test_an_option_that_lcs_does_not_have_is_refused(session: Session, options: str, error: ErrorReply) -> None:
+def test_an_option_that_lcs_does_not_have_is_refused(session: ClientSession, options: str, error: ErrorReply) -> None:
     assert execute_line(session, f"LCS a b {options}") == error
 
 
 @pytest.mark.parametrize(("a", "b", "found"), [("ab", "ba", b"b"), ("ba", "ab", b"a"), ("abcb", "bdcab", b"bcb")])
 def test_of_several_longest_ones_lcs_finds_the_one_that_redis_finds(
-    session: Session, a: str, b: str, found: bytes
+    session: ClientSession, a: str, b: str, found: bytes
 ) -> None:
     """Where both ways are as long, Redis goes back in the second value."""
     send_lines(session, f"MSET a {a} b {b}")
     assert execute_line(session, "LCS a b") == found
 
 
-def test_values_whose_table_would_be_too_large_are_refused(session: Session, store: Store) -> None:
+def test_values_whose_table_would_be_too_large_are_refused(session: ClientSession, store: Store) -> None:
     store.set(b"a", b"a" * 12_000)
     assert execute_line(session, "LCS a a LEN") == LCS_TOO_LARGE

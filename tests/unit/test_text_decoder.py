@@ -7,8 +7,7 @@ import pytest
 from common.limits import Limits
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import feed, new_session, pairs, send_line
+from tests.harness.sessions import ClientSession, feed, new_session, pairs, send_line
 
 UNBALANCED = "(error) ERR Protocol error: unbalanced quotes in request"
 NO_HTTP = "(error) ERR Protocol error: this port does not speak HTTP"
@@ -18,7 +17,7 @@ EVERY_WAY = pytest.mark.parametrize(
 
 
 @EVERY_WAY
-def test_the_replies_lines_end_as_each_requests_did(session: Session, sizes: tuple[int, ...]) -> None:
+def test_the_replies_lines_end_as_each_requests_did(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b"PING a\nPING b\r\nMULTI\r\nPING 1\nPING 2\r\nEXEC\r\nPING c\n"
     expected = b"a\nb\r\nOK\r\nQUEUED\nQUEUED\r\n1) 1\r\n2) 2\r\nc\n"
     assert feed(session, sent, *sizes) == expected
@@ -26,16 +25,16 @@ def test_the_replies_lines_end_as_each_requests_did(session: Session, sizes: tup
 
 @EVERY_WAY
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"   \n", b"\t \t\r\n"])
-def test_an_empty_line_gets_no_answer(session: Session, blank: bytes, sizes: tuple[int, ...]) -> None:
+def test_an_empty_line_gets_no_answer(session: ClientSession, blank: bytes, sizes: tuple[int, ...]) -> None:
     assert feed(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
 
 
-def test_only_one_carriage_return_belongs_to_the_line_break(session: Session, store: Store) -> None:
+def test_only_one_carriage_return_belongs_to_the_line_break(session: ClientSession, store: Store) -> None:
     assert feed(session, b"SET k v\r\r\n") == b"OK\r\n"
     assert store.get(b"k") == b"v\r"
 
 
-def test_a_line_without_its_end_gets_no_answer_yet(session: Session) -> None:
+def test_a_line_without_its_end_gets_no_answer_yet(session: ClientSession) -> None:
     assert session.feed(b"PING a\nPI") == b"a\n"
     assert session.feed(b"NG") == b""
     assert session.feed(b"\r") == b""
@@ -43,13 +42,13 @@ def test_a_line_without_its_end_gets_no_answer_yet(session: Session) -> None:
 
 
 @EVERY_WAY
-def test_unbalanced_quotes_cost_just_that_line(session: Session, sizes: tuple[int, ...]) -> None:
+def test_unbalanced_quotes_cost_just_that_line(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b'PING a\nSET k "half open\nPING b\n'
     assert feed(session, sent, *sizes).decode() == f"a\n{UNBALANCED}\nb\n"
     assert not session.closing
 
 
-def test_a_bad_line_gets_its_error_with_its_own_line_break(session: Session) -> None:
+def test_a_bad_line_gets_its_error_with_its_own_line_break(session: ClientSession) -> None:
     assert feed(session, b"'\r\n'\n").decode() == f"{UNBALANCED}\r\n{UNBALANCED}\n"
 
 
@@ -74,7 +73,7 @@ def test_a_bad_line_gets_its_error_with_its_own_line_break(session: Session) -> 
     ],
 )
 def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
-    session: Session, store: Store, line: bytes, ending: bytes, sizes: tuple[int, ...]
+    session: ClientSession, store: Store, line: bytes, ending: bytes, sizes: tuple[int, ...]
 ) -> None:
     sent = b"SET before 1\n" + line + ending + b"SET after 1\n\n*1\r\n$4\r\nPING\r\n"
     assert feed(session, sent, *sizes) == b"OK\n" + NO_HTTP.encode() + ending
@@ -93,7 +92,7 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
         ("SET Host: x", "OK"),
     ],
 )
-def test_words_that_only_resemble_http_are_words(session: Session, line: str, reply: str) -> None:
+def test_words_that_only_resemble_http_are_words(session: ClientSession, line: str, reply: str) -> None:
     assert send_line(session, line) == reply
 
 
@@ -104,13 +103,13 @@ TOO_LONG = "(error) ERR Protocol error: line longer than 20 bytes"
 
 
 @pytest.fixture
-def narrow(engine: EmbeddedEngine) -> Session:
+def narrow(engine: EmbeddedEngine) -> ClientSession:
     return new_session(engine, limits=Limits(max_line=MAX_LINE, max_args=3))
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_a_line_may_be_as_long_as_the_limit(narrow: Session, ending: bytes, sizes: tuple[int, ...]) -> None:
+def test_a_line_may_be_as_long_as_the_limit(narrow: ClientSession, ending: bytes, sizes: tuple[int, ...]) -> None:
     arg = b"x" * (MAX_LINE - len(b"PING "))
     assert feed(narrow, b"PING " + arg + ending, *sizes) == arg + ending
 
@@ -118,7 +117,7 @@ def test_a_line_may_be_as_long_as_the_limit(narrow: Session, ending: bytes, size
 @EVERY_WAY
 @pytest.mark.parametrize("excess", [1, 2, 3, 1000])
 def test_a_longer_line_is_refused_once_and_the_next_one_works(
-    narrow: Session, store: Store, excess: int, sizes: tuple[int, ...]
+    narrow: ClientSession, store: Store, excess: int, sizes: tuple[int, ...]
 ) -> None:
     line = b"SET k " + b"x" * (MAX_LINE + excess - len(b"SET k "))
     assert feed(narrow, b"PING a\n" + line + b"\nPING b\n", *sizes).decode() == f"a\n{TOO_LONG}\nb\n"
@@ -127,7 +126,7 @@ def test_a_longer_line_is_refused_once_and_the_next_one_works(
 
 
 @pytest.mark.parametrize("sizes", [(), (1,)])
-def test_a_line_that_grows_too_long_is_refused_before_it_ends(narrow: Session, sizes: tuple[int, ...]) -> None:
+def test_a_line_that_grows_too_long_is_refused_before_it_ends(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
     assert feed(narrow, b"x" * (MAX_LINE + 2), *sizes).decode() == f"{TOO_LONG}\n"
     assert feed(narrow, b"x" * 1000, *sizes) == b""
     assert feed(narrow, b"x\n*1\r\n$4\r\nPING\r\n", *sizes) == b"+PONG\r\n", "the line's end ends the matter"
@@ -135,13 +134,13 @@ def test_a_line_that_grows_too_long_is_refused_before_it_ends(narrow: Session, s
 
 @EVERY_WAY
 def test_a_star_in_the_rest_of_a_line_that_is_too_long_begins_no_resp_request(
-    narrow: Session, sizes: tuple[int, ...]
+    narrow: ClientSession, sizes: tuple[int, ...]
 ) -> None:
     assert feed(narrow, b"x" * (MAX_LINE + 2)).decode() == f"{TOO_LONG}\n"
     assert feed(narrow, b"*1\nPING\n", *sizes) == b"PONG\n"
 
 
 @EVERY_WAY
-def test_a_line_with_too_many_words_costs_just_that_line(narrow: Session, sizes: tuple[int, ...]) -> None:
+def test_a_line_with_too_many_words_costs_just_that_line(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
     reply = feed(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
     assert reply.decode() == "0\n(error) ERR Protocol error: too many words in request\nPONG\n"

@@ -29,8 +29,8 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
         (False, ["(false)"]),
         (None, ["(nil)"]),
         (NULL_ARRAY, ["(nil)"]),
-        (ErrorReply(b"ERR no"), ["(error) ERR no"]),
-        (ErrorReply(b"ERR a\r\nb"), ["(error) ERR a  b"]),
+        (ErrorReply.from_text(b"ERR no"), ["(error) ERR no"]),
+        (ErrorReply.from_text(b"ERR a\r\nb"), ["(error) ERR a  b"]),
         (Lines([]), [""]),
         (Lines([b"one"]), ["one"]),
         (Lines([b'SET a "b c"', b"", b"three"]), ['SET a "b c"', "", "three"]),
@@ -45,7 +45,7 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
         ([Lines([b"one", b"two"]), OK], ["1) one", "   two", "2) OK"]),
         ([OK, Lines([])], ["1) OK", "2) "]),
         ([[Lines([b"one", b"two"])]], ["1) 1) one", "      two"]),
-        ([ErrorReply(b"ERR no"), True, 0.5], ["1) (error) ERR no", "2) (true)", "3) 0.5"]),
+        ([ErrorReply.from_text(b"ERR no"), True, 0.5], ["1) (error) ERR no", "2) (true)", "3) 0.5"]),
     ],
 )
 def test_a_reply_is_printed_as_lines(reply: Reply, printed: list[str]) -> None:

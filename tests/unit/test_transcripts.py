@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.session.session import Session
-from tests.harness.sessions import feed, load_transcripts, parse_transcript
+from tests.harness.sessions import ClientSession, feed, load_transcripts, parse_transcript
 
 TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_transcripts()]
 
@@ -14,7 +13,7 @@ TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_tran
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
 def test_a_transcript_is_answered_to_the_byte(
-    session: Session, exchanges: list[tuple[str, str]], ending: bytes, sizes: tuple[int, ...]
+    session: ClientSession, exchanges: list[tuple[str, str]], ending: bytes, sizes: tuple[int, ...]
 ) -> None:
     sent = b"".join(line.encode() + ending for line, _ in exchanges)
     expected = "".join(reply for _, reply in exchanges).encode().replace(b"\n", ending)
@@ -23,7 +22,7 @@ def test_a_transcript_is_answered_to_the_byte(
 
 
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
-def test_a_transcript_is_answered_line_by_line(session: Session, exchanges: list[tuple[str, str]]) -> None:
+def test_a_transcript_is_answered_line_by_line(session: ClientSession, exchanges: list[tuple[str, str]]) -> None:
     for line, reply in exchanges:
         assert (line, feed(session, f"{line}\n".encode()).decode()) == (line, reply)
 

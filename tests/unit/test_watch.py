@@ -7,14 +7,13 @@ import pytest
 from common.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
 from common.replies import NULL_ARRAY, OK
 from server.keyspace.store import Store
-from server.session.session import Session
-from tests.harness.sessions import Clock, execute_line, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute_line, send_line, send_lines
 
 RAN = "1) PONG"
 DID_NOT_RUN = "(nil)"
 
 
-def transact(session: Session) -> str:
+def transact(session: ClientSession) -> str:
     """Run a transaction that changes nothing; return what EXEC answers."""
     return send_lines(session, "MULTI", "PING", "EXEC")[-1]
 
@@ -29,7 +28,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_watched_key_that_another_session_changes_stops_exec(
-    session: Session, other: Session, store: Store, change: str
+    session: ClientSession, other: ClientSession, store: Store, change: str
 ) -> None:
     send_lines(session, "MSET a 1 b 2", "WATCH a")
     assert not send_line(other, change).startswith("(error)")
@@ -40,13 +39,13 @@ def test_a_watched_key_that_another_session_changes_stops_exec(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_sessions_own_change_stops_its_exec_too(session: Session, change: str) -> None:
+def test_a_sessions_own_change_stops_its_exec_too(session: ClientSession, change: str) -> None:
     send_lines(session, "MSET a 1 b 2", "WATCH a", change)
     assert transact(session) == DID_NOT_RUN
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_within_the_transaction_does_not_stop_it(session: Session, change: str) -> None:
+def test_a_change_within_the_transaction_does_not_stop_it(session: ClientSession, change: str) -> None:
     send_lines(session, "MSET a 1 b 2", "WATCH a", "MULTI", change)
     assert send_line(session, "EXEC").startswith("1) ")
 
@@ -61,7 +60,9 @@ def test_a_change_within_the_transaction_does_not_stop_it(session: Session, chan
         "EXPIRE none 10",
     ],
 )  # fmt: skip
-def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(session: Session, other: Session, line: str) -> None:
+def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(
+    session: ClientSession, other: ClientSession, line: str
+) -> None:
     send_lines(session, "MSET a 1 b 2", "WATCH a")
     send_line(other, line)
     assert transact(session) == RAN
@@ -70,13 +71,13 @@ def test_what_leaves_the_watched_key_as_it_is_does_not_stop_exec(session: Sessio
 @pytest.mark.parametrize(
     "change", ["SET a 1", "SETNX a 1", "INCR a", "RENAME b a", "COPY b a", "MSETNX a 1 c 2", "APPEND a 1"]
 )
-def test_a_watched_key_that_comes_to_be_stops_exec(session: Session, other: Session, change: str) -> None:
+def test_a_watched_key_that_comes_to_be_stops_exec(session: ClientSession, other: ClientSession, change: str) -> None:
     send_lines(session, "SET b 2", "WATCH a")
     send_line(other, change)
     assert transact(session) == DID_NOT_RUN
 
 
-def test_a_watched_key_that_comes_and_goes_stops_exec(session: Session, other: Session) -> None:
+def test_a_watched_key_that_comes_and_goes_stops_exec(session: ClientSession, other: ClientSession) -> None:
     send_line(session, "WATCH a")
     send_lines(other, "SET a 1", "DEL a")
     assert transact(session) == DID_NOT_RUN
@@ -84,14 +85,16 @@ def test_a_watched_key_that_comes_and_goes_stops_exec(session: Session, other: S
 
 @pytest.mark.parametrize("line", ["FLUSHALL", "DEL a", "GETDEL a", "SET a 1 XX"])
 def test_a_watched_key_that_was_not_there_and_still_is_not_does_not_stop_exec(
-    session: Session, other: Session, line: str
+    session: ClientSession, other: ClientSession, line: str
 ) -> None:
     send_line(session, "WATCH a")
     send_line(other, line)
     assert transact(session) == RAN
 
 
-def test_any_of_several_keys_stops_exec_and_so_does_any_of_several_watches(session: Session, other: Session) -> None:
+def test_any_of_several_keys_stops_exec_and_so_does_any_of_several_watches(
+    session: ClientSession, other: ClientSession
+) -> None:
     for changed in ("a", "b", "c"):
         send_lines(session, "WATCH a b", "WATCH c a")
         send_line(other, f"SET {changed} 1")
@@ -101,7 +104,7 @@ def test_any_of_several_keys_stops_exec_and_so_does_any_of_several_watches(sessi
     assert transact(session) == RAN
 
 
-def test_sessions_watch_by_themselves(session: Session, other: Session) -> None:
+def test_sessions_watch_by_themselves(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "WATCH a")
     send_lines(other, "WATCH a", "SET a 1")
     assert (transact(session), transact(other)) == (DID_NOT_RUN, DID_NOT_RUN)
@@ -111,7 +114,7 @@ def test_sessions_watch_by_themselves(session: Session, other: Session) -> None:
     assert (transact(other), transact(session)) == (RAN, DID_NOT_RUN)
 
 
-def test_two_sessions_that_count_by_watching_lose_no_step(session: Session, other: Session) -> None:
+def test_two_sessions_that_count_by_watching_lose_no_step(session: ClientSession, other: ClientSession) -> None:
     """Both read, both try to write what they read plus one; the one that comes second reads again."""
     send_line(session, "SET n 0")
     for _ in range(10):
@@ -131,7 +134,7 @@ def test_two_sessions_that_count_by_watching_lose_no_step(session: Session, othe
 
 @pytest.mark.parametrize("touch", ["PING", "GET a", "DBSIZE", "DEL a", "SET b 1"])
 def test_a_watched_key_that_expires_stops_exec_whether_somebody_touches_it_or_not(
-    session: Session, other: Session, clock: Clock, touch: str
+    session: ClientSession, other: ClientSession, clock: Clock, touch: str
 ) -> None:
     send_lines(session, "SET a 1 PX 1000", "WATCH a")
     clock.forward(999)
@@ -142,7 +145,9 @@ def test_a_watched_key_that_expires_stops_exec_whether_somebody_touches_it_or_no
     assert transact(session) == DID_NOT_RUN
 
 
-def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(session: Session, clock: Clock) -> None:
+def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(
+    session: ClientSession, clock: Clock
+) -> None:
     send_line(session, "SET a 1 PX 1000")
     clock.forward(1000)
     send_line(session, "WATCH a")
@@ -151,7 +156,7 @@ def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(se
 
 
 @pytest.mark.parametrize("line", ["PERSIST a", "EXPIRE a 5"])
-def test_a_deadline_that_changes_stops_exec(session: Session, other: Session, line: str) -> None:
+def test_a_deadline_that_changes_stops_exec(session: ClientSession, other: ClientSession, line: str) -> None:
     send_lines(session, "SET a 1 EX 10", "WATCH a")
     send_line(other, line)
     assert transact(session) == DID_NOT_RUN
@@ -167,7 +172,7 @@ def test_a_deadline_that_changes_stops_exec(session: Session, other: Session, li
 )
 @pytest.mark.parametrize("changed", ["before", "after"])
 def test_a_watch_ends_and_forgets_what_has_changed(
-    session: Session, other: Session, store: Store, ending: list[str], changed: str
+    session: ClientSession, other: ClientSession, store: Store, ending: list[str], changed: str
 ) -> None:
     send_lines(session, "WATCH a b")
     if changed == "before":
@@ -179,7 +184,9 @@ def test_a_watch_ends_and_forgets_what_has_changed(
     assert transact(session) == RAN
 
 
-def test_a_session_that_closes_leaves_no_watch_behind(session: Session, other: Session, store: Store) -> None:
+def test_a_session_that_closes_leaves_no_watch_behind(
+    session: ClientSession, other: ClientSession, store: Store
+) -> None:
     send_lines(session, "WATCH a b")
     send_lines(other, "WATCH b c")
     session.close()
@@ -189,33 +196,37 @@ def test_a_session_that_closes_leaves_no_watch_behind(session: Session, other: S
     assert store._watches == {}
 
 
-def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: Session, store: Store) -> None:
+def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: ClientSession, store: Store) -> None:
     send_lines(session, "WATCH a", "MULTI", "SET a 1")
     session.close()
     assert (store._watches, store.items()) == ({}, [])
     assert session.context.clients.all() == []
 
 
-def test_watch_inside_multi_is_refused_and_changes_nothing(session: Session, other: Session) -> None:
+def test_watch_inside_multi_is_refused_and_changes_nothing(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "WATCH a", "MULTI", "PING")
     assert execute_line(session, "WATCH b") == WATCH_INSIDE_MULTI
     send_line(other, "SET b 1")
     assert send_line(session, "EXEC") == RAN
 
 
-def test_unwatch_inside_multi_comes_too_late(session: Session, other: Session) -> None:
+def test_unwatch_inside_multi_comes_too_late(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "WATCH a", "MULTI", "UNWATCH")
     send_line(other, "SET a 1")
     assert send_line(session, "EXEC") == DID_NOT_RUN
 
 
-def test_a_spoiled_transaction_is_refused_before_its_watch_is_looked_at(session: Session, other: Session) -> None:
+def test_a_spoiled_transaction_is_refused_before_its_watch_is_looked_at(
+    session: ClientSession, other: ClientSession
+) -> None:
     send_lines(session, "WATCH a", "MULTI", "FLY")
     send_line(other, "SET a 1")
     assert execute_line(session, "EXEC") == EXEC_ABORTED
 
 
-def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(session: Session, other: Session) -> None:
+def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(
+    session: ClientSession, other: ClientSession
+) -> None:
     execute_line(session, "HELLO 3")
     send_lines(session, "WATCH a")
     send_line(other, "SET a 1")
@@ -223,7 +234,7 @@ def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(session: 
     assert NULL_ARRAY is not None
 
 
-def test_the_stores_check_finds_a_watch_that_its_session_does_not_know(session: Session, store: Store) -> None:
+def test_the_stores_check_finds_a_watch_that_its_session_does_not_know(session: ClientSession, store: Store) -> None:
     send_line(session, "WATCH a")
     store._watches[b"b"] = store._watches[b"a"]
     with pytest.raises(AssertionError, match="watches"):

@@ -81,6 +81,6 @@ def test_a_command_that_is_not_described_has_its_name() -> None:
     assert usages(documents) == {"A": "A", "B": "B", "C": "C", "D\ufffd": "D\ufffd"}
 
 
-@pytest.mark.parametrize("documents", [ErrorReply(b"ERR unknown subcommand 'DOCS'"), [], None])
+@pytest.mark.parametrize("documents", [ErrorReply.from_text(b"ERR unknown subcommand 'DOCS'"), [], None])
 def test_a_server_without_documents_gives_no_usage_lines(documents: Reply) -> None:
     assert usages(documents) == {}

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from common.replies import Reply
 from server.http import keys
 from server.http.exchange import Exchange, Problem
-from server.session.session import Session
-from tests.harness.sessions import execute
+from tests.harness.sessions import ClientSession, execute
 
 
-def exchange(session: Session, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Exchange:
+def exchange(session: ClientSession, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Exchange:
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
     return Exchange(session, b"/keys/k", query, named, body)
 
@@ -57,7 +56,7 @@ def test_any_query_is_read_or_refused_with_400(query: bytes) -> None:
         (b"%65x=%36%30", [60, None]),
     ],
 )
-def test_parameters_come_by_name(session: Session, query: bytes, values: list[object]) -> None:
+def test_parameters_come_by_name(session: ClientSession, query: bytes, values: list[object]) -> None:
     assert exchange(session, query).parameters(keys.EX, keys.NX) == values
 
 
@@ -79,7 +78,7 @@ TAG = keys._tag(b"v")
         (TAG[:-2] + b'"', False),
     ],
 )
-def test_a_field_has_the_values_tag_or_not(session: Session, field: bytes, has: bool) -> None:
+def test_a_field_has_the_values_tag_or_not(session: ClientSession, field: bytes, has: bool) -> None:
     assert keys._has_tag(exchange(session, if_match=field), b"if-match", b"v") is has
     assert keys._has_tag(exchange(session, if_match=field), b"if-match", None) is False
     assert keys._has_tag(exchange(session), b"if-match", b"v") is None
@@ -93,7 +92,7 @@ def test_a_tag_names_its_value_and_no_other(one: bytes, other: bytes) -> None:
 
 
 def test_a_write_between_the_look_and_the_step_is_noticed(
-    session: Session, other: Session, monkeypatch: pytest.MonkeyPatch
+    session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute(session, b"SET", b"k", b"v")
     check = keys._check_conditions

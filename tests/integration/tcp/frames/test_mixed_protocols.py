@@ -39,7 +39,7 @@ READ_AS: dict[bytes, Any] = {
 JSON: list[Any] = [7, -1, 1.0, True, "hello", "12", "", "zwölf", [], {"a": [1, None]}, "\r\n*1\r\n"]
 """What frames write."""
 
-NOT_AN_INTEGER = ErrorReply(b"ERR value is not an integer or out of range")
+NOT_AN_INTEGER = ErrorReply.from_text(b"ERR value is not an integer or out of range")
 
 dialects = st.sampled_from(["LF", "CRLF", "RESP", "frame"])
 keys = st.sampled_from(["a", "b", "ü"])
@@ -110,7 +110,7 @@ def other_step(model: Model, name: str, dialect: str, key: str, arg: bytes) -> t
             reply = model.incr(key)
         case "bad":
             args = [b"GET"]
-            reply = ErrorReply(b"ERR wrong number of arguments for 'get' command")
+            reply = ErrorReply.from_text(b"ERR wrong number of arguments for 'get' command")
     if dialect == "RESP":
         return encode_request(args), ReplyEncoder(2).encode(reply)
     ending = b"\n" if dialect == "LF" else b"\r\n"

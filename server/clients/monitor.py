@@ -1,0 +1,41 @@
+"""MONITOR: send every command that the server executes to the connections that asked for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from common.codec import Args
+from common.text import quote_always
+from server.clients.registry import ClientInfo
+
+Subscriber: TypeAlias = Callable[[bytes], None]
+"""Sends one line to a monitoring connection. Called from any thread, and never blocks."""
+
+
+class MonitorHub:
+    """The connections that monitor. With no subscriber the cost per command is one look at an empty tuple."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.subscribers: tuple[Subscriber, ...] = ()
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Send the commands from now on to a connection."""
+        with self._lock:
+            self.subscribers = (*self.subscribers, subscriber)
+
+    def publish(self, args: Args, client: ClientInfo) -> None:
+        """Send a command, already redacted, to all subscribers in the form of Redis's MONITOR."""
+        now = time.time_ns() // 1000
+        shown = b" ".join(map(quote_always, args))
+        line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, client.address.encode(), shown)
+        for subscriber in self.subscribers:
+            subscriber(line)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Stop sending commands to a connection."""
+        with self._lock:
+            self.subscribers = tuple(each for each in self.subscribers if each != subscriber)

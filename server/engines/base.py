@@ -1,0 +1,133 @@
+"""The interface between sessions and what executes commands on a keyspace: `Engine`.
+
+There are two engines: `server.engines.embedded` holds the keyspace in this process, `server.engines.redis` forwards to
+a backing Redis or Redis Cluster. An engine knows no client, no protocol and no socket of a client, and counts nothing
+of what sessions count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+from common.codec import Args
+from common.limits import Limits
+from common.replies import Reply
+from server.registry import Command
+
+QueuedCommand: TypeAlias = tuple[Command, Args]
+"""A command of a transaction, as it was queued."""
+
+InfoSection: TypeAlias = dict[str, object]
+"""The fields of one section of INFO."""
+
+
+class CallContext:
+    """What a session and its engine tell each other about the call in progress. One per session, reused."""
+
+    __slots__ = ("durations", "read_through", "started")
+
+    def __init__(self) -> None:
+        self.started = 0
+        """`perf_counter_ns` when the execution began. The engine sets it once it holds what it had to wait for."""
+
+        self.durations: list[int] = []
+        """Nanoseconds that each command of the last transaction took, in order. Set by ``execute_all``."""
+
+        self.read_through = False
+        """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
+
+
+class WouldBlock(Enum):
+    """The type of `WOULD_BLOCK`."""
+
+    WOULD_BLOCK = "would block"
+
+
+WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
+"""Returned by ``try_execute`` if executing would wait for I/O. Nothing was done. (None would be a valid reply.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCounts:
+    """The number of keys, of those with an expiry, and of those that have expired since the start."""
+
+    keys: int
+    expiring: int
+    expired: int
+
+
+class WatchState(Protocol):
+    """The watched keys of one session. Made by its engine, which alone knows what else belongs to it."""
+
+    @property
+    def keys(self) -> Collection[bytes]:
+        """The watched keys."""
+        ...
+
+
+W = TypeVar("W", bound=WatchState)
+
+
+class Engine(Protocol[W]):
+    """Executes commands on a keyspace. ``W`` is the type of its watches. Every method may be called by any thread."""
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute one command atomically, and set ``call.started``. Raises what the command raises."""
+        ...
+
+    def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
+        """Execute one command if that does not wait for I/O. Otherwise return `WOULD_BLOCK` without side effects."""
+        ...
+
+    def may_block(self, command: Command) -> bool:
+        """Return whether executing the command may wait for I/O. A control command may ask the engine to do so."""
+        ...
+
+    def execute_all(
+        self, queue: Sequence[QueuedCommand], watch: W, call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watch.
+
+        Returns None, having executed nothing, if the watch is dirty. A command that raises does not stop the others:
+        its exception takes the place of its reply. Raises `CommandError` if the transaction as a whole is refused.
+        """
+        ...
+
+    def new_watch(self) -> W:
+        """Return a watch without keys."""
+        ...
+
+    def watch(self, watch: W, keys: Sequence[bytes]) -> None:
+        """Add keys to a watch, which becomes dirty when one of them changes. Raises `CommandError`."""
+        ...
+
+    def unwatch(self, watch: W) -> None:
+        """End a watch. Never raises and never waits for I/O."""
+        ...
+
+    def key_counts(self) -> KeyCounts | None:
+        """Count the keys. Returns None if that is not possible at present."""
+        ...
+
+    def info_sections(self) -> Mapping[str, InfoSection]:
+        """Return the INFO sections that only this engine has, by name."""
+        ...
+
+    def reset_stats(self) -> None:
+        """Reset the engine's own counters, for CONFIG RESETSTAT."""
+        ...
+
+    def apply_limits(self, limits: Limits) -> None:
+        """Obey new limits from now on, after CONFIG SET."""
+        ...
+
+    def start(self) -> None:
+        """Start the engine's threads."""
+        ...
+
+    def stop(self) -> None:
+        """Stop them. No session uses the engine any more."""
+        ...

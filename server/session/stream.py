@@ -1,0 +1,172 @@
+"""The stream of bytes around a session: decode requests, execute them, encode replies.
+
+    bytes -> ProtocolDetector -> args -> Session.execute -> reply -> Encoder -> bytes
+
+It is sans-I/O: received bytes go into `RequestStream.feed`, bytes to send are returned. It knows no socket and no
+thread, so the same stream is used by a thread per connection, by the client's ``--local`` mode and by tests.
+
+A reply can be far larger than what a peer reads at once, and a small request can ask for many of them. So ``feed``
+returns at about `OUTPUT_SIZE` bytes, stores its position and sets `RequestStream.pending`. The owner of the connection
+sends what it got before it asks for more. This is the backpressure: a peer that does not read costs one such piece.
+
+The commit barrier is between execution and output: ``commit`` is called once for all replies of one ``feed`` before
+any of their bytes is returned. A durable log will wait in it until every record that the requests wrote or could have
+seen is durable. Without a log it is None and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from common.codec import DecodedRequests, Encoder, ProtocolError, Request
+from common.errors import CommandError
+from common.replies import NO_REPLY, Reply, SimpleString
+from common.resp import ReplyEncoder
+from server.protocols.detection import ProtocolDetector
+from server.session.session import ReplyMode, Session
+
+OUTPUT_SIZE = 256 * 1024
+"""Bytes of output after which ``feed`` returns, even if requests are left."""
+
+
+class RequestStream:
+    """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it."""
+
+    def __init__(self, session: Session, commit: Callable[[], None] | None = None) -> None:
+        self._session = session
+        self._commit = commit
+        self._resp = ReplyEncoder()
+        self._detector = ProtocolDetector(self._resp, session.context.limits)
+        self._encoder: Encoder = self._resp  # of the request that is being executed
+        self._output: Iterator[bytes] = iter(())  # the rest of the reply that filled the last output
+        self._requests: Iterator[DecodedRequests | tuple[Encoder, Iterable[Request]]] = iter(())  # those after it
+        self.pending = False
+        """There is more output: send what ``feed`` returned, then call ``feed(b"")``."""
+        session.stream = self
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection must be closed once the output is sent. No more requests are executed."""
+        return self._session.closing
+
+    def feed(self, data: bytes) -> bytes:
+        """Execute the requests that ``data`` completes and return the bytes to send.
+
+        While ``pending`` is true no new data may be passed in. Raises RuntimeError if it is.
+        """
+        if self.pending:
+            if data:
+                raise RuntimeError("the pending output must be fetched first")
+            output = self._resume_output()
+        elif self._session.closing:
+            return b""
+        else:
+            output = self._process_requests(iter(self._detector.decode(data)), [], 0)
+        if self._commit is not None:
+            self._commit()
+        return output
+
+    def take_pushes(self) -> bytes:
+        """Return what is to be sent beside replies. Call it only when no output is pending."""
+        pushes = self._session.pushes
+        return b"".join(pushes.take()) if pushes is not None else b""
+
+    def close(self) -> None:
+        """Close the session, and release the decoder's and the encoder's buffers."""
+        self._session.close()
+        self._session.stream = None  # a reference cycle would keep the buffers until the garbage collector runs
+        self._output = iter(())
+        self._requests = iter(())
+
+    def _process_requests(
+        self, batches: Iterator[DecodedRequests | tuple[Encoder, Iterable[Request]]], pieces: list[bytes], size: int
+    ) -> bytes:
+        """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE` and store the position.
+
+        Not a generator: creating one costs more than a GET.
+        """
+        session = self._session
+        execute = session.execute
+        for encoder, requests in batches:
+            self._encoder = encoder
+            encode_by_type = encoder.scalars
+            rest = iter(requests)
+            for request in rest:
+                if session.pushes is not None:
+                    pieces += session.pushes.take()
+                if session.reply_mode is not ReplyMode.ON:
+                    reply = self._execute_silently(request)
+                elif isinstance(request, ProtocolError):
+                    reply = session.refuse(request)
+                else:
+                    reply = execute(request)
+                encode = encode_by_type.get(type(reply))
+                piece = encode(reply) if encode is not None else None
+                if piece is not None:
+                    pieces.append(piece)
+                    size += len(piece)
+                else:
+                    self._output = self._encode_in_pieces(encoder, reply)
+                    size = _take(self._output, pieces, size)
+                if size >= OUTPUT_SIZE:
+                    self._requests = chain([(encoder, rest)], batches)
+                    self.pending = True
+                    return b"".join(pieces)
+                if session.closing:
+                    return b"".join(pieces)
+        return b"".join(pieces)
+
+    def _resume_output(self) -> bytes:
+        """Return the output after what has been sent."""
+        pieces: list[bytes] = []
+        size = _take(self._output, pieces, 0)
+        if size >= OUTPUT_SIZE:
+            return b"".join(pieces)
+        self.pending = False
+        requests, self._requests = self._requests, iter(())
+        return b"".join(pieces) if self._session.closing else self._process_requests(requests, pieces, size)
+
+    def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
+        """Encode a large or lazy reply. If a lazy one fails midway, append the error and close the connection.
+
+        Otherwise a truncated reply could be mistaken for a complete one.
+        """
+        try:
+            yield from encoder.stream(reply)
+        except CommandError as problem:
+            self._session.closing = True
+            yield from encoder.stream(problem.reply)
+
+    def _execute_silently(self, request: Request) -> Reply:
+        """Execute a request while CLIENT REPLY is OFF or SKIP. Only a request that ends that mode has a reply."""
+        session = self._session
+        if session.reply_mode is ReplyMode.SKIP_NEXT:
+            session.reply_mode = ReplyMode.SKIP_THIS
+        reply = session.refuse(request) if isinstance(request, ProtocolError) else session.execute(request)
+        if session.reply_mode is ReplyMode.ON:
+            return reply
+        if session.reply_mode is ReplyMode.SKIP_THIS:
+            session.reply_mode = ReplyMode.ON
+        return NO_REPLY
+
+    # ---------------------------------------------------------------- for the session
+
+    def set_protocol_version(self, version: int) -> None:
+        """Encode RESP replies in version 2 or 3 from now on."""
+        self._resp.use(version)
+
+    def push_encoder(self) -> Callable[[bytes], bytes]:
+        """Return a function that encodes a line in the protocol of the request that is being executed."""
+        encoder = self._encoder
+        return lambda line: b"".join(encoder.stream(SimpleString(line)))
+
+
+def _take(source: Iterator[bytes], pieces: list[bytes], size: int) -> int:
+    """Move pieces until there is enough output. Return its size."""
+    for piece in source:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= OUTPUT_SIZE:
+            break
+    return size
