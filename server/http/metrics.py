@@ -15,8 +15,8 @@ from prometheus_client.core import (
 
 from common import __version__
 from server.clients.stats import Record, Records
+from server.commands.info import resident_bytes
 from server.engines.embedded import KeyCounts
-from server.process import resident_bytes
 from server.registry import Command
 from server.session.context import ServerContext
 

@@ -8,21 +8,17 @@ from typing import Any
 from server.clients.stats import Figures
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.cluster import Cluster
+from server.engines.redis.command_line import (
+    DEFAULT_CACHE_KEYS,
+    DEFAULT_CACHE_TTL,
+    DEFAULT_CONNECTIONS,
+    DEFAULT_TIMEOUT,
+)
 from server.engines.redis.engine import RedisEngine
 from server.engines.redis.standalone import SingleServer
 from server.engines.redis.tracking import Tracking
 from server.engines.redis.url import parse_address
 from server.registry import CommandTable
-from server.settings.table import (
-    DEFAULT_BACKEND_CONNECTIONS as DEFAULT_CONNECTIONS,
-)
-from server.settings.table import (
-    DEFAULT_BACKEND_TIMEOUT as DEFAULT_TIMEOUT,
-)
-from server.settings.table import (
-    DEFAULT_CACHE_KEYS,
-    DEFAULT_CACHE_TTL,
-)
 
 
 def build_engine(given: Mapping[str, Any], commands: CommandTable) -> RedisEngine:
