@@ -189,13 +189,13 @@ def _kill(session: Session, client: ClientInfo) -> None:
 def client_reply(session: Session, mode: bytes) -> Reply:
     match mode.upper():
         case b"ON":
-            session.reply_mode = ReplyMode.ON
+            session.set_reply_mode(ReplyMode.ON)
             return OK
         case b"OFF":
-            session.reply_mode = ReplyMode.OFF
+            session.set_reply_mode(ReplyMode.OFF)
         case b"SKIP":
             if session.reply_mode is not ReplyMode.OFF:
-                session.reply_mode = ReplyMode.SKIP_NEXT
+                session.set_reply_mode(ReplyMode.SKIP_NEXT)
         case _:
             raise CommandError(SYNTAX_ERROR)
     return NO_REPLY

@@ -42,6 +42,7 @@ class EmbeddedEngine:
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
+        self._begin_step = store.begin_step
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._stopping = threading.Event()
@@ -50,12 +51,18 @@ class EmbeddedEngine:
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises what the command raises."""
-        self._acquire()  # not a with statement, which costs 60 ns more of the 1 µs that a GET takes
+        # The hottest path. A with statement and the unpacking of a slice would each cost 3 % of a pipelined GET
+        # (`python -m benchmarks compare`), so the lock is taken by hand and the usual lengths are spelled out.
+        self._acquire()
         try:
             call.started = perf_counter_ns()
-            store = self._store
-            store.begin_step()
-            return command.run(store, *args[1:])
+            self._begin_step()
+            match len(args):
+                case 2:
+                    return command.run(self._store, args[1])
+                case 3:
+                    return command.run(self._store, args[1], args[2])
+            return command.run(self._store, *args[1:])
         finally:
             self._release()
 

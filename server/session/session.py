@@ -82,16 +82,21 @@ class Session:
         self.closing = False
         """The connection must be closed after the reply. Nothing received after it is executed."""
         self.reply_mode = ReplyMode.ON
+        """Which replies are sent. Set it by `set_reply_mode`."""
         self.pushes: PushQueue | None = None
         """Data to send beside replies, if the client asked for any (MONITOR)."""
+        self.alters_output = False
+        """Whether more or less is sent than one reply per request: the reply mode is not ON, or there are pushes."""
         self.stream: OutputFormat | None = None
         """The stream of bytes around this session, if there is one."""
         self._call = client.call
         self._engine = context.engine
+        self._engine_execute = context.engine.execute
         self._find = context.commands.by_common_case.get
         self._monitors = context.monitors
         self._slowlog = context.slowlog
         self._stats = client.stats
+        self._stats_by_command = client.stats.by_command
         self._watch = context.engine.new_watch()
         self._subscriber: Subscriber | None = None
 
@@ -113,14 +118,20 @@ class Session:
         call = self._call
         try:
             if command.targets_keyspace:
-                return self._engine.execute(command, args, call)
-            call.started = perf_counter_ns()
-            return command.run(self, *args[1:])
+                reply = self._engine_execute(command, args, call)
+            else:
+                call.started = perf_counter_ns()
+                reply = command.run(self, *args[1:])
         except Exception as problem:
-            self._stats.by_command[command].failed += 1
-            return self._to_error_reply(problem)
-        finally:
-            self._record(command, args, perf_counter_ns() - call.started)
+            self._stats_by_command[command].failed += 1
+            reply = self._to_error_reply(problem)
+        nanoseconds = perf_counter_ns() - call.started
+        stat = self._stats_by_command[command]  # `_record`, without the cost of a call
+        stat.buckets[nanoseconds.bit_length()] += 1
+        stat.nanoseconds += nanoseconds
+        if nanoseconds > self._slowlog.threshold:
+            self._push_to_slowlog(command, args, nanoseconds)
+        return reply
 
     def try_execute(self, args: Args) -> Reply | WouldBlock:
         """Execute one request if that does not wait for I/O. Otherwise return `WOULD_BLOCK`, without side effects."""
@@ -156,10 +167,14 @@ class Session:
 
     def _record(self, command: Command, args: Args, nanoseconds: int) -> None:
         """Count a call, and list it in the slow log if it was slow."""
-        stat = self._stats.by_command[command]
+        stat = self._stats_by_command[command]
         stat.buckets[nanoseconds.bit_length()] += 1
         stat.nanoseconds += nanoseconds
-        if nanoseconds > self._slowlog.threshold and Flag.SKIP_SLOWLOG not in command.flags:
+        if nanoseconds > self._slowlog.threshold:
+            self._push_to_slowlog(command, args, nanoseconds)
+
+    def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
+        if Flag.SKIP_SLOWLOG not in command.flags:
             self._slowlog.push(command.redacted(args), nanoseconds, self.client.address, self.client.name)
 
     def _to_error_reply(self, problem: Exception) -> ErrorReply:
@@ -174,7 +189,7 @@ class Session:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
         self._stats.errors += 1
         if isinstance(problem, ArityError):
-            self._stats.by_command[problem.command].rejected += 1
+            self._stats_by_command[problem.command].rejected += 1
         if self.transaction is not None:
             self.transaction.dirty = True
         return problem.reply
@@ -218,7 +233,7 @@ class Session:
 
     def _reply_in_transaction(self, command: Command, outcome: Reply | Exception) -> Reply:
         if isinstance(outcome, Exception):
-            self._stats.by_command[command].failed += 1
+            self._stats_by_command[command].failed += 1
             return self._to_error_reply(outcome)
         return outcome
 
@@ -228,7 +243,7 @@ class Session:
         try:
             reply = command.run(self, *args[1:])
         except Exception as problem:
-            self._stats.by_command[command].failed += 1
+            self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
         self._record(command, args, perf_counter_ns() - started)
         return OK if reply is NO_REPLY else reply
@@ -273,9 +288,14 @@ class Session:
         self.discard_transaction()
         self.unwatch()
         self.stop_monitoring()
-        self.reply_mode = ReplyMode.ON
+        self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
         self.client.name = b""
+
+    def set_reply_mode(self, mode: ReplyMode) -> None:
+        """Set which replies are sent from now on."""
+        self.reply_mode = mode
+        self.alters_output = mode is not ReplyMode.ON or self.pushes is not None
 
     def start_monitoring(self) -> None:
         """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
@@ -287,6 +307,7 @@ class Session:
             raise CommandError(MONITOR_NEEDS_CONNECTION)
         put, encode = pushes.put, stream.push_encoder()
         self.pushes = pushes
+        self.alters_output = True
         self._subscriber = lambda line: put(encode(line))
         self._monitors.subscribe(self._subscriber)
 
@@ -298,3 +319,4 @@ class Session:
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
+            self.alters_output = self.reply_mode is not ReplyMode.ON

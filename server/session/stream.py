@@ -93,17 +93,15 @@ class RequestStream:
             encode_by_type = encoder.scalars
             rest = iter(requests)
             for request in rest:
-                if session.pushes is not None:
-                    pieces += session.pushes.take()
-                if session.reply_mode is not ReplyMode.ON:
-                    reply = self._execute_silently(request)
+                if session.alters_output:
+                    pieces.append(self.take_pushes())
+                    reply = self._execute_in_mode(request)
                 elif isinstance(request, ProtocolError):
                     reply = session.refuse(request)
                 else:
                     reply = execute(request)
                 encode = encode_by_type.get(type(reply))
-                piece = encode(reply) if encode is not None else None
-                if piece is not None:
+                if encode is not None and (piece := encode(reply)) is not None:
                     pieces.append(piece)
                     size += len(piece)
                 else:
@@ -138,16 +136,20 @@ class RequestStream:
             self._session.closing = True
             yield from encoder.stream(problem.reply)
 
-    def _execute_silently(self, request: Request) -> Reply:
-        """Execute a request while CLIENT REPLY is OFF or SKIP. Only a request that ends that mode has a reply."""
+    def _execute_in_mode(self, request: Request) -> Reply:
+        """Execute a request, and return its reply only if CLIENT REPLY lets it through.
+
+        In the modes OFF and SKIP only a request that ends the mode has a reply.
+        """
         session = self._session
         if session.reply_mode is ReplyMode.SKIP_NEXT:
-            session.reply_mode = ReplyMode.SKIP_THIS
+            session.set_reply_mode(ReplyMode.SKIP_THIS)
+        is_on = session.reply_mode is ReplyMode.ON
         reply = session.refuse(request) if isinstance(request, ProtocolError) else session.execute(request)
-        if session.reply_mode is ReplyMode.ON:
+        if is_on or session.reply_mode is ReplyMode.ON:
             return reply
         if session.reply_mode is ReplyMode.SKIP_THIS:
-            session.reply_mode = ReplyMode.ON
+            session.set_reply_mode(ReplyMode.ON)
         return NO_REPLY
 
     # ---------------------------------------------------------------- for the session
