@@ -120,4 +120,4 @@ def test_a_client_that_is_refused_leaves_no_file_open(start_server: StartServer)
     for _ in range(100):
         assert server.connect().rest() == REFUSAL
     assert first.ask(b"PING") == b"PONG"
-    assert "can't accept connections" not in server.log
+    assert "cannot accept connections" not in server.log
