@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from common.errors import NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
 
@@ -38,8 +37,7 @@ class Kind(Protocol[T]):
     def format(self, value: T) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(NamedTuple):
     """An integer within bounds. ``rule`` begins the sentence about a bad value."""
 
     rule: str
@@ -71,11 +69,10 @@ class Integer:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Seconds:
     """A duration in seconds, which may have a fraction."""
 
-    metavar: str = "SECONDS"
+    metavar = "SECONDS"
 
     def parse(self, text: str) -> float:
         try:
@@ -92,8 +89,7 @@ class Seconds:
         return f"{value:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One of a few names."""
 
     choices: tuple[str, ...]
@@ -116,11 +112,10 @@ class Choice:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Switch:
     """Yes or no. An option on the command line takes no value, a variable in the environment does."""
 
-    metavar: None = None
+    metavar = None
 
     def parse(self, text: str) -> bool:
         lowered = text.lower()
@@ -139,8 +134,7 @@ class Switch:
         return "yes" if value else "no"
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A string. ``check`` returns it in its normal form, or raises `ValueError` with a sentence."""
 
     metavar: str
@@ -149,7 +143,8 @@ class Text:
     def parse(self, text: str) -> str:
         return self.check(text)
 
-    parse_config = parse
+    def parse_config(self, text: str) -> str:
+        return self.check(text)
 
     def format(self, value: str) -> str:
         return value

@@ -65,14 +65,13 @@ HTTP = Group("HTTP, on a port of its own (extra: http)")
 BACKEND = Group("a backing Redis", "serve the keys of a Redis or a Redis Cluster (extra: proxy)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One entry of the table. `setting` describes the parameters."""
+class Setting(NamedTuple):
+    """One entry of the table. `setting` describes the fields."""
 
-    name: str = ""
     kind: Kind[Any]
     help: str
     default: Any
+    name: str = ""
     option: str | None = None
     variable: str | None = None
     repeatable: bool = False
@@ -274,7 +273,7 @@ def _entries() -> Iterable[Setting]:
         entry: Setting = each.metadata["entry"]
         option = f"--{each.name.replace('_', '-')}" if entry.option is None else entry.option
         variable = f"KVLINE_{option[2:].replace('-', '_').upper()}" if entry.variable is None else entry.variable
-        yield dataclasses.replace(entry, name=each.name, option=option, variable=variable)
+        yield entry._replace(name=each.name, option=option, variable=variable)
 
 
 def _constant(config: str, value: str) -> Setting:
