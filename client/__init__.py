@@ -1,1 +1,1 @@
-"""The kvline client: a program of its own, which needs nothing of the server's code."""
+"""The client program. It uses `common`, and the server's code only for ``--local``."""

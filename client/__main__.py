@@ -1,4 +1,4 @@
-"""The command line of the client: choose what carries the conversation, and who leads it."""
+"""The client's command line: parse the options, connect, then run the shell, a batch or one command."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from common.resp_client import MalformedReply
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9736
 INTERRUPTED = 130
-"""The exit status of a program that Ctrl-C ended, as shells have it: 128 and the signal's number."""
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Talk to a server; return the exit status."""
+    """Run the client and return its exit status."""
     options = _parser().parse_args(arguments)
     connection = _connect(options)
     if connection is None:
         return 1
     try:
-        return _converse(connection, [os.fsencode(word) for word in options.args])
+        return _run(connection, [os.fsencode(arg) for arg in options.args])
     except (ConnectionLost, MalformedReply) as problem:
         print(f"kvline: {problem}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain when it flushes the rest at exit.
+        # The reader of our output has closed it. Python would complain when it flushes the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -47,21 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_client.sh",
-        description="Talk to a kvline server: at a prompt, by lines from standard input, or with one command.",
-        epilog="DISCONNECT or Ctrl-D ends the conversation. HELP lists the commands.",
+        description="Send commands to a kvline server: at a prompt, by lines from standard input, or one command.",
+        epilog="DISCONNECT or Ctrl-D closes the connection. HELP lists the commands.",
     )
     parser.add_argument("--host", default=DEFAULT_HOST, help="the server's address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
-    parser.add_argument("--local", action="store_true", help="use a store of this program's own, with no server")
+    parser.add_argument("--local", action="store_true", help="use a store in this process, without a server")
     parser.add_argument("--version", action="version", version=f"kvline {__version__}")
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="one command to run")
     return parser
 
 
 def _connect(options: argparse.Namespace) -> Connection | None:
-    """Open what carries the conversation; say so and return None where there is no server."""
+    """Connect to the server, or print why that failed and return None."""
     if options.local:
-        from client.local import LocalConnection  # noqa: PLC0415  # the server's code is loaded for this alone
+        from client.local import LocalConnection  # noqa: PLC0415  # the server's code is loaded for --local alone
 
         return LocalConnection()
     try:
@@ -76,12 +76,12 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         return None
 
 
-def _converse(connection: Connection, args: list[bytes]) -> int:
+def _run(connection: Connection, args: list[bytes]) -> int:
     protocol = ClientProtocol()
     connection.exchange(protocol, protocol.open())
     if args:
         return run_command(connection, protocol, args, sys.stdout.buffer)
-    if sys.stdin is None:  # closed by whoever started us: an input that is at its end
+    if sys.stdin is None:  # closed by the parent process: the same as an empty input
         return 0
     if not sys.stdin.isatty():
         return run_lines(connection, protocol, sys.stdin.fileno(), sys.stdout.buffer)

@@ -1,3 +1,3 @@
-"""What the server and the client share: reply values, limits, and the two dialects that both ends speak."""
+"""What the server and the client share: reply values, errors, limits, and the codecs of text and RESP."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""The bounds on what one peer's requests can make the server hold in memory.
+"""Bounds on what the requests of one client can make the server store.
 
-Every length that a peer declares is checked against these before a byte of it is kept, and no buffer is sized by a
-declared length: buffers grow with the bytes that really came.
+Every declared length is checked against these before a byte of it is stored. A declared length never sizes a buffer:
+buffers grow with the bytes that have arrived.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one connection's input, all in bytes unless the name says otherwise.
+    """Bounds on the input of one connection, in bytes unless the name says otherwise.
 
-    The defaults are those of Redis (``proto-max-bulk-len``, ``PROTO_INLINE_MAX_SIZE``, ``client-query-buffer-limit``).
+    The defaults are Redis's (``PROTO_INLINE_MAX_SIZE``, ``proto-max-bulk-len``, ``client-query-buffer-limit``).
     """
 
     max_line: int = 64 * KIB
-    """A line of the text dialect, without its line break."""
+    """A line of text, without its line break."""
 
     max_bulk: int = 512 * MIB
-    """One word of a RESP request."""
+    """An argument of a RESP request."""
 
     max_frame: int = 16 * MIB - 1
-    """The JSON text of a frame. A longer one would have a length that does not begin with a zero."""
+    """The JSON of a frame. The first byte of a longer one's length would not be zero."""
 
     max_args: int = 1024 * 1024
-    """How many words one request may have."""
+    """The number of arguments of a request, and of commands in a transaction."""
 
     max_request: int = GIB
-    """All words of one request together, and all requests that one transaction has queued."""
+    """The arguments of a request together, and of all commands in a transaction."""
 
     def allow(self, args: Sequence[bytes]) -> bool:
-        """Tell whether the words of a request are within the bounds on their sizes."""
+        """Return whether the sizes of a request's arguments are within the bounds."""
         sizes = list(map(len, args))
         return max(sizes) <= self.max_bulk and sum(sizes) <= self.max_request
 
