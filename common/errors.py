@@ -217,7 +217,10 @@ def duplicate_parameter(name: bytes) -> ErrorReply:
 
 
 NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
-"""A reason for `invalid_parameter`, as the two functions below return them."""
+"""A reason for `invalid_parameter`, like the next one and what the two functions return."""
+
+
+NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
 
 
 def out_of_range(low: int, high: int) -> str:

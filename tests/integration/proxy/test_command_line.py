@@ -80,8 +80,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path: Path, modu
 
 def test_without_a_backend_neither_redis_nor_cachetools_is_imported() -> None:
     program = (
-        "import sys; from server.__main__ import backend_engine, new_parser;"
-        "parser = new_parser(); assert backend_engine(parser, parser.parse_args([])) is None;"
+        "import sys; import server.__main__; from server.app import Server; Server();"
         "sys.exit(bool({'redis', 'cachetools'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=TIMEOUT, check=True)
