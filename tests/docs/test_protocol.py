@@ -31,3 +31,8 @@ def test_every_error_that_names_something_is_documented(template: str) -> None:
 def test_the_server_has_errors() -> None:
     assert len(CONSTANTS) > 30
     assert len(TEMPLATES) > 8
+
+
+@pytest.mark.parametrize("problem", [each for each in vars(errors).values() if isinstance(each, errors.HTTPProblem)])
+def test_every_fixed_error_of_http_is_documented(problem: errors.HTTPProblem) -> None:
+    assert problem.sentence in PROTOCOL
