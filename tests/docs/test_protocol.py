@@ -1,21 +1,65 @@
-"""docs/protocol.md has every error that the server can answer."""
+"""docs/protocol.md lists every error that the server can reply with."""
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from common import errors
+from common.errors import CommandError, HTTPProblem
 from common.replies import ErrorReply
 from tests.harness.processes import ROOT
 
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 SHOWN = 40
-"""How many characters of an error's text the document has at least; long ones end there in an ellipsis."""
+"""Characters of an error's text that the document contains at least. It may abbreviate longer ones by an ellipsis."""
 
-CONSTANTS = {name: value.text.decode() for name, value in vars(errors).items() if isinstance(value, ErrorReply)}
-TEMPLATES = re.findall(r'b"((?:ERR|NOPROTO)[^"]*%b[^"]*)"', (ROOT / "common" / "errors.py").read_text())
+MARK = "\x00"
+SAMPLES: dict[str, Any] = {"bytes": MARK.encode(), "str": MARK, "int": 0, "Sequence[bytes]": [MARK.encode()]}
+"""An argument for each type of parameter. What follows a mark or a zero in a text depends on the request."""
+
+
+def text_of(error: object) -> str:
+    """Return the text of whatever a member of the module is or returns."""
+    match error:
+        case CommandError():
+            return text_of(error.reply)
+        case ErrorReply():
+            return error.text.decode()
+        case HTTPProblem():
+            return error.sentence
+        case str():
+            return error
+    raise TypeError(error)
+
+
+def sample(function: Callable[..., object]) -> object:
+    """Call a function of the module with sample arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    arguments = [
+        errors.SYNTAX_ERROR if each.annotation == "ErrorReply" else SAMPLES.get(each.annotation, [MARK])
+        for each in parameters
+        if each.kind is not each.KEYWORD_ONLY
+    ]
+    return function(*arguments)
+
+
+CONSTANTS = {
+    name: text_of(value) for name, value in vars(errors).items() if isinstance(value, ErrorReply | HTTPProblem)
+}
+FUNCTIONS = {
+    name: function
+    for name, function in vars(errors).items()
+    if inspect.isfunction(function)
+    and function.__module__ == errors.__name__
+    and not name.startswith("_")
+    and str(inspect.signature(function).return_annotation) in ("ErrorReply", "HTTPProblem", "CommandError")
+    and name not in ("with_kind", "protocol_error", "http_invalid_argument")  # these make no text of their own
+}
 
 
 @pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS)
@@ -23,16 +67,14 @@ def test_every_fixed_error_is_documented(text: str) -> None:
     assert text[:SHOWN] in PROTOCOL
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_every_error_that_names_something_is_documented(template: str) -> None:
-    assert template.partition("%b")[0][:SHOWN].rstrip("' ") in PROTOCOL
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_every_error_with_parameters_is_documented(function: Callable[..., object]) -> None:
+    fragments = re.split(r"['\x00]|(?<=[ -])0|\(error\)", text_of(sample(function)))
+    longest = max(fragments, key=len).strip()
+    assert len(longest) >= 8
+    assert longest[:SHOWN].strip() in PROTOCOL
 
 
-def test_the_server_has_errors() -> None:
-    assert len(CONSTANTS) > 30
-    assert len(TEMPLATES) > 8
-
-
-@pytest.mark.parametrize("problem", [each for each in vars(errors).values() if isinstance(each, errors.HTTPProblem)])
-def test_every_fixed_error_of_http_is_documented(problem: errors.HTTPProblem) -> None:
-    assert problem.sentence in PROTOCOL
+def test_the_enumerations_are_not_empty() -> None:
+    assert len(CONSTANTS) > 60
+    assert len(FUNCTIONS) > 20
