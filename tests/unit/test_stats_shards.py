@@ -115,7 +115,7 @@ def in_background(function: Callable[[], None]) -> Callable[[], None]:
         while not stop.is_set():
             try:
                 function()
-            except BaseException as problem:  # noqa: BLE001  # raised again below
+            except BaseException as problem:  # raised again below
                 problems.append(problem)
                 return
 
