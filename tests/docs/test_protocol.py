@@ -75,6 +75,11 @@ def test_every_error_with_parameters_is_documented(function: Callable[..., objec
     assert longest[:SHOWN].strip() in PROTOCOL
 
 
+def test_the_reasons_of_a_refused_setting_are_documented() -> None:
+    for reason in (errors.NOT_PARSED_AS_INTEGER, errors.out_of_range(0, 1), errors.not_one_of([""])):
+        assert re.split("0| and ", reason)[0].strip() in PROTOCOL
+
+
 def test_the_enumerations_are_not_empty() -> None:
     assert len(CONSTANTS) > 60
     assert len(FUNCTIONS) > 20
