@@ -71,11 +71,8 @@ def backend_engine(parser: argparse.ArgumentParser, options: argparse.Namespace)
     except ImportError as problem:
         raise MissingExtra("--backend", "proxy", problem) from None
     try:
-        return build_engine(BackendSettings(given.pop("backend"), **{_field(name): given[name] for name in given}))
+        has_cache = any(name.startswith("cache_") for name in given)
+        fields = {name.removeprefix("backend_"): given[name] for name in given if name != "backend"}
+        return build_engine(BackendSettings(given["backend"], has_cache=has_cache, **fields))
     except ValueError as problem:
         return parser.error(f"--backend {problem}")
-
-
-def _field(option: str) -> str:
-    """Return the field of `BackendSettings` for an option: ``timeout`` for ``backend_timeout``."""
-    return option.removeprefix("backend_")

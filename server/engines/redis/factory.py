@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server.engines.base import Engine, InfoSection
 from server.engines.redis.cache import ReadThroughCache
@@ -14,34 +14,27 @@ from server.engines.redis.tracking import Tracking
 from server.engines.redis.transactions import BackendWatch
 from server.engines.redis.url import parse_backend_url
 
-DEFAULT_CACHE_KEYS = 10_000
-DEFAULT_CACHE_TTL = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
     """The settings of the backing Redis and of the cache in front of it."""
 
-    url: str
+    url: str = field(repr=False)  # it may contain a password
     connections: int = 50
     """Maximum number of connections for requests, to each server."""
 
     timeout: float = 5.0
     """Maximum seconds per request."""
 
-    cache_keys: int | None = None
-    """Maximum number of cached keys. The cache is off if it, ``cache_ttl`` and ``cache_tracking`` are not set."""
+    has_cache: bool = False
+    cache_keys: int = 10_000
+    """Maximum number of cached keys."""
 
-    cache_ttl: float | None = None
+    cache_ttl: float = 30.0
     """Maximum age of a cached value in seconds."""
 
     cache_tracking: bool = False
     """Whether the backing Redis reports changed keys, so that they are invalidated at once."""
-
-    @property
-    def has_cache(self) -> bool:
-        """Whether any of the cache's settings is set."""
-        return self.cache_tracking or self.cache_keys is not None or self.cache_ttl is not None
 
 
 def build_engine(settings: BackendSettings) -> Engine[BackendWatch]:
@@ -67,7 +60,7 @@ def _with_cache(
     """Put a cache in front of the engine if the settings ask for one."""
     if not settings.has_cache:
         return engine
-    cache = ReadThroughCache(settings.cache_keys or DEFAULT_CACHE_KEYS, settings.cache_ttl or DEFAULT_CACHE_TTL)
+    cache = ReadThroughCache(settings.cache_keys, settings.cache_ttl)
     tracking = None
     if settings.cache_tracking and tracked is not None:
         tracking = Tracking(tracked.new_connection(), cache, settings.timeout)
