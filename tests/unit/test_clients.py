@@ -312,6 +312,40 @@ def test_quitting_out_of_a_silence_is_not_answered(session: ClientSession) -> No
     assert session.closing
 
 
+@pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one read", "byte by byte"])
+@pytest.mark.parametrize(
+    ("lines", "replies"),
+    [
+        ("CLIENT REPLY OFF; '; GET; PING; CLIENT REPLY ON; PING", "OK PONG"),
+        ("CLIENT REPLY SKIP; '; PING", "PONG"),
+        ("CLIENT REPLY SKIP; GET; PING", "PONG"),
+        ("CLIENT REPLY SKIP; CLIENT REPLY SKIP; '; PING", "PONG"),
+        ("CLIENT REPLY LOUD SKIP; CLIENT REPLY SKIP; MULTI; PING; EXEC", "QUEUED 1) PONG"),
+        ("CLIENT REPLY SKIP; CLIENT REPLY LOUD; PING", "PONG"),
+        ("CLIENT REPLY OFF; CLIENT REPLY LOUD; PING; CLIENT REPLY ON", "OK"),
+        ("CLIENT REPLY OFF; CLIENT REPLY SKIP; CLIENT REPLY ON; PING; PING", "OK PONG PONG"),
+    ],
+)
+def test_reply_mode_covers_errors_and_protocol_errors(
+    session: ClientSession, lines: str, replies: str, sizes: tuple[int, ...]
+) -> None:
+    output = feed(session, "".join(f"{line}\n" for line in lines.split("; ")).encode(), *sizes)
+    shown = [line for line in output.decode().splitlines() if not line.startswith("(error) ERR wrong number")]
+    assert " ".join(shown) == replies
+
+
+def test_a_protocol_error_that_closes_the_connection_is_not_replied_to_in_reply_mode_off(
+    session: ClientSession,
+) -> None:
+    assert feed(session, b"CLIENT REPLY OFF\n*x\r\nPING\n") == b""
+    assert session.closing
+
+
+def test_errors_count_in_reply_mode_off(session: ClientSession) -> None:
+    feed(session, b"CLIENT REPLY OFF\n'\nGET\nINCR a b\nCLIENT REPLY ON\n")
+    assert session.context.stats.errors == 3
+
+
 def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> None:
     assert execute_line(session, "CLIENT REPLY LOUD") == SYNTAX_ERROR
     assert send_line(session, "PING") == "PONG"

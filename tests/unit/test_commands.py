@@ -134,7 +134,7 @@ def test_a_usage_line_names_the_arguments_that_the_command_takes(entry: Command)
         return
     if subcommand:
         assert required[0] == subcommand
-    if entry.name != b"CLIENT|KILL" and entry.name != b"CLIENT|SETINFO":  # their alternatives have several arguments
+    if entry.name not in (b"CLIENT|KILL", b"CLIENT|SETINFO"):  # their alternatives have several arguments
         assert len(required) + 1 == entry.min_args
         assert (entry.max_args > entry.min_args) == (b"[" in entry.usage)
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.errors import SYNTAX_ERROR
+from common.errors import STRING_TOO_LONG, SYNTAX_ERROR
 from common.limits import GIB, Limits
 from common.replies import OK, PONG, ErrorReply
 from server.args.integers import MAX_INTEGER
 from server.clients.registry import MAX_MAX_CLIENTS, TooManyClients
 from server.commands.config import PARAMETERS
-from tests.harness.sessions import ClientSession, connect, execute, execute_line, send_line, send_lines
+from server.keyspace.store import Store
+from tests.harness.sessions import ClientSession, connect, execute, execute_line, new_session, send_line, send_lines
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,34 @@ def test_a_limit_that_changes_holds_for_connections_to_come(session: ClientSessi
     error = ErrorReply.from_text(b"ERR Protocol error: invalid bulk length")
     assert execute(connect(session.context), b"ECHO", b"12345") == error
     assert execute(connect(session.context), b"ECHO", b"1234") == b"1234"
+
+
+@pytest.mark.parametrize(("line", "size"), [("APPEND k 2345", 5), ("SETRANGE k 4 x", 5), ("SETRANGE new 1 2345", 5)])
+@pytest.mark.parametrize("existing", [True, False], ids=["limit reached", "limit exceeded"])
+def test_proto_max_bulk_len_bounds_append_and_setrange(
+    session: ClientSession, store: Store, line: str, size: int, existing: bool
+) -> None:
+    store.set(b"k", b"1")
+    limit = size if existing else size - 1
+    assert execute_line(session, f"CONFIG SET proto-max-bulk-len {limit}") == OK
+    before = store.items()
+    reply = send_line(session, line)
+    if existing:
+        assert reply == str(size)
+    else:
+        assert reply == "(error) " + STRING_TOO_LONG.text.decode()
+        assert store.items() == before
+
+
+def test_proto_max_bulk_len_bounds_queued_commands_too(session: ClientSession) -> None:
+    send_lines(session, "CONFIG SET proto-max-bulk-len 4", "MULTI", "SETRANGE k 4 x", "SETRANGE k 3 x")
+    assert execute_line(session, "EXEC") == [STRING_TOO_LONG, 4]
+
+
+def test_the_limits_of_a_server_at_its_start_bound_values_too() -> None:
+    session = new_session(limits=Limits(max_bulk=8))
+    assert execute_line(session, "SETRANGE k 8 x") == STRING_TOO_LONG
+    assert execute_line(session, "SETRANGE k 7 x") == 8
 
 
 def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(

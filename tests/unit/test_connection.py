@@ -15,7 +15,7 @@ from common.errors import (
 )
 from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
 from common.resp_client import encode_request
-from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines, transport_of
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 
 
 def test_ping_answers_pong_or_the_message(session: ClientSession) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from common.codec import DecodedRequests, ProtocolError
+from common.codec import DecodedRequests, Decoder, ProtocolError, Request
 from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUOTES
 from common.limits import DEFAULT_LIMITS
-from common.resp import ReplyEncoder
+from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder
 from server.protocols.detection import ProtocolDetector
+from server.protocols.json_frames import FrameDecoder
 
 
 @pytest.fixture
@@ -41,6 +42,42 @@ def test_an_unfinished_request_is_kept_for_the_next_feed(detector: ProtocolDetec
     assert detector.decode(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
     assert detector.decode(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
     assert detector.decode(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "data", "requests", "rest"),
+    [
+        (RequestDecoder(ReplyEncoder()), encode_request([b"A"]) + b"B\n", [[b"A"]], b"B\n"),
+        (RequestDecoder(ReplyEncoder()), b"*1\r\n$1\r\nA\r\n\0\0\0\2{}", [[b"A"]], b"\0\0\0\2{}"),
+        (RequestDecoder(ReplyEncoder()), b"*0\r\nB\n", [], b"B\n"),
+        (RequestDecoder(ReplyEncoder()), b"*1\r\n$1\r\n", [], b""),
+        (RequestDecoder(ReplyEncoder()), b"*x\r\nB\n", [ProtocolError(INVALID_MULTIBULK_LENGTH, True)], b""),
+        (TextDecoder(others=b"*\0"), b"A\n*1\r\n$1\r\nB\r\n", [[b"A"]], b"*1\r\n$1\r\nB\r\n"),
+        (TextDecoder(others=b"*\0"), b"A\n\0\0\0\2{}", [[b"A"]], b"\0\0\0\2{}"),
+        (TextDecoder(others=b"*\0"), b"A *1\nB", [[b"A", b"*1"]], b""),
+        (TextDecoder(), b"A\n*1\n", [[b"A"], [b"*1"]], b""),
+        (TextDecoder(others=b"*"), b"GET / HTTP/1.1\n*1\r\n", [ProtocolError(NO_HTTP_HERE, True)], b""),
+        (FrameDecoder(), b'\0\0\0\x21{"command": "GET", "key": "abcd"}PING\n', 1, b"PING\n"),
+        (FrameDecoder(), b"\0\0", [], b""),
+    ],
+)
+def test_a_decoder_returns_the_rest_if_another_protocol_begins_in_it(
+    decoder: Decoder, data: bytes, requests: list[Request] | int, rest: bytes
+) -> None:
+    batches, found = decoder.decode(data)
+    assert found == rest
+    decoded = [request for _, batch in batches for request in batch]
+    if isinstance(requests, int):
+        assert len(decoded) == requests
+    else:
+        assert decoded == requests
+
+
+def test_a_partial_request_is_stored_and_nothing_is_left_over() -> None:
+    decoder = RequestDecoder(ReplyEncoder())
+    assert decoder.decode(b"*1\r\n$3\r\nab") == ([], b"")
+    ((_, requests),), rest = decoder.decode(b"c\r\nPING\n")
+    assert (requests, rest) == ([[b"abc"]], b"PING\n")
 
 
 NO_HTTP = ProtocolError(NO_HTTP_HERE, close_connection=True)
