@@ -61,7 +61,8 @@ def new_engine() -> Iterator[NewEngine]:
     made: list[BackendEngine] = []
 
     def new(url: str, *, start: bool = True, **settings: Any) -> BackendEngine:
-        made.append(BackendEngine(BackendSettings(url, **settings)))
+        has_cache = any(name.startswith("cache_") for name in settings)
+        made.append(BackendEngine(BackendSettings(url, has_cache=has_cache, **settings)))
         if start:
             made[-1].engine.start()
         return made[-1]
