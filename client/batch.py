@@ -1,4 +1,4 @@
-"""The client without a person at it: lines from a pipe or a file, or one command from the command line."""
+"""Non-interactive use: lines from a pipe or a file, or one command from the command line."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ READ_SIZE = 64 * 1024
 
 
 def run_lines(connection: Connection, protocol: ClientProtocol, source: int, output: BinaryIO) -> int:
-    """Send every line of the file descriptor ``source``, print every reply; return the exit status.
+    """Send every line of the file descriptor ``source``, print every reply, and return the exit status.
 
-    Lines are sent as fast as they come, many to a write, without waiting for replies. A last line without a line break
-    counts. Lines behind DISCONNECT or QUIT are not sent.
+    Lines are pipelined: they are sent as soon as they are read, without waiting for replies. The last line needs no
+    line break. Lines after DISCONNECT or QUIT are not sent.
     """
-    unfinished = bytearray()
+    partial = bytearray()
 
     def read_requests() -> bytes | None:
         data = os.read(source, READ_SIZE)
         end = data.rfind(b"\n") + 1
         if data and not end:
-            unfinished.extend(data)
+            partial.extend(data)
             return b""
-        if not data and not unfinished:
+        if not data and not partial:
             return None
-        lines = (bytes(unfinished) + data[:end]).split(b"\n")
-        unfinished[:] = data[end:]
-        return b"".join([protocol.line(line.removesuffix(b"\r")) for line in lines])
+        lines = (bytes(partial) + data[:end]).split(b"\n")
+        partial[:] = data[end:]
+        return b"".join([protocol.request_for_line(line.removesuffix(b"\r")) for line in lines])
 
     def show(replies: list[Reply]) -> None:
         print_replies(replies, output)
@@ -43,13 +43,13 @@ def run_lines(connection: Connection, protocol: ClientProtocol, source: int, out
 
 
 def run_command(connection: Connection, protocol: ClientProtocol, args: Args, output: BinaryIO) -> int:
-    """Run one command, print its reply; return 1 if it is an error, else 0."""
-    replies = connection.exchange(protocol, protocol.args(args))
+    """Run one command and print its reply. Return the exit status: 1 if the reply is an error, else 0."""
+    replies = connection.exchange(protocol, protocol.request_for_args(args))
     print_replies(replies, output)
     return int(any(isinstance(reply, ErrorReply) for reply in replies))
 
 
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:
-    """Print replies in the text protocol's form."""
+    """Print replies as the text protocol does."""
     output.writelines(piece for reply in replies for piece in ENDING_IN_LF.stream(reply))
     output.flush()

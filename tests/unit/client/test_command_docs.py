@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.command_docs import usages
+from client.hints.command_docs import usage_lines
 from common.replies import ErrorReply, Reply, SimpleString
 
 OPTIONAL, MULTIPLE, MULTIPLE_TOKEN = (
@@ -28,7 +28,7 @@ def keyword(token: bytes, *flags: SimpleString) -> Reply:
 
 def test_a_usage_line_is_taken_as_it_is_sent() -> None:
     documents: Reply = {b"get": {b"summary": b"...", b"usage": b"GET key", b"arguments": [argument(b"other")]}}
-    assert usages(documents) == {"GET": "GET key"}
+    assert usage_lines(documents) == {"GET": "GET key"}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_usage_line_is_taken_as_it_is_sent() -> None:
     ],
 )
 def test_a_usage_line_is_put_together_from_arguments(arguments: list[Reply], expected: str) -> None:
-    assert usages({b"x": {b"summary": b"...", b"arguments": arguments}}) == {"X": expected}
+    assert usage_lines({b"x": {b"summary": b"...", b"arguments": arguments}}) == {"X": expected}
 
 
 def test_subcommands_become_a_choice() -> None:
@@ -69,18 +69,18 @@ def test_subcommands_become_a_choice() -> None:
         b"object|help": {b"summary": b"..."},
         b"object|freq": {b"arguments": [argument(b"key", b"key")]},
     }
-    assert usages({b"object": {b"subcommands": subcommands}}) == {"OBJECT": "OBJECT <HELP | FREQ key>"}
+    assert usage_lines({b"object": {b"subcommands": subcommands}}) == {"OBJECT": "OBJECT <HELP | FREQ key>"}
 
 
 def test_a_usage_line_is_one_line() -> None:
-    assert usages({b"get": {b"usage": b"GET \n key\r\n"}}) == {"GET": "GET key"}
+    assert usage_lines({b"get": {b"usage": b"GET \n key\r\n"}}) == {"GET": "GET key"}
 
 
 def test_a_command_that_is_not_described_has_its_name() -> None:
     documents: Reply = {b"a": {b"summary": b"..."}, b"b": None, b"c": {b"arguments": b"?"}, b"d\xff": {b"usage": 1}}
-    assert usages(documents) == {"A": "A", "B": "B", "C": "C", "D\ufffd": "D\ufffd"}
+    assert usage_lines(documents) == {"A": "A", "B": "B", "C": "C", "D\ufffd": "D\ufffd"}
 
 
 @pytest.mark.parametrize("documents", [ErrorReply.from_text(b"ERR unknown subcommand 'DOCS'"), [], None])
 def test_a_server_without_documents_gives_no_usage_lines(documents: Reply) -> None:
-    assert usages(documents) == {}
+    assert usage_lines(documents) == {}

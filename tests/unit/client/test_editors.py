@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from client.line_editor import readline
+from client.editors.readline_editor import readline
 from tests.harness.processes import ROOT, TIMEOUT
 
 pytestmark = pytest.mark.skipif(readline is None, reason="this Python has no line editing")

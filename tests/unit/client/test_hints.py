@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.hints import completions, hint
+from client.hints.completion import completions, hint
 
 EXPIRY = "EX seconds | PX milliseconds | KEEPTTL"
 

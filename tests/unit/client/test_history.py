@@ -70,7 +70,7 @@ def test_what_can_not_be_kept_is_told_at_the_end(tmp_path: Path, capsys: pytest.
     history.add("PING")
     assert capsys.readouterr().err == ""
     history.close()
-    assert capsys.readouterr().err == f"the history could not be kept in {path}: No such file or directory\n"
+    assert capsys.readouterr().err == f"the history could not be saved to {path}: No such file or directory\n"
 
 
 def test_a_history_that_was_kept_ends_in_silence(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

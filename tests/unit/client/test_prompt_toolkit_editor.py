@@ -15,7 +15,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from client.history import History
-from client.prompt_toolkit_editor import PromptToolkitEditor
+from client.editors.prompt_toolkit_editor import PromptToolkitEditor
 from tests.harness.fake_terminal import USAGES
 
 ENTER, LEFT, TAB, CTRL_R = "\r", "\x1b[D", "\t", "\x12"
@@ -52,7 +52,7 @@ def type_keys(history: Path, keys: Sequence[str], columns: int = 200, prompt: st
 
     with (
         create_pipe_input() as pipe,
-        PromptToolkitEditor(USAGES, History(history), source=pipe, screen=Screen(columns, watch)) as editor,
+        PromptToolkitEditor(USAGES, History(history), terminal_input=pipe, terminal_output=Screen(columns, watch)) as editor,
     ):
         return editor.read(prompt), shown
 
@@ -119,7 +119,7 @@ def test_pasted_lines_are_lines_of_their_own(history: Path) -> None:
     pasted = "\x1b[200~GET a\r\nGET b\n\nGET\x1b[201~"
     with (
         create_pipe_input() as pipe,
-        PromptToolkitEditor(USAGES, History(history), source=pipe, screen=DummyOutput()) as editor,
+        PromptToolkitEditor(USAGES, History(history), terminal_input=pipe, terminal_output=DummyOutput()) as editor,
     ):
         pipe.send_text(f"{pasted} c{ENTER}")
         assert [editor.read("> ") for _ in range(4)] == ["GET a", "GET b", "", "GET c"]
