@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
-from common.errors import NO_HTTP_HERE, TOO_MANY_ARGUMENTS, UNBALANCED_QUOTES, line_too_long
+from common.errors import NO_HTTP_HERE, TOO_MANY_ARGUMENTS, UNBALANCED_QUOTES, CommandError, line_too_long
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 
@@ -214,8 +214,12 @@ class TextEncoder:
             lines = iter(reply.lines)
             yield next(lines, b"")
             lead = self._line_break + margin
-            for line in lines:
-                yield lead + line
+            try:
+                for line in lines:
+                    yield lead + line
+            except CommandError:
+                yield self._line_break  # so that the error, which is sent next, is a line of its own
+                raise
         elif isinstance(reply, dict):
             yield from self._items((each for pair in reply.items() for each in pair), margin)
         elif isinstance(reply, list):

@@ -1,36 +1,28 @@
-"""Fixtures for every test, and the one rule that all share: a store is sound when its test is over."""
+"""Fixtures for every test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store, system_clock
+from server.keyspace.store import Store
 from server.session.context import ServerContext
 from tests.harness.sessions import ClientSession, Clock, connect
+from tests.harness.stores import check_stores, new_store
 
 settings.register_profile("kvline", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("kvline")
 
 
 @pytest.fixture(autouse=True)
-def _every_store_is_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run `Store.check` on every store that the test made, however it came by it."""
-    stores: list[Store] = []
-    make = Store.__init__
-
-    def make_and_remember(self: Store, clock: Callable[[], int] = system_clock) -> None:
-        make(self, clock)
-        stores.append(self)
-
-    monkeypatch.setattr(Store, "__init__", make_and_remember)
+def _check_stores() -> Iterator[None]:
+    """Check the invariants of every store that the test made with `tests.harness.stores`."""
     yield
-    for each in stores:
-        each.check()
+    check_stores()
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(clock: Clock) -> Store:
-    return Store(clock)
+    return new_store(clock)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def command_docs(session: Session, *names: bytes) -> Reply:
     return {each.name.lower(): _document(each) for each in found if each is not None}
 
 
-@group.control("COMMAND GETKEYS command [arg ...]", "Return the keys of a request.", CONTROL)
+@group.control("COMMAND GETKEYS command arg [arg ...]", "Return the keys of a request.", CONTROL)
 def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> Reply:
     args = [name, arg, *more]
     commands = session.context.commands

@@ -134,6 +134,7 @@ class RequestStream:
             yield from encoder.stream(reply)
         except CommandError as problem:
             self._session.closing = True
+            self._session.client.stats.errors += 1
             yield from encoder.stream(problem.reply)
 
     def _execute_in_mode(self, request: Request) -> Reply:

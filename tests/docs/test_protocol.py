@@ -1,33 +1,78 @@
-"""docs/protocol.md has every error that the server can answer."""
+"""docs/protocol.md lists every error of `common.errors`: the constants, and what the functions return."""
 
 from __future__ import annotations
 
-import re
+import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from common import errors
-from common.replies import ErrorReply
+from common.errors import CommandError
+from common.replies import ErrorKind, ErrorReply
 from tests.harness.processes import ROOT
 
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+
 SHOWN = 40
-"""How many characters of an error's text the document has at least; long ones end there in an ellipsis."""
+"""Characters of an error's text that the document has at least. It abbreviates long ones with an ellipsis."""
 
-CONSTANTS = {name: value.text.decode() for name, value in vars(errors).items() if isinstance(value, ErrorReply)}
-TEMPLATES = re.findall(r'b"((?:ERR|NOPROTO)[^"]*%b[^"]*)"', (ROOT / "common" / "errors.py").read_text())
+INSERTED = "\x01"
+"""Begins what a test passes to a function, so that it is found in the text."""
+
+ARGUMENTS: dict[str, Any] = {
+    "bytes": INSERTED.encode(),
+    "str": INSERTED,
+    "int": 1_000_000_001,
+    "Sequence[bytes]": [INSERTED.encode()] * 2,
+    "Sequence[str]": [INSERTED],
+    "ErrorReply": ErrorReply(INSERTED.encode(), b""),
+    "ErrorKind": ErrorKind.CLIENT,
+}
 
 
-@pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS)
-def test_every_fixed_error_is_documented(text: str) -> None:
-    assert text[:SHOWN] in PROTOCOL
+def text_of(value: object) -> str | None:
+    """Return the text of an error up to what was inserted into it. None if it is no error."""
+    if isinstance(value, CommandError):
+        value = value.reply
+    if not isinstance(value, ErrorReply):
+        return None
+    text = value.text.decode()
+    return text.partition(INSERTED)[0].partition("1000000001")[0]
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_every_error_that_names_something_is_documented(template: str) -> None:
-    assert template.partition("%b")[0][:SHOWN].rstrip("' ") in PROTOCOL
+def call(function: Callable[..., object]) -> object:
+    """Call a function of the module with an argument of the right type for each parameter."""
+    parameters = inspect.signature(function).parameters.values()
+    return function(*(ARGUMENTS[each.annotation] for each in parameters if each.default is each.empty))
 
 
-def test_the_server_has_errors() -> None:
-    assert len(CONSTANTS) > 30
-    assert len(TEMPLATES) > 8
+FUNCTIONS = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isfunction(value) and value.__module__ == errors.__name__ and not name.startswith("_")
+}
+TEXTS = {
+    name: text
+    for name, value in (vars(errors) | {name: call(function) for name, function in FUNCTIONS.items()}).items()
+    if (text := text_of(value)) is not None
+}
+REASONS = {name: str(value) for name, function in FUNCTIONS.items() if isinstance(value := call(function), str)}
+"""Parts of the text of `invalid_parameter`."""
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_error_is_documented(text: str) -> None:
+    assert text[:SHOWN].rstrip("' :") in PROTOCOL
+
+
+@pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS)
+def test_every_reason_of_a_refused_setting_is_documented(reason: str) -> None:
+    assert reason.partition(INSERTED)[0].partition("1000000001")[0].rstrip() in PROTOCOL
+    assert errors.NOT_PARSED_AS_INTEGER in PROTOCOL
+
+
+def test_every_function_returns_an_error_or_a_reason() -> None:
+    assert FUNCTIONS.keys() <= TEXTS.keys() | REASONS.keys()
+    assert len(TEXTS) > 60

@@ -17,11 +17,11 @@ from server.clients.registry import ClientInfo
 from server.commands import COMMANDS
 from server.engines.base import Engine
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store
 from server.registry import CommandTable
 from server.session.context import ServerContext
 from server.session.session import Session, Transaction
 from server.session.stream import RequestStream
+from tests.harness.stores import new_store
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
@@ -49,7 +49,7 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
 
 
 class Clock:
-    """A clock that stands still until it is told, at a moment of the year 2033. Call it as the store does."""
+    """A clock that is set by hand. It starts in the year 2033."""
 
     def __init__(self) -> None:
         self.now = 2_000_000_000_000
@@ -120,7 +120,7 @@ def new_session(
     engine: Engine | None = None, commands: CommandTable = COMMANDS, limits: Limits = DEFAULT_LIMITS
 ) -> ClientSession:
     """Make a session on an engine, or on an empty store of its own."""
-    engine = EmbeddedEngine(Store(), limits) if engine is None else engine
+    engine = EmbeddedEngine(new_store(), limits) if engine is None else engine
     return ClientSession(ServerContext(engine, commands, limits))
 
 
@@ -141,11 +141,6 @@ def transport_of(session: ClientSession) -> FakeTransport:
 def encode(encoder: Encoder, reply: Reply) -> bytes:
     """Encode a reply whole."""
     return b"".join(encoder.stream(reply))
-
-
-def pairs(store: Store) -> list[tuple[bytes, bytes]]:
-    """Return every key with its value, oldest first."""
-    return [(key, value) for key, value, _ in store.items()]
 
 
 def feed(session: ClientSession, data: bytes, *sizes: int) -> bytes:

@@ -40,7 +40,7 @@ scalars = (
     | st.floats(allow_nan=False)
     | args
     | _line.map(SimpleString)
-    | _line.map(ErrorReply)
+    | _line.map(ErrorReply.from_text)
     | st.lists(_line, max_size=5).map(Lines)
 )
 

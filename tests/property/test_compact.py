@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store
 from tests.harness.sessions import Clock, feed, new_session
+from tests.harness.stores import new_store
 from tests.property.strategies import args, sizes
 
 lives = st.none() | st.integers(1, 10**12)
@@ -19,7 +19,7 @@ def test_compacts_output_rebuilds_the_store_in_its_order_with_its_deadlines(
     drawn: dict[bytes, tuple[bytes, int | None]], pieces: list[int], ending: bytes
 ) -> None:
     clock = Clock()
-    original, rebuilt = Store(clock), Store(clock)
+    original, rebuilt = new_store(clock), new_store(clock)
     for key, (value, life) in drawn.items():
         original.set(key, value)
         if life is not None:

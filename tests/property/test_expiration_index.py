@@ -1,4 +1,4 @@
-"""The deadlines, held against a plain dict."""
+"""The expiration index, compared with a plain dict."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from server.keyspace.expiration import Deadlines
+from server.keyspace.expiration import ExpirationIndex
 
 keys = st.sampled_from([b"%d" % number for number in range(8)])
-moments = st.integers(0, 6000) | st.integers(-(2**63), 2**63 - 1)
+times = st.integers(0, 6000) | st.integers(-(2**63), 2**63 - 1)
 
 
-class DeadlinesMachine(RuleBasedStateMachine):
+class ExpirationIndexMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.deadlines = Deadlines()
+        self.index = ExpirationIndex()
         self.model: dict[bytes, int] = {}
 
-    @rule(key=keys, moment=moments)
-    def place(self, key: bytes, moment: int) -> None:
-        self.deadlines.place(key, moment)
-        self.model[key] = moment
+    @rule(key=keys, expires_at=times)
+    def set(self, key: bytes, expires_at: int) -> None:
+        self.index.set(key, expires_at)
+        self.model[key] = expires_at
 
     @rule(key=keys)
-    def discard(self, key: bytes) -> None:
-        assert self.deadlines.discard(key) == (self.model.pop(key, None) is not None)
+    def remove(self, key: bytes) -> None:
+        assert self.index.remove(key) == (self.model.pop(key, None) is not None)
 
-    @rule(now=moments, most=st.integers(1, 10), whole_seconds=st.booleans())
-    def take_what_is_due(self, now: int, most: int, whole_seconds: bool) -> None:
-        """As a sweep does that may stop early."""
+    @rule(now=times, most=st.integers(1, 10), whole_seconds=st.booleans())
+    def pop_expired(self, now: int, most: int, whole_seconds: bool) -> None:
+        """Pop expired keys as the active expire cycle does, which may stop early."""
         end = now // 1000 * 1000 - 1 if whole_seconds else now
-        due = [key for key, moment in self.model.items() if moment <= end]
-        taken: list[bytes] = []
-        for key in self.deadlines.overdue(now) if whole_seconds else self.deadlines.due(now):
-            assert key in self.model, "no key comes twice"
-            assert self.deadlines.discard(key)
-            self.deadlines.check()
-            taken.append(key)
+        expired = [key for key, expires_at in self.model.items() if expires_at <= end]
+        popped: list[bytes] = []
+        for key in self.index.pop_expired_before_this_second(now) if whole_seconds else self.index.pop_expired(now):
+            assert key in self.model, "no key is returned twice"
+            assert key not in self.index.by_key
+            self.index.check()
+            popped.append(key)
             del self.model[key]
-            if len(taken) == most:
+            if len(popped) == most:
                 break
-        assert set(taken) <= set(due)
-        assert len(taken) == min(most, len(due))
+        assert set(popped) <= set(expired)
+        assert len(popped) == min(most, len(expired))
 
     @invariant()
-    def they_are_sound_and_are_what_the_model_is(self) -> None:
-        self.deadlines.check()
-        assert self.deadlines.by_key == self.model
+    def it_is_consistent_and_equals_the_model(self) -> None:
+        self.index.check()
+        assert self.index.by_key == self.model
 
 
-TestDeadlines = DeadlinesMachine.TestCase
-TestDeadlines.settings = settings(max_examples=60, stateful_step_count=40)
+TestExpirationIndex = ExpirationIndexMachine.TestCase
+TestExpirationIndex.settings = settings(max_examples=60, stateful_step_count=40)

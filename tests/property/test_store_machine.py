@@ -9,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from common.codec import Args
 from common.replies import NULL_ARRAY, OK, QUEUED, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import format_command, reply_lines
+from common.text import ENDING_IN_LF, format_command
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, feed, new_session
+from tests.harness.sessions import ClientSession, Clock, encode, feed, new_session
+from tests.harness.stores import Recorder, new_store
 from tests.property.model import Model
 
 DIALECTS = ["text", "RESP2", "RESP3"]
@@ -57,7 +57,8 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = Clock()
-        self.store = Store(self.clock)
+        self.observer = Recorder()
+        self.store = new_store(self.clock, [self.observer])
         self.model = Model(self.clock)
         self.engine = engine = EmbeddedEngine(self.store)
         self.sessions: list[ClientSession] = [new_session(engine) for _ in DIALECTS]
@@ -71,7 +72,7 @@ class Sessions(RuleBasedStateMachine):
         session, dialect = self.sessions[who], DIALECTS[who]
         if dialect == "text":
             answer = feed(session, format_command(args) + b"\n")
-            assert answer == b"".join(line + b"\n" for line in reply_lines(expected)), args
+            assert answer == encode(ENDING_IN_LF, expected), args
         else:
             found = ReplyDecoder().feed(feed(session, encode_request(args)))
             assert repr(found) == repr([expected if dialect == "RESP3" else without_blocks(expected)]), args
@@ -119,12 +120,12 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        assert self.engine.sweep()
+        assert self.engine.expire_slice()
         self.model.forget_the_expired()
-        left_over = set(self.store._values) - set(self.model.values)
+        left_over = self.observer.values.keys() - self.model.values.keys()
         this_second = self.clock() // 1000
-        seconds = {self.store.deadline(key) // 1000 for key in left_over}
-        assert seconds <= {this_second}, "nobody had to ask for the memory to come back"
+        seconds = {expires_at // 1000 for key in left_over if (expires_at := self.observer.expiries[key]) is not None}
+        assert seconds <= {this_second}, "expired keys are removed although no client accesses them"
 
     @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
     def delete_or_count(self, who: int, some: list[bytes], name: bytes) -> None:
@@ -219,15 +220,15 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:
         self.store.check()
-        assert self.store._watches.keys() == {key for watched in self.watched for key in watched}
+        assert [each.client.watched_keys for each in self.sessions] == list(map(len, self.watched))
 
     def teardown(self) -> None:
         if hasattr(self, "sessions"):
-            self.store.moment = None  # as the engine does before each step
+            self.store.begin_step()
             assert self.store.items() == self.model.items()
             for session in self.sessions:
                 session.close()
-            assert self.store._watches == {}
+            self.store.check()
 
 
 def without_blocks(reply: Reply) -> Reply:

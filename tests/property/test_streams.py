@@ -12,7 +12,7 @@ from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, format_command
 from server.protocols.detection import ProtocolDetector
-from tests.harness.sessions import cut
+from tests.harness.sessions import cut, encode
 from tests.property.strategies import replies, requests, sizes
 
 RESP = ReplyEncoder()
@@ -35,7 +35,9 @@ def test_requests_in_resp_are_read_alike_however_they_are_cut(drawn: list[Args],
     decoder = RequestDecoder(RESP)
     batches: list[DecodedRequests] = []
     for piece in cut(b"".join(map(encode_request, drawn)), pieces):
-        assert decoder.decode(piece, 0, batches)[1] >= len(piece)
+        more, rest = decoder.decode(piece)
+        assert rest == b""
+        batches += more
     assert flat(batches) == [(RESP, args) for args in drawn]
 
 
@@ -46,7 +48,9 @@ def test_requests_in_text_are_read_alike_however_they_are_cut(
     decoder = TextDecoder()
     batches: list[DecodedRequests] = []
     for piece in cut(b"".join(as_line(args, ending) for args, ending in drawn), pieces):
-        assert decoder.decode(piece, 0, batches)[1] == len(piece)
+        more, rest = decoder.decode(piece)
+        assert rest == b""
+        batches += more
     by_ending = {b"\n": ENDING_IN_LF, b"\r\n": ENDING_IN_CRLF}
     assert flat(batches) == [(by_ending[ending], args) for args, ending in drawn]
 
@@ -55,11 +59,11 @@ def test_requests_in_text_are_read_alike_however_they_are_cut(
 def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
     drawn: list[tuple[Args, str]], pieces: list[int]
 ) -> None:
-    reader = ProtocolDetector(RESP, DEFAULT_LIMITS)
+    detector = ProtocolDetector(RESP, DEFAULT_LIMITS)
     encoders: dict[str, Encoder] = {"RESP": RESP, "LF": ENDING_IN_LF, "CRLF": ENDING_IN_CRLF}
     endings = {"LF": b"\n", "CRLF": b"\r\n"}
     stream = b"".join(encode_request(args) if kind == "RESP" else as_line(args, endings[kind]) for args, kind in drawn)
-    read = [each for piece in cut(stream, pieces) for each in flat(reader.feed(piece))]
+    read = [each for piece in cut(stream, pieces) for each in flat(detector.decode(piece))]
     assert read == [(encoders[kind], args) for args, kind in drawn]
 
 
@@ -68,10 +72,10 @@ def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
 )
 def test_any_bytes_are_read_alike_however_they_are_cut(drawn: list[bytes], pieces: list[int]) -> None:
     def read(pieces: list[int]) -> list[tuple[Encoder, Request]]:
-        reader = ProtocolDetector(RESP, DEFAULT_LIMITS)
+        detector = ProtocolDetector(RESP, DEFAULT_LIMITS)
         found: list[tuple[Encoder, Request]] = []
         for piece in cut(b"".join(drawn), pieces):
-            found += flat(reader.feed(piece))
+            found += flat(detector.decode(piece))
             if found and getattr(found[-1][1], "close_connection", False):
                 break
         return found
@@ -111,7 +115,7 @@ def in_version_2(reply: Reply) -> Reply:
 @given(st.lists(replies, max_size=3), sizes)
 def test_any_replies_survive_resp3_however_they_are_cut(drawn: list[Reply], pieces: list[int]) -> None:
     decoder = ReplyDecoder()
-    stream = b"".join(map(ReplyEncoder(3).encode, drawn))
+    stream = b"".join(encode(ReplyEncoder(3), reply) for reply in drawn)
     found = [reply for piece in cut(stream, pieces) for reply in decoder.feed(piece)]
     # Compared as they are written, since 1 == 1.0 == True.
     assert repr(found) == repr(list(map(in_version_3, drawn)))
@@ -120,6 +124,6 @@ def test_any_replies_survive_resp3_however_they_are_cut(drawn: list[Reply], piec
 @given(st.lists(replies, max_size=3), sizes)
 def test_any_replies_survive_resp2_as_far_as_it_goes(drawn: list[Reply], pieces: list[int]) -> None:
     decoder = ReplyDecoder()
-    stream = b"".join(map(ReplyEncoder(2).encode, drawn))
+    stream = b"".join(encode(ReplyEncoder(2), reply) for reply in drawn)
     found = [reply for piece in cut(stream, pieces) for reply in decoder.feed(piece)]
     assert repr(found) == repr(list(map(in_version_2, drawn)))

@@ -158,7 +158,7 @@ def test_counters_lose_nothing_in_one_process_while_keys_are_swept(engine: Embed
         client.send_line("SET other x PX 1", "SET another x", "DEL another")
 
     def sweep() -> None:
-        engine.sweep()
+        engine.expire_slice()
 
     everybody = then_set(done, [partial(count, enter(), 200) for _ in range(8)])
     everybody += [partial(until_done, done, partial(disturb, enter())), partial(until_done, done, sweep)]

@@ -1,203 +1,123 @@
-"""Sweeping: memory comes back though nobody asks for the keys, in slices, and at a price that stays in proportion."""
+"""The active expire cycle: memory of expired keys is freed although no client accesses them, in bounded slices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from server.engines import embedded as engine_module
-from server.engines.embedded import SWEEP_INTERVAL, SWEEP_PAUSE, SWEEP_SLICE, EmbeddedEngine
-from server.keyspace.expiration import WEEDING_SIZE, Deadlines
+from server.engines.embedded import EXPIRE_INTERVAL, EXPIRE_PAUSE, EXPIRE_SLICE, EmbeddedEngine
 from server.keyspace.store import Store
+from tests.harness.processes import wait_until
 from tests.harness.sessions import ClientSession, Clock, execute_line, send_lines
 
 
 def fill(store: Store, clock: Clock, lives: list[int]) -> None:
-    """Add keys that live so many milliseconds."""
+    """Add keys that expire after so many milliseconds."""
     for number, life in enumerate(lives):
-        store.set(b"%d" % number, b"v")
-        store.expire_at(b"%d" % number, clock.now + life)
+        store.set(b"%d" % number, b"v", clock.now + life)
 
 
-def test_a_sweep_removes_what_expired_in_seconds_that_are_over_and_nothing_else(
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the removal of each key take a hundredth of a slice."""
+    ticks = iter(range(0, 10**12, EXPIRE_SLICE // 100))
+    monkeypatch.setattr(engine_module, "perf_counter_ns", lambda: next(ticks))
+
+
+def test_active_expire_removes_what_expired_in_seconds_that_are_over_and_nothing_else(
     engine: EmbeddedEngine, store: Store, clock: Clock
 ) -> None:
     start = clock.now
     assert start % 1000 == 0
-    store.set(b"for ever", b"v")
+    store.set(b"persistent", b"v")
     fill(store, clock, [1, 999, 1000, 1001, 60_000])
-    for passed, left in ((0, 6), (999, 6), (1000, 4), (1999, 4), (2000, 2)):
+    for passed, removed in ((0, 0), (999, 0), (1000, 2), (1999, 2), (2000, 4)):
         clock.now = start + passed
-        assert engine.sweep()
-        assert len(store._values) == left
-    assert (store.expired_keys, store.keys_with_deadline) == (4, 1)
-    assert set(store._values) == {b"for ever", b"4"}
+        assert engine.expire_slice()
+        assert (store.expired_keys, store.expiring_keys) == (removed, 5 - removed)
+    assert [key for key, _, _ in store.items()] == [b"persistent", b"4"]
     clock.forward(10**9)
-    assert engine.sweep()
-    assert set(store._values) == {b"for ever"}
-    assert store._deadlines._by_second == {}
+    assert engine.expire_slice()
+    assert (store.expired_keys, store.expiring_keys) == (5, 0)
+    assert [key for key, _, _ in store.items()] == [b"persistent"]
 
 
 @pytest.mark.parametrize("later", [0, 1, 999, 5000])
-def test_a_sweep_lets_go_of_the_lock_when_its_slice_is_over_and_goes_on_next_time(
+def test_active_expire_releases_the_lock_after_a_slice_and_continues_in_the_next(
     engine: EmbeddedEngine, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, later: int
 ) -> None:
-    """By a clock on which the removal of a key takes a hundredth of a slice."""
-    ticks = iter(range(0, 10**12, SWEEP_SLICE // 100))
-    monkeypatch.setattr(engine_module, "perf_counter_ns", lambda: next(ticks))
+    slow_clock(monkeypatch)
     fill(store, clock, [1000] * 250)
     clock.forward(2000 + later)
     left = []
-    while not engine.sweep():
-        left.append(len(store._values))
-        assert store.keys_with_deadline == len(store._values)
+    while not engine.expire_slice():
+        left.append(250 - store.expired_keys)
+        assert store.expiring_keys == left[-1]
         store.check()
     assert left == [149, 48]
-    assert len(store._values) == 0
-    assert store.expired_keys == 250
+    assert (store.expired_keys, store.expiring_keys) == (250, 0)
 
 
-def test_a_sweep_that_is_done_says_so_where_nothing_expires(engine: EmbeddedEngine, store: Store) -> None:
-    assert engine.sweep()
+def test_active_expire_reports_that_it_is_done_if_nothing_expires(engine: EmbeddedEngine, store: Store) -> None:
+    assert engine.expire_slice()
     store.set(b"a", b"1")
-    assert engine.sweep()
+    assert engine.expire_slice()
 
 
 class Waits:
-    """An event that is set after so many waits, and notes how long each was to be."""
+    """An event that is set after so many waits. It records the timeout of each."""
 
     def __init__(self, count: int) -> None:
         self.timeouts: list[float] = []
         self._count = count
 
-    def wait(self, timeout: float) -> bool:
-        self.timeouts.append(timeout)
+    @property
+    def done(self) -> bool:
         return len(self.timeouts) >= self._count
 
+    def wait(self, timeout: float) -> bool:
+        self.timeouts.append(timeout)
+        return self.done
 
-def test_the_sweeper_pauses_briefly_while_there_is_more_to_sweep_and_long_when_there_is_not(
-    engine: EmbeddedEngine, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    def set(self) -> None:
+        pass
+
+
+def test_active_expire_pauses_briefly_while_expired_keys_are_left_and_long_otherwise(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = iter(range(0, 10**12, SWEEP_SLICE // 100))
-    monkeypatch.setattr(engine_module, "perf_counter_ns", lambda: next(ticks))
+    slow_clock(monkeypatch)
     waits = Waits(5)
-    monkeypatch.setattr(engine, "_stop", waits)
+    fake = SimpleNamespace(Event=lambda: waits, RLock=threading.RLock, Thread=threading.Thread)
+    monkeypatch.setattr(engine_module, "threading", fake)
+    engine = EmbeddedEngine(store)
     fill(store, clock, [1000] * 250)
     clock.forward(2000)
-    engine._sweep_until_stopped()
-    assert waits.timeouts == [SWEEP_INTERVAL, SWEEP_PAUSE, SWEEP_PAUSE, SWEEP_INTERVAL, SWEEP_INTERVAL]
-    assert len(store._values) == 0
-
-
-def test_the_sweepers_thread_ends_when_it_is_told(engine: EmbeddedEngine) -> None:
     engine.start()
-    assert engine._sweeper.is_alive()
+    wait_until(lambda: waits.done, "the active expire thread has waited five times")
     engine.stop()
-    assert not engine._sweeper.is_alive()
+    assert waits.timeouts == [EXPIRE_INTERVAL, EXPIRE_PAUSE, EXPIRE_PAUSE, EXPIRE_INTERVAL, EXPIRE_INTERVAL]
+    assert store.expired_keys == 250
 
 
-def test_an_expired_key_counts_once_whoever_finds_it(session: ClientSession, store: Store, clock: Clock) -> None:
+def test_the_active_expire_thread_ends_when_the_engine_stops(engine: EmbeddedEngine) -> None:
+    before = set(threading.enumerate())
+    engine.start()
+    (thread,) = set(threading.enumerate()) - before
+    assert (thread.name, thread.daemon) == ("active expire", True)
+    engine.stop()
+    wait_until(lambda: not thread.is_alive(), "the thread has ended")
+
+
+def test_an_engine_that_was_never_started_can_be_stopped(engine: EmbeddedEngine) -> None:
+    engine.stop()
+
+
+def test_an_expired_key_counts_once_however_it_is_found(session: ClientSession, store: Store, clock: Clock) -> None:
     fill(store, clock, [100] * 4)
     clock.forward(100)
     send_lines(session, "GET 0", "GET 0", "SET 1 new", "DEL 2", "DBSIZE")
     assert store.expired_keys == 4
     assert execute_line(session, "DBSIZE") == 1
-
-
-# ---------------------------------------------------------------- what it costs
-
-
-class CountingSet(set[bytes]):
-    """A set that counts how often somebody goes to its first member: the more have gone, the longer that takes."""
-
-    searches = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        self.searches += 1
-        return super().__iter__()
-
-
-def test_keys_that_expired_in_one_second_are_found_without_a_search(store: Store, clock: Clock) -> None:
-    fill(store, clock, [1000] * 1000)
-    by_second = store._deadlines._by_second
-    (second,) = by_second
-    counting = by_second[second] = CountingSet(by_second[second])
-    clock.forward(2000)
-    store.moment = None  # as the engine does before each step
-    assert len(store) == 0
-    assert (counting.searches, store.expired_keys) == (0, 1000)
-
-
-def test_a_deadline_that_is_moved_again_and_again_leaves_no_trail() -> None:
-    deadlines = Deadlines()
-    deadlines.place(b"still", 5)
-    for second in range(10 * WEEDING_SIZE):
-        deadlines.place(b"moving", second * 1000)
-        assert len(deadlines._seconds) <= WEEDING_SIZE + 2 * 2 + 1
-    deadlines.check()
-    assert deadlines.by_key == {b"still": 5, b"moving": second * 1000}
-
-
-def test_weeding_loses_no_second() -> None:
-    deadlines = Deadlines()
-    keys = [b"%d" % number for number in range(4 * WEEDING_SIZE)]
-    for number, key in enumerate(keys):
-        deadlines.place(key, number * 1000)
-    for key in keys[1::4] + keys[2::4] + keys[3::4]:
-        assert deadlines.discard(key)
-    deadlines.check()
-    assert len(deadlines._seconds) < len(keys)
-    found = []
-    for key in deadlines.due(10**9):
-        found.append(key)
-        deadlines.discard(key)
-    assert found == keys[::4], "earliest first"
-
-
-# ---------------------------------------------------------------- the check
-
-
-def sound() -> Deadlines:
-    deadlines = Deadlines()
-    for number in range(3):
-        deadlines.place(b"%d" % number, number * 1000)
-    deadlines.check()
-    return deadlines
-
-
-def test_the_check_finds_a_deadline_in_no_second() -> None:
-    deadlines = sound()
-    deadlines.by_key[b"new"] = 5000
-    with pytest.raises(AssertionError, match="differ"):
-        deadlines.check()
-
-
-def test_the_check_finds_a_deadline_in_the_wrong_second() -> None:
-    deadlines = sound()
-    deadlines.by_key[b"0"] = 5000
-    with pytest.raises(AssertionError, match="differ"):
-        deadlines.check()
-
-
-def test_the_check_finds_a_second_that_the_heap_lacks() -> None:
-    deadlines = sound()
-    deadlines._seconds.remove(1)
-    with pytest.raises(AssertionError, match="heap"):
-        deadlines.check()
-
-
-def test_the_check_finds_a_second_without_keys() -> None:
-    deadlines = sound()
-    deadlines._by_second[7] = set()
-    deadlines._seconds.append(7)
-    with pytest.raises(AssertionError, match="without keys"):
-        deadlines.check()
-
-
-def test_the_stores_check_finds_a_deadline_without_a_value() -> None:
-    store = Store()
-    store._deadlines.place(b"a", 1)
-    with pytest.raises(AssertionError, match="no value"):
-        store.check()
-    store.clear()

@@ -9,7 +9,7 @@ import pytest
 from common.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_NAME, NO_SUCH_CLIENT, SYNTAX_ERROR
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from server.clients.registry import Clients, TooManyClients
+from server.clients.registry import ClientRegistry, TooManyClients
 from tests.harness.processes import all_at_once
 from tests.harness.sessions import (
     ClientSession,
@@ -73,7 +73,7 @@ def test_switches_without_effect_are_accepted(session: ClientSession, name: str)
 
 
 def test_no_more_connections_come_in_than_the_limit_allows() -> None:
-    clients = Clients(2)
+    clients = ClientRegistry(2)
     first, second = clients.add(), clients.add()
     for _ in range(3):
         with pytest.raises(TooManyClients):
@@ -82,13 +82,13 @@ def test_no_more_connections_come_in_than_the_limit_allows() -> None:
     assert (clients.received, clients.rejected) == (2, 3)
     clients.remove(first)
     clients.remove(first)
-    assert clients.add().number == 3
+    assert clients.add().id == 3
     with pytest.raises(TooManyClients):
         clients.add()
 
 
 def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
-    clients = Clients(1)
+    clients = ClientRegistry(1)
     clients.add()
     clients.limit = 2
     clients.add()
@@ -99,7 +99,7 @@ def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
 
 
 def test_many_who_come_at_once_get_no_more_places_than_there_are() -> None:
-    clients = Clients(10)
+    clients = ClientRegistry(10)
 
     def come() -> bool:
         try:
@@ -137,7 +137,7 @@ def test_client_info_tells_these_fields_in_this_order(session: ClientSession) ->
         ("db", "0"),
         ("multi", "-1"),
         ("watch", "2"),
-        ("cmd", "client"),
+        ("cmd", "client|info"),
         ("user", "default"),
         ("lib-name", ""),
         ("lib-ver", ""),
@@ -148,7 +148,7 @@ def test_client_info_tells_these_fields_in_this_order(session: ClientSession) ->
 def test_client_list_tells_of_the_others_what_they_did_last(session: ClientSession, other: ClientSession) -> None:
     send_lines(other, "GET a", "MULTI", "PING", "PING")
     ours, theirs = map(parse, send_line(session, "CLIENT LIST").split("\n"))
-    assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client")
+    assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client|list")
     assert (theirs["id"], theirs["multi"], theirs["cmd"]) == ("2", "2", "multi")
     connect(session.context)
     assert parse(send_line(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
@@ -158,10 +158,10 @@ def test_ages_are_told_in_seconds(
     session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_line(other, "PING")
-    other.client.connected -= 100 * 10**9
-    other.client.active -= 10 * 10**9
+    other.client.connected_at -= 100 * 10**9
+    other.client.call.started -= 10 * 10**9
     now = time.perf_counter_ns()
-    monkeypatch.setattr("server.commands.client.time.perf_counter_ns", lambda: now)
+    monkeypatch.setattr("server.commands.client.perf_counter_ns", lambda: now)
     theirs = parse(send_line(session, "CLIENT LIST ID 2"))
     assert (theirs["age"], theirs["idle"]) == ("100", "10")
 
@@ -246,7 +246,7 @@ def test_client_kill_ends_the_connections_that_match(
     third = connect(session.context, "10.0.0.3:7000")
     assert execute_line(session, f"CLIENT KILL {args}") == reply
     everybody = (session, other, third)
-    assert [each.client.number for each in everybody if transport_of(each).killed] == killed
+    assert [each.client.id for each in everybody if transport_of(each).killed] == killed
     assert not session.closing
 
 
@@ -310,6 +310,40 @@ def test_what_is_sent_into_a_silence_runs(session: ClientSession) -> None:
 def test_quitting_out_of_a_silence_is_not_answered(session: ClientSession) -> None:
     assert feed(session, b"CLIENT REPLY OFF\nQUIT\nPING\n") == b""
     assert session.closing
+
+
+@pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one read", "byte by byte"])
+@pytest.mark.parametrize(
+    ("lines", "replies"),
+    [
+        ("CLIENT REPLY OFF; '; GET; PING; CLIENT REPLY ON; PING", "OK PONG"),
+        ("CLIENT REPLY SKIP; '; PING", "PONG"),
+        ("CLIENT REPLY SKIP; GET; PING", "PONG"),
+        ("CLIENT REPLY SKIP; CLIENT REPLY SKIP; '; PING", "PONG"),
+        ("CLIENT REPLY LOUD SKIP; CLIENT REPLY SKIP; MULTI; PING; EXEC", "QUEUED 1) PONG"),
+        ("CLIENT REPLY SKIP; CLIENT REPLY LOUD; PING", "PONG"),
+        ("CLIENT REPLY OFF; CLIENT REPLY LOUD; PING; CLIENT REPLY ON", "OK"),
+        ("CLIENT REPLY OFF; CLIENT REPLY SKIP; CLIENT REPLY ON; PING; PING", "OK PONG PONG"),
+    ],
+)
+def test_reply_mode_covers_errors_and_protocol_errors(
+    session: ClientSession, lines: str, replies: str, sizes: tuple[int, ...]
+) -> None:
+    output = feed(session, "".join(f"{line}\n" for line in lines.split("; ")).encode(), *sizes)
+    shown = [line for line in output.decode().splitlines() if not line.startswith("(error) ERR wrong number")]
+    assert " ".join(shown) == replies
+
+
+def test_a_protocol_error_that_closes_the_connection_is_not_replied_to_in_reply_mode_off(
+    session: ClientSession,
+) -> None:
+    assert feed(session, b"CLIENT REPLY OFF\n*x\r\nPING\n") == b""
+    assert session.closing
+
+
+def test_errors_count_in_reply_mode_off(session: ClientSession) -> None:
+    feed(session, b"CLIENT REPLY OFF\n'\nGET\nINCR a b\nCLIENT REPLY ON\n")
+    assert session.context.stats.errors == 3
 
 
 def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> None:

@@ -10,12 +10,19 @@ from common.replies import OK, ErrorReply
 from server.commands import COMMANDS
 from server.keyspace.store import Store
 from server.registry import Command
-from tests.harness.sessions import ClientSession, execute, pairs, send_line
+from tests.harness.sessions import ClientSession, execute, send_line
+from tests.harness.stores import pairs
 
 OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
-"""What stands in brackets, with brackets in it."""
+"""What is in brackets, with brackets in it."""
+
+ALTERNATIVES = re.compile(r"<[^>]*>")
+
+ENTRIES = [entry for command in COMMANDS for entry in (command, *command.subcommands.values())]
+"""Every command and subcommand."""
 
 EVERY_COMMAND = pytest.mark.parametrize("command", list(COMMANDS), ids=lambda command: command.name.decode())
+EVERY_ENTRY = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name.decode())
 
 
 # ---------------------------------------------------------------- all of them
@@ -99,36 +106,43 @@ def test_the_table_holds_these_commands() -> None:
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        *((each.name, each.fewest - 1) for each in COMMANDS if each.fewest > 1),
-        *((each.name, each.most + 1) for each in COMMANDS if each.most < 10),
+        *((each.name, each.min_args - 1) for each in ENTRIES if each.min_args > 1 + each.name.count(b"|")),
+        *((each.name, each.max_args + 1) for each in ENTRIES if each.max_args < 10 and not each.subcommands),
     ],
-    ids=lambda value: value.decode() if isinstance(value, bytes) else f"{value} words",
+    ids=lambda value: value.decode() if isinstance(value, bytes) else f"{value} arguments",
 )
-def test_a_word_too_few_or_too_many_is_refused_and_changes_nothing(
+def test_wrong_arity_is_refused_and_changes_nothing(
     session: ClientSession, store: Store, name: bytes, count: int
 ) -> None:
     store.set(b"1", b"1")
+    args = name.split(b"|")
     error = ErrorReply.from_text(b"ERR wrong number of arguments for '%b' command" % name.lower())
-    assert execute(session, name, *[b"1"] * (count - 1)) == error
+    assert execute(session, *args, *[b"1"] * (count - len(args))) == error
     assert pairs(store) == [(b"1", b"1")]
     assert (session.closing, session.transaction) == (False, None)
 
 
-@EVERY_COMMAND
-def test_the_names_of_a_usage_line_are_the_words_that_the_command_takes(command: Command) -> None:
-    name, *required = OPTIONAL.sub("", command.usage.decode()).split()
-    assert name == command.name.decode() == name.upper()
-    if "|" in required:  # it has subcommands, each with words of its own
-        assert command.fewest == 2
-    else:
-        assert len(required) + 1 == command.fewest
-    assert (command.most > command.fewest) == (b"[" in command.usage)
+@EVERY_ENTRY
+def test_a_usage_line_names_the_arguments_that_the_command_takes(entry: Command) -> None:
+    name, *required = ALTERNATIVES.sub("ONE", OPTIONAL.sub("", entry.usage.decode())).split()
+    container, _, subcommand = entry.name.decode().partition("|")
+    assert name == container == name.upper()
+    if entry.subcommands:
+        assert [each.split(b"|")[0] for each in (child.name for child in entry.subcommands.values())] == [
+            entry.name
+        ] * len(entry.subcommands)
+        return
+    if subcommand:
+        assert required[0] == subcommand
+    if entry.name not in (b"CLIENT|KILL", b"CLIENT|SETINFO"):  # their alternatives have several arguments
+        assert len(required) + 1 == entry.min_args
+        assert (entry.max_args > entry.min_args) == (b"[" in entry.usage)
 
 
-@EVERY_COMMAND
-def test_a_summary_is_a_sentence(command: Command) -> None:
-    assert command.summary[:1].isupper()
-    assert command.summary.endswith(b".")
+@EVERY_ENTRY
+def test_a_summary_is_a_sentence(entry: Command) -> None:
+    assert entry.summary[:1].isupper()
+    assert entry.summary.endswith(b".")
 
 
 # ---------------------------------------------------------------- strings

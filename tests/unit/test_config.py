@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.errors import SYNTAX_ERROR
+from common.errors import STRING_TOO_LONG, SYNTAX_ERROR
 from common.limits import GIB, Limits
 from common.replies import OK, PONG, ErrorReply
-from server.args.integers import LARGEST
-from server.clients.registry import LARGEST_MAX_CLIENTS, TooManyClients
+from server.args.integers import MAX_INTEGER
+from server.clients.registry import MAX_MAX_CLIENTS, TooManyClients
 from server.commands.config import PARAMETERS
-from tests.harness.sessions import ClientSession, connect, execute, execute_line, send_line, send_lines
+from server.keyspace.store import Store
+from tests.harness.sessions import ClientSession, connect, execute, execute_line, new_session, send_line, send_lines
 
 
 @pytest.fixture(autouse=True)
@@ -76,9 +77,9 @@ def test_config_get_in_resp3_is_a_map(session: ClientSession) -> None:
 # ---------------------------------------------------------------- SET
 
 CHANGES = {
-    "slowlog-log-slower-than": ["0", "-1", "1", str(LARGEST // 1000)],
+    "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
-    "maxclients": ["1", "20000", str(LARGEST_MAX_CLIENTS)],
+    "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
 }
@@ -112,7 +113,7 @@ def test_the_settings_that_can_change_are_these() -> None:
             "slowlog-max-len -1",
             (
                 "ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - "
-                f"argument must be between 0 and {LARGEST} inclusive"
+                f"argument must be between 0 and {MAX_INTEGER} inclusive"
             ),
         ),
         *(
@@ -120,10 +121,10 @@ def test_the_settings_that_can_change_are_these() -> None:
                 f"maxclients {number}",
                 (
                     "ERR CONFIG SET failed (possibly related to argument 'maxclients') - "
-                    f"argument must be between 1 and {LARGEST_MAX_CLIENTS} inclusive"
+                    f"argument must be between 1 and {MAX_MAX_CLIENTS} inclusive"
                 ),
             )
-            for number in (0, LARGEST_MAX_CLIENTS + 1)
+            for number in (0, MAX_MAX_CLIENTS + 1)
         ),
         (
             "loglevel loud",
@@ -162,6 +163,34 @@ def test_a_limit_that_changes_holds_for_connections_to_come(session: ClientSessi
     error = ErrorReply.from_text(b"ERR Protocol error: invalid bulk length")
     assert execute(connect(session.context), b"ECHO", b"12345") == error
     assert execute(connect(session.context), b"ECHO", b"1234") == b"1234"
+
+
+@pytest.mark.parametrize(("line", "size"), [("APPEND k 2345", 5), ("SETRANGE k 4 x", 5), ("SETRANGE new 1 2345", 5)])
+@pytest.mark.parametrize("existing", [True, False], ids=["limit reached", "limit exceeded"])
+def test_proto_max_bulk_len_bounds_append_and_setrange(
+    session: ClientSession, store: Store, line: str, size: int, existing: bool
+) -> None:
+    store.set(b"k", b"1")
+    limit = size if existing else size - 1
+    assert execute_line(session, f"CONFIG SET proto-max-bulk-len {limit}") == OK
+    before = store.items()
+    reply = send_line(session, line)
+    if existing:
+        assert reply == str(size)
+    else:
+        assert reply == "(error) " + STRING_TOO_LONG.text.decode()
+        assert store.items() == before
+
+
+def test_proto_max_bulk_len_bounds_queued_commands_too(session: ClientSession) -> None:
+    send_lines(session, "CONFIG SET proto-max-bulk-len 4", "MULTI", "SETRANGE k 4 x", "SETRANGE k 3 x")
+    assert execute_line(session, "EXEC") == [STRING_TOO_LONG, 4]
+
+
+def test_the_limits_of_a_server_at_its_start_bound_values_too() -> None:
+    session = new_session(limits=Limits(max_bulk=8))
+    assert execute_line(session, "SETRANGE k 8 x") == STRING_TOO_LONG
+    assert execute_line(session, "SETRANGE k 7 x") == 8
 
 
 def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(

@@ -15,7 +15,7 @@ from common.errors import (
 )
 from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
 from common.resp_client import encode_request
-from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines, transport_of
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 
 
 def test_ping_answers_pong_or_the_message(session: ClientSession) -> None:
@@ -29,12 +29,12 @@ def test_echo_answers_the_message(session: ClientSession) -> None:
 
 
 def test_hello_describes_the_server(session: ClientSession) -> None:
-    assert session.client.number > 0
+    assert session.client.id > 0
     description = {
         b"server": b"kvline",
         b"version": __version__.encode(),
         b"proto": 3,
-        b"id": session.client.number,
+        b"id": session.client.id,
         b"mode": b"standalone",
         b"role": b"master",
         b"modules": [],
@@ -46,7 +46,7 @@ def test_hello_describes_the_server(session: ClientSession) -> None:
 def test_hello_agrees_on_the_version_of_resp(session: ClientSession) -> None:
     assert isinstance(execute(session, b"HELLO", b"2"), list)
     assert isinstance(execute(session, b"HELLO", b"3"), dict)
-    assert (session.resp_version, isinstance(execute(session, b"HELLO"), dict)) == (3, True)
+    assert (session.client.protocol_version, isinstance(execute(session, b"HELLO"), dict)) == (3, True)
     assert isinstance(execute(session, b"HELLO", b"2"), list)
     assert isinstance(execute(session, b"HELLO"), list)
 
@@ -78,7 +78,7 @@ def test_a_hello_that_is_refused_leaves_the_version_and_the_name_as_they_were(
 ) -> None:
     execute(session, b"HELLO", b"3", b"SETNAME", b"old")
     assert execute(session, b"HELLO", *args) == error
-    assert (session.resp_version, session.client.name) == (3, b"old")
+    assert (session.client.protocol_version, session.client.name) == (3, b"old")
 
 
 @pytest.mark.parametrize("option", [b"SETNAME", b"setname"])
@@ -144,6 +144,19 @@ def test_an_exec_that_does_not_run_is_nil_in_text(session: ClientSession, other:
     assert str(NULL_ARRAY) == "NullArray()"
 
 
+@pytest.mark.parametrize("before", [[], [b"CLIENT", b"REPLY", b"SKIP"]], ids=["replied to", "skipped"])
+def test_a_pipeline_is_replied_to_in_the_version_that_hello_and_reset_set_within_it(
+    session: ClientSession, before: list[bytes]
+) -> None:
+    get = encode_request([b"GET", b"none"])
+    requests = [[b"HELLO", b"3"], [b"GET", b"none"], [b"RESET"], [b"GET", b"none"]]
+    if before:
+        requests.insert(0, before)
+    output = session.feed(get + b"".join(map(encode_request, requests)))
+    assert output.startswith(b"$-1\r\n_" if before else b"$-1\r\n%7\r\n")
+    assert output.endswith(b"_\r\n+RESET\r\n$-1\r\n")
+
+
 # ---------------------------------------------------------------- what there is one of, and what there is none of
 
 
@@ -166,15 +179,12 @@ def test_auth_is_refused_since_there_is_no_password(session: ClientSession) -> N
 def test_reset_takes_everything_back_that_the_connection_had_agreed_on(
     session: ClientSession, other: ClientSession
 ) -> None:
-    send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MONITOR", "MULTI", "SET a 1")
+    send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MULTI", "SET a 1")
     assert execute(session, b"RESET") == SimpleString(b"RESET")
-    assert session.resp_version == session.client.resp == 2
-    assert (session.client.name, session.client.watching, session.client.queued) == (b"", 0, -1)
+    assert session.client.protocol_version == 2
+    assert (session.client.name, session.client.watched_keys, session.client.multi_commands) == (b"", 0, None)
     assert session.transaction is None
-    assert session.context.monitors.feeds == ()
-    transport_of(session).pushed.clear()
     assert send_line(other, "SET a 2") == "OK"
-    assert transport_of(session).pushed == []
     assert send_lines(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"
     assert not session.closing
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from common.codec import DecodedRequests, ProtocolError, protocol_error
+from common.codec import DecodedRequests, Decoder, ProtocolError, Request
+from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUOTES
 from common.limits import DEFAULT_LIMITS
-from common.resp import ReplyEncoder
+from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, UNBALANCED_QUOTES
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder
 from server.protocols.detection import ProtocolDetector
+from server.protocols.json_frames import FrameDecoder
 
 
 @pytest.fixture
@@ -18,32 +20,68 @@ def encoder() -> ReplyEncoder:
 
 
 @pytest.fixture
-def reader(encoder: ReplyEncoder) -> ProtocolDetector:
+def detector(encoder: ReplyEncoder) -> ProtocolDetector:
     return ProtocolDetector(encoder, DEFAULT_LIMITS)
 
 
-def test_nothing_makes_no_request(reader: ProtocolDetector) -> None:
-    assert reader.feed(b"") == []
+def test_nothing_makes_no_request(detector: ProtocolDetector) -> None:
+    assert detector.decode(b"") == []
 
 
-def test_requests_that_are_answered_alike_come_in_one_batch(reader: ProtocolDetector, encoder: ReplyEncoder) -> None:
+def test_requests_that_are_answered_alike_come_in_one_batch(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
     data = b"A 1\nB\nC\r\n" + encode_request([b"D"]) + encode_request([b"E", b""]) + b"'\nF\n"
-    assert reader.feed(data) == [
+    assert detector.decode(data) == [
         (ENDING_IN_LF, [[b"A", b"1"], [b"B"]]),
         (ENDING_IN_CRLF, [[b"C"]]),
         (encoder, [[b"D"], [b"E", b""]]),
-        (ENDING_IN_LF, [UNBALANCED_QUOTES, [b"F"]]),
+        (ENDING_IN_LF, [ProtocolError(UNBALANCED_QUOTES), [b"F"]]),
     ]
 
 
-def test_an_unfinished_request_is_kept_for_the_next_feed(reader: ProtocolDetector, encoder: ReplyEncoder) -> None:
-    assert reader.feed(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
-    assert reader.feed(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
-    assert reader.feed(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
+def test_an_unfinished_request_is_kept_for_the_next_feed(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
+    assert detector.decode(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
+    assert detector.decode(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
+    assert detector.decode(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
 
 
-NO_HTTP = protocol_error(b"this port does not speak HTTP", close_connection=True)
-BAD_COUNT = protocol_error(b"invalid multibulk length", close_connection=True)
+@pytest.mark.parametrize(
+    ("decoder", "data", "requests", "rest"),
+    [
+        (RequestDecoder(ReplyEncoder()), encode_request([b"A"]) + b"B\n", [[b"A"]], b"B\n"),
+        (RequestDecoder(ReplyEncoder()), b"*1\r\n$1\r\nA\r\n\0\0\0\2{}", [[b"A"]], b"\0\0\0\2{}"),
+        (RequestDecoder(ReplyEncoder()), b"*0\r\nB\n", [], b"B\n"),
+        (RequestDecoder(ReplyEncoder()), b"*1\r\n$1\r\n", [], b""),
+        (RequestDecoder(ReplyEncoder()), b"*x\r\nB\n", [ProtocolError(INVALID_MULTIBULK_LENGTH, True)], b""),
+        (TextDecoder(others=b"*\0"), b"A\n*1\r\n$1\r\nB\r\n", [[b"A"]], b"*1\r\n$1\r\nB\r\n"),
+        (TextDecoder(others=b"*\0"), b"A\n\0\0\0\2{}", [[b"A"]], b"\0\0\0\2{}"),
+        (TextDecoder(others=b"*\0"), b"A *1\nB", [[b"A", b"*1"]], b""),
+        (TextDecoder(), b"A\n*1\n", [[b"A"], [b"*1"]], b""),
+        (TextDecoder(others=b"*"), b"GET / HTTP/1.1\n*1\r\n", [ProtocolError(NO_HTTP_HERE, True)], b""),
+        (FrameDecoder(), b'\0\0\0\x21{"command": "GET", "key": "abcd"}PING\n', 1, b"PING\n"),
+        (FrameDecoder(), b"\0\0", [], b""),
+    ],
+)
+def test_a_decoder_returns_the_rest_if_another_protocol_begins_in_it(
+    decoder: Decoder, data: bytes, requests: list[Request] | int, rest: bytes
+) -> None:
+    batches, found = decoder.decode(data)
+    assert found == rest
+    decoded = [request for _, batch in batches for request in batch]
+    if isinstance(requests, int):
+        assert len(decoded) == requests
+    else:
+        assert decoded == requests
+
+
+def test_a_partial_request_is_stored_and_nothing_is_left_over() -> None:
+    decoder = RequestDecoder(ReplyEncoder())
+    assert decoder.decode(b"*1\r\n$3\r\nab") == ([], b"")
+    ((_, requests),), rest = decoder.decode(b"c\r\nPING\n")
+    assert (requests, rest) == ([[b"abc"]], b"PING\n")
+
+
+NO_HTTP = ProtocolError(NO_HTTP_HERE, close_connection=True)
+BAD_COUNT = ProtocolError(INVALID_MULTIBULK_LENGTH, close_connection=True)
 
 
 @pytest.mark.parametrize("behind", [b"", b"SET a 1\n", b"\r\n\r\n", encode_request([b"PING"]), b"*x\r\n", b"Host: x\n"])
@@ -51,8 +89,8 @@ BAD_COUNT = protocol_error(b"invalid multibulk length", close_connection=True)
     ("broken", "problem"), [(b"GET / HTTP/1.1\n", NO_HTTP), (b"*x\r\n", BAD_COUNT)], ids=["text", "RESP"]
 )
 def test_a_fatal_request_is_the_last(
-    reader: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
+    detector: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
 ) -> None:
-    batches: list[DecodedRequests] = reader.feed(b"A\n" + broken + behind)
+    batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + behind)
     requests = [request for _, requests in batches for request in requests]
     assert requests == [[b"A"], problem]

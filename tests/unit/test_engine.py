@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
+from collections.abc import Callable
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pytest
 
-from common.codec import Args
 from common.errors import CommandError
 from common.replies import OK, Lines, Reply
-from server.clients.registry import Client
 from server.commands import COMMANDS
-from server.engines.embedded import EmbeddedEngine, QueuedCommand
-from server.keyspace.store import Store, Watch
-from server.registry import Command
-from tests.harness.sessions import ClientSession, Clock, execute_line, feed, new_session, pairs, send_line, send_lines
+from server.engines import embedded as engine_module
+from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
+from tests.harness.sessions import ClientSession, Clock, execute_line, feed, new_session, send_line, send_lines
+from tests.harness.stores import new_engine, pairs
 
 
 class WatchedLock:
@@ -25,10 +27,12 @@ class WatchedLock:
     def __init__(self) -> None:
         self.depth = 0
         self.taken = 0
+        self.on_acquire: Callable[[], None] = lambda: None
 
     def acquire(self) -> None:
         self.taken += self.depth == 0
         self.depth += 1
+        self.on_acquire()
 
     def release(self) -> None:
         assert self.depth > 0
@@ -44,30 +48,35 @@ class WatchedLock:
 
 
 class GuardedStore(Store):
-    """A store that notes what was done to it without its lock."""
+    """A store that refuses every access to any of its attributes without the lock."""
 
     def __init__(self, lock: WatchedLock, clock: Clock) -> None:
-        self._lock = lock
-        self.touched = 0
+        object.__setattr__(self, "lock", lock)
+        object.__setattr__(self, "accesses", 0)
         with lock:
             super().__init__(clock)
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("_values", "_deadlines", "_expiring", "_watches", "scans", "now", "check"):
-            self.touched += 1
-            if not self._lock.depth and name != "check":
-                raise AssertionError("the store was touched without its lock")
+        if not name.startswith("__") and name not in ("lock", "accesses"):
+            object.__setattr__(self, "accesses", self.accesses + 1)
+            if not self.lock.depth:
+                raise AssertionError(f"{name} was read without the lock")
         return super().__getattribute__(name)
 
-    def check(self) -> None:
-        with self._lock:
-            super().check()
+    def __setattr__(self, name: str, value: object) -> None:
+        if not self.lock.depth:
+            raise AssertionError(f"{name} was set without the lock")
+        super().__setattr__(name, value)
 
 
 def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    with monkeypatch.context() as patch:
-        patch.setattr("server.engines.embedded.threading.RLock", lambda: lock)
-        return EmbeddedEngine(store)
+    """Make an engine that uses this lock."""
+    fake = SimpleNamespace(Event=threading.Event, RLock=lambda: lock, Thread=threading.Thread)
+    with monkeypatch.context() as patch, lock:  # while it is made, no other thread can know the engine
+        patch.setattr(engine_module, "threading", fake)
+        engine = EmbeddedEngine(store)
+    lock.taken = 0
+    return engine
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def engine(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def execute(engine: EmbeddedEngine, line: str) -> Reply:
-    return engine.execute(*as_call(line), Client(1))
+    return engine.execute(*as_call(line), CallContext())
 
 
 def as_call(line: str) -> QueuedCommand:
@@ -119,13 +128,8 @@ LINES = [
     "OBJECT ENCODING a",
     "MEMORY USAGE a",
     "WATCH a",
-    "CONFIG RESETSTAT",
     "INFO keyspace",
 ]
-
-
-def test_the_lock_is_one_that_its_holder_may_take_again() -> None:
-    assert isinstance(EmbeddedEngine(Store())._lock, type(threading.RLock()))
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -152,6 +156,7 @@ def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
         "UNWATCH",
         "CLIENT LIST",
         "CONFIG GET *",
+        "CONFIG RESETSTAT",
         "CONFIG SET slowlog-max-len 5",
         "SLOWLOG GET",
         "MONITOR",
@@ -166,18 +171,19 @@ def test_what_leaves_the_store_alone_takes_no_lock(session: ClientSession, lock:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_slow_call_is_noted_after_the_lock_is_given_back(
-    session: ClientSession, lock: WatchedLock, line: str
+def test_a_call_is_recorded_and_listed_by_slowlog_after_the_lock_is_released(
+    session: ClientSession, lock: WatchedLock, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     depths: list[int] = []
-    session.context.engine.statistics.slower_than = 0
-    note_slow = session.context.engine.statistics.note_slow
+    slowlog = session.context.slowlog
+    slowlog.threshold = -1
+    push = slowlog.push
 
-    def note(*arguments: Any) -> None:
+    def record(*arguments: Any) -> None:
         depths.append(lock.depth)
-        note_slow(*arguments)
+        push(*arguments)
 
-    session.context.engine.statistics.note_slow = note  # type: ignore[method-assign]
+    monkeypatch.setattr(slowlog, "push", record)
     send_line(session, line)
     assert depths == [0]
 
@@ -210,32 +216,48 @@ def test_the_engine_raises_what_a_command_raises(engine: EmbeddedEngine) -> None
         execute(engine, "INCRBY a ten")
 
 
-def nothing_else(command: Command, args: Args) -> Reply:
-    raise AssertionError(f"{command.name!r} works on the store")
-
-
-def test_what_a_command_of_a_transaction_raises_stands_in_its_replys_place(engine: EmbeddedEngine) -> None:
-    calls = [as_call(f"INCRBY a {by}") for by in ("1", "ten", "2")]
-    outcomes = engine.execute_all(calls, Watch(), Client(1), nothing_else)
+def test_an_exception_of_a_command_takes_the_place_of_its_reply_in_a_transaction(engine: EmbeddedEngine) -> None:
+    queue = [as_call(f"INCRBY a {by}") for by in ("1", "ten", "2")]
+    call = CallContext()
+    outcomes = engine.execute_all(queue, Watch(), call)
     assert outcomes is not None
     first, second, third = outcomes
     assert (first, third) == (1, 3)
     assert isinstance(second, CommandError)
+    assert len(call.durations) == 3
 
 
-def test_none_of_the_commands_runs_where_the_watch_is_broken_and_the_watch_is_over_either_way(
+def test_a_transaction_with_a_dirty_watch_executes_nothing_and_the_watch_ends_either_way(
     engine: EmbeddedEngine, store: Store
 ) -> None:
     watch = Watch()
     engine.watch(watch, [b"a", b"b"])
     execute(engine, "SET a 1")
-    assert engine.execute_all([as_call("SET b 2")], watch, Client(1), nothing_else) is None
+    assert engine.execute_all([as_call("SET b 2")], watch, CallContext()) is None
     assert pairs(store) == [(b"a", b"1")]
     assert watch.keys == set()
     again = Watch()
     engine.watch(again, [b"a", b"b"])
-    assert engine.execute_all([as_call("SET b 2")], again, Client(1), nothing_else) == [OK]
+    assert engine.execute_all([as_call("SET b 2")], again, CallContext()) == [OK]
     assert again.keys == set()
+
+
+def test_the_embedded_engine_never_blocks(engine: EmbeddedEngine) -> None:
+    command, args = as_call("SET a 1")
+    assert not engine.may_block(command)
+    assert engine.try_execute(command, args, CallContext()) == OK
+    assert WOULD_BLOCK not in (None, OK)
+
+
+def test_a_call_begins_when_the_lock_is_held(engine: EmbeddedEngine, lock: WatchedLock) -> None:
+    """The wait for the lock is not part of the time that SLOWLOG and INFO report."""
+    started: list[int] = []
+    call = CallContext()
+
+    lock.on_acquire = lambda: started.append(call.started)
+    engine.execute(*as_call("GET a"), call)
+    assert started == [0]
+    assert call.started > 0
 
 
 class RunningClock:
@@ -250,27 +272,44 @@ class RunningClock:
 
 
 def test_time_stands_still_while_a_command_runs() -> None:
-    session = new_session(EmbeddedEngine(Store(RunningClock())))
+    session = new_session(new_engine(RunningClock()))
     assert send_line(session, "SET k v PX 2") == "OK"
     assert execute_line(session, "MGET k k k") == [b"v", b"v", b"v"]
     assert execute_line(session, "MGET k k k") == [None, None, None]
 
 
 def test_time_stands_still_while_a_transaction_runs_and_goes_on_behind_it() -> None:
-    session = new_session(EmbeddedEngine(Store(RunningClock())))
+    session = new_session(new_engine(RunningClock()))
     send_lines(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
     assert execute_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]
     assert [execute_line(session, "GET k") for _ in range(3)] == [b"v", None, None]
 
 
-def test_the_commands_of_a_transaction_run_in_their_order_whatever_they_work_on(session: ClientSession) -> None:
-    send_lines(session, "MULTI", "FLUSHALL", "SET a 1", "INFO keyspace", "FLUSHALL", "INFO keyspace")
+def test_control_commands_of_a_transaction_run_after_its_keyspace_commands(session: ClientSession) -> None:
+    send_lines(session, "MULTI", "FLUSHALL", "INFO keyspace", "SET a 1", "INFO keyspace")
     replies = execute_line(session, "EXEC")
     assert isinstance(replies, list)
-    assert [b"keys=1" in reply for reply in replies if isinstance(reply, bytes)] == [True, False]
+    assert [b"keys=1" in reply for reply in replies if isinstance(reply, bytes)] == [True, True]
+    assert replies[0] == replies[2] == OK, "each reply is in the place of its command"
 
 
-def test_every_touch_of_the_store_is_made_under_the_lock(
+def test_no_control_command_of_a_transaction_runs_under_the_lock(
+    session: ClientSession, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INFO reads files under /proc."""
+    depths: list[int] = []
+
+    def measure() -> int:
+        depths.append(lock.depth)
+        return 1
+
+    monkeypatch.setattr("server.commands.info.resident_bytes", measure)
+    send_lines(session, "MULTI", "SET a 1", "INFO memory", "GET a", "EXEC")
+    assert depths == [0]
+    assert (lock.taken, lock.depth) == (1, 0)
+
+
+def test_every_access_to_the_store_is_made_under_the_lock(
     lock: WatchedLock, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = GuardedStore(lock, clock)
@@ -278,10 +317,12 @@ def test_every_touch_of_the_store_is_made_under_the_lock(
     session = new_session(engine)
     lines = [*LINES, "MULTI", *LINES, "EXEC", "WATCH a", "UNWATCH", "WATCH a", "RESET", "INFO all", "FLUSHALL"]
     replies = feed(session, "".join(f"{line}\n" for line in lines).encode()).decode()
-    engine.sweep()
+    engine.expire_slice()
     session.close()
     assert "internal error" not in replies
     assert replies.startswith("OK\n1\n1\n"), "the commands really ran"
-    assert store.touched > 2 * len(LINES)
-    with pytest.raises(AssertionError, match="without its lock"):
+    assert store.accesses > 2 * len(LINES)
+    with lock:
+        store.check()
+    with pytest.raises(AssertionError, match="without the lock"):
         store.get(b"a")

@@ -6,9 +6,10 @@ import pytest
 
 from common.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS, SYNTAX_ERROR, invalid_expire_time
 from common.replies import OK, Reply, SimpleString
-from server.args.integers import LARGEST, SMALLEST
+from server.args.integers import MAX_INTEGER, MIN_INTEGER
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, execute, execute_line, pairs, send_line, send_lines
+from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
+from tests.harness.stores import pairs
 
 # ---------------------------------------------------------------- giving a deadline
 
@@ -129,7 +130,7 @@ def test_what_gives_no_deadline_changes_nothing(session: ClientSession, store: S
     assert store.items() == [(b"k", b"old", None)]
 
 
-@pytest.mark.parametrize("time", [LARGEST, SMALLEST, LARGEST // 1000 + 1])
+@pytest.mark.parametrize("time", [MAX_INTEGER, MIN_INTEGER, MAX_INTEGER // 1000 + 1])
 @pytest.mark.parametrize("line", ["EXPIRE k {}", "EXPIREAT k {}", "SET k v EX {}", "SETEX k {} v", "GETEX k EXAT {}"])
 def test_a_deadline_beyond_64_bits_is_refused(session: ClientSession, store: Store, line: str, time: int) -> None:
     store.set(b"k", b"old")
@@ -190,7 +191,7 @@ def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: C
 def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
     assert send_lines(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
-    assert store.keys_with_deadline == 0
+    assert store.expiring_keys == 0
 
 
 # ---------------------------------------------------------------- an expired key is gone
@@ -225,7 +226,7 @@ def expired(session: ClientSession, clock: Clock) -> ClientSession:
 )  # fmt: skip
 def test_no_command_sees_an_expired_key(expired: ClientSession, store: Store, line: str, reply: Reply) -> None:
     assert execute_line(expired, line) == reply
-    assert store.deadline(b"gone") is None, "a value that came after it does not expire with it"
+    assert store.expires_at(b"gone") is None, "a value that came after it does not expire with it"
 
 
 def test_exec_sees_no_expired_key(session: ClientSession, clock: Clock) -> None:

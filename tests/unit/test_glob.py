@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import CommandError
-from server.args.glob import LONGEST_PATTERN, matcher
+from server.args.glob import MAX_PATTERN_LENGTH, matcher
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_a_hostile_pattern_is_decided_in_time(pattern: bytes, key: bytes, matchi
 
 
 def test_a_pattern_that_is_too_long_is_refused() -> None:
-    assert matcher(b"?" * LONGEST_PATTERN)(b"a") is False
+    assert matcher(b"?" * MAX_PATTERN_LENGTH)(b"a") is False
     with pytest.raises(CommandError, match="a pattern has at most"):
-        matcher(b"?" * (LONGEST_PATTERN + 1))
+        matcher(b"?" * (MAX_PATTERN_LENGTH + 1))

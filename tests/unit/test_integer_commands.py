@@ -6,9 +6,10 @@ import pytest
 
 from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
 from common.replies import ErrorReply
-from server.args.integers import LARGEST, SMALLEST
+from server.args.integers import MAX_INTEGER, MIN_INTEGER
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, execute, pairs
+from tests.harness.sessions import ClientSession, execute
+from tests.harness.stores import pairs
 from tests.unit.test_integers import NO_INTEGERS
 
 COUNTING: list[tuple[bytes, ...]] = [(b"INCR",), (b"DECR",), (b"INCRBY", b"5"), (b"DECRBY", b"5")]
@@ -26,7 +27,7 @@ def test_a_key_that_is_not_there_counts_as_zero(
 
 
 @EACH_COUNTING
-@pytest.mark.parametrize("value", [0, 7, -7, LARGEST - 5, SMALLEST + 5])
+@pytest.mark.parametrize("value", [0, 7, -7, MAX_INTEGER - 5, MIN_INTEGER + 5])
 def test_a_number_is_counted_up_and_down(
     session: ClientSession, store: Store, counting: tuple[bytes, ...], value: int
 ) -> None:
@@ -59,16 +60,16 @@ def test_a_step_that_is_no_integer_is_refused(session: ClientSession, store: Sto
 @pytest.mark.parametrize(
     ("value", "args"),
     [
-        (LARGEST, [b"INCR", b"n"]),
-        (SMALLEST, [b"DECR", b"n"]),
-        (LARGEST, [b"INCRBY", b"n", b"1"]),
-        (SMALLEST, [b"INCRBY", b"n", b"-1"]),
-        (LARGEST - 5, [b"INCRBY", b"n", b"6"]),
-        (1, [b"INCRBY", b"n", b"%d" % LARGEST]),
-        (-1, [b"INCRBY", b"n", b"%d" % SMALLEST]),
-        (SMALLEST, [b"DECRBY", b"n", b"1"]),
-        (LARGEST, [b"DECRBY", b"n", b"-1"]),
-        (-2, [b"DECRBY", b"n", b"%d" % LARGEST]),
+        (MAX_INTEGER, [b"INCR", b"n"]),
+        (MIN_INTEGER, [b"DECR", b"n"]),
+        (MAX_INTEGER, [b"INCRBY", b"n", b"1"]),
+        (MIN_INTEGER, [b"INCRBY", b"n", b"-1"]),
+        (MAX_INTEGER - 5, [b"INCRBY", b"n", b"6"]),
+        (1, [b"INCRBY", b"n", b"%d" % MAX_INTEGER]),
+        (-1, [b"INCRBY", b"n", b"%d" % MIN_INTEGER]),
+        (MIN_INTEGER, [b"DECRBY", b"n", b"1"]),
+        (MAX_INTEGER, [b"DECRBY", b"n", b"-1"]),
+        (-2, [b"DECRBY", b"n", b"%d" % MAX_INTEGER]),
     ],
 )
 def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
@@ -82,13 +83,13 @@ def test_a_sum_beyond_64_bits_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("value", "args", "total"),
     [
-        (LARGEST - 1, [b"INCR", b"n"], LARGEST),
-        (SMALLEST + 1, [b"DECR", b"n"], SMALLEST),
-        (0, [b"INCRBY", b"n", b"%d" % LARGEST], LARGEST),
-        (0, [b"INCRBY", b"n", b"%d" % SMALLEST], SMALLEST),
-        (LARGEST, [b"INCRBY", b"n", b"%d" % SMALLEST], -1),
-        (-1, [b"DECRBY", b"n", b"%d" % LARGEST], SMALLEST),
-        (SMALLEST, [b"DECRBY", b"n", b"%d" % (SMALLEST + 1)], -1),
+        (MAX_INTEGER - 1, [b"INCR", b"n"], MAX_INTEGER),
+        (MIN_INTEGER + 1, [b"DECR", b"n"], MIN_INTEGER),
+        (0, [b"INCRBY", b"n", b"%d" % MAX_INTEGER], MAX_INTEGER),
+        (0, [b"INCRBY", b"n", b"%d" % MIN_INTEGER], MIN_INTEGER),
+        (MAX_INTEGER, [b"INCRBY", b"n", b"%d" % MIN_INTEGER], -1),
+        (-1, [b"DECRBY", b"n", b"%d" % MAX_INTEGER], MIN_INTEGER),
+        (MIN_INTEGER, [b"DECRBY", b"n", b"%d" % (MIN_INTEGER + 1)], -1),
         (7, [b"INCRBY", b"n", b"0"], 7),
         (7, [b"DECRBY", b"n", b"-7"], 14),
     ],
@@ -109,5 +110,7 @@ def test_decrby_cannot_turn_the_smallest_integer_round(
     if value is not None:
         store.set(b"n", value)
     before = pairs(store)
-    assert execute(session, b"DECRBY", b"n", b"%d" % SMALLEST) == ErrorReply.from_text(b"ERR decrement would overflow")
+    assert execute(session, b"DECRBY", b"n", b"%d" % MIN_INTEGER) == ErrorReply.from_text(
+        b"ERR decrement would overflow"
+    )
     assert pairs(store) == before

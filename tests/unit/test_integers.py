@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
-from server.args.integers import LARGEST, SMALLEST, add, parse_integer
+from server.args.integers import MAX_INTEGER, MIN_INTEGER, add, parse_integer
 
 
-@pytest.mark.parametrize("number", [0, 1, -1, 9, 10, -10, 2**31, LARGEST, LARGEST - 1, SMALLEST, SMALLEST + 1])
+@pytest.mark.parametrize(
+    "number", [0, 1, -1, 9, 10, -10, 2**31, MAX_INTEGER, MAX_INTEGER - 1, MIN_INTEGER, MIN_INTEGER + 1]
+)
 def test_an_integer_is_read_in_the_spelling_that_it_is_written_in(number: int) -> None:
     assert parse_integer(b"%d" % number) == number
 
@@ -58,10 +60,10 @@ def test_any_other_word_is_no_integer(arg: bytes) -> None:
     ("number", "increment", "total"),
     [
         (1, 2, 3),
-        (LARGEST, SMALLEST, -1),
-        (LARGEST - 1, 1, LARGEST),
-        (SMALLEST + 1, -1, SMALLEST),
-        (LARGEST, 0, LARGEST),
+        (MAX_INTEGER, MIN_INTEGER, -1),
+        (MAX_INTEGER - 1, 1, MAX_INTEGER),
+        (MIN_INTEGER + 1, -1, MIN_INTEGER),
+        (MAX_INTEGER, 0, MAX_INTEGER),
     ],
 )
 def test_a_sum_that_fits_is_made(number: int, increment: int, total: int) -> None:
@@ -69,7 +71,8 @@ def test_a_sum_that_fits_is_made(number: int, increment: int, total: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("number", "increment"), [(LARGEST, 1), (1, LARGEST), (SMALLEST, -1), (-1, SMALLEST), (LARGEST, LARGEST)]
+    ("number", "increment"),
+    [(MAX_INTEGER, 1), (1, MAX_INTEGER), (MIN_INTEGER, -1), (-1, MIN_INTEGER), (MAX_INTEGER, MAX_INTEGER)],
 )
 def test_a_sum_that_does_not_fit_is_refused(number: int, increment: int) -> None:
     with pytest.raises(CommandError) as caught:

@@ -9,7 +9,7 @@ from common.replies import ErrorReply, Lines, Reply, SimpleString
 from server.commands import COMMANDS
 from server.registry import Command
 from tests.harness.sessions import ClientSession, execute, execute_line, send_line
-from tests.unit.test_commands import EVERY_COMMAND
+from tests.unit.test_commands import EVERY_ENTRY
 
 
 def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: ClientSession) -> None:
@@ -20,15 +20,22 @@ def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: Clie
     assert len({line.index(command.summary.decode()) for line, command in zip(lines, COMMANDS, strict=True)}) == 1
 
 
-@EVERY_COMMAND
-def test_help_tells_about_one_command(session: ClientSession, command: Command) -> None:
-    expected = f"{command.usage.decode()}\n  {command.summary.decode()}"
-    assert send_line(session, f"HELP {command.name.decode()}") == expected
-    assert send_line(session, f"help {command.name.decode().lower()}") == expected
+@EVERY_ENTRY
+def test_help_describes_a_command_or_a_subcommand(session: ClientSession, entry: Command) -> None:
+    expected = f"{entry.usage.decode()}\n  {entry.summary.decode()}"
+    if entry.subcommands:
+        expected = f"{entry.name.decode()} <subcommand> [<arg> [value] [opt] ...]\n  {entry.summary.decode()}"
+        for each in entry.subcommands.values():
+            expected += f"\n{each.usage.decode()}\n  {each.summary.decode()}"
+    name = entry.name.decode().replace("|", " ")
+    assert send_line(session, f"HELP {name}") == expected
+    assert send_line(session, f"help {name.lower()}") == expected
 
 
 def test_help_on_what_is_no_command_is_an_error(session: ClientSession) -> None:
     assert execute(session, b"HELP", b"fly") == ErrorReply.from_text(b"ERR no such command 'fly'; HELP lists them all")
+    unknown = ErrorReply.from_text(b"ERR no such command 'client fly'; HELP lists them all")
+    assert execute(session, b"HELP", b"client", b"fly") == unknown
     assert execute(session, b"HELP", b"f" * 500) == ErrorReply.from_text(
         b"ERR no such command '%b'; HELP lists them all" % (b"f" * 128)
     )
@@ -40,27 +47,27 @@ def test_help_in_resp3_is_a_block_of_lines(session: ClientSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flag", "keys"),
+    ("name", "flags", "keys"),
     [
-        (b"get", b"readonly", [1, 1, 1]),
-        (b"set", b"write", [1, 1, 1]),
-        (b"decrby", b"write", [1, 1, 1]),
+        (b"get", b"readonly fast", [1, 1, 1]),
+        (b"set", b"write denyoom", [1, 1, 1]),
+        (b"decrby", b"write denyoom fast", [1, 1, 1]),
         (b"del", b"write", [1, -1, 1]),
-        (b"exists", b"readonly", [1, -1, 1]),
+        (b"exists", b"readonly fast", [1, -1, 1]),
         (b"flushall", b"write", [0, 0, 0]),
         (b"compact", b"readonly", [0, 0, 0]),
         (b"ping", b"fast", [0, 0, 0]),
-        (b"multi", b"fast", [0, 0, 0]),
+        (b"multi", b"noscript loading stale fast allow_busy", [0, 0, 0]),
     ],
 )
 def test_command_describes_a_command_as_redis_does(
-    session: ClientSession, name: bytes, flag: bytes, keys: list[Reply]
+    session: ClientSession, name: bytes, flags: bytes, keys: list[Reply]
 ) -> None:
     table = execute(session, b"COMMAND")
     assert isinstance(table, list)
     found = COMMANDS.find(name)
     assert found is not None
-    assert [name, found.arity, [SimpleString(flag)], *keys, [], [], [], []] in table
+    assert [name, found.arity, [SimpleString(flag) for flag in flags.split()], *keys, [], [], [], []] in table
 
 
 def test_command_and_its_count_come_out_of_the_table(session: ClientSession) -> None:

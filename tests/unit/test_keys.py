@@ -15,7 +15,8 @@ from common.errors import (
 )
 from common.replies import OK, ErrorReply, Reply, SimpleString
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, execute, execute_line, pairs, send_lines
+from tests.harness.sessions import ClientSession, execute, execute_line, send_lines
+from tests.harness.stores import pairs
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from common.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, execute, pairs
+from tests.harness.sessions import ClientSession, execute
+from tests.harness.stores import pairs
 
 
 @pytest.mark.parametrize(

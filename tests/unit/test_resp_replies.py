@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from common.codec import PIECE_SIZE
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
-from common.resp import WRITE_SIZE, ReplyEncoder
-from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, encode_request
+from common.resp import ReplyEncoder
+from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder, encode_request
+from tests.harness.sessions import encode
 
 
 @pytest.mark.parametrize(
@@ -44,17 +46,17 @@ from common.resp_client import DEEPEST_REPLY, MalformedReply, ReplyDecoder, enco
     ],
 )
 def test_a_reply_is_encoded_in_either_version(reply: Reply, in_2: bytes, in_3: bytes) -> None:
-    assert ReplyEncoder(2).encode(reply) == in_2
-    assert ReplyEncoder(3).encode(reply) == in_3
+    assert encode(ReplyEncoder(2), reply) == in_2
+    assert encode(ReplyEncoder(3), reply) == in_3
 
 
 def test_an_encoder_speaks_version_2_until_it_is_told_otherwise() -> None:
     encoder = ReplyEncoder()
-    assert (encoder.version, encoder.encode(None)) == (2, b"$-1\r\n")
+    assert (encoder.version, encode(encoder, None)) == (2, b"$-1\r\n")
     encoder.use(3)
-    assert (encoder.version, encoder.encode(None)) == (3, b"_\r\n")
+    assert (encoder.version, encode(encoder, None)) == (3, b"_\r\n")
     encoder.use(2)
-    assert (encoder.version, encoder.encode({})) == (2, b"*0\r\n")
+    assert (encoder.version, encode(encoder, {})) == (2, b"*0\r\n")
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2001])
@@ -76,7 +78,7 @@ def test_a_long_block_is_encoded_in_pieces_with_the_length_it_declares(version: 
 def test_a_block_of_long_lines_is_encoded_in_pieces_of_about_the_write_size(version: int) -> None:
     line = b"x" * 10_000
     pieces = list(ReplyEncoder(version).stream(Lines([line] * 100)))
-    assert max(map(len, pieces)) <= WRITE_SIZE + len(line) + 10
+    assert max(map(len, pieces)) <= PIECE_SIZE + len(line) + 10
     assert b"".join(pieces).count(line) == 100
 
 
@@ -139,13 +141,13 @@ def test_replies_behind_each_other_are_decoded_in_their_order(size: int) -> None
 
 
 def test_arrays_may_be_nested_so_deep_and_no_deeper() -> None:
-    (reply,) = ReplyDecoder().feed(b"*1\r\n" * DEEPEST_REPLY + b":7\r\n")
-    for _ in range(DEEPEST_REPLY):
+    (reply,) = ReplyDecoder().feed(b"*1\r\n" * MAX_REPLY_DEPTH + b":7\r\n")
+    for _ in range(MAX_REPLY_DEPTH):
         assert isinstance(reply, list)
         (reply,) = reply
     assert reply == 7
     with pytest.raises(MalformedReply, match="nested"):
-        ReplyDecoder().feed(b"*1\r\n" * (DEEPEST_REPLY + 1))
+        ReplyDecoder().feed(b"*1\r\n" * (MAX_REPLY_DEPTH + 1))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from common.limits import Limits
-from common.resp import HEADER_SIZE
+from common.resp import MAX_HEADER_SIZE
 from common.resp_client import encode_request
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, execute, feed, new_session, pairs
+from tests.harness.sessions import ClientSession, execute, feed, new_session
+from tests.harness.stores import pairs
 
 PING = encode_request([b"PING"])
 EVERY_WAY = pytest.mark.parametrize(
@@ -34,9 +35,9 @@ MALFORMED = {
     "a count beyond the limit": (b"*1048577\r\n", COUNT),
     "a count of 64 bits": (b"*9223372036854775807\r\n", COUNT),
     "a count beyond 64 bits": (b"*99999999999999999999\r\n", COUNT),
-    "a count whose line does not end": (b"*" + b"1" * (HEADER_SIZE - 1), COUNT),
-    "a count whose line ends too late": (b"*" + b"1" * HEADER_SIZE + b"\r\n", COUNT),
-    "a count whose line ends in LF alone": (b"*1\n$4\nPING\n" + b" " * HEADER_SIZE, COUNT),
+    "a count whose line does not end": (b"*" + b"1" * (MAX_HEADER_SIZE - 1), COUNT),
+    "a count whose line ends too late": (b"*" + b"1" * MAX_HEADER_SIZE + b"\r\n", COUNT),
+    "a count whose line ends in LF alone": (b"*1\n$4\nPING\n" + b" " * MAX_HEADER_SIZE, COUNT),
     "a length that is empty": (b"*1\r\n$\r\n", LENGTH),
     "a length that is no number": (b"*1\r\n$x\r\n", LENGTH),
     "a length with a number and more": (b"*1\r\n$4x\r\nPING\r\n", LENGTH),
@@ -49,8 +50,8 @@ MALFORMED = {
     "a length beyond the limit": (b"*1\r\n$536870913\r\n", LENGTH),
     "a length of 64 bits": (b"*1\r\n$9223372036854775807\r\n", LENGTH),
     "a length beyond 64 bits": (b"*1\r\n$99999999999999999999\r\n", LENGTH),
-    "a length whose line does not end": (b"*1\r\n$" + b"1" * (HEADER_SIZE - 1), LENGTH),
-    "a length whose line ends too late": (b"*1\r\n$" + b"1" * HEADER_SIZE + b"\r\n", LENGTH),
+    "a length whose line does not end": (b"*1\r\n$" + b"1" * (MAX_HEADER_SIZE - 1), LENGTH),
+    "a length whose line ends too late": (b"*1\r\n$" + b"1" * MAX_HEADER_SIZE + b"\r\n", LENGTH),
     "a word without its header": (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
     "a number where a word belongs": (b"*2\r\n$4\r\nECHO\r\n:1\r\n", "expected '$', got ':'"),
     "an array where a word belongs": (b"*1\r\n*1\r\n", "expected '$', got '*'"),

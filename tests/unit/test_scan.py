@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
 from server.keyspace import scan as scan_module
-from server.keyspace.scan import POSITION_BITS, REMOVALS_BITS, Scans
+from server.keyspace.scan import DELETIONS_BITS, POSITION_BITS, ScanSnapshots
 from server.keyspace.store import Store
 from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
 
@@ -54,7 +54,6 @@ def test_an_iteration_returns_every_key_once_in_steps_of_the_size_that_was_asked
     assert list(itertools.chain(*steps)) == keys
     assert {len(each) for each in steps[:-1]} <= {size}
     assert len(steps) == max(1, -(-count // size))
-    assert store.scans._copies == {}, "an iteration that is over is forgotten"
 
 
 def test_a_step_is_of_ten_keys_unless_told(session: ClientSession, store: Store) -> None:
@@ -161,7 +160,7 @@ def test_flushing_ends_every_iteration(session: ClientSession, store: Store) -> 
 @pytest.fixture
 def room_for_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep no more than four copies of forty keys."""
-    monkeypatch.setattr(scan_module, "MOST_KEPT", 4 * 40)
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * 40)
 
 
 def remove_some(store: Store, count: int = 1) -> None:
@@ -204,59 +203,102 @@ def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: Clien
     assert all(each == set(keys) for each in found)
 
 
-def test_iterations_share_a_copy_while_nothing_is_removed(session: ClientSession, store: Store) -> None:
-    keys = fill(store, 30)
-    ours, first = step(session, b"0")
-    store.set(b"new", b"v")
-    theirs, _ = step(session, b"0")
-    assert (len(store.scans._copies), ours) == (1, theirs)
-    assert first + list(itertools.chain(*(step(session, ours)[1], step(session, b"%d" % (int(ours) + 10))[1]))) == keys
+# ---------------------------------------------------------------- the snapshots alone
 
 
-@pytest.mark.usefixtures("room_for_four")
-def test_the_copy_that_was_used_least_recently_goes_first(session: ClientSession, store: Store) -> None:
-    fill(store, 40)
-    used, _ = step(session, b"0")
-    kept = next(iter(store.scans._copies))
-    for _ in range(12):
-        remove_some(store)
-        step(session, b"0")
-        step(session, used)
-        assert kept in store.scans._copies
-        assert len(store.scans._copies) <= 4
+class FakeKeyspace:
+    """Three keys, after so many deletions. It counts how often they were copied."""
 
-
-class Keys:
-    def __init__(self, removals: int) -> None:
-        self.removals = removals
+    def __init__(self, deletion_count: int = 0) -> None:
+        self.deletion_count = deletion_count
+        self.keys = [b"a", b"b", b"c"]
+        self.copies = 0
 
     def all_keys(self) -> list[bytes]:
-        return [b"a", b"b", b"c"]
+        self.copies += 1
+        return list(self.keys)
 
 
-def test_copies_are_bounded_and_every_cursor_fits_into_64_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MOST_KEPT", 30)
-    ours = Scans()
-    for removals in range(2**REMOVALS_BITS - 20, 2**REMOVALS_BITS + 20):
-        cursor, found = ours.go_on(0, 2, Keys(removals))
+def test_a_snapshot_is_evicted_when_its_iteration_ends() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    cursor, _ = snapshots.page(0, 2, keyspace)
+    assert len(snapshots) == 1
+    assert snapshots.page(cursor, 2, keyspace) == (0, [b"c"])
+    assert len(snapshots) == 0
+    assert keyspace.copies == 1
+
+
+def test_an_iteration_of_one_page_stores_no_snapshot() -> None:
+    snapshots = ScanSnapshots()
+    assert snapshots.page(0, 3, FakeKeyspace()) == (0, [b"a", b"b", b"c"])
+    assert len(snapshots) == 0
+
+
+def test_iterations_share_a_snapshot_while_nothing_is_deleted() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    first, _ = snapshots.page(0, 2, keyspace)
+    keyspace.keys.append(b"new")
+    second, _ = snapshots.page(0, 2, keyspace)
+    assert first == second
+    assert len(snapshots) == 1
+    assert snapshots.page(first, 10, keyspace) == (0, [b"c", b"new"])
+
+
+def test_the_least_recently_used_snapshot_is_evicted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * 3)
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    used, _ = snapshots.page(0, 1, keyspace)
+    for _ in range(12):
+        keyspace.deletion_count += 1
+        snapshots.page(0, 1, keyspace)
+        before = keyspace.copies
+        assert snapshots.page(used, 1, keyspace)[1] == [b"b"]
+        assert keyspace.copies == before, "its snapshot is still stored"
+        assert len(snapshots) <= 4
+
+
+def test_snapshots_are_bounded_and_every_cursor_fits_into_63_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 30)
+    snapshots = ScanSnapshots()
+    for deletion_count in range(2**DELETIONS_BITS - 20, 2**DELETIONS_BITS + 20):
+        cursor, found = snapshots.page(0, 2, FakeKeyspace(deletion_count))
         assert found == [b"a", b"b"]
         assert 0 < cursor < 2**63
-        assert len(ours._copies) <= 10
-        assert ours._kept == 3 * len(ours._copies)
-    assert ours.go_on(cursor, 2, Keys(removals)) == (0, [b"c"])
+        assert len(snapshots) <= 10
+    assert len(snapshots) == 10
+    assert snapshots.page(cursor, 2, FakeKeyspace(deletion_count)) == (0, [b"c"])
 
 
-def test_the_newest_copy_is_kept_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MOST_KEPT", 1)
-    ours = Scans()
-    for removals in range(3):
-        ours.go_on(0, 2, Keys(removals))
-    assert list(ours._copies) == [2]
+def test_the_bound_counts_no_evicted_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 6)
+    snapshots = ScanSnapshots()
+    for deletion_count in range(10):
+        keyspace = FakeKeyspace(deletion_count)
+        cursor, _ = snapshots.page(0, 2, keyspace)
+        snapshots.page(cursor, 2, keyspace)
+    snapshots.page(0, 2, FakeKeyspace(10))
+    snapshots.clear()
+    assert len(snapshots) == 0
+    snapshots.page(0, 2, FakeKeyspace(11))
+    snapshots.page(0, 2, FakeKeyspace(12))
+    assert len(snapshots) == 2
 
 
-def test_removals_are_counted_beyond_what_a_cursor_holds_of_them() -> None:
-    cursor, _ = Scans().go_on(0, 2, Keys(2**REMOVALS_BITS - 1))
-    assert Scans().go_on(cursor, 2, Keys(2**REMOVALS_BITS)) == (0, [b"b", b"c"]), "one was removed since"
+def test_the_newest_snapshot_is_stored_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 1)
+    snapshots = ScanSnapshots()
+    for deletion_count in range(3):
+        keyspace = FakeKeyspace(deletion_count)
+        cursor, _ = snapshots.page(0, 2, keyspace)
+        assert len(snapshots) == 1
+    assert snapshots.page(cursor, 2, keyspace) == (0, [b"c"])
+    assert keyspace.copies == 1
+
+
+def test_deletions_are_counted_beyond_what_a_cursor_holds_of_them() -> None:
+    cursor, _ = ScanSnapshots().page(0, 2, FakeKeyspace(2**DELETIONS_BITS - 1))
+    again = ScanSnapshots().page(cursor, 2, FakeKeyspace(2**DELETIONS_BITS))
+    assert again == (0, [b"b", b"c"]), "one key was deleted since"
 
 
 # ---------------------------------------------------------------- options

@@ -11,13 +11,16 @@ from common.codec import Args
 from common.errors import INTERNAL_ERROR, CommandError
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from server.clients.registry import Client
 from server.commands import COMMANDS, connection, strings, transactions
-from server.engines.embedded import EmbeddedEngine, QueuedCommand, Run
-from server.keyspace.store import Store, Watch
+from server.engines.base import CallContext, QueuedCommand
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
 from server.registry import Command, CommandGroup, CommandTable
-from server.session.session import OUTPUT_SIZE, Session
-from tests.harness.sessions import answers, execute, feed, new_session, pairs, send_line
+from server.session.session import Session
+from server.session.stream import OUTPUT_SIZE
+from tests.harness.sessions import ClientSession, answers, execute, feed, new_session, send_line
+from tests.harness.stores import new_store, pairs
 
 MIB = 1024 * 1024
 INTERNAL = "(error) ERR internal error, the server's log has the details"
@@ -28,7 +31,7 @@ INTERNAL = "(error) ERR internal error, the server's log has the details"
 @pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT", "quit", "Disconnect"])
 @pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one piece", "byte by byte"])
 def test_quitting_answers_ok_and_nothing_after_it_runs(
-    session: Session, store: Store, arg: str, sizes: tuple[int, ...]
+    session: ClientSession, store: Store, arg: str, sizes: tuple[int, ...]
 ) -> None:
     sent = f"SET before 1\n{arg}\r\nSET after 1\n".encode()
     assert feed(session, sent, *sizes) == b"OK\nOK\r\n"
@@ -38,28 +41,28 @@ def test_quitting_answers_ok_and_nothing_after_it_runs(
 
 
 @pytest.mark.parametrize("arg", [b"QUIT", b"DISCONNECT"])
-def test_quitting_in_resp_ends_text_too(session: Session, store: Store, arg: bytes) -> None:
+def test_quitting_in_resp_ends_text_too(session: ClientSession, store: Store, arg: bytes) -> None:
     assert session.feed(encode_request([arg]) + b"SET after 1\n") == b"+OK\r\n"
     assert session.closing
     assert len(store) == 0
 
 
 @pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT"])
-def test_quitting_within_a_transaction_is_not_queued(session: Session, store: Store, arg: str) -> None:
+def test_quitting_within_a_transaction_is_not_queued(session: ClientSession, store: Store, arg: str) -> None:
     assert feed(session, f"MULTI\nSET k v\n{arg}\nEXEC\n".encode()) == b"OK\nQUEUED\nOK\n"
     assert session.closing
     assert len(store) == 0
 
 
 @pytest.mark.parametrize("line", ["QUIT now", "DISCONNECT now"])
-def test_quitting_with_a_word_too_many_is_refused(session: Session, line: str) -> None:
+def test_quitting_with_a_word_too_many_is_refused(session: ClientSession, line: str) -> None:
     name = line.split(maxsplit=1)[0].lower()
     assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{name}' command"
     assert not session.closing
 
 
 @pytest.mark.parametrize("line", ["FLY", "GET", "INCR k v", "EXEC", "'", "SET shutdown shutdown", "PING quit"])
-def test_an_error_or_a_value_does_not_end_the_session(session: Session, line: str) -> None:
+def test_an_error_or_a_value_does_not_end_the_session(session: ClientSession, line: str) -> None:
     send_line(session, line)
     assert not session.closing
     assert send_line(session, "PING") == "PONG"
@@ -68,17 +71,17 @@ def test_an_error_or_a_value_does_not_end_the_session(session: Session, line: st
 # ---------------------------------------------------------------- unknown commands
 
 
-def test_an_unknown_command_is_named_with_its_words(session: Session) -> None:
+def test_an_unknown_command_is_named_with_its_words(session: ClientSession) -> None:
     reply = execute(session, b"FLY", b"me", b"", b"to\r\nthe")
     assert reply == ErrorReply.from_text(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
 
 
-def test_an_unknown_command_without_words_is_named_alone(session: Session) -> None:
+def test_an_unknown_command_without_words_is_named_alone(session: ClientSession) -> None:
     assert send_line(session, "fly") == "(error) ERR unknown command 'fly', with args beginning with:"
     assert send_line(session, '""') == "(error) ERR unknown command '', with args beginning with:"
 
 
-def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: Session) -> None:
+def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: ClientSession) -> None:
     reply = execute(session, b"F" * 500, b"a" * 100, b"b" * 100, b"c")
     assert isinstance(reply, ErrorReply)
     repeated = b"'%b', with args beginning with: '%b' '%b'" % (b"F" * 128, b"a" * 100, b"b" * 25)
@@ -86,20 +89,28 @@ def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: Session) 
 
 
 @pytest.mark.parametrize("name", ["get", "GET", "Get", "gEt"])
-def test_a_command_is_found_in_any_case(session: Session, name: str) -> None:
+def test_a_command_is_found_in_any_case(session: ClientSession, name: str) -> None:
     assert send_line(session, f"{name} nothing") == "(nil)"
 
 
 # ---------------------------------------------------------------- output in pieces
 
 
-def fill(session: Session, size: int) -> bytes:
+def drain(session: ClientSession) -> bytes:
+    """Fetch the pending output."""
+    output = b""
+    while session.pending:
+        output += session.feed(b"")
+    return output
+
+
+def fill(session: ClientSession, size: int) -> bytes:
     value = b"v" * size
     assert execute(session, b"SET", b"large", value) == OK
     return value
 
 
-def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(session: Session) -> None:
+def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(session: ClientSession) -> None:
     value = fill(session, MIB)
     get = encode_request([b"GET", b"large"])
     assert session.feed(encode_request([b"MULTI"]) + get * 50) == b"+OK\r\n" + b"+QUEUED\r\n" * 50
@@ -109,7 +120,7 @@ def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(sess
 
 
 def test_the_replies_to_a_pipeline_come_in_bounded_pieces_and_only_then_do_the_next_requests_run(
-    session: Session, store: Store
+    session: ClientSession, store: Store
 ) -> None:
     fill(session, MIB)
     get = encode_request([b"GET", b"large"])
@@ -117,20 +128,18 @@ def test_the_replies_to_a_pipeline_come_in_bounded_pieces_and_only_then_do_the_n
     assert len(first) <= OUTPUT_SIZE + MIB + 100
     assert session.pending
     assert b"after" not in store
-    rest = b""
-    while session.pending:
-        rest += session.feed(b"")
+    rest = drain(session)
     assert rest.endswith(b"\r\nOK\n")
     assert store.get(b"after") == b"1"
 
 
-def test_small_replies_come_in_one_piece(session: Session) -> None:
+def test_small_replies_come_in_one_piece(session: ClientSession) -> None:
     assert session.feed(b"PING\n" * 1000) == b"PONG\n" * 1000
     assert not session.pending
     assert session.feed(b"") == b""
 
 
-def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: Session) -> None:
+def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: ClientSession) -> None:
     value = fill(session, 1000)
     pieces = list(answers(session, b"GET large\n" * 1000))
     assert [len(piece) <= OUTPUT_SIZE + 1001 for piece in pieces] == [True] * len(pieces)
@@ -139,7 +148,7 @@ def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: Session)
 
 
 @pytest.mark.parametrize("request_", [b"COMPACT\n", encode_request([b"COMPACT"])], ids=["text", "RESP"])
-def test_compact_of_large_values_comes_in_bounded_pieces(session: Session, store: Store, request_: bytes) -> None:
+def test_compact_of_large_values_comes_in_bounded_pieces(session: ClientSession, store: Store, request_: bytes) -> None:
     value = b"v" * 100_000
     for number in range(50):
         store.set(b"%d" % number, value)
@@ -148,23 +157,22 @@ def test_compact_of_large_values_comes_in_bounded_pieces(session: Session, store
     assert sum(map(len, pieces)) > 50 * len(value)
 
 
-def test_new_requests_wait_until_the_pending_output_is_fetched(session: Session) -> None:
+def test_new_requests_wait_until_the_pending_output_is_fetched(session: ClientSession) -> None:
     fill(session, MIB)
     session.feed(b"GET large\n")
     assert session.pending
     with pytest.raises(RuntimeError):
         session.feed(b"PING\n")
-    assert session.feed(b"") == b""
-    assert not session.pending
+    drain(session)
     assert session.feed(b"PING\n") == b"PONG\n"
 
 
-def test_quitting_behind_a_large_reply_is_answered_last(session: Session) -> None:
+def test_quitting_behind_a_large_reply_is_answered_last(session: ClientSession) -> None:
     value = fill(session, MIB)
-    assert session.feed(b"GET large\nQUIT\nPING\n") == value + b"\n"
+    output = session.feed(b"GET large\nQUIT\nPING\n")
     assert session.pending
     assert not session.closing
-    assert session.feed(b"") == b"OK\n"
+    assert output + drain(session) == value + b"\nOK\n"
     assert session.closing
     assert not session.pending
 
@@ -193,7 +201,7 @@ def boom(store: Store) -> Reply:
     raise ZeroDivisionError("the store's fault")
 
 
-@faulty.session("BANG", "Fail on the session.")
+@faulty.control("BANG", "Fail on the session.")
 def bang(session: Session) -> Reply:
     raise ZeroDivisionError("the session's fault")
 
@@ -204,11 +212,11 @@ FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.gro
 class BrokenEngine(EmbeddedEngine):
     """An engine that lost whatever it stood on."""
 
-    def execute(self, command: Command, args: Args, client: Client) -> Reply:
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         raise ConnectionError("no backing store")
 
     def execute_all(
-        self, calls: Sequence[QueuedCommand], watch: Watch, client: Client, run: Run
+        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         raise ConnectionError("no backing store")
 
@@ -243,7 +251,7 @@ def test_an_unforeseen_failure_within_exec_stands_in_its_place(
     assert pairs(store) == [(b"a", b"1"), (b"b", b"2")]
 
 
-def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_foreseen_refusal_is_not_logged(session: ClientSession, caplog: pytest.LogCaptureFixture) -> None:
     send_line(session, "SET a x")
     assert send_line(session, "INCR a").startswith("(error) ERR value")
     assert send_line(session, "EXEC").startswith("(error) ERR EXEC")
@@ -251,7 +259,7 @@ def test_a_foreseen_refusal_is_not_logged(session: Session, caplog: pytest.LogCa
 
 
 def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(caplog: pytest.LogCaptureFixture) -> None:
-    session = new_session(BrokenEngine(Store()))
+    session = new_session(BrokenEngine(new_store()))
     assert execute(session, b"GET", b"a") == INTERNAL_ERROR
     assert feed(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
         "OK",
@@ -272,7 +280,7 @@ def test_sessions_share_the_store_and_nothing_else(engine: EmbeddedEngine) -> No
     assert ours.feed(b'MULTI\nSET k "ours') == b"OK\n"
     assert send_line(theirs, "SET k theirs") == "OK"
     assert execute(theirs, b"HELLO", b"3") != []
-    assert ours.resp_version == 2
+    assert ours.client.protocol_version == 2
     assert ours.feed(b'"\nEXEC\n') == b"QUEUED\n1) OK\n"
     assert send_line(theirs, "GET k") == "ours"
     assert send_line(theirs, "EXEC") == "(error) ERR EXEC without MULTI"
@@ -325,7 +333,7 @@ def test_lines_that_break_off_end_in_an_error_and_the_connection_ends() -> None:
     sent = b"TELL\nPING\n"
     assert feed(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
     assert session.closing
-    assert session.context.engine.statistics.errors == 1
+    assert session.context.stats.errors == 1
 
 
 def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
+from server.keyspace.observers import Removal
 from server.keyspace.store import Store
-from tests.harness.sessions import pairs
+from tests.harness.stores import new_store, pairs
 
 
 def filled() -> Store:
-    store = Store()
+    store = new_store()
     for key in (b"a", b"b", b"c"):
         store.set(key, b"1")
     return store
@@ -60,7 +63,7 @@ def test_the_copy_of_the_items_does_not_change_with_the_store() -> None:
 
 def test_stores_share_nothing() -> None:
     filled()
-    assert len(Store()) == 0
+    assert len(new_store()) == 0
 
 
 @pytest.mark.parametrize(
@@ -71,5 +74,36 @@ def test_the_check_finds_what_is_not_bytes(key: bytes, value: bytes) -> None:
     store.check()
     store.set(key, value)
     with pytest.raises(AssertionError, match="bytes"):
+        store.check()
+    store.clear()
+
+
+class ReentrantObserver:
+    """An observer that breaks the rules: it sets an expiry while the key is being removed."""
+
+    def __init__(self) -> None:
+        self.store: Store | None = None
+
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+        pass
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+        pass
+
+    def on_remove(self, key: bytes, cause: Removal) -> None:
+        if self.store is not None:
+            self.store.expire_at(key, 2**62)
+
+    def before_clear(self, keys: Collection[bytes]) -> None:
+        pass
+
+
+def test_the_check_finds_an_expiry_without_a_value() -> None:
+    observer = ReentrantObserver()
+    store = new_store(observers=[observer])
+    observer.store = store
+    store.set(b"a", b"1")
+    store.delete(b"a")
+    with pytest.raises(AssertionError, match="no value"):
         store.check()
     store.clear()

@@ -1,168 +1,126 @@
-"""Who may know whom: the layers, held by reading every module's imports."""
+"""The layers: which folder may import which. Read from every module's import statements."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"client", "common", "server"}
+
+LAYERS = [
+    ["common"],
+    ["server.process", "server.extras", "server.argument_types"],
+    ["server.settings"],
+    ["server.args"],
+    ["server.registry"],
+    ["server.keyspace"],
+    ["server.protocols"],
+    ["server.engines.base"],
+    ["server.engines.embedded", "server.engines.redis"],
+    ["server.clients"],
+    ["server.session"],
+    ["server.commands"],
+    ["server.net"],
+    ["server.http"],
+    ["server.command_line"],
+    ["server.app"],
+    ["server.__main__"],
+    ["client"],
+]
+"""From low to high. A module imports from its own folder and from lower layers, never from another folder of its own
+layer. The packages `server` and `server.engines` are empty."""
+
 NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
+MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection")
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+    for package in ("client", "common", "server")
+    for path in sorted(ROOT.glob(f"{package}/**/*.py"))
+}
+EVERY_MODULE = pytest.mark.parametrize("module", MODULES)
 
 
-def sources(*patterns: str) -> list[Path]:
-    found = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
-    assert found, f"{patterns} name no file"
-    return found
-
-
-def each_module(*patterns: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", sources(*patterns), ids=lambda path: str(path.relative_to(ROOT)))
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imports(nodes: Iterator[ast.AST]) -> set[str]:
-    """Return the names of the modules that these import statements load."""
+def imports(module: str, *, at_load: bool = False) -> set[str]:
+    """Return the modules that a module imports. ``at_load``: without those that its functions import."""
     names: set[str] = set()
-    for node in nodes:
+    for node in _nodes(MODULES[module], functions=not at_load):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute here, so that their target can be read off them"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            assert node.level == 0, "imports are absolute"
+            full_names = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= full_names & MODULES.keys() or {str(node.module)}
     return names
 
 
-def everywhere(tree: ast.AST) -> Iterator[ast.AST]:
-    return ast.walk(tree)
-
-
-def outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk what runs when the module is loaded."""
+def _nodes(tree: ast.AST, *, functions: bool) -> Iterator[ast.AST]:
+    if isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING":
+        return
     for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
-            yield from outside_functions(node)
+            yield from _nodes(node, functions=functions)
 
 
-def packages(names: set[str]) -> set[str]:
-    return {name.partition(".")[0] for name in names}
+def is_in(module: str, folders: tuple[str, ...] | list[str]) -> str | None:
+    """Return which of the folders contains the module."""
+    return next((folder for folder in folders if module == folder or module.startswith(f"{folder}.")), None)
 
 
-@each_module("common/**/*.py")
-def test_common_knows_neither_server_nor_client(path: Path) -> None:
-    assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"common"}
+def layer_of(module: str) -> tuple[int, str]:
+    """Return the height of a module's layer, and its folder in it."""
+    for height, folders in enumerate(LAYERS):
+        if folder := is_in(module, folders):
+            return height, folder
+    raise AssertionError(f"{module} is in no layer")
 
 
-@each_module("server/**/*.py")
-def test_the_server_does_not_know_the_client(path: Path) -> None:
-    assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"common", "server"}
+@EVERY_MODULE
+def test_a_module_imports_lower_layers_only(module: str) -> None:
+    if module in ("server", "server.engines"):
+        assert imports(module) <= {"__future__"}
+        return
+    height, folder = layer_of(module)
+    for name in imports(module) & MODULES.keys():
+        other_height, other_folder = layer_of(name)
+        assert other_height < height or other_folder == folder, f"{module} imports {name}"
 
 
-@each_module("client/**/*.py")
-def test_the_client_knows_the_server_only_in_its_terminal_mode(path: Path) -> None:
-    if path.name != "local.py":
-        assert packages(imports(everywhere(tree_of(path)))) & PACKAGES <= {"client", "common"}
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: imports(module) & MODULES.keys() for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as problem:
+        pytest.fail(f"a circle: {problem.args[1]}")
 
 
-@each_module("client/**/*.py")
-def test_the_terminal_mode_is_loaded_only_when_it_is_asked_for(path: Path) -> None:
-    assert "client.local" not in imports(outside_functions(tree_of(path)))
+@EVERY_MODULE
+def test_the_client_imports_the_server_only_for_local_and_only_then(module: str) -> None:
+    if is_in(module, ["client"]):
+        assert module == "client.local" or not any(is_in(name, ["server"]) for name in imports(module))
+        assert "client.local" not in imports(module, at_load=True)
 
 
-@each_module(
-    "common/**/*.py",
-    "server/engines/redis/cache.py",
-    "server/clients/registry.py",
-    "server/commands/*.py",
-    "server/args/expire_time.py",
-    "server/engines/embedded.py",
-    "common/errors.py",
-    "server/keyspace/expiration.py",
-    "server/session/context.py",
-    "server/args/integers.py",
-    "server/args/options.py",
-    "server/args/glob.py",
-    "server/protocols/detection.py",
-    "server/registry.py",
-    "server/keyspace/scan.py",
-    "server/session/session.py",
-    "server/clients/stats.py",
-    "server/keyspace/store.py",
-    "client/protocol.py",
-)
-def test_what_is_sans_io_knows_no_network(path: Path) -> None:
-    names = imports(everywhere(tree_of(path)))
-    assert not packages(names) & NETWORK
-    assert "server.net.listener" not in names
+@EVERY_MODULE
+def test_only_transports_use_the_network(module: str) -> None:
+    if not is_in(module, MAY_USE_NETWORK):
+        assert not {name.partition(".")[0] for name in imports(module)} & NETWORK
 
 
-@pytest.mark.parametrize(
-    ("module", "known"),
-    [
-        ("store", {"server.keyspace.expiration", "server.keyspace.scan"}),
-        ("expiry", set()),
-        ("scans", set()),
-        ("patterns", {"common.errors"}),
-    ],
-)
-def test_the_store_and_its_parts_know_no_more_of_the_project_than_this(module: str, known: set[str]) -> None:
-    (path,) = sources(f"server/{module}.py")
-    names = {name for name in imports(everywhere(tree_of(path))) if name.partition(".")[0] in PACKAGES}
-    assert {".".join(name.split(".")[:2]) for name in names} == known
+@EVERY_MODULE
+def test_only_the_redis_engine_uses_redis_py(module: str) -> None:
+    if not is_in(module, ["server.engines.redis"]):
+        assert not {name.partition(".")[0] for name in imports(module)} & {"redis", "cachetools"}
 
 
-def names_of_locks(path: Path) -> set[str]:
-    """Return which locks of `threading` the module's code names, by whatever import."""
-    nodes = list(ast.walk(tree_of(path)))
-    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
-    names |= {node.name for node in nodes if isinstance(node, ast.alias)}
-    return names & {"Lock", "RLock", "Condition", "Semaphore"}
-
-
-def test_the_stores_lock_is_named_in_one_file_and_the_others_guard_no_store() -> None:
-    modules = sources("client/**/*.py", "common/**/*.py", "server/**/*.py")
-    locks = {path.relative_to(ROOT).as_posix(): names_of_locks(path) for path in modules}
-    assert {path: names for path, names in locks.items() if names} == {
-        "server/engines/redis/cache.py": {"Lock"},
-        "server/engines/redis/cluster.py": {"Lock"},
-        "server/engines/redis/engine.py": {"Lock"},
-        "server/clients/registry.py": {"Lock"},
-        "server/engines/embedded.py": {"RLock"},
-        "server/clients/stats.py": {"Lock"},
-        "server/net/listener.py": {"Condition", "Lock"},
+@EVERY_MODULE
+def test_the_keyspace_lock_is_in_one_module(module: str) -> None:
+    names = {
+        getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(MODULES[module])
     }
-    for path, names in locks.items():
-        if names and path != "server/engines/embedded.py":
-            assert "server.keyspace.store" not in imports(everywhere(tree_of(ROOT / path)))
-
-
-@each_module("client/**/*.py", "common/**/*.py", "server/**/*.py")
-def test_redis_py_is_known_to_the_backend_alone(path: Path) -> None:
-    if "backend" not in path.parts:
-        names = imports(everywhere(tree_of(path)))
-        assert not packages(names) & {"redis", "cachetools"}
-        assert {name for name in names if name.startswith("server.engines.redis.")} <= {
-            f"server.engines.redis.command_line{name}"
-            for name in ("", ".add_backend_options", ".backend_engine")
-            if path.name in ("__main__.py", "command_line.py")
-        }
-
-
-@each_module("server/engines/redis/*.py")
-def test_the_backend_is_an_engine_and_knows_no_session_and_no_door(path: Path) -> None:
-    names = {".".join(name.split(".")[:2]) for name in imports(everywhere(tree_of(path)))}
-    assert not names & {
-        "server.session.session",
-        "server.session.context",
-        "server.net.listener",
-        "server.protocols.json_frames",
-        "server.keyspace.store",
-    }
+    assert ("RLock" in names) == (module == "server.engines.embedded")

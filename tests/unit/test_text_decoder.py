@@ -7,7 +7,8 @@ import pytest
 from common.limits import Limits
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, feed, new_session, pairs, send_line
+from tests.harness.sessions import ClientSession, feed, new_session, send_line
+from tests.harness.stores import pairs
 
 UNBALANCED = "(error) ERR Protocol error: unbalanced quotes in request"
 NO_HTTP = "(error) ERR Protocol error: this port does not speak HTTP"
@@ -143,4 +144,4 @@ def test_a_star_in_the_rest_of_a_line_that_is_too_long_begins_no_resp_request(
 @EVERY_WAY
 def test_a_line_with_too_many_words_costs_just_that_line(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
     reply = feed(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
-    assert reply.decode() == "0\n(error) ERR Protocol error: too many words in request\nPONG\n"
+    assert reply.decode() == "0\n(error) ERR Protocol error: too many arguments in request\nPONG\n"

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder
+from tests.harness.sessions import encode
+
+
+def lines(reply: Reply) -> list[str]:
+    """Print a reply and return its lines."""
+    printed = encode(ENDING_IN_LF, reply).decode()
+    assert printed.endswith("\n")
+    return printed.removesuffix("\n").split("\n")
 
 
 @pytest.mark.parametrize(
@@ -49,12 +57,12 @@ from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextEncoder, reply_lines
     ],
 )
 def test_a_reply_is_printed_as_lines(reply: Reply, printed: list[str]) -> None:
-    assert [line.decode() for line in reply_lines(reply)] == printed
+    assert lines(reply) == printed
 
 
 def test_the_items_of_a_long_array_are_indented_by_their_own_numbers_width() -> None:
-    printed = list(reply_lines([0] * 9 + [[b"a", b"b"]]))
-    assert printed[8:] == [b"9) 0", b"10) 1) a", b"    2) b"]
+    printed = lines([0] * 9 + [[b"a", b"b"]])
+    assert printed[8:] == ["9) 0", "10) 1) a", "    2) b"]
 
 
 @pytest.mark.parametrize(("encoder", "ending"), [(ENDING_IN_LF, b"\n"), (ENDING_IN_CRLF, b"\r\n")])
@@ -68,13 +76,13 @@ def test_an_encoder_ends_every_line_of_any_reply_alike(encoder: TextEncoder, end
 def test_a_block_is_printed_while_its_lines_are_made() -> None:
     made: list[int] = []
 
-    def lines() -> Iterator[bytes]:
+    def generate() -> Iterator[bytes]:
         for number in range(3):
             made.append(number)
             yield b"%d" % number
 
-    pieces = ENDING_IN_LF.stream(Lines(lines()))
+    pieces = ENDING_IN_LF.stream(Lines(generate()))
     assert made == []
-    assert next(pieces) == b"0\n"
+    assert next(pieces) == b"0"
     assert made == [0]
-    assert list(pieces) == [b"1\n", b"2\n"]
+    assert list(pieces) == [b"\n1", b"\n2", b"\n"]

@@ -10,32 +10,33 @@ from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.session import ARG_OVERHEAD, Session
-from tests.harness.sessions import execute, feed, new_session, pairs, send_line, send_lines
+from server.session.session import ARGUMENT_OVERHEAD
+from tests.harness.sessions import ClientSession, execute, feed, new_session, send_line, send_lines
+from tests.harness.stores import pairs
 
 ABORTED = "(error) EXECABORT Transaction discarded because of previous errors."
 TOO_LARGE = "(error) ERR transaction too large, its queue has reached the limit of one request"
 
 
-def test_queued_commands_do_not_run_before_exec(session: Session, store: Store) -> None:
+def test_queued_commands_do_not_run_before_exec(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "INCR a") == ["OK", "QUEUED", "QUEUED"]
     assert len(store) == 0
     assert send_line(session, "EXEC") == "1) OK\n2) 2"
     assert pairs(store) == [(b"a", b"2")]
 
 
-def test_the_replies_of_exec_come_in_the_order_of_the_queue(session: Session) -> None:
+def test_the_replies_of_exec_come_in_the_order_of_the_queue(session: ClientSession) -> None:
     for args in ([b"MULTI"], [b"PING"], [b"SET", b"a", b"x y"], [b"GET", b"a"], [b"ECHO", b"e"], [b"GET", b"none"]):
         execute(session, *args)
     assert execute(session, b"EXEC") == [PONG, OK, b"x y", b"e", None]
 
 
-def test_exec_of_nothing_answers_an_empty_array(session: Session) -> None:
+def test_exec_of_nothing_answers_an_empty_array(session: ClientSession) -> None:
     assert execute(session, b"MULTI") == OK
     assert execute(session, b"EXEC") == []
 
 
-def test_exec_ends_the_transaction(session: Session) -> None:
+def test_exec_ends_the_transaction(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "EXEC", "GET a", "EXEC") == [
         "OK",
         "QUEUED",
@@ -45,7 +46,7 @@ def test_exec_ends_the_transaction(session: Session) -> None:
     ]
 
 
-def test_discard_drops_the_queue_and_ends_the_transaction(session: Session, store: Store) -> None:
+def test_discard_drops_the_queue_and_ends_the_transaction(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "DISCARD", "PING", "DISCARD") == [
         "OK",
         "QUEUED",
@@ -56,7 +57,7 @@ def test_discard_drops_the_queue_and_ends_the_transaction(session: Session, stor
     assert len(store) == 0
 
 
-def test_multi_within_multi_is_refused_and_spoils_nothing(session: Session) -> None:
+def test_multi_within_multi_is_refused_and_spoils_nothing(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "MULTI", "EXEC") == [
         "OK",
         "QUEUED",
@@ -71,15 +72,32 @@ def test_multi_within_multi_is_refused_and_spoils_nothing(session: Session) -> N
         ("FLY", "(error) ERR unknown command 'FLY', with args beginning with:"),
         ("GET", "(error) ERR wrong number of arguments for 'get' command"),
         ("GET a b", "(error) ERR wrong number of arguments for 'get' command"),
+        ("COMMAND NOTHING", "(error) ERR unknown subcommand 'NOTHING'. Try COMMAND HELP."),
+        ("CLIENT ID 1", "(error) ERR wrong number of arguments for 'client|id' command"),
+        ("SHUTDOWN", "(error) ERR Command not allowed inside a transaction"),
         ("MULTI now", "(error) ERR wrong number of arguments for 'multi' command"),
         ("EXEC now", "(error) ERR wrong number of arguments for 'exec' command"),
         ("DISCARD now", "(error) ERR wrong number of arguments for 'discard' command"),
         ("SET a 'half", "(error) ERR Protocol error: unbalanced quotes in request"),
         ("SET a " + "x" * 70_000, "(error) ERR Protocol error: line longer than 65536 bytes"),
     ],
-    ids=["unknown", "too few words", "too many", "MULTI now", "EXEC now", "DISCARD now", "unbalanced", "too long"],
+    ids=[
+        "unknown",
+        "too few",
+        "too many",
+        "subcommand",
+        "its arity",
+        "SHUTDOWN",
+        "MULTI now",
+        "EXEC now",
+        "DISCARD now",
+        "unbalanced",
+        "too long",
+    ],
 )
-def test_what_cannot_be_queued_spoils_the_transaction(session: Session, store: Store, bad: str, error: str) -> None:
+def test_what_cannot_be_queued_spoils_the_transaction(
+    session: ClientSession, store: Store, bad: str, error: str
+) -> None:
     assert send_lines(session, "MULTI", "SET a 1", bad, "SET b 2", "EXEC", "EXEC") == [
         "OK",
         "QUEUED",
@@ -91,7 +109,7 @@ def test_what_cannot_be_queued_spoils_the_transaction(session: Session, store: S
     assert len(store) == 0
 
 
-def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(session: Session) -> None:
+def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "FLY", "DISCARD", "MULTI", "SET a 1", "EXEC")[2:] == [
         "OK",
         "OK",
@@ -106,12 +124,12 @@ def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(sessio
     ]
 
 
-def test_an_error_outside_a_transaction_spoils_none(session: Session) -> None:
+def test_an_error_outside_a_transaction_spoils_none(session: ClientSession) -> None:
     assert send_lines(session, "FLY", "'", "MULTI", "PING", "EXEC")[2:] == ["OK", "QUEUED", "1) PONG"]
 
 
-@pytest.mark.parametrize("line", ["INCR word", "INCRBY a ten", "HELLO 4", "HELP nothing", "COMMAND NOTHING"])
-def test_a_command_that_fails_at_exec_undoes_nothing(session: Session, store: Store, line: str) -> None:
+@pytest.mark.parametrize("line", ["INCR word", "INCRBY a ten", "HELLO 4", "HELP nothing"])
+def test_a_command_that_fails_at_exec_undoes_nothing(session: ClientSession, store: Store, line: str) -> None:
     store.set(b"word", b"hello")
     assert send_lines(session, "MULTI", "SET a 1", line, "SET b 2")[1:] == ["QUEUED"] * 3
     replies = send_line(session, "EXEC").split("\n")
@@ -129,13 +147,13 @@ def test_others_see_a_transaction_not_before_its_exec(engine: EmbeddedEngine) ->
     assert send_lines(theirs, "GET a", "GET b") == ["1", "1"]
 
 
-def test_compact_within_a_transaction_prints_the_store_of_its_turn(session: Session) -> None:
+def test_compact_within_a_transaction_prints_the_store_of_its_turn(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "COMPACT", "SET a 1", "COMPACT", "SET b 2", "COMPACT", "DEL a", "EXEC")[
         -1
     ].split("\n") == ["1) ", "2) OK", "3) SET a 1", "4) OK", "5) SET a 1", "   SET b 2", "6) 1"]
 
 
-def test_a_block_within_exec_is_a_string_in_either_version_of_resp(session: Session) -> None:
+def test_a_block_within_exec_is_a_string_in_either_version_of_resp(session: ClientSession) -> None:
     compact = encode_request([b"MULTI"]) + encode_request([b"COMPACT"]) + encode_request([b"EXEC"])
     execute(session, b"SET", b"a", b"1")
     assert ReplyDecoder().feed(feed(session, compact)) == [OK, QUEUED, [b"SET a 1"]]
@@ -181,7 +199,7 @@ def test_the_bytes_of_queued_words_may_reach_the_limit(
     engine: EmbeddedEngine, room: int, reply: SimpleString | ErrorReply
 ) -> None:
     args = [b"SET", b"a", b"x" * 300]
-    size = sum(map(len, args)) + ARG_OVERHEAD * len(args)
+    size = sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
     session = new_session(engine, limits=Limits(max_request=size + room))
     execute(session, b"MULTI")
     assert execute(session, *args) == reply
@@ -199,4 +217,4 @@ def test_a_transaction_that_grew_too_large_lets_go_of_its_queue(engine: Embedded
     send_lines(session, "MULTI", "SET a " + "x" * 500, "SET b " + "x" * 500, "PING")
     assert session.transaction is not None
     assert session.transaction.queue == []
-    assert session.transaction.spoiled
+    assert session.transaction.dirty

@@ -7,10 +7,16 @@ import pytest
 from common.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
 from common.replies import NULL_ARRAY, OK
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, execute_line, send_line, send_lines
+from server.keyspace.watches import Watch, Watches
+from tests.harness.sessions import ClientSession, Clock, connect, execute_line, send_line, send_lines
 
 RAN = "1) PONG"
 DID_NOT_RUN = "(nil)"
+
+
+def watched_keys(session: ClientSession) -> int:
+    """Return the number of watched keys that CLIENT INFO shows."""
+    return int(send_line(session, "CLIENT INFO").partition(" watch=")[2].split()[0])
 
 
 def transact(session: ClientSession) -> str:
@@ -178,7 +184,8 @@ def test_a_watch_ends_and_forgets_what_has_changed(
     if changed == "before":
         send_line(other, "SET a 1")
     send_lines(session, *ending)
-    assert store._watches == {}
+    assert watched_keys(session) == 0
+    store.check()
     if changed == "after":
         send_line(other, "SET a 1")
     assert transact(session) == RAN
@@ -191,15 +198,17 @@ def test_a_session_that_closes_leaves_no_watch_behind(
     send_lines(other, "WATCH b c")
     session.close()
     store.check()
-    assert set(store._watches) == {b"b", b"c"}
+    third = connect(other.context)
+    send_line(third, "SET b 1")
+    assert transact(other) == DID_NOT_RUN
     other.close()
-    assert store._watches == {}
+    store.check()
 
 
 def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: ClientSession, store: Store) -> None:
     send_lines(session, "WATCH a", "MULTI", "SET a 1")
     session.close()
-    assert (store._watches, store.items()) == ({}, [])
+    assert store.items() == []
     assert session.context.clients.all() == []
 
 
@@ -234,12 +243,44 @@ def test_a_transaction_that_did_not_run_is_no_error_and_no_empty_array(
     assert NULL_ARRAY is not None
 
 
-def test_the_stores_check_finds_a_watch_that_its_session_does_not_know(session: ClientSession, store: Store) -> None:
-    send_line(session, "WATCH a")
-    store._watches[b"b"] = store._watches[b"a"]
+# ---------------------------------------------------------------- the watches alone
+
+
+def watched(*watches: tuple[Watch, bytes]) -> Watches:
+    all_ = Watches()
+    for watch, key in watches:
+        all_.add(watch, key)
+    return all_
+
+
+def test_watches_count_the_watched_keys_and_are_empty_when_the_last_watch_ends() -> None:
+    first, second = Watch(), Watch()
+    watches = watched((first, b"a"), (first, b"b"), (second, b"b"))
+    assert len(watches) == 2
+    watches.remove(first)
+    watches.check()
+    assert (len(watches), first.keys, second.keys) == (1, set(), {b"b"})
+    watches.remove(second)
+    assert len(watches) == 0
+
+
+def test_a_change_makes_only_the_watches_on_its_key_dirty() -> None:
+    first, second, third = Watch(), Watch(), Watch()
+    watches = watched((first, b"a"), (second, b"b"), (third, b"a"), (third, b"b"))
+    watches.on_set(b"a", b"1", None)
+    assert [each.dirty for each in (first, second, third)] == [True, False, True]
+
+
+def test_clearing_makes_the_watches_on_existing_keys_dirty() -> None:
+    first, second = Watch(), Watch()
+    watched((first, b"a"), (second, b"missing")).before_clear({b"a": b"1"}.keys())
+    assert (first.dirty, second.dirty) == (True, False)
+
+
+def test_the_check_finds_a_watch_that_its_session_does_not_know() -> None:
+    watch = Watch()
+    watches = watched((watch, b"a"))
+    watches.check()
+    watch.keys.clear()
     with pytest.raises(AssertionError, match="watches"):
-        store.check()
-    store._watches[b"b"] = set()
-    with pytest.raises(AssertionError, match="watches"):
-        store.check()
-    del store._watches[b"b"]
+        watches.check()

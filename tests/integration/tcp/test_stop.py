@@ -109,6 +109,6 @@ def test_it_stops_while_it_has_no_file_handles_left(start_server: StartServer) -
     server = start_server(shell="ulimit -n 20")
     for _ in range(30):
         server.connect()
-    wait_until(lambda: "can't accept connections" in server.log, "the server has no handles left")
+    wait_until(lambda: "cannot accept connections" in server.log, "the server has no handles left")
     server.signal(signal.SIGTERM)
     assert server.exit_status() == 0

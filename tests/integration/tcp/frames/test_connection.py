@@ -9,14 +9,14 @@ import pytest
 
 from common.codec import Args
 from common.replies import Reply
-from server.clients.registry import Client
 from server.commands import COMMANDS
+from server.engines.base import CallContext
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store
 from server.registry import Command
 from tests.harness.frame_client import FrameClient, answers_in, frame, get, run, set_to, take_answer
 from tests.harness.processes import ServerProcess
 from tests.harness.sessions import feed, new_session, send_line
+from tests.harness.stores import new_store
 from tests.integration.tcp.frames.test_table import refused
 
 
@@ -63,10 +63,10 @@ def test_what_a_frame_queued_is_seen_by_nobody_before_exec(server: ServerProcess
 class FailingEngine(EmbeddedEngine):
     """An engine that lost whatever it stood on, for all that is about the key ``lost``."""
 
-    def execute(self, command: Command, args: Args, client: Client) -> Reply:
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         if b"lost" in args:
             raise ConnectionError("no backing store")
-        return super().execute(command, args, client)
+        return super().execute(command, args, call)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ class FailingEngine(EmbeddedEngine):
 def test_a_failure_of_the_server_is_503_and_logged_and_the_connection_stays(
     caplog: pytest.LogCaptureFixture, request_: bytes
 ) -> None:
-    session = new_session(FailingEngine(Store()))
+    session = new_session(FailingEngine(new_store()))
     failure, *after = answers_in(feed(session, request_ + set_to("k", 1) + get("k")))
     assert refused(failure, 503)
     assert failure["error"].startswith("ERR internal error")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from common.replies import OK, ErrorReply, Reply
 from common.resp import ReplyEncoder
 from common.resp_client import encode_request
-from common.text import format_command, reply_lines
+from common.text import TextEncoder, format_command
 from tests.harness.frame_client import Answer, FrameClient, frame, run, take_answer
 from tests.harness.processes import TIMEOUT, Peer, ServerProcess, all_at_once
-from tests.harness.sessions import feed, new_session
+from tests.harness.sessions import encode, feed, new_session
 from tests.property.strategies import sizes
 
 READ_AS: dict[bytes, Any] = {
@@ -112,9 +112,9 @@ def other_step(model: Model, name: str, dialect: str, key: str, arg: bytes) -> t
             args = [b"GET"]
             reply = ErrorReply.from_text(b"ERR wrong number of arguments for 'get' command")
     if dialect == "RESP":
-        return encode_request(args), ReplyEncoder(2).encode(reply)
+        return encode_request(args), encode(ReplyEncoder(2), reply)
     ending = b"\n" if dialect == "LF" else b"\r\n"
-    return format_command(args) + ending, b"".join(line + ending for line in reply_lines(reply))
+    return format_command(args) + ending, encode(TextEncoder(ending), reply)
 
 
 @given(st.lists(steps, max_size=25), sizes)

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from server.session.session import OUTPUT_SIZE
+from server.session.stream import OUTPUT_SIZE
 from tests.harness.frame_client import FrameClient, answers_in, frame, get, run, set_to
 from tests.harness.processes import ServerProcess, all_at_once, wait_until
 from tests.harness.sessions import answers, feed, new_session

@@ -1,0 +1,66 @@
+"""Stores for tests. The invariants of every store that is made here are checked when its test ends (`conftest.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.observers import KeyspaceObserver, Removal
+from server.keyspace.store import Clock, Store, system_clock
+
+_made: list[Store] = []
+
+
+def new_store(clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> Store:
+    """Make an empty store."""
+    store = Store(clock, observers)
+    _made.append(store)
+    return store
+
+
+def new_engine(clock: Clock = system_clock) -> EmbeddedEngine:
+    """Make an engine on an empty store."""
+    return EmbeddedEngine(new_store(clock))
+
+
+def check_stores() -> None:
+    """Check the stores that were made since the last call."""
+    stores = _made.copy()
+    _made.clear()
+    for each in stores:
+        each.check()
+
+
+class Recorder:
+    """An observer that records every change, and rebuilds from the changes what the store contains."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[object, ...]] = []
+        self.values: dict[bytes, bytes] = {}
+        self.expiries: dict[bytes, int | None] = {}
+
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+        self.changes.append(("set", key, value, expires_at))
+        self.values[key], self.expiries[key] = value, expires_at
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+        self.changes.append(("expiry", key, expires_at))
+        self.expiries[key] = expires_at
+
+    def on_remove(self, key: bytes, cause: Removal) -> None:
+        self.changes.append(("remove", key, cause))
+        del self.values[key], self.expiries[key]
+
+    def before_clear(self, keys: Collection[bytes]) -> None:
+        self.changes.append(("clear", set(keys)))
+        self.values.clear()
+        self.expiries.clear()
+
+    def items(self) -> list[tuple[bytes, bytes, int | None]]:
+        """Return what the changes together amount to, in the form of `Store.items`."""
+        return [(key, value, self.expiries[key]) for key, value in self.values.items()]
+
+
+def pairs(store: Store) -> list[tuple[bytes, bytes]]:
+    """Return every key with its value, oldest first."""
+    return [(key, value) for key, value, _ in store.items()]
