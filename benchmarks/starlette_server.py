@@ -21,16 +21,16 @@ from benchmarks.load import VALUE
 from benchmarks.wire import HOST
 
 
-async def answer(_: Request) -> Response:
-    """Answer whatever is asked."""
+async def respond(_: Request) -> Response:
+    """Return the same response to every request."""
     return Response(VALUE, media_type="application/octet-stream")
 
 
 def main() -> None:
-    """Serve on a free port, and announce it as kvline does."""
+    """Serve on a free port, and print the address as kvline does."""
     core = int(sys.argv[1]) if len(sys.argv) > 1 else random.choice(sorted(os.sched_getaffinity(0)))
     os.sched_setaffinity(0, {core})
-    application = Starlette(routes=[Route("/", answer, methods=["GET", "POST"])])
+    application = Starlette(routes=[Route("/", respond, methods=["GET", "POST"])])
     config = uvicorn.Config(
         application,
         http="httptools",
