@@ -321,7 +321,7 @@ class TrackedServer:
 def test_cache_is_bypassed_while_tracking_is_not_connected(new_fake: NewFake, new_engine: NewEngine) -> None:
     """The server itself is up, so a stale value could be read if the cache were still used."""
     server = TrackedServer(new_fake)
-    engine = new_engine(server.fake.url, has_cache=True, cache_ttl=3600.0, cache_tracking=True)
+    engine = new_engine(server.fake.url, cache_ttl=3600.0, cache_tracking=True)
 
     def connected() -> bool:
         return bool(engine.info("cache")["cache_tracking_connected"])
@@ -349,7 +349,7 @@ def test_cache_is_bypassed_while_tracking_is_not_connected(new_fake: NewFake, ne
 
 def test_invalidate_messages_of_the_server_remove_entries(new_fake: NewFake, new_engine: NewEngine) -> None:
     server = TrackedServer(new_fake)
-    engine = new_engine(server.fake.url, has_cache=True, cache_ttl=3600.0, cache_tracking=True)
+    engine = new_engine(server.fake.url, cache_ttl=3600.0, cache_tracking=True)
     wait_until(lambda: engine.info("cache")["cache_tracking_connected"], "tracking is connected")
     for message in (array(bulk(b"invalidate"), array(bulk(b"key"))), array(bulk(b"invalidate"), b"*-1\r\n")):
         engine.execute("GET key")
