@@ -61,6 +61,13 @@ TEXTS = {
 REASONS = {name: str(value) for name, function in FUNCTIONS.items() if isinstance(value := call(function), str)}
 """Parts of the text of `invalid_parameter`."""
 
+BACKEND_REASONS = {
+    name: value.partition(INSERTED.encode())[0].partition(b"1000000001")[0].decode().rstrip()
+    for name, value in (vars(errors) | {name: call(function) for name, function in FUNCTIONS.items()}).items()
+    if isinstance(value, bytes)
+}
+"""Parts of the texts of `backend_unavailable` and `backend_timed_out`."""
+
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_every_error_is_documented(text: str) -> None:
@@ -73,6 +80,11 @@ def test_every_reason_of_a_refused_setting_is_documented(reason: str) -> None:
     assert errors.NOT_PARSED_AS_INTEGER in PROTOCOL
 
 
+@pytest.mark.parametrize("reason", BACKEND_REASONS.values(), ids=BACKEND_REASONS)
+def test_every_reason_of_an_unavailable_backing_server_is_documented(reason: str) -> None:
+    assert reason in (ROOT / "docs" / "proxy.md").read_text()
+
+
 def test_every_function_returns_an_error_or_a_reason() -> None:
-    assert FUNCTIONS.keys() <= TEXTS.keys() | REASONS.keys()
+    assert FUNCTIONS.keys() <= TEXTS.keys() | REASONS.keys() | BACKEND_REASONS.keys()
     assert len(TEXTS) > 60
