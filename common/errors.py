@@ -287,7 +287,7 @@ def slot_not_served(slot: int) -> bytes:
 
 
 def nodes_failed(failed: int, nodes: int) -> bytes:
-    return b"%d of %d nodes failed, the others have executed the command" % (failed, nodes)
+    return b"some nodes failed, the others have executed the command (%d of %d failed)" % (failed, nodes)
 
 
 _KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}

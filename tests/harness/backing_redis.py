@@ -58,12 +58,12 @@ def is_unavailable(reply: Reply) -> bool:
 def wait_for_reply(peer: Peer, line: str, expected: Reply) -> None:
     """Repeat a command until it gets this reply. Until then every reply must be an error of the backing server."""
 
-    def answered() -> bool:
+    def replied() -> bool:
         reply = execute(peer, line)
         assert reply == expected or is_unavailable(reply), reply
         return reply == expected
 
-    wait_until(answered, f"{line} is answered", TIMEOUT)
+    wait_until(replied, f"{line} gets its reply", TIMEOUT)
 
 
 def info(peer: Peer, section: str) -> dict[str, str]:

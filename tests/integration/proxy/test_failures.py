@@ -101,7 +101,7 @@ def test_stale_pool_connections_cause_no_errors(start_redis: StartRedis, start_s
     redis.kill()
     redis.start_again()
     direct = wait_until(lambda: _connected(redis), "Redis accepts connections")
-    wait_until(lambda: execute(direct, "PING") == b"+PONG\r\n", "Redis answers")
+    wait_until(lambda: execute(direct, "PING") == b"+PONG\r\n", "Redis replies")
     for peer in peers:
         assert execute(peer, "SET key value") == OK
 
@@ -179,14 +179,14 @@ def test_a_server_that_does_not_speak_resp_is_reported(start_server: StartServer
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-        def answer() -> None:
+        def reply() -> None:
             for _ in range(2):
                 connection, _ = listener.accept()
                 with connection:
                     connection.recv(1024)
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=reply)
         thread.start()
         server = start_server("--port", "0", "--backend", f"redis://127.0.0.1:{port}")
         assert b"not a Redis reply" in bytes(execute(server.connect(), "GET key"))

@@ -160,9 +160,9 @@ def test_a_backing_server_that_is_down_is_502_and_recovers(
     http = new_client(start(start_server, redis, "--cache-keys", "10", "--cache-ttl", "600"))
     assert http.get("/keys/kept").content == b"v"
     redis.kill()
-    for gone in (http.get("/keys/k"), http.put("/keys/k", content=b"v"), http.post("/", json=["GET", "k"])):
-        assert gone.status_code == 502
-        assert gone.json()["error"].startswith("ERR backend unavailable: ")
+    for response in (http.get("/keys/k"), http.put("/keys/k", content=b"v"), http.post("/", json=["GET", "k"])):
+        assert response.status_code == 502
+        assert response.json()["error"].startswith("ERR backend unavailable: ")
     assert http.get("/keys/kept").content == b"v", "cached keys are served"
     assert http.get("/healthz").status_code == 200
     assert http.get("/metrics").status_code == 200

@@ -150,24 +150,6 @@ def test_a_server_that_is_silent_from_the_start_is_a_timeout_without_an_unknown_
     assert fake.count(b"SET") == 0
 
 
-def test_waiting_for_a_connection_of_the_pool_has_a_timeout(new_fake: NewFake, new_engine: NewEngine) -> None:
-    arrived = threading.Event()
-
-    def hold(_: FakeRequest) -> Step:
-        arrived.set()
-        return SILENT
-
-    fake = new_fake({b"GET": hold})
-    engine = new_engine(fake.url, connections=1, timeout=1)
-    holder = threading.Thread(target=engine.failure, args=("GET a",))
-    holder.start()
-    assert arrived.wait(TIMEOUT)
-    kind, text = engine.failure("GET b")
-    holder.join()
-    assert kind is ErrorKind.UPSTREAM_TIMEOUT
-    assert text.startswith(b"ERR backend unavailable: timed out waiting for ")
-
-
 def test_stop_ends_requests_that_wait_for_a_reply(new_fake: NewFake, new_engine: NewEngine) -> None:
     fake = new_fake({b"GET": SILENT})
     engine = new_engine(fake.url, connections=1, timeout=600)

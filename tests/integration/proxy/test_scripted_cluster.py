@@ -247,7 +247,7 @@ def test_a_write_to_all_nodes_reports_those_that_failed(cluster: FakeCluster, ne
     engine = new_engine(cluster.url)
     engine.execute("FLUSHALL")
     second.script[b"FLUSHALL"] = b"-MISCONF no disk\r\n"
-    text = b"ERR backend unavailable: 1 of 2 nodes failed, the others have executed the command"
+    text = b"ERR backend unavailable: some nodes failed, the others have executed the command (1 of 2 failed)"
     assert engine.failure("FLUSHALL") == (ErrorKind.UPSTREAM_DOWN, text)
     first.script[b"FLUSHALL"] = b"-MISCONF no disk\r\n"
     assert engine.failure("FLUSHALL") == (ErrorKind.CLIENT, b"MISCONF no disk")
