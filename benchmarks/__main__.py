@@ -26,25 +26,25 @@ HELP = """\
 measurements:
   throughput   requests a second and latencies of kvline, Redis and fakeredis
   memory       resident memory per key, kvline beside Redis
-  startup      time from the start of the process to the first answered PING, kvline beside Redis
+  startup      time from the start of the process to the first reply to PING, kvline beside Redis
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
-  expiry       latencies of kvline while its keys expire, beside those while they stay
+  expiry       latencies of kvline while its keys expire, beside a server whose keys have no expiry
   proxy        kvline in front of a Redis, with and without its cache, beside the embedded store, redis-py and webdis
-  http         the HTTP door beside a bare Starlette and webdis, and its load beside the TCP door
+  http         the HTTP listener beside a bare Starlette and webdis, and the TCP listener beside load on HTTP
   compare REV  throughput of the current tree beside another git revision of kvline
 
-Without any, all but compare are run. Tables go to standard output, progress to standard error.
+Without an argument, all but compare are run. Tables go to standard output, progress to standard error.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for; return the exit status."""
+    """Run the chosen measurements and return the exit status."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     sizes = QUICK if options.quick else FULL
     measurements = _chosen(parser, options.what)
-    # A default SIGTERM would end this process without the `finally` that end the servers.
+    # The default action of SIGTERM would end this process without running the `finally` blocks that stop the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         print(machine.describe(), flush=True)
@@ -65,23 +65,23 @@ def _parser() -> argparse.ArgumentParser:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="*", metavar="measurement", help="one or more of those below (default: all)")
+    parser.add_argument("what", nargs="*", metavar="measurement", help="one or more of the list below (default: all)")
     parser.add_argument(
-        "--quick", action="store_true", help="cut every count: shows that all of it runs, measures nothing"
+        "--quick", action="store_true", help="reduce every count: shows that everything runs, the numbers mean nothing"
     )
     return parser
 
 
-def _chosen(parser: argparse.ArgumentParser, words: list[str]) -> list[Callable[[Sizes], str]]:
-    """Return the measurements that the words name, or end the process with a usage error."""
-    if words[:1] == ["compare"]:
-        if len(words) != 2:
-            parser.error("compare takes one git revision, and nothing beside it")
-        return [lambda sizes: compare.measure(words[1], sizes)]
-    for word in words:
-        if word not in MEASUREMENTS:
-            parser.error(f"no measurement is called {word!r}")
-    return [MEASUREMENTS[word] for word in words or MEASUREMENTS]
+def _chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Callable[[Sizes], str]]:
+    """Return the measurements with these names, or end the process with a usage error."""
+    if names[:1] == ["compare"]:
+        if len(names) != 2:
+            parser.error("compare takes one git revision and no other argument")
+        return [lambda sizes: compare.measure(names[1], sizes)]
+    for name in names:
+        if name not in MEASUREMENTS:
+            parser.error(f"unknown measurement: {name!r}")
+    return [MEASUREMENTS[name] for name in names or MEASUREMENTS]
 
 
 if __name__ == "__main__":

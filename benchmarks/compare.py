@@ -1,4 +1,4 @@
-"""The current tree beside another revision of kvline: has a change made it slower?"""
+"""The current tree beside another revision of kvline, to find out whether a change made it slower."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from benchmarks.servers import ROOT, kvline
 from benchmarks.sizes import Sizes
 
 SETTINGS = ((50, 1), (50, 16), (1, 1))
-"""Connections and depth of the pipeline."""
+"""Connections, and commands in a pipeline."""
 
 CASES = [Case(command, *setting) for setting in SETTINGS for command in ("SET", "GET", "INCR")]
 
-TOLERANCE = 0.97
-"""A median ratio below this is more of a slowdown than a change may bring."""
+MIN_RATIO = 0.97
+"""The median ratio below which a change counts as a slowdown."""
 
 RUN_SECONDS = 0.2
-"""Shorter runs than elsewhere, and more rounds: what disturbs one run of a pair then spoils one of many ratios."""
+"""Seconds. The runs are shorter than elsewhere and there are more rounds, so that a disturbance affects few ratios."""
 
 GIT_TIMEOUT = 60.0
 
@@ -34,7 +34,7 @@ HEADINGS = ("command", "connections", "-P", "before, req/s", "now, req/s", "now/
 
 
 def measure(revision: str, sizes: Sizes) -> str:
-    """Measure the current tree, changes not yet committed included, and the revision in turn; return the table."""
+    """Measure the current tree (with uncommitted changes) and the revision in turn. Return the table."""
     seconds = min(RUN_SECONDS, sizes.run_seconds)
     with _checked_out(revision) as tree:
         starters = (partial(kvline, tree, "before"), partial(kvline, ROOT, "now"))
@@ -61,15 +61,15 @@ def _row(samples: Samples, case: Case) -> tuple[str, ...]:
 
 
 def _verdict(change: float, high: float) -> str:
-    """Say what a median ratio means: a slowdown shows in most rounds, chance in about half of them."""
-    if change >= TOLERANCE:
+    """Interpret a median ratio. A slowdown shows in most rounds, noise in about half of them."""
+    if change >= MIN_RATIO:
         return "fine"
     return "slower" if high < 1 else "unclear: run again"
 
 
 @contextmanager
 def _checked_out(revision: str) -> Iterator[Path]:
-    """Check a revision out into a temporary worktree, and remove that in the end."""
+    """Check out a revision into a temporary worktree, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="kvline-") as folder:
         tree = Path(folder) / "tree"
         try:
@@ -80,9 +80,9 @@ def _checked_out(revision: str) -> Iterator[Path]:
                 _git("worktree", "remove", "--force", str(tree))
 
 
-def _git(*words: str) -> None:
+def _git(*args: str) -> None:
     done = subprocess.run(
-        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=GIT_TIMEOUT, check=False
+        ["git", "-C", str(ROOT), *args], capture_output=True, text=True, timeout=GIT_TIMEOUT, check=False
     )
     if done.returncode != 0:
-        raise BenchmarkError(f"git {words[0]} {words[1]} failed: {done.stderr.strip()}")
+        raise BenchmarkError(f"git {args[0]} {args[1]} failed: {done.stderr.strip()}")

@@ -1,7 +1,7 @@
-"""What a measurement raises when it can't go on."""
+"""The exception of the benchmarks."""
 
 from __future__ import annotations
 
 
 class BenchmarkError(Exception):
-    """A sentence for whoever runs the benchmarks; the command line prints it and exits with status 1."""
+    """Raised if a measurement cannot be completed. The command line prints the text and exits with status 1."""

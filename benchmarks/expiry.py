@@ -1,4 +1,4 @@
-"""What the sweeper costs those who read while a million keys expire, beside a server whose keys stay."""
+"""Latencies of readers while a million keys expire, beside a server whose keys have no expiry."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.servers import RunningServer, kvline
 from benchmarks.sizes import Sizes
 from benchmarks.wire import database_size, load_keys
 
-ALLOWED = 0.020
-"""Seconds by which the sweeper may make the 99th percentile later."""
+MAX_DELAY = 0.020
+"""Seconds by which the active expire cycle may increase the 99th percentile."""
 
-REST = 2.0
-"""Seconds that the sweeper gets after the last key expired, before it is looked at what it left."""
+SETTLE_TIME = 2.0
+"""Seconds from the expiry of the last key to the reading of memory and DBSIZE."""
 
 LATENCY_HEADINGS = ("readers", "keys", "GETs/s", "p50 ms", "p99 ms", "p99.9 ms", "maximum ms", "demand")
-MEMORY_HEADINGS = ("readers", "keys", "MiB empty", "MiB loaded", "MiB at the end", "DBSIZE then", "it took ms")
+MEMORY_HEADINGS = ("readers", "keys", "MiB empty", "MiB loaded", "MiB at the end", "DBSIZE then", "DBSIZE took ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class Outcome:
     latencies: Sequence[float]
     """In seconds, ascending."""
     resident: tuple[int, int, int]
-    """Bytes of the server's memory: empty, loaded, and after the readers and a rest."""
-    left: int
-    """The keys that DBSIZE says are there in the end."""
-    counting: float
-    """The seconds that this DBSIZE took. It removes what the sweeper left, so that shows here."""
+    """Bytes of resident memory: empty, loaded, and `SETTLE_TIME` after the readers."""
+    remaining: int
+    """The reply to DBSIZE at the end."""
+    dbsize_seconds: float
+    """The time that this DBSIZE took. It deletes the expired keys that the active expire cycle has not deleted."""
 
 
 def measure(sizes: Sizes) -> str:
-    """Read from a server whose keys stay and from one whose keys expire, paced and as fast as it goes."""
+    """Read from a server whose keys stay and from one whose keys expire, paced and unpaced. Return the tables."""
     latencies, memory = [], []
     for pace, readers in ((PACE, f"{PACE} GETs/s each"), (0, "unpaced")):
         staying, expiring = (_run(sizes, pace, expire=expire) for expire in (False, True))
@@ -51,7 +51,7 @@ def measure(sizes: Sizes) -> str:
             memory.append((readers, keys, *_memory_cells(outcome)))
     return section(
         "Expiry",
-        f"{thousands(sizes.expiry_keys)} keys, which stay, or expire spread evenly over the "
+        f"{thousands(sizes.expiry_keys)} keys without an expiry, or expiring evenly within the "
         f"{sizes.expiry_seconds:.0f} s in which {READERS} readers send GET.",
         table(LATENCY_HEADINGS, latencies),
         table(MEMORY_HEADINGS, memory),
@@ -59,12 +59,12 @@ def measure(sizes: Sizes) -> str:
 
 
 def _verdict(staying: float, expiring: float) -> str:
-    """Say whether the sweeper is quick enough, unless the machine is too noisy to tell."""
-    if expiring <= ALLOWED:
+    """Compare the 99th percentiles. Unclear if the machine is too noisy for a verdict."""
+    if expiring <= MAX_DELAY:
         return "met"
-    if staying > ALLOWED:
+    if staying > MAX_DELAY:
         return "unclear: run again"
-    return "met" if expiring - staying <= ALLOWED else "missed"
+    return "met" if expiring - staying <= MAX_DELAY else "missed"
 
 
 def _latency_cells(outcome: Outcome, seconds: float) -> list[str]:
@@ -74,11 +74,11 @@ def _latency_cells(outcome: Outcome, seconds: float) -> list[str]:
 
 def _memory_cells(outcome: Outcome) -> list[str]:
     sizes = [f"{size / MIB:.1f}" for size in outcome.resident]
-    return [*sizes, thousands(outcome.left), f"{1000 * outcome.counting:.1f}"]
+    return [*sizes, thousands(outcome.remaining), f"{1000 * outcome.dbsize_seconds:.1f}"]
 
 
 def _run(sizes: Sizes, pace: int, *, expire: bool) -> Outcome:
-    """Load a new server and read from it; check that the keys that expire are gone in the end, and no others."""
+    """Load a new server and read from it. Raises `BenchmarkError` if keys are lost, or expired keys remain."""
     keys, seconds = sizes.expiry_keys, sizes.expiry_seconds
     progress(f"{thousands(keys)} keys that {'expire' if expire else 'stay'}, readers {'paced' if pace else 'unpaced'}")
     with kvline() as server:
@@ -92,26 +92,26 @@ def _run(sizes: Sizes, pace: int, *, expire: bool) -> Outcome:
         loaded = resident(server.pid)
         with off_the_core_of(server):
             latencies = read_all(Plan(server.port, keys, start, seconds, pace))
-        time.sleep(REST)
+        time.sleep(SETTLE_TIME)
         end = resident(server.pid)
-        asked = time.perf_counter()
-        left = database_size(server.port)
-        counting = time.perf_counter() - asked
-    if left != (0 if expire else keys):
-        raise BenchmarkError(f"{left} keys are left in the end, of {keys} that {'expire' if expire else 'stay'}")
-    return Outcome(latencies, (empty, loaded, end), left, counting)
+        started = time.perf_counter()
+        remaining = database_size(server.port)
+        dbsize_seconds = time.perf_counter() - started
+    if remaining != (0 if expire else keys):
+        raise BenchmarkError(f"{remaining} keys remain of {keys} that {'expire' if expire else 'stay'}")
+    return Outcome(latencies, (empty, loaded, end), remaining, dbsize_seconds)
 
 
 def _load(server: RunningServer, keys: int, expiry: tuple[float, float] | None) -> None:
-    """Set the keys; with an expiry, each to be gone at some moment within so many seconds from its start."""
+    """Set the keys. ``expiry`` is a start and a number of seconds within which they expire, at random times."""
     if expiry is None:
         load_keys(server.port, keys)
         return
     start, seconds = expiry
-    chance = random.Random(0)  # by chance, as neighbours in the table seldom expire together
+    generator = random.Random(0)  # not in the order of insertion, which is more regular than in practice
 
     def options(_: int) -> tuple[str, str]:
-        deadline = start + chance.random() * seconds
-        return "PX", str(max(1, int(1000 * (deadline - time.perf_counter()))))
+        expires_at = start + generator.random() * seconds
+        return "PX", str(max(1, int(1000 * (expires_at - time.perf_counter()))))
 
     load_keys(server.port, keys, options)

@@ -10,7 +10,7 @@ from benchmarks.wire import HOST
 
 
 def main() -> None:
-    """Serve on a free port, and announce it as kvline does."""
+    """Serve on a free port, and print the address as kvline does."""
     server = TcpFakeServer((HOST, 0))
     print(f"listening on {HOST}:{server.server_address[1]}", file=sys.stderr, flush=True)
     server.serve_forever()

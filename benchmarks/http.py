@@ -1,4 +1,4 @@
-"""The HTTP door: beside a bare Starlette and webdis, and as a neighbour of kvline's own TCP door."""
+"""The HTTP listener: its throughput beside a bare Starlette and webdis, and its effect on the TCP listener."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.sizes import Sizes
 from benchmarks.web_servers import KEY, WebStarter, kvline_with_http, starlette, webdis
 from benchmarks.wrk import Request
 
-FLOOR = 0.6
-"""What kvline has to reach, as a part of the bare Starlette's throughput."""
+MIN_RATIO = 0.6
+"""The required throughput, as a fraction of the bare Starlette's."""
 
 STARTERS: Sequence[WebStarter] = (kvline_with_http, starlette, webdis)
 
@@ -50,18 +50,18 @@ HEADINGS = (
 )
 
 HTTPSamples = dict[tuple[str, str], list[Sample]]
-"""By case and server's name, one sample a round."""
+"""One sample per round, by case and server name."""
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure the door's throughput, then what its load does to the TCP door; return the tables."""
+    """Measure the HTTP listener's throughput, then its effect on the TCP listener. Return the tables."""
     samples = _measure_in_turn(sizes)
     rows = [_row(samples, case, name) for case, requests in REQUESTS.items() for name in requests]
     return section(
         "HTTP",
         f"wrk, {wrk.CONNECTIONS} connections, one thread; the value has 16 bytes.",
         table(HEADINGS, rows),
-        "Readers of kvline's TCP door while another server, or another door, is busy:",
+        "Readers of kvline's TCP listener while its HTTP listener or another server is busy:",
         neighbours.measure(sizes),
     )
 
@@ -100,4 +100,4 @@ def _row(samples: HTTPSamples, case: str, name: str) -> tuple[str, ...]:
 
 
 def _verdict(of_starlette: float) -> str:
-    return "met" if of_starlette >= FLOOR else "missed"
+    return "met" if of_starlette >= MIN_RATIO else "missed"

@@ -1,4 +1,4 @@
-"""What ten thousand idle connections cost the few busy ones, and whether each of them lives on."""
+"""The effect of ten thousand idle connections on a few busy ones, and whether the idle ones stay connected."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from benchmarks.wire import PING, PONG, connect, receive
 
 BUSY = Case("GET", 10, 1)
 SPARE_FILES = 200
-"""Open files that this process and the server need beside the idle connections; places for the busy ones, too."""
+"""Open files beside the idle connections, in this process and in the server, busy connections included."""
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure the busy connections without and with idle ones, in turn, and return the table."""
-    wanted = _possible(sizes.idle_connections)
+    """Measure the busy connections without and with idle ones in turn. Return the table."""
+    count = _raise_file_limit(sizes.idle_connections)
     without: list[Sample] = []
     beside: list[Sample] = []
-    answered: list[int] = []
+    alive: list[int] = []
     load = Load(sizes.run_seconds)
     for number in range(sizes.idle_rounds):
         progress(f"idle connections, round {number + 1} of {sizes.idle_rounds}")
-        # A new server each round, as its port is new: the closed connections of the last round block no addresses.
-        with kvline(options=["--max-clients", str(wanted + SPARE_FILES)]) as server, ExitStack() as stack:
+        # A new server each round, on a new port: TIME_WAIT of the last round's connections then blocks no addresses.
+        with kvline(options=["--max-clients", str(count + SPARE_FILES)]) as server, ExitStack() as stack:
             warm_up(server)
             without.append(load.run(server, BUSY))
-            connections = [stack.enter_context(connect(server.port)) for _ in range(wanted)]
-            # A connection is the server's once it answered; before, the kernel may hold it in the backlog.
-            _count_answers(connections)
+            connections = [stack.enter_context(connect(server.port)) for _ in range(count)]
+            # A reply shows that the server has accepted the connection. Before, it may be in the kernel's backlog.
+            _count_replies(connections)
             beside.append(load.run(server, BUSY))
-            answered.append(_count_answers(connections))
+            alive.append(_count_replies(connections))
     rows = [
         _row("0", without, without, "–"),
-        _row(thousands(wanted), beside, without, f"{thousands(min(answered))} of {thousands(wanted)}"),
+        _row(thousands(count), beside, without, f"{thousands(min(alive))} of {thousands(count)}"),
     ]
     headings = (
         "idle connections",
@@ -48,42 +48,42 @@ def measure(sizes: Sizes) -> str:
         "p50 ms",
         "p99 ms",
         "of that without",
-        "idle ones answering at the end",
+        "idle ones alive at the end",
     )
     return section(
         "Idle connections", f"{BUSY.connections} busy connections send {BUSY.command}.", table(headings, rows)
     )
 
 
-def _row(idle: str, samples: list[Sample], base: list[Sample], answering: str) -> tuple[str, ...]:
+def _row(idle: str, samples: list[Sample], base: list[Sample], alive: str) -> tuple[str, ...]:
     return (
         idle,
         thousands(statistics.median(rates(samples))),
         f"{statistics.median(sample.p50 for sample in samples):.3f}",
         f"{statistics.median(sample.p99 for sample in samples):.3f}",
         times(median_ratio(rates(samples), rates(base))),
-        answering,
+        alive,
     )
 
 
-def _possible(wanted: int) -> int:
-    """Allow this process as many open files as it may have; return how many connections that makes."""
+def _raise_file_limit(wanted: int) -> int:
+    """Raise the limit on open files as far as allowed. Return how many idle connections that permits."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard - SPARE_FILES)
     if possible < 1:
-        raise BenchmarkError(f"the limit of {hard} open files leaves no room for idle connections")
+        raise BenchmarkError(f"the limit of {hard} open files allows no idle connections")
     if possible < wanted:
         progress(f"only {possible} of {wanted} idle connections: the limit on open files is {hard}")
     return possible
 
 
-def _count_answers(connections: list[socket.socket]) -> int:
-    """Return how many of the connections answer a PING."""
-    return sum(map(_answers, connections))
+def _count_replies(connections: list[socket.socket]) -> int:
+    """Send PING on each connection. Return how many replied."""
+    return sum(map(_replies, connections))
 
 
-def _answers(connection: socket.socket) -> bool:
+def _replies(connection: socket.socket) -> bool:
     try:
         connection.sendall(PING)
         return receive(connection, len(PONG)) == PONG

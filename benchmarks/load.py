@@ -13,12 +13,12 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.servers import RunningServer
 
 KEYS = 1000
-"""How many random keys a run spreads over: few, so that a short run of SET fills them and GET finds them."""
+"""Random keys in a run. Few, so that a short run of SET sets all of them and every GET finds its key."""
 
 VALUE_SIZE = 16
 
 RANDOM_KEY = "key:__rand_int__"
-"""What redis-benchmark makes the same keys of as its own SET and GET have."""
+"""The pattern that redis-benchmark replaces by the keys that its own SET and GET tests use."""
 
 VALUE = "x" * VALUE_SIZE
 
@@ -27,31 +27,31 @@ OWN_COMMANDS = {
     "MSET 10 keys": ["MSET", *[RANDOM_KEY, VALUE] * 10],
     "SET EX": ["SET", RANDOM_KEY, VALUE, "EX", "60"],
 }
-"""The words of the commands that redis-benchmark is told; the others are tests that it knows by name."""
+"""Commands that are passed to redis-benchmark as arguments. The others are tests that it has by name."""
 
 PROBE_REQUESTS = 2000
-FEWEST_REQUESTS = 1000
-MOST_REQUESTS = 5_000_000
+MIN_REQUESTS = 1000
+MAX_REQUESTS = 5_000_000
 ENDLESS = 2_000_000_000
-"""More requests than any run has time for."""
+"""More requests than any run can send."""
 
 RUN_TIMEOUT = 120.0
-"""Seconds, far more than a run takes: a server that hangs ends the benchmarks rather than blocks them."""
+"""Seconds. Far more than a run takes, so that only a server that hangs ends the benchmarks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way of loading a server."""
+    """One kind of load."""
 
     command: str
-    """A test of redis-benchmark's, or one of ``OWN_COMMANDS``."""
+    """The name of a test of redis-benchmark, or a key of ``OWN_COMMANDS``."""
     connections: int
     pipeline: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run of redis-benchmark measured; latencies in milliseconds."""
+    """What one run measured. Latencies in milliseconds, the rate in requests per second."""
 
     rate: float
     p50: float
@@ -59,9 +59,9 @@ class Sample:
 
 
 class Load:
-    """Runs of about the same time for every server, however fast it is: each gets requests in proportion to its rate.
+    """Runs redis-benchmark for about the same time on every server: the number of requests depends on its rate.
 
-    The first run of a case on a server is preceded by a short one that isn't counted, which finds the rate.
+    Before the first run of a case on a server, a short run finds the rate. It is not counted.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -71,19 +71,19 @@ class Load:
     def run(self, server: RunningServer, case: Case) -> Sample:
         """Measure one case on one server."""
         rate = self._rates.get((server.name, case)) or run(server, case, PROBE_REQUESTS).rate
-        requests = min(max(int(rate * self._seconds), FEWEST_REQUESTS), MOST_REQUESTS)
+        requests = min(max(int(rate * self._seconds), MIN_REQUESTS), MAX_REQUESTS)
         sample = run(server, case, requests)
         self._rates[server.name, case] = sample.rate
         return sample
 
 
 def warm_up(server: RunningServer) -> None:
-    """Fill the keys that the runs use, so that GET finds a value from the first run on."""
+    """Set the keys that the runs use, so that GET finds a value in the first run too."""
     run(server, Case("SET", 10, 1), 5 * KEYS)
 
 
 def run(server: RunningServer, case: Case, requests: int) -> Sample:
-    """Send so many requests to a server."""
+    """Send this number of requests to a server."""
     try:
         done = subprocess.run(
             _command(server, case, requests),
@@ -94,8 +94,8 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"{server.name} did not answer {case} in {RUN_TIMEOUT:.0f} s") from None
-    # Its standard error may have a warning here: fakeredis knows no CONFIG, which it asks for first.
+        raise BenchmarkError(f"{server.name} did not complete {case} in {RUN_TIMEOUT:.0f} s") from None
+    # Standard error may contain a warning: redis-benchmark first sends CONFIG, which fakeredis does not implement.
     rows = list(csv.DictReader(done.stdout.splitlines()))
     if done.returncode != 0 or "Error from server" in done.stderr or len(rows) != 1:
         raise BenchmarkError(f"redis-benchmark failed on {server.name}, {case}: {(done.stderr or done.stdout).strip()}")
@@ -104,7 +104,7 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
 
 @contextmanager
 def busy(server: RunningServer, case: Case) -> Iterator[None]:
-    """Send requests until the end of the block. Raises `BenchmarkError` if the load ended before."""
+    """Send requests until the end of the block. Raises `BenchmarkError` if the load ended earlier."""
     child = subprocess.Popen(
         _command(server, case, ENDLESS), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -113,14 +113,14 @@ def busy(server: RunningServer, case: Case) -> Iterator[None]:
         if child.poll() is not None:
             raise BenchmarkError(f"redis-benchmark ended too early on {server.name}, {case}")
     finally:
-        child.kill()  # it has nothing to tidy up
+        child.kill()  # it has nothing to clean up
         child.wait()
 
 
 def _command(server: RunningServer, case: Case, requests: int) -> list[str]:
     numbers = {"-p": server.port, "-c": case.connections, "-P": case.pipeline, "-n": requests}
     numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
-    options = [str(word) for option in numbers.items() for word in option]
+    options = [str(part) for option in numbers.items() for part in option]
     test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
     return [tool("redis-benchmark"), "--csv", *options, *test]
 

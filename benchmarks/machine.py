@@ -1,4 +1,4 @@
-"""Say what the numbers were measured on."""
+"""Describe the machine and the versions that were measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.servers import ROOT, redis_path
 
 
 def describe() -> str:
-    """Return the machine and the versions, as Markdown."""
+    """Return the description as Markdown."""
     rows = [
         ("CPU", _cpu_model()),
         ("cores", str(len(os.sched_getaffinity(0)))),

@@ -1,4 +1,4 @@
-"""What a key costs in resident memory, kvline beside Redis."""
+"""Resident memory per key, kvline beside Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1024 * KIB
 
 
 def measure(sizes: Sizes) -> str:
-    """Load each server with the same keys and return the table of what it grew by."""
+    """Load each server with the same keys. Return the table of the growth."""
     keys = sizes.memory_keys
     progress(f"memory of {thousands(keys)} keys")
     growth = {name: _growth(start, keys) for name, start in (("kvline", kvline), ("Redis", redis))}
@@ -32,7 +32,7 @@ def measure(sizes: Sizes) -> str:
 
 
 def _growth(start: Starter, keys: int) -> int:
-    """Return by how many bytes a new server grows under so many keys."""
+    """Return the growth in bytes of a new server that is loaded with this number of keys."""
     with start() as server:
         before = resident(server.pid)
         load_keys(server.port, keys)
@@ -43,7 +43,7 @@ def _growth(start: Starter, keys: int) -> int:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of a process that are in memory."""
+    """Return the resident memory of a process in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * KIB

@@ -1,4 +1,4 @@
-"""What those who read at kvline's TCP door notice of a busy HTTP door, beside what they notice of other loads."""
+"""Latencies at kvline's TCP listener while its HTTP listener is busy, compared with other loads on the machine."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from benchmarks.web_servers import KEY, WebServer, kvline_with_http, starlette
 from benchmarks.wire import load_keys
 from benchmarks.wrk import AT_LOWEST_PRIORITY, Request
 
-LIMIT = 2.0
-"""How many times as late a busy HTTP door may make the 99th percentile of the TCP door's replies."""
+MAX_RATIO = 2.0
+"""The factor by which load on the HTTP listener may increase the 99th percentile at the TCP listener."""
 
 KEYS = 1000
-"""The keys that the paced readers read."""
+"""Keys that the paced readers read."""
 
 UNPACED = Case("GET", 50, 1)
 OTHER_TCP = Case("GET", wrk.CONNECTIONS, 1)
 
-SETTLING = 0.3
-"""Seconds after which a load that was started has all its connections, and saturates its server."""
+SETTLE_TIME = 0.3
+"""Seconds after which a load has opened its connections and saturates its server."""
 
 PACED_READERS = f"{READERS}, {PACE} GETs/s each"
 UNPACED_READERS = f"redis-benchmark -c {UNPACED.connections}"
 
-HTTP_DOOR = Request("GET", f"/keys/{KEY}")
-STARLETTE = Request("GET", "/")
+HTTP_REQUEST = Request("GET", f"/keys/{KEY}")
+STARLETTE_REQUEST = Request("GET", "/")
 
 HEADINGS = (
     "readers",
@@ -60,37 +60,37 @@ class Servers:
     same_core: WebServer
     """A bare Starlette on the core that kvline runs on."""
     readers_core: WebServer
-    """A bare Starlette on the core that the readers run on, where there is one beside kvline's."""
+    """A bare Starlette on the readers' core, if there is another core than kvline's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the readers saw in one round, and how many requests a second the load beside them was answered."""
+    """What the readers measured in one round, and the rate of the load beside them in requests per second."""
 
-    seen: Sample
+    readers: Sample
     load_rate: float | None
 
 
 RunningLoad = AbstractContextManager["wrk.Busy | None"]
 
-ALONE, HTTP, SAME_CORE = "nothing", "HTTP door", "Starlette, same core"
+ALONE, HTTP, SAME_CORE = "nothing", "HTTP listener", "Starlette, same core"
 
 LOADS: Mapping[str, Callable[[Servers], RunningLoad]] = {
     ALONE: lambda _: nullcontext(),
-    HTTP: lambda servers: wrk.busy(servers.kvline, HTTP_DOOR),
-    "HTTP door, wrk yields": lambda servers: wrk.busy(servers.kvline, HTTP_DOOR, AT_LOWEST_PRIORITY),
-    SAME_CORE: lambda servers: wrk.busy(servers.same_core, STARLETTE),
-    "Starlette, readers' core": lambda servers: wrk.busy(servers.readers_core, STARLETTE),
-    "TCP door": lambda servers: load.busy(servers.kvline, OTHER_TCP),
+    HTTP: lambda servers: wrk.busy(servers.kvline, HTTP_REQUEST),
+    "HTTP listener, wrk yields": lambda servers: wrk.busy(servers.kvline, HTTP_REQUEST, AT_LOWEST_PRIORITY),
+    SAME_CORE: lambda servers: wrk.busy(servers.same_core, STARLETTE_REQUEST),
+    "Starlette, readers' core": lambda servers: wrk.busy(servers.readers_core, STARLETTE_REQUEST),
+    "TCP listener": lambda servers: load.busy(servers.kvline, OTHER_TCP),
 }
-"""By what is busy beside the readers. The README tells what each is there for."""
+"""What runs beside the readers. The README explains the purpose of each."""
 
 Outcomes = dict[tuple[str, str], list[Outcome]]
-"""By readers and load, one a round."""
+"""One outcome per round, by readers and load."""
 
 
 def measure(sizes: Sizes) -> str:
-    """Read beside each load in turn, round by round, and return the table."""
+    """Run the readers beside each load in turn, in several rounds. Return the table."""
     outcomes: Outcomes = defaultdict(list)
     unpaced = Load(sizes.run_seconds)
     for number in range(sizes.neighbour_rounds):
@@ -105,7 +105,7 @@ def measure(sizes: Sizes) -> str:
 
 @contextmanager
 def _servers() -> Iterator[Servers]:
-    """Run new servers, with this process and all that it starts off kvline's core, where there is another."""
+    """Run new servers. This process and the processes it starts stay off kvline's core if there is another."""
     with ExitStack() as stack:
         server = stack.enter_context(kvline_with_http())
         load_keys(server.port, KEYS)
@@ -117,15 +117,15 @@ def _servers() -> Iterator[Servers]:
 
 
 def _in_turn(names: list[str], number: int) -> list[str]:
-    """Turn the order round in every other round, so that no load has the better place."""
+    """Reverse the order in every other round, so that no load profits from its position."""
     return names if number % 2 == 0 else names[::-1]
 
 
 def _beside(servers: Servers, name: str, read: Callable[[WebServer], Sample]) -> Outcome:
     with LOADS[name](servers) as busy:
-        time.sleep(SETTLING)
-        seen = read(servers.kvline)
-        return Outcome(seen, busy.stop().rate if busy is not None else None)
+        time.sleep(SETTLE_TIME)
+        sample = read(servers.kvline)
+        return Outcome(sample, busy.stop().rate if busy is not None else None)
 
 
 def _read_paced(server: WebServer, sizes: Sizes) -> Sample:
@@ -136,7 +136,7 @@ def _read_paced(server: WebServer, sizes: Sizes) -> Sample:
 
 
 def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:
-    seen = [outcome.seen for outcome in outcomes[readers, name]]
+    samples = [outcome.readers for outcome in outcomes[readers, name]]
     load_rates = [outcome.load_rate for outcome in outcomes[readers, name] if outcome.load_rate is not None]
     of_alone, of_same_core = (
         ratios(_p99s(outcomes, readers, name), _p99s(outcomes, readers, other)) for other in (ALONE, SAME_CORE)
@@ -146,9 +146,9 @@ def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:
         readers,
         name,
         thousands(statistics.median(load_rates)) if load_rates else "–",
-        thousands(statistics.median(sample.rate for sample in seen)),
-        f"{statistics.median(sample.p50 for sample in seen):.3f}",
-        f"{statistics.median(sample.p99 for sample in seen):.3f}",
+        thousands(statistics.median(sample.rate for sample in samples)),
+        f"{statistics.median(sample.p50 for sample in samples):.3f}",
+        f"{statistics.median(sample.p99 for sample in samples):.3f}",
         times(change),
         spread(*middle_half(of_alone)),
         times(statistics.median(of_same_core)),
@@ -157,8 +157,8 @@ def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:
 
 
 def _p99s(outcomes: Outcomes, readers: str, name: str) -> Sequence[float]:
-    return [outcome.seen.p99 for outcome in outcomes[readers, name]]
+    return [outcome.readers.p99 for outcome in outcomes[readers, name]]
 
 
 def _verdict(change: float) -> str:
-    return "met" if change <= LIMIT else "missed"
+    return "met" if change <= MAX_RATIO else "missed"

@@ -1,4 +1,4 @@
-"""kvline in front of a Redis: what the cache gives beside the embedded store, and what the way through costs."""
+"""kvline in front of a Redis: reads from its cache beside the embedded store, and reads through beside redis-py."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from benchmarks.wrk import Request
 
 EMBEDDED, CACHED, UNCACHED, REDIS_PY = "embedded store", "with a cache", "without a cache", "redis-py alone"
 
-CACHED_FLOOR = 0.8
-"""What GETs from the cache have to reach, as a part of the embedded store's."""
+MIN_CACHED_RATIO = 0.8
+"""The required throughput of GETs from the cache, as a fraction of the embedded store's."""
 
-UNCACHED_FLOOR = 0.5
-"""What GETs that ask the Redis have to reach, as a part of those of a program that uses redis-py itself."""
+MIN_UNCACHED_RATIO = 0.5
+"""The required throughput of GETs without a cache, as a fraction of a program that uses redis-py."""
 
 CACHE = ("--cache-keys", "10000", "--cache-ttl", "3600")
 
@@ -40,15 +40,15 @@ Samples = dict[tuple[str, Case], list[Sample]]
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure the three ways by which a GET is answered, and redis-py's own; return the tables."""
+    """Measure GET with the embedded store, with and without a cache, and by redis-py. Return the tables."""
     samples: Samples = defaultdict(list)
     by_http: dict[str, list[Sample]] = defaultdict(list)
     for number in range(sizes.proxy_rounds):
         progress(f"proxy, round {number + 1} of {sizes.proxy_rounds}")
-        _measure_gets(samples, sizes, backwards=number % 2 == 1)
-        _measure_http(by_http, sizes, backwards=number % 2 == 1)
-    rows = [_row(samples, CACHED, case, EMBEDDED, CACHED_FLOOR) for case in CACHED_CASES]
-    rows += [_row(samples, UNCACHED, case, REDIS_PY, UNCACHED_FLOOR) for case in UNCACHED_CASES]
+        _measure_gets(samples, sizes, in_reverse=number % 2 == 1)
+        _measure_http(by_http, sizes, in_reverse=number % 2 == 1)
+    rows = [_row(samples, CACHED, case, EMBEDDED, MIN_CACHED_RATIO) for case in CACHED_CASES]
+    rows += [_row(samples, UNCACHED, case, REDIS_PY, MIN_UNCACHED_RATIO) for case in UNCACHED_CASES]
     http_rows = [_http_row(by_http, name) for name in by_http]
     return section("A backing Redis", table(HEADINGS, rows), table(HTTP_HEADINGS, http_rows))
 
@@ -57,45 +57,45 @@ def measure(sizes: Sizes) -> str:
 
 
 @contextmanager
-def _in_front_of(behind: RunningServer, name: str, *options: str) -> Iterator[RunningServer]:
-    backend = f"redis://{HOST}:{behind.port}/0"
+def _in_front_of(redis_server: RunningServer, name: str, *options: str) -> Iterator[RunningServer]:
+    backend = f"redis://{HOST}:{redis_server.port}/0"
     with kvline(name=name, options=["--backend", backend, *options]) as server:
         yield server
 
 
-def _measure_gets(samples: Samples, sizes: Sizes, *, backwards: bool) -> None:
+def _measure_gets(samples: Samples, sizes: Sizes, *, in_reverse: bool) -> None:
     with ExitStack() as stack:
-        behind = stack.enter_context(redis())
+        redis_server = stack.enter_context(redis())
         embedded = stack.enter_context(kvline(name=EMBEDDED))
-        cached = stack.enter_context(_in_front_of(behind, CACHED, *CACHE))
-        uncached = stack.enter_context(_in_front_of(behind, UNCACHED))
-        for server in (embedded, cached):  # the latter fills the Redis, for all who ask it
+        cached = stack.enter_context(_in_front_of(redis_server, CACHED, *CACHE))
+        uncached = stack.enter_context(_in_front_of(redis_server, UNCACHED))
+        for server in (embedded, cached):  # the second one sets the keys of the Redis
             _fill(server)
         load = Load(sizes.run_seconds)
         load.run(cached, CACHED_CASES[0])  # not counted: it fills the cache
         for case in CACHED_CASES:
-            for server in (cached, embedded) if backwards else (embedded, cached):
+            for server in (cached, embedded) if in_reverse else (embedded, cached):
                 samples[server.name, case].append(load.run(server, case))
         for case in UNCACHED_CASES:
             runs = [
                 (UNCACHED, lambda case=case: load.run(uncached, case)),
-                (REDIS_PY, lambda case=case: _redis_py(behind, case, sizes.run_seconds)),
+                (REDIS_PY, lambda case=case: _redis_py(redis_server, case, sizes.run_seconds)),
             ]
-            for name, run in reversed(runs) if backwards else runs:
+            for name, run in reversed(runs) if in_reverse else runs:
                 samples[name, case].append(run())
 
 
 def _fill(server: RunningServer) -> None:
-    """Set every key that will be asked for: one that is absent is not cached, and costs a way to the Redis."""
-    words = [word for number in range(KEYS) for word in (f"key:{number:012d}", VALUE)]
+    """Set every key that is read. A missing key is not cached, so each read of it would go to the Redis."""
+    args = [arg for number in range(KEYS) for arg in (f"key:{number:012d}", VALUE)]
     with connect(server.port) as connection:
-        connection.sendall(encode("MSET", *words))
+        connection.sendall(encode("MSET", *args))
         if receive(connection, 5) != b"+OK\r\n":
             raise BenchmarkError(f"{server.name} refused an MSET")
 
 
 def _redis_py(server: RunningServer, case: Case, seconds: float) -> Sample:
-    """Measure a program of as many threads, on one core as kvline is."""
+    """Measure a program with a thread per connection, on one core like kvline."""
     command = [sys.executable, "-m", "benchmarks.redis_py_load", str(server.port), str(case.connections), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds, check=False)
     if done.returncode != 0:
@@ -104,7 +104,7 @@ def _redis_py(server: RunningServer, case: Case, seconds: float) -> Sample:
     return Sample(rate, p50, p99)
 
 
-def _row(samples: Samples, name: str, case: Case, other: str, floor: float) -> tuple[str, ...]:
+def _row(samples: Samples, name: str, case: Case, other: str, min_ratio: float) -> tuple[str, ...]:
     own = samples[name, case]
     ratio = median_ratio(rates(own), rates(samples[other, case]))
     return (
@@ -114,7 +114,7 @@ def _row(samples: Samples, name: str, case: Case, other: str, floor: float) -> t
         *_figures(own),
         other,
         times(ratio),
-        f"{'met' if ratio >= floor else 'missed'} ({floor})",
+        f"{'met' if ratio >= min_ratio else 'missed'} ({min_ratio})",
     )
 
 
@@ -129,16 +129,16 @@ def _figures(samples: list[Sample]) -> tuple[str, str, str]:
 # ---------------------------------------------------------------- by wrk
 
 
-def _measure_http(samples: dict[str, list[Sample]], sizes: Sizes, *, backwards: bool) -> None:
-    """Measure the HTTP door with its cache beside webdis, each in front of a Redis of its own."""
+def _measure_http(samples: dict[str, list[Sample]], sizes: Sizes, *, in_reverse: bool) -> None:
+    """Measure the HTTP listener of a kvline with a cache beside webdis, each in front of its own Redis."""
     with ExitStack() as stack:
-        behind = stack.enter_context(redis())
-        options = ("--backend", f"redis://{HOST}:{behind.port}/0", *CACHE)
+        redis_server = stack.enter_context(redis())
+        options = ("--backend", f"redis://{HOST}:{redis_server.port}/0", *CACHE)
         runs: list[tuple[WebServer, Request]] = [
             (stack.enter_context(kvline_with_http(CACHED, options)), Request("GET", f"/keys/{KEY}")),
             (stack.enter_context(webdis()), Request("GET", f"/GET/{KEY}")),
         ]
-        for server, request in reversed(runs) if backwards else runs:
+        for server, request in reversed(runs) if in_reverse else runs:
             wrk.check(server, request)
             samples[server.name].append(wrk.run(server, request, sizes.http_seconds))
 

@@ -1,4 +1,4 @@
-"""Readers, each a process of its own, that send GETs of random keys and take the time of each reply."""
+"""Reader processes, which send GETs of random keys and measure the latency of each reply."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from benchmarks.wire import TIMEOUT, connect, encode, key, value
 
 READERS = 10
 PACE = 100
-"""Requests a second that a paced reader sends."""
+"""Requests per second of a paced reader."""
 
 LEAD = 1.0
-"""Seconds that the readers' processes need until all of them are there."""
+"""Seconds within which all reader processes have started."""
 
 MISS = b"$-1\r\n"
 REPLY_SIZE = 64
@@ -38,17 +38,17 @@ class Plan:
     """By ``perf_counter``, which on Linux is the same clock in every process."""
     seconds: float
     pace: int
-    """Requests a second, or 0 for the next as soon as a reply is there."""
+    """Requests per second. 0 means that each request is sent as soon as the previous reply has arrived."""
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:
-    """Return the latency that so many per cent of the replies do not exceed."""
+    """Return the latency that this percentage of the replies does not exceed."""
     return ascending[min(int(len(ascending) * percent / 100), len(ascending) - 1)]
 
 
 @contextmanager
 def off_the_core_of(server: RunningServer) -> Iterator[None]:
-    """Keep this process, and what it starts meanwhile, off the core that the server runs on, where there is another."""
+    """Keep this process, and processes that it starts, off the server's core if there is another."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores - os.sched_getaffinity(server.pid) or cores)
     try:
@@ -58,7 +58,7 @@ def off_the_core_of(server: RunningServer) -> Iterator[None]:
 
 
 def read_all(plan: Plan) -> list[float]:
-    """Run the readers and return the latencies that they saw, in seconds, ascending. Raises `BenchmarkError`."""
+    """Run the readers. Return all latencies in seconds, ascending. Raises `BenchmarkError`."""
     latencies: list[float] = []
     with ExitStack() as stack:
         receivers = [stack.enter_context(_reader(plan, number)) for number in range(READERS)]
@@ -78,7 +78,7 @@ def read_all(plan: Plan) -> list[float]:
 
 @contextmanager
 def _reader(plan: Plan, number: int) -> Iterator[Connection]:
-    """Run one reader's process; what it found comes over the pipe."""
+    """Run one reader process. It sends its latencies, or an exception, over the pipe."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.Process(target=_report, args=(plan, number, sender), daemon=True)
     child.start()
@@ -86,12 +86,12 @@ def _reader(plan: Plan, number: int) -> Iterator[Connection]:
     try:
         yield receiver
     finally:
-        child.kill()  # it has nothing to tidy up; and SIGTERM has a handler here, which it inherits and may not get to
+        child.kill()  # not SIGTERM: the child inherits this process's handler, which may not run while it is blocked
         child.join()
 
 
 def _report(plan: Plan, number: int, sender: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends it
     try:
         sender.send(_read(plan, number))
     except (OSError, BenchmarkError) as problem:
@@ -99,8 +99,8 @@ def _report(plan: Plan, number: int, sender: Connection) -> None:
 
 
 def _read(plan: Plan, number: int) -> array[float]:
-    """Be one reader: GET random keys, one command a round trip, and return the latencies in seconds."""
-    chance = random.Random(number)
+    """Send GETs of random keys, one command per round trip. Return the latencies in seconds."""
+    generator = random.Random(number)
     latencies = array("d")
     pause = 1 / plan.pace if plan.pace else 0.0
     due = plan.start + number * pause / READERS
@@ -108,27 +108,27 @@ def _read(plan: Plan, number: int) -> array[float]:
     with connect(plan.port) as connection:
         _wait_until(due)
         while due < end:
-            wanted = chance.randrange(plan.keys)
+            wanted = generator.randrange(plan.keys)
             request = encode("GET", key(wanted))
-            began = _wait_until(due) if pause else time.perf_counter()
+            started = _wait_until(due) if pause else time.perf_counter()
             connection.sendall(request)
             reply = connection.recv(REPLY_SIZE)
             done = time.perf_counter()
             if reply not in (MISS, f"$16\r\n{value(wanted)}\r\n".encode()):
-                raise BenchmarkError(f"the answer to GET {key(wanted)} was {reply!r}")
-            latencies.append(done - began)
+                raise BenchmarkError(f"the reply to GET {key(wanted)} was {reply!r}")
+            latencies.append(done - started)
             due = due + pause if pause else done
     return latencies
 
 
 def _wait_until(due: float) -> float:
-    """Wait for a moment, and return the time from which a request's latency counts.
+    """Wait until a request is due. Return the time from which its latency is measured.
 
-    Where the reply before came late, that is the moment at which the request was due. If it were that at which it was
-    sent, one long halt of the server would count as a single late reply.
+    If the previous reply was late, that is the time at which the request was due, not the time at which it is sent.
+    Otherwise one long pause of the server would count as a single late reply ("coordinated omission").
     """
-    left = due - time.perf_counter()
-    if left <= 0:
+    remaining = due - time.perf_counter()
+    if remaining <= 0:
         return due
-    time.sleep(left)
+    time.sleep(remaining)
     return time.perf_counter()

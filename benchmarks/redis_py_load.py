@@ -1,8 +1,8 @@
-"""Send GETs by redis-py, from as many threads as are asked for, and print requests/s and latencies in milliseconds.
+"""Send GETs with redis-py from several threads. Print requests/s, and p50 and p99 in milliseconds.
 
     python -m benchmarks.redis_py_load PORT THREADS SECONDS
 
-It stays on one core, as kvline does, so that what is compared is the work and not where it is done.
+It stays on one core, as kvline does, so that the comparison does not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.wire import HOST
 
 
 def main() -> None:
-    """Run the load for so many seconds."""
+    """Run the load and print the result."""
     port, threads, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
     client = redis.Redis(connection_pool=redis.ConnectionPool(host=HOST, port=port, max_connections=threads))
@@ -31,22 +31,22 @@ def main() -> None:
     def run(taken: list[float]) -> None:
         client.ping()
         ready.wait()
-        while (began := time.perf_counter()) < ends[0]:
+        while (started := time.perf_counter()) < ends[0]:
             client.get(f"key:{random.randrange(KEYS):012d}")
-            taken.append(time.perf_counter() - began)
+            taken.append(time.perf_counter() - started)
 
     workers = [threading.Thread(target=run, args=(taken,), daemon=True) for taken in latencies]
     for worker in workers:
         worker.start()
     ends[0] = time.perf_counter() + seconds
     ready.wait()
-    began = time.perf_counter()
+    started = time.perf_counter()
     for worker in workers:
         worker.join()
-    took = time.perf_counter() - began
+    seconds_taken = time.perf_counter() - started
     together = sorted(latency for taken in latencies for latency in taken)
     p50, p99 = (together[int(len(together) * part)] * 1000 for part in (0.5, 0.99))
-    print(len(together) / took, p50, p99)
+    print(len(together) / seconds_taken, p50, p99)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ def section(title: str, *paragraphs: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table, its columns aligned for those who read the source; numbers stand to the right."""
+    """Return a table whose source is aligned too. Columns of numbers are right-aligned."""
     lines = [list(headings), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [all(line[place][:1].isdigit() for line in lines[1:]) for place in range(len(headings))]
+    numeric = [all(line[column][:1].isdigit() for line in lines[1:]) for column in range(len(headings))]
     rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
     return "\n".join(_row(line, widths, numeric) for line in [lines[0], rule, *lines[1:]])
 
@@ -25,15 +25,15 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def thousands(number: float) -> str:
-    """Write a whole number with its thousands apart."""
+    """Format a whole number with thousands separators."""
     return f"{number:,.0f}"
 
 
 def times(ratio: float) -> str:
-    """Write a ratio."""
+    """Format a ratio."""
     return f"{ratio:.3f}"
 
 
 def spread(low: float, high: float) -> str:
-    """Write the ratios between which others lie."""
+    """Format a range of ratios."""
     return f"{times(low)} to {times(high)}"

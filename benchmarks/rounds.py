@@ -1,7 +1,7 @@
-"""Measure servers in turn, round by round, and put the numbers together.
+"""Measure servers in turn, in several rounds, and aggregate the numbers.
 
-On a machine that others use too, only what is measured side by side can be compared. So every round measures every
-server in every case; a ratio is computed within each round, and the median over the rounds is what counts.
+On a shared machine only runs that are close in time are comparable. So every round measures every server in every
+case, each ratio is computed within a round, and the result is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from benchmarks.load import Case, Load, Sample, warm_up
 from benchmarks.servers import Starter
 
 Samples = dict[tuple[str, Case], list[Sample]]
-"""By server's name and case, one sample a round."""
+"""One sample per round, by server name and case."""
 
 
 def measure_in_turn(starters: Sequence[Starter], cases: Sequence[Case], rounds: int, seconds: float) -> Samples:
-    """Measure every case on every server, so many rounds.
+    """Measure every case on every server, in this number of rounds.
 
-    The servers are new in each round: how a process got its memory and its core is chance, and averages out. Every
-    other round goes through them backwards, so that none has the better place in the order.
+    The servers are new in each round, because a process's memory layout and core are random. Every other round has the
+    reverse order, so that no server profits from its position.
     """
     samples: Samples = defaultdict(list)
     load = Load(seconds)
@@ -40,7 +40,7 @@ def measure_in_turn(starters: Sequence[Starter], cases: Sequence[Case], rounds: 
 
 
 def ratios(numbers: Sequence[float], base: Sequence[float]) -> list[float]:
-    """Divide pair by pair what was measured in the same round."""
+    """Divide the numbers of the same round."""
     return [number / reference for number, reference in zip(numbers, base, strict=True)]
 
 
@@ -50,17 +50,17 @@ def median_ratio(numbers: Sequence[float], base: Sequence[float]) -> float:
 
 
 def middle_half(numbers: Sequence[float]) -> tuple[float, float]:
-    """Return the quartiles between which the middle half lies."""
-    # Of one number there are no quartiles; doubled, it is its own.
+    """Return the lower and the upper quartile."""
+    # `quantiles` needs two numbers at least. A single number is its own quartile.
     low, _, high = statistics.quantiles([*numbers] * 2 if len(numbers) == 1 else numbers, n=4)
     return low, high
 
 
 def rates(samples: Sequence[Sample]) -> list[float]:
-    """Return the requests per second alone."""
+    """Return the requests per second of each sample."""
     return [sample.rate for sample in samples]
 
 
 def progress(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Print progress to standard error."""
     print(f"... {text}", file=sys.stderr, flush=True)

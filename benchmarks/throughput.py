@@ -1,4 +1,4 @@
-"""Requests per second and latencies of kvline, Redis and fakeredis, under the same redis-benchmark."""
+"""Requests per second and latencies of kvline, Redis and fakeredis, measured with redis-benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.servers import fakeredis, kvline, redis
 from benchmarks.sizes import Sizes
 
 COMMANDS = ("SET", "GET", "INCR", "MGET 10 keys", "MSET 10 keys", "SET EX")
-"""SET EX is the last: where keys have an expiry, the other commands have to look at it."""
+"""SET EX is the last, because commands on keys with an expiry must check it."""
 
 CONNECTIONS = (1, 10, 50)
 PIPELINES = (1, 16)
@@ -20,7 +20,7 @@ HEADINGS = ("command", "connections", "server", "requests/s", "p50 ms", "p99 ms"
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure every case and return the tables, one for each depth of the pipeline."""
+    """Measure every case. Return one table per pipeline depth."""
     cases = [
         Case(command, connections, pipeline)
         for command in COMMANDS
@@ -31,7 +31,7 @@ def measure(sizes: Sizes) -> str:
     tables = []
     for pipeline in PIPELINES:
         rows = [_row(samples, name, case) for case in cases if case.pipeline == pipeline for name in NAMES]
-        title = "One command a round trip" if pipeline == 1 else f"{pipeline} commands pipelined"
+        title = "One command per round trip" if pipeline == 1 else f"{pipeline} commands pipelined"
         tables.append(f"### {title} (`-P {pipeline}`)\n\n{table(HEADINGS, rows)}")
     return section("Throughput", *tables)
 

@@ -1,4 +1,4 @@
-"""The little RESP that the benchmarks speak themselves: PING, and the loading and counting of many keys."""
+"""The RESP requests that the benchmarks send themselves: PING, and loading and counting keys."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ TIMEOUT = 30.0
 PING = b"*1\r\n$4\r\nPING\r\n"
 PONG = b"+PONG\r\n"
 HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-HTTP_ANSWER = b"HTTP/1.1 "
+HTTP_RESPONSE = b"HTTP/1.1 "
 
 BATCH = 1000
-"""Commands in one write. Their replies fit the sockets' buffers, so neither side waits for the other to read."""
+"""Commands in one write. Their replies fit into the socket buffers, so that no deadlock is possible."""
 
 
 def connect(port: int) -> socket.socket:
-    """Open a connection on which every wait is bounded."""
+    """Open a connection with a timeout on every operation."""
     connection = socket.create_connection((HOST, port), timeout=TIMEOUT)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def answers_ping(port: int) -> bool:
-    """Tell whether a server on this port answers PING."""
+def responds_to_ping(port: int) -> bool:
+    """Return whether a server on this port replies to PING."""
     try:
         with connect(port) as connection:
             connection.sendall(PING)
@@ -35,18 +35,18 @@ def answers_ping(port: int) -> bool:
         return False
 
 
-def answers_http(port: int) -> bool:
-    """Tell whether a server on this port answers HTTP, whatever its answer is."""
+def responds_to_http(port: int) -> bool:
+    """Return whether a server on this port sends an HTTP response of any status."""
     try:
         with connect(port) as connection:
             connection.sendall(HTTP_REQUEST)
-            return receive(connection, len(HTTP_ANSWER)) == HTTP_ANSWER
+            return receive(connection, len(HTTP_RESPONSE)) == HTTP_RESPONSE
     except OSError:
         return False
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
-    """Receive so many bytes; fewer only where the peer closed the connection."""
+    """Receive ``size`` bytes, or fewer if the peer closes the connection."""
     pieces: list[bytes] = []
     while size > 0 and (piece := connection.recv(size)):
         pieces.append(piece)
@@ -55,17 +55,17 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 
 def key(number: int) -> str:
-    """Return the key of that number, 14 bytes."""
+    """Return the key with this number, 14 bytes."""
     return f"key:{number:010d}"
 
 
 def value(number: int) -> str:
-    """Return the value of that number, 16 bytes."""
+    """Return the value with this number, 16 bytes."""
     return f"{number:016d}"
 
 
 def load_keys(port: int, count: int, options: Callable[[int], Sequence[str]] = lambda _: ()) -> None:
-    """Set keys 0 to ``count``, many to a round trip; ``options`` gives the words that follow a key's value."""
+    """Set keys 0 to ``count`` - 1, pipelined. ``options`` returns the arguments after a key's value."""
     ok = b"+OK\r\n"
     with connect(port) as connection:
         for numbers in _batches(count):
@@ -76,7 +76,7 @@ def load_keys(port: int, count: int, options: Callable[[int], Sequence[str]] = l
 
 
 def count_keys(port: int, count: int) -> int:
-    """Return how many of the keys 0 to ``count`` are there."""
+    """Return how many of the keys 0 to ``count`` - 1 exist."""
     total = 0
     with connect(port) as connection, connection.makefile("rb") as replies:
         for numbers in _batches(count):
@@ -86,23 +86,23 @@ def count_keys(port: int, count: int) -> int:
 
 
 def database_size(port: int) -> int:
-    """Return how many keys the server says it has."""
+    """Return the server's reply to DBSIZE."""
     with connect(port) as connection, connection.makefile("rb") as replies:
         connection.sendall(encode("DBSIZE"))
         return int(replies.readline().removeprefix(b":"))
 
 
-def remove_keys(port: int) -> None:
-    """Empty the store."""
+def flush_keys(port: int) -> None:
+    """Delete all keys."""
     with connect(port) as connection, connection.makefile("rb") as replies:
         connection.sendall(encode("FLUSHALL"))
         if replies.readline() != b"+OK\r\n":
             raise BenchmarkError("the server refused FLUSHALL")
 
 
-def encode(*words: str) -> bytes:
+def encode(*args: str) -> bytes:
     """Encode one request."""
-    parts = [f"*{len(words)}\r\n", *(f"${len(word)}\r\n{word}\r\n" for word in words)]
+    parts = [f"*{len(args)}\r\n", *(f"${len(arg)}\r\n{arg}\r\n" for arg in args)]
     return "".join(parts).encode("ascii")
 
 

@@ -1,4 +1,4 @@
--- What wrk sends, and how it reports: `wrk -s wrk.lua URL -- METHOD [BODY]`. The last line of its output is JSON.
+-- Set wrk's request, and print its results as JSON in the last line: `wrk -s wrk.lua URL -- METHOD [BODY]`.
 
 function init(arguments)
    wrk.method = arguments[1]
@@ -9,7 +9,7 @@ function done(summary, latency)
    local errors = summary.errors
    local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
    local form = '\n{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "failed": %d}\n'
-   -- All of wrk's times are in microseconds; those of latencies become milliseconds.
+   -- wrk's times are in microseconds. Latencies are printed in milliseconds.
    local p50, p99 = latency:percentile(50) / 1e3, latency:percentile(99) / 1e3
    io.write(string.format(form, summary.requests, summary.duration / 1e6, p50, p99, failed))
 end

@@ -25,7 +25,7 @@ AT_LOWEST_PRIORITY = ("nice", "-n", "19")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What wrk sends, again and again."""
+    """The request that wrk repeats."""
 
     method: str
     path: str
@@ -33,41 +33,41 @@ class Request:
 
 
 class Busy:
-    """A wrk that keeps a server busy until it is stopped."""
+    """A wrk process that sends requests until it is stopped."""
 
     def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
         self._name = name
         self._process = process
 
     def stop(self) -> Sample:
-        """End the load and return what it measured. Raises `BenchmarkError` if it ended before."""
+        """Stop the load and return what it measured. Raises `BenchmarkError` if it ended earlier."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)  # upon which it reports
+            self._process.send_signal(signal.SIGINT)  # wrk then prints its results
         return _sample(self._name, self._process, TIMEOUT)
 
 
 def check(server: WebServer, request: Request) -> None:
-    """Ask once. Raises `BenchmarkError` where the answer has not the value in it."""
+    """Send the request once. Raises `BenchmarkError` if the response does not contain the value."""
     connection = http.client.HTTPConnection(HOST, server.http_port, timeout=TIMEOUT)
     try:
         connection.request(request.method, request.path, request.body or None)
         response = connection.getresponse()
-        status, answer = response.status, response.read()
+        status, body = response.status, response.read()
     finally:
         connection.close()
-    if status != 200 or VALUE.encode() not in answer:
-        raise BenchmarkError(f"{server.name} answered {request.method} {request.path} with {status} {answer!r}")
+    if status != 200 or VALUE.encode() not in body:
+        raise BenchmarkError(f"{server.name} responded to {request.method} {request.path} with {status} {body!r}")
 
 
 def run(server: WebServer, request: Request, seconds: int) -> Sample:
-    """Measure a server for so many whole seconds."""
+    """Measure a server for a whole number of seconds."""
     with _wrk(server, request, seconds) as process:
         return _sample(server.name, process, seconds + RUN_TIMEOUT)
 
 
 @contextmanager
 def busy(server: WebServer, request: Request, wrapper: Sequence[str] = ()) -> Iterator[Busy]:
-    """Keep a server busy. ``wrapper`` is a command that runs wrk's, such as ``nice``."""
+    """Send requests until the end of the block. ``wrapper`` is a command that runs wrk, such as ``nice``."""
     with _wrk(server, request, int(RUN_TIMEOUT), wrapper) as process:
         yield Busy(server.name, process)
 
@@ -86,9 +86,9 @@ def _wrk(
         "--script",
         str(SCRIPT),
     ]
-    words = [request.method, *filter(None, [request.body])]
+    args = [request.method, *filter(None, [request.body])]
     process = subprocess.Popen(
-        [*wrapper, tool("wrk", "wrk"), *options, f"http://{HOST}:{server.http_port}{request.path}", "--", *words],
+        [*wrapper, tool("wrk", "wrk"), *options, f"http://{HOST}:{server.http_port}{request.path}", "--", *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,7 +97,7 @@ def _wrk(
     try:
         yield process
     finally:
-        process.kill()  # it has nothing to tidy up
+        process.kill()  # it has nothing to clean up
         process.communicate()
 
 
@@ -106,11 +106,11 @@ def _sample(name: str, process: subprocess.Popen[str], timeout: float) -> Sample
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"wrk on {name} did not end") from None
-    lines = output.strip().splitlines() or ["it said nothing"]
+    lines = output.strip().splitlines() or ["it printed nothing"]
     try:
         report = json.loads(lines[-1])
     except json.JSONDecodeError:
         raise BenchmarkError(f"wrk failed on {name}: {lines[-1].strip()}") from None
     if report["failed"] or not report["requests"]:
-        raise BenchmarkError(f"{name} answered {report['requests']} requests of wrk's and failed {report['failed']}")
+        raise BenchmarkError(f"{name}: {report['requests']} requests of wrk succeeded and {report['failed']} failed")
     return Sample(report["requests"] / report["seconds"], report["p50"], report["p99"])

@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from client.batch import run_command, run_lines
-from client.command_docs import usages
 from client.connection import Connection, ConnectionLost, SocketConnection
+from client.editors.line_editor import line_editor
+from client.hints.command_docs import usage_lines
 from client.history import History, history_file
-from client.line_editor import line_editor
 from client.protocol import ClientProtocol
 from client.shell import run_shell
 from common import __version__
@@ -78,16 +79,26 @@ def _connect(options: argparse.Namespace) -> Connection | None:
 
 def _run(connection: Connection, args: list[bytes]) -> int:
     protocol = ClientProtocol()
-    connection.exchange(protocol, protocol.open())
+    connection.exchange(protocol, protocol.hello_request())
+    output = _buffered_stdout()
     if args:
-        return run_command(connection, protocol, args, sys.stdout.buffer)
+        return run_command(connection, protocol, args, output)
     if sys.stdin is None:  # closed by the parent process: the same as an empty input
         return 0
     if not sys.stdin.isatty():
-        return run_lines(connection, protocol, sys.stdin.fileno(), sys.stdout.buffer)
-    (documents,) = connection.exchange(protocol, protocol.args([b"COMMAND", b"DOCS"]))
-    editor = line_editor(usages(documents), History(history_file()))
-    return run_shell(connection, protocol, editor, sys.stdout.buffer)
+        return run_lines(connection, protocol, sys.stdin.fileno(), output)
+    (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
+    editor = line_editor(usage_lines(documents), History(history_file()))
+    return run_shell(connection, protocol, editor, output)
+
+
+def _buffered_stdout() -> BinaryIO:
+    """Return stdout as a buffered binary stream.
+
+    ``sys.stdout.buffer`` is unbuffered if PYTHONUNBUFFERED is set, as in many containers. Each part of a reply would
+    then be a system call of its own.
+    """
+    return open(sys.stdout.fileno(), "wb", closefd=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The client without a person at it: lines from a pipe or a file, or one command from the command line."""
+"""Non-interactive use: lines from a pipe or a file, or one command from the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from client.connection import Connection
 from client.protocol import ClientProtocol
-from common.codec import PIECE_SIZE, Args
+from common.codec import Args
 from common.replies import ErrorReply, Reply
 from common.text import ENDING_IN_LF
 
@@ -16,24 +16,24 @@ READ_SIZE = 64 * 1024
 
 
 def run_lines(connection: Connection, protocol: ClientProtocol, source: int, output: BinaryIO) -> int:
-    """Send every line of the file descriptor ``source``, print every reply; return the exit status.
+    """Send every line of the file descriptor ``source``, print every reply, and return the exit status.
 
-    Lines are sent as fast as they come, many to a write, without waiting for replies. A last line without a line break
-    counts. Lines behind DISCONNECT or QUIT are not sent.
+    Lines are pipelined: they are sent as soon as they are read, without waiting for replies. The last line needs no
+    line break. Lines after DISCONNECT or QUIT are not sent.
     """
-    unfinished = bytearray()
+    partial = bytearray()
 
     def read_requests() -> bytes | None:
         data = os.read(source, READ_SIZE)
         end = data.rfind(b"\n") + 1
         if data and not end:
-            unfinished.extend(data)
+            partial.extend(data)
             return b""
-        if not data and not unfinished:
+        if not data and not partial:
             return None
-        lines = (bytes(unfinished) + data[:end]).split(b"\n")
-        unfinished[:] = data[end:]
-        return b"".join([protocol.line(line.removesuffix(b"\r")) for line in lines])
+        lines = (bytes(partial) + data[:end]).split(b"\n")
+        partial[:] = data[end:]
+        return b"".join([protocol.request_for_line(line.removesuffix(b"\r")) for line in lines])
 
     def show(replies: list[Reply]) -> None:
         print_replies(replies, output)
@@ -43,25 +43,13 @@ def run_lines(connection: Connection, protocol: ClientProtocol, source: int, out
 
 
 def run_command(connection: Connection, protocol: ClientProtocol, args: Args, output: BinaryIO) -> int:
-    """Run one command, print its reply; return 1 if it is an error, else 0."""
-    replies = connection.exchange(protocol, protocol.args(args))
+    """Run one command and print its reply. Return the exit status: 1 if the reply is an error, else 0."""
+    replies = connection.exchange(protocol, protocol.request_for_args(args))
     print_replies(replies, output)
     return int(any(isinstance(reply, ErrorReply) for reply in replies))
 
 
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:
-    """Print replies in the text protocol's form, in writes of about `PIECE_SIZE` bytes.
-
-    Not piece by piece: under PYTHONUNBUFFERED each would be a system call, and a reader would get half a line.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    for piece in (piece for reply in replies for piece in ENDING_IN_LF.stream(reply)):
-        pieces.append(piece)
-        size += len(piece)
-        if size >= PIECE_SIZE:
-            output.write(b"".join(pieces))
-            pieces.clear()
-            size = 0
-    output.write(b"".join(pieces))
+    """Print replies as the text protocol does."""
+    output.writelines(piece for reply in replies for piece in ENDING_IN_LF.stream(reply))
     output.flush()

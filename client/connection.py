@@ -1,4 +1,4 @@
-"""What carries a conversation: a TCP connection to a server. (`client.local` is the other, with no server.)"""
+"""Connections: the interface, and the TCP connection to a server. `client.local` has the one without a server."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from common.replies import Reply
 RECEIVE_SIZE = 64 * 1024
 
 HIGH_WATER = 256 * 1024
-"""How many bytes of unsent requests are enough: no more input is read until some are gone."""
+"""Bytes of unsent requests at which no more input is read, until the server has taken some of them."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds to wait for a server that does not answer at all."""
+"""Seconds to wait until a server accepts the connection."""
 
 ReadRequests = Callable[[], bytes | None]
-"""Return the requests that the next piece of input makes, or None at its end."""
+"""Read the next piece of input and return the requests that it completes. None at the end of the input."""
 
 ShowReplies = Callable[[list[Reply]], None]
 
 
 class ConnectionLost(Exception):
-    """The other end closed the connection, or it broke, while replies were due. The text is for the user."""
+    """Raised if the connection is closed or fails while replies are pending. The text is shown to the user."""
 
 
 class Connection(Protocol):
-    """Something that takes requests and gives their replies."""
+    """Takes requests and returns their replies."""
 
-    name: str  # what the prompt shows
+    name: str
+    """What the prompt shows: the server's address, or ``local``."""
 
     def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
         """Send a request and return the replies to show. Raises `ConnectionLost`."""
         ...
 
     def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
-        """Send whatever ``take_input`` makes of the file ``source`` and show the replies as they come, to the end.
+        """Send what ``read_requests`` returns, and show each reply when it arrives, to the end of the input.
 
+        ``source`` is the file descriptor that ``read_requests`` reads from. It is not called before that is readable.
         Raises `ConnectionLost`.
         """
         ...
@@ -48,7 +50,7 @@ class Connection(Protocol):
 
 
 class SocketConnection:
-    """A TCP connection. Raises `OSError` where there is no server to be reached."""
+    """A TCP connection. Raises `OSError` if it cannot connect."""
 
     def __init__(self, host: str, port: int) -> None:
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -62,50 +64,51 @@ class SocketConnection:
         replies: list[Reply] = []
         while outgoing:
             self._send(outgoing)
-        while protocol.waiting:
+        while protocol.has_pending_replies:
             replies += protocol.receive(self._receive())
         return replies
 
     def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
-        """Send and show in both directions at once, so that neither end ever waits for the other to read.
+        """Send requests and show replies at the same time. See `Connection`.
 
-        Raises `ConnectionLost`.
+        If all requests were sent before the first reply is read, client and server could both wait for the other to
+        read, with full socket buffers.
         """
         outgoing = bytearray()
         at_end = False
-        here = self._socket.fileno()
+        server = self._socket.fileno()
         self._socket.setblocking(False)
-        while outgoing or protocol.waiting or not at_end:
-            sources = [here] if at_end or len(outgoing) >= HIGH_WATER else [here, source]
-            readable, writable, _ = select.select(sources, [here] if outgoing else [], [])
-            if here in readable:
+        while outgoing or protocol.has_pending_replies or not at_end:
+            sources = [server] if at_end or len(outgoing) >= HIGH_WATER else [server, source]
+            readable, writable, _ = select.select(sources, [server] if outgoing else [], [])
+            if server in readable:
                 show(protocol.receive(self._receive()))
             if writable:
                 self._send(outgoing)
             if source in readable:
-                request = read_requests()
-                outgoing += request or b""
-                at_end = request is None or protocol.closing
+                requests = read_requests()
+                outgoing += requests or b""
+                at_end = requests is None or protocol.closing
 
     def close(self) -> None:
-        """Close the connection in good order: the server sees the end of our stream."""
+        """Close the connection. The server reads the end of the stream."""
         self._socket.close()
 
     def _send(self, outgoing: bytearray) -> None:
-        """Send what the connection takes now, and remove it from ``outgoing``."""
+        """Send as much as the socket accepts, and remove it from ``outgoing``."""
         try:
             del outgoing[: self._socket.send(outgoing)]
         except OSError as problem:
-            raise self._broken(problem) from None
+            raise self._failed(problem) from None
 
     def _receive(self) -> bytes:
         try:
             data = self._socket.recv(RECEIVE_SIZE)
         except OSError as problem:
-            raise self._broken(problem) from None
+            raise self._failed(problem) from None
         if not data:
             raise ConnectionLost(f"the server at {self.name} closed the connection")
         return data
 
-    def _broken(self, problem: OSError) -> ConnectionLost:
-        return ConnectionLost(f"the connection to the server at {self.name} broke: {problem.strerror}")
+    def _failed(self, problem: OSError) -> ConnectionLost:
+        return ConnectionLost(f"the connection to the server at {self.name} failed: {problem.strerror}")

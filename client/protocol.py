@@ -1,7 +1,8 @@
-"""The client's side of a conversation, without the connection: lines in, requests out; bytes in, replies out.
+"""The client's side of the protocol, sans-I/O: lines in, requests out; received bytes in, replies out.
 
-The client speaks RESP, in which any bytes travel safely, and asks for version 3, which can tell a value from a block of
-lines. Replies come in the order of the requests, so all it keeps is which requests wait for theirs.
+The client uses RESP, because RESP carries any bytes, and asks for version 3, because only RESP3 distinguishes a value
+from lines of text. Replies arrive in the order of the requests, so the only state is a queue of requests without a
+reply.
 """
 
 from __future__ import annotations
@@ -15,81 +16,83 @@ from common.replies import ErrorReply, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import UnbalancedQuotes, split_args
 
-CLOSING = {b"QUIT", b"DISCONNECT"}
+CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Expected:
-    """A request that waits for its reply."""
+class _PendingRequest:
+    """A request that has no reply yet."""
 
     name: bytes
-    instead: ErrorReply | None = None  # shown in the reply's place
-    hidden: bool = False  # asked by the program and not by its user
+    override: ErrorReply | None = None  # shown instead of the reply
+    hidden: bool = False  # sent by the program, not by its user
 
 
-_UNREADABLE = _Expected(b"", instead=UNBALANCED_QUOTES)
-_UNSOLICITED = _Expected(b"")
+_UNPARSABLE = _PendingRequest(b"", override=UNBALANCED_QUOTES)
+_UNSOLICITED = _PendingRequest(b"")
 
 
 class ClientProtocol:
-    """Turn lines into requests and replies into what is shown; follow what they do to the connection."""
+    """Encodes requests, decodes replies, and follows the state of the connection."""
 
     def __init__(self) -> None:
         self.in_transaction = False
-        """MULTI was answered, and neither EXEC nor DISCARD yet."""
+        """Whether a transaction is open: after MULTI, before EXEC or DISCARD."""
         self.closing = False
-        """The user asked to disconnect: what is typed after that is not sent."""
+        """Whether the user has asked to disconnect. No more requests are encoded."""
         self._decoder = ReplyDecoder()
-        self._expected: deque[_Expected] = deque()
+        self._pending: deque[_PendingRequest] = deque()
 
     @property
-    def waiting(self) -> bool:
-        """Some request has no reply yet."""
-        return bool(self._expected)
+    def has_pending_replies(self) -> bool:
+        """Whether a request has no reply yet."""
+        return bool(self._pending)
 
-    def open(self) -> bytes:
-        """Return the request with which a connection begins. Its reply is not shown."""
-        self._expected.append(_Expected(b"HELLO", hidden=True))
+    def hello_request(self) -> bytes:
+        """Return the first request of a connection, which selects RESP3. Its reply is not shown."""
+        self._pending.append(_PendingRequest(b"HELLO", hidden=True))
         return encode_request([b"HELLO", b"3"])
 
-    def line(self, line: bytes) -> bytes:
-        """Return the request that a line of text makes: none for an empty one.
+    def request_for_line(self, line: bytes) -> bytes:
+        """Encode a line of text. Nothing for an empty line.
 
-        A line whose quotes do not close is known here to be wrong, and its error is shown in its turn. The server gets
-        a request without a name in its place, which no server runs, so that a transaction it stood in is spoiled.
+        A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
+        The server gets a request with an empty name instead, which it refuses, so that an open transaction is
+        discarded at EXEC, as if the server had read the line.
         """
         try:
             args = split_args(line)
         except UnbalancedQuotes:
             if self.closing:
                 return b""
-            self._expected.append(_UNREADABLE)
+            self._pending.append(_UNPARSABLE)
             return encode_request([b""])
-        return self.args(args) if args else b""
+        return self.request_for_args(args) if args else b""
 
-    def args(self, args: Args) -> bytes:
-        """Return the request for a command in words; nothing once the user has asked to disconnect."""
+    def request_for_args(self, args: Args) -> bytes:
+        """Encode a command. Nothing once the user has asked to disconnect."""
         if self.closing:
             return b""
         name = args[0].upper()
-        if name in CLOSING and len(args) == 1:  # with more words the server refuses and stays
+        if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
             self.closing = True
-        self._expected.append(_Expected(name))
+        self._pending.append(_PendingRequest(name))
         return encode_request(args)
 
     def receive(self, data: bytes) -> list[Reply]:
-        """Take what has arrived; return the replies to show. Raises `common.resp.MalformedReply`."""
+        """Decode received bytes and return the replies to show. Raises `common.resp_client.MalformedReply`."""
         shown: list[Reply] = []
         for reply in self._decoder.feed(data):
-            # A server may speak unasked, to say why it closes the connection.
-            expected = self._expected.popleft() if self._expected else _UNSOLICITED
-            if expected.hidden:
+            # A server may send an error without a request, to say why it closes the connection.
+            request = self._pending.popleft() if self._pending else _UNSOLICITED
+            if request.hidden:
                 continue
-            self._follow(expected.name, reply)
-            shown.append(reply if expected.instead is None else expected.instead)
+            self._follow(request.name, reply)
+            shown.append(reply if request.override is None else request.override)
         return shown
 
     def _follow(self, name: bytes, reply: Reply) -> None:
+        """Update the state of the transaction. Errors do not change it, except for EXECABORT, which closes it."""
         refused = isinstance(reply, ErrorReply) and reply.code != b"EXECABORT"
         if name == b"MULTI" and not refused:
             self.in_transaction = True

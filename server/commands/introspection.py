@@ -114,7 +114,7 @@ def _document(command: Command) -> dict[bytes, Reply]:
     document: dict[bytes, Reply] = {
         b"summary": command.summary,
         b"group": command.group.encode(),
-        b"usage": command.usage.replace(b"|", b" ", 1) if b"|" in command.name else command.usage,
+        b"usage": command.usage,
     }
     if command.subcommands:
         document[b"subcommands"] = {each.name.lower(): _document(each) for each in command.subcommands.values()}

@@ -22,8 +22,8 @@ def main() -> None:
     history, *rest = sys.argv[1:]
     if rest == ["without-prompt-toolkit"]:
         sys.modules["prompt_toolkit"] = None  # type: ignore[assignment]  # which is how Python marks what can't be had
+    from client.editors.line_editor import line_editor
     from client.history import History
-    from client.line_editor import line_editor
 
     with line_editor(USAGES, History(Path(history))) as editor:
         print(f"at the {type(editor).__name__}")

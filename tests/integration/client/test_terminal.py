@@ -1,4 +1,4 @@
-"""The client with a person at it: prompt, completion, history, and the ways to leave."""
+"""The interactive shell: prompt, completion, history, and its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, Terminal
 
-pytest.importorskip("readline", reason="this Python has no line editing")
+pytest.importorskip("readline", reason="this Python has no readline module")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def prompt_of(server: ServerProcess, mark: str = "") -> str:
     return f"127.0.0.1:{server.port}{mark}> "
 
 
-def test_a_command_typed_at_the_prompt_is_answered_on_the_next_line(server: ServerProcess, history: Path) -> None:
+def test_the_reply_is_printed_below_the_command(server: ServerProcess, history: Path) -> None:
     prompt = prompt_of(server)
     with Terminal("--port", str(server.port), history=history) as terminal:
         assert terminal.expect(prompt) == ""
@@ -36,27 +36,27 @@ def test_a_command_typed_at_the_prompt_is_answered_on_the_next_line(server: Serv
         assert terminal.expect(prompt).endswith("\n(error) ERR Protocol error: unbalanced quotes in request\n")
 
 
-def test_the_prompt_tells_that_a_transaction_is_open(server: ServerProcess, history: Path) -> None:
-    plain, open_ = prompt_of(server), prompt_of(server, "(TX)")
+def test_the_prompt_shows_an_open_transaction(server: ServerProcess, history: Path) -> None:
+    plain, in_transaction = prompt_of(server), prompt_of(server, "(TX)")
     with Terminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(plain)
         for line, shown, prompt in [
-            ("MULTI", "OK", open_),
-            ("INCR n", "QUEUED", open_),
-            ("MULTI", "(error) ERR MULTI calls can not be nested", open_),
+            ("MULTI", "OK", in_transaction),
+            ("INCR n", "QUEUED", in_transaction),
+            ("MULTI", "(error) ERR MULTI calls can not be nested", in_transaction),
             ("EXEC", "1) 1", plain),
             ("EXEC", "(error) ERR EXEC without MULTI", plain),
-            ("multi", "OK", open_),
-            ("NOPE", "(error) ERR unknown command 'NOPE', with args beginning with:", open_),
+            ("multi", "OK", in_transaction),
+            ("NOPE", "(error) ERR unknown command 'NOPE', with args beginning with:", in_transaction),
             ("exec", "(error) EXECABORT Transaction discarded because of previous errors.", plain),
-            ("MULTI", "OK", open_),
+            ("MULTI", "OK", in_transaction),
             ("DISCARD", "OK", plain),
         ]:
             terminal.type(line + ENTER)
             assert terminal.expect(prompt) == f"{line}\n{shown}\n"
 
 
-def test_local_has_a_prompt_of_its_own_and_needs_no_server(history: Path) -> None:
+def test_the_prompt_of_local_needs_no_server(history: Path) -> None:
     with Terminal("--local", history=history) as terminal:
         assert terminal.expect("local> ") == ""
         terminal.type("INCR n" + ENTER)
@@ -66,11 +66,11 @@ def test_local_has_a_prompt_of_its_own_and_needs_no_server(history: Path) -> Non
 
 
 @pytest.mark.parametrize(("key", "shown"), [(CTRL_D, "\n"), ("DISCONNECT" + ENTER, "DISCONNECT\nOK\n")])
-@pytest.mark.parametrize("where", ["socket", "--local"])
-def test_ctrl_d_and_disconnect_leave_with_status_0(
-    server: ServerProcess, history: Path, where: str, key: str, shown: str
+@pytest.mark.parametrize("connection", ["socket", "--local"])
+def test_ctrl_d_and_disconnect_give_exit_status_0(
+    server: ServerProcess, history: Path, connection: str, key: str, shown: str
 ) -> None:
-    options = ["--local"] if where == "--local" else ["--port", str(server.port)]
+    options = ["--local"] if connection == "--local" else ["--port", str(server.port)]
     with Terminal(*options, history=history) as terminal:
         terminal.expect("> ")
         terminal.type(key)
@@ -78,11 +78,11 @@ def test_ctrl_d_and_disconnect_leave_with_status_0(
         assert terminal.unexpected == shown
 
 
-def test_ctrl_c_gives_up_the_line_and_not_the_session(server: ServerProcess, history: Path) -> None:
+def test_ctrl_c_discards_the_line_and_not_the_session(server: ServerProcess, history: Path) -> None:
     with Terminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
-        terminal.type("SET evil")
-        terminal.expect("SET evil")
+        terminal.type("SET unsent")
+        terminal.expect("SET unsent")
         terminal.interrupt()
         terminal.expect(prompt_of(server))
         terminal.type("PING" + ENTER)
@@ -104,13 +104,13 @@ def test_tab_completes_the_names_of_commands(server: ServerProcess, history: Pat
         assert terminal.expect(prompt_of(server)).endswith("(nil)\n"), "a key is not completed"
 
 
-def test_the_history_is_kept_between_runs(server: ServerProcess, history: Path) -> None:
-    for leave in (CTRL_D, "QUIT" + ENTER):
+def test_the_history_is_loaded_by_the_next_run(server: ServerProcess, history: Path) -> None:
+    for last_input in (CTRL_D, "QUIT" + ENTER):
         with Terminal("--port", str(server.port), history=history) as terminal:
             terminal.expect(prompt_of(server))
             terminal.type("INCR remembered" + ENTER)
             terminal.expect(prompt_of(server))
-            terminal.type(leave)
+            terminal.type(last_input)
             assert terminal.exit_status() == 0
     with Terminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
@@ -121,9 +121,7 @@ def test_the_history_is_kept_between_runs(server: ServerProcess, history: Path) 
     assert "INCR remembered\n" in history.read_text()
 
 
-def test_a_history_that_can_not_be_kept_does_not_keep_anybody_from_working(
-    server: ServerProcess, tmp_path: Path
-) -> None:
+def test_the_shell_works_without_a_writable_history_file(server: ServerProcess, tmp_path: Path) -> None:
     with Terminal("--port", str(server.port), history=tmp_path / "no such folder" / "history") as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("PING" + ENTER)
@@ -133,7 +131,7 @@ def test_a_history_that_can_not_be_kept_does_not_keep_anybody_from_working(
         assert "Traceback" not in terminal.unexpected
 
 
-def test_words_in_any_script_can_be_typed(server: ServerProcess, history: Path) -> None:
+def test_arguments_may_be_in_any_script(server: ServerProcess, history: Path) -> None:
     with Terminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("SET ключ значение" + ENTER)
@@ -141,7 +139,7 @@ def test_words_in_any_script_can_be_typed(server: ServerProcess, history: Path) 
     assert server.connect().ask("GET ключ".encode()) == "значение".encode()
 
 
-def test_a_server_that_ends_is_told_at_the_next_command_with_exit_status_1(
+def test_a_lost_connection_is_reported_at_the_next_command_with_exit_status_1(
     start_server: StartServer, history: Path
 ) -> None:
     server = start_server()
@@ -151,6 +149,6 @@ def test_a_server_that_ends_is_told_at_the_next_command_with_exit_status_1(
         assert server.exit_status() == 0
         terminal.type("PING" + ENTER)
         assert terminal.exit_status() == 1
-        complaint = terminal.unexpected.removeprefix("PING\n")
-    assert f"server at 127.0.0.1:{server.port}" in complaint
-    assert complaint.count("\n") == 1
+        message = terminal.unexpected.removeprefix("PING\n")
+    assert f"server at 127.0.0.1:{server.port}" in message
+    assert message.count("\n") == 1

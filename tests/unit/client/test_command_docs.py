@@ -1,10 +1,13 @@
-"""Usage lines are taken from kvline's COMMAND DOCS, and put together from Redis's."""
+"""`usage_lines`: kvline's COMMAND DOCS has usage lines, Redis's has descriptions of the arguments."""
 
 from __future__ import annotations
 
 import pytest
 
-from client.command_docs import usages
+from client.hints.command_docs import usage_lines
+from client.hints.usage import parse_usage, render
+from client.local import LocalConnection
+from client.protocol import ClientProtocol
 from common.replies import ErrorReply, Reply, SimpleString
 
 OPTIONAL, MULTIPLE, MULTIPLE_TOKEN = (
@@ -26,9 +29,9 @@ def keyword(token: bytes, *flags: SimpleString) -> Reply:
     return argument(token.lower(), b"pure-token", *flags, token=token)
 
 
-def test_a_usage_line_is_taken_as_it_is_sent() -> None:
+def test_a_usage_line_that_the_server_sends_is_used() -> None:
     documents: Reply = {b"get": {b"summary": b"...", b"usage": b"GET key", b"arguments": [argument(b"other")]}}
-    assert usages(documents) == {"GET": "GET key"}
+    assert usage_lines(documents) == {"GET": "GET key"}
 
 
 @pytest.mark.parametrize(
@@ -60,27 +63,57 @@ def test_a_usage_line_is_taken_as_it_is_sent() -> None:
         ([argument(b"b", b"block", OPTIONAL, token=b"LIMIT", arguments=[argument(b"offset")])], "X [LIMIT offset]"),
     ],
 )
-def test_a_usage_line_is_put_together_from_arguments(arguments: list[Reply], expected: str) -> None:
-    assert usages({b"x": {b"summary": b"...", b"arguments": arguments}}) == {"X": expected}
+def test_a_usage_line_is_composed_from_arguments(arguments: list[Reply], expected: str) -> None:
+    assert usage_lines({b"x": {b"summary": b"...", b"arguments": arguments}}) == {"X": expected}
 
 
-def test_subcommands_become_a_choice() -> None:
+def test_subcommands_become_alternatives() -> None:
     subcommands: Reply = {
         b"object|help": {b"summary": b"..."},
         b"object|freq": {b"arguments": [argument(b"key", b"key")]},
     }
-    assert usages({b"object": {b"subcommands": subcommands}}) == {"OBJECT": "OBJECT <HELP | FREQ key>"}
+    assert usage_lines({b"object": {b"subcommands": subcommands}}) == {"OBJECT": "OBJECT <HELP | FREQ key>"}
 
 
-def test_a_usage_line_is_one_line() -> None:
-    assert usages({b"get": {b"usage": b"GET \n key\r\n"}}) == {"GET": "GET key"}
+def test_line_breaks_in_a_usage_line_become_spaces() -> None:
+    assert usage_lines({b"get": {b"usage": b"GET \n key\r\n"}}) == {"GET": "GET key"}
 
 
-def test_a_command_that_is_not_described_has_its_name() -> None:
+def test_the_usage_line_of_an_undocumented_command_is_its_name() -> None:
     documents: Reply = {b"a": {b"summary": b"..."}, b"b": None, b"c": {b"arguments": b"?"}, b"d\xff": {b"usage": 1}}
-    assert usages(documents) == {"A": "A", "B": "B", "C": "C", "D\ufffd": "D\ufffd"}
+    assert usage_lines(documents) == {"A": "A", "B": "B", "C": "C", "D\ufffd": "D\ufffd"}
 
 
 @pytest.mark.parametrize("documents", [ErrorReply.from_text(b"ERR unknown subcommand 'DOCS'"), [], None])
-def test_a_server_without_documents_gives_no_usage_lines(documents: Reply) -> None:
-    assert usages(documents) == {}
+def test_there_are_no_usage_lines_without_documents(documents: Reply) -> None:
+    assert usage_lines(documents) == {}
+
+
+def docs_of_kvline() -> dict[bytes, Reply]:
+    connection, protocol = LocalConnection(), ClientProtocol()
+    connection.exchange(protocol, protocol.hello_request())
+    (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
+    connection.close()
+    assert isinstance(documents, dict)
+    return documents
+
+
+def test_every_usage_line_of_kvline_is_parsed_without_loss() -> None:
+    lines = usage_lines(docs_of_kvline())
+    assert lines["CLIENT"].startswith("CLIENT <GETNAME | ")
+    for name, line in lines.items():
+        assert f"{name} {render(parse_usage(line))}".rstrip() == line
+
+
+def test_the_usage_line_of_a_kvline_command_contains_those_of_its_subcommands() -> None:
+    documents = docs_of_kvline()
+    lines = usage_lines(documents)
+    for name, document in documents.items():
+        assert isinstance(document, dict)
+        subcommands = document.get(b"subcommands", {})
+        assert isinstance(subcommands, dict)
+        for subcommand in subcommands.values():
+            assert isinstance(subcommand, dict)
+            usage = subcommand[b"usage"]
+            assert isinstance(usage, bytes)
+            assert usage.decode().partition(" ")[2] in lines[name.decode().upper()]

@@ -1,4 +1,4 @@
-"""Both line editors at a pseudo-terminal: which one is chosen, and what they have in common."""
+"""Both line editors at a pseudo-terminal: which one is chosen, and what both do."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from client.line_editor import readline
+from client.editors.readline_editor import readline
 from tests.harness.processes import ROOT, TIMEOUT
 
-pytestmark = pytest.mark.skipif(readline is None, reason="this Python has no line editing")
+pytestmark = pytest.mark.skipif(readline is None, reason="this Python has no readline module")
 
 PROGRAM = ["-m", "tests.harness.fake_terminal"]
 CTRL_C, CTRL_D, TAB, UP, ENTER = "\x03", "\x04", "\t", "\x1b[A", "\r"
 
 PLAIN = "dumb"
 HINTING = "xterm-256color"
-either = pytest.mark.parametrize("term", [PLAIN, HINTING])
+both_editors = pytest.mark.parametrize("term", [PLAIN, HINTING])
 
 Start = Callable[..., "pexpect.spawn[bytes]"]
 
@@ -37,7 +37,7 @@ def history(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(history: Path) -> Iterator[Start]:
-    """Start the program at a terminal of this kind, and wait for its first prompt."""
+    """Return a function that starts the program at a pseudo-terminal with this ``$TERM``."""
     children: list[pexpect.spawn[bytes]] = []
 
     def start_at(term: str, *options: str) -> pexpect.spawn[bytes]:
@@ -59,15 +59,15 @@ def start(history: Path) -> Iterator[Start]:
         each.close(force=True)
 
 
-def name_of(editor: pexpect.spawn[bytes]) -> bytes:
-    """Return the name of the editor's class, which the program has just printed."""
-    match = editor.match
+def class_name(child: pexpect.spawn[bytes]) -> bytes:
+    """Return the name of the editor's class, which the program prints first."""
+    match = child.match
     assert not isinstance(match, type)
     assert match is not None
     return bytes(match[1])
 
 
-def leave(child: pexpect.spawn[bytes]) -> None:
+def send_eof(child: pexpect.spawn[bytes]) -> None:
     child.expect_exact("ask>")
     child.send(CTRL_D)
     child.expect_exact("at the end\r\n")
@@ -84,13 +84,15 @@ def leave(child: pexpect.spawn[bytes]) -> None:
         ("", [], b"ReadlineEditor"),
     ],
 )
-def test_the_editor_hints_where_it_can(start: Start, term: str, options: list[str], name: bytes) -> None:
+def test_the_editor_with_hints_is_chosen_if_terminal_and_package_allow(
+    start: Start, term: str, options: list[str], name: bytes
+) -> None:
     child = start(term, *options)
-    assert name_of(child) == name
-    leave(child)
+    assert class_name(child) == name
+    send_eof(child)
 
 
-def test_an_output_that_is_no_terminal_gets_no_hints(history: Path) -> None:
+def test_output_to_a_pipe_has_no_hints(history: Path) -> None:
     done = subprocess.run(
         [sys.executable, *PROGRAM, history],
         input=b"PING\n",
@@ -104,7 +106,7 @@ def test_an_output_that_is_no_terminal_gets_no_hints(history: Path) -> None:
     assert done.stderr == b""
 
 
-def test_a_dumb_terminal_gets_no_escape_codes(start: Start) -> None:
+def test_a_dumb_terminal_gets_no_escape_sequences(start: Start) -> None:
     child = start(PLAIN)
     child.expect_exact("ask>")
     child.send("SET k ")
@@ -118,7 +120,7 @@ def test_a_dumb_terminal_gets_no_escape_codes(start: Start) -> None:
     assert child.before == b"\r\nat the end\r\n"
 
 
-def test_the_hint_is_shown_dimmed_as_soon_as_it_is_known(start: Start) -> None:
+def test_the_hint_is_dimmed_and_shown_after_the_command_name(start: Start) -> None:
     child = start(HINTING)
     child.expect_exact("ask>")
     child.send("SET")
@@ -128,8 +130,8 @@ def test_the_hint_is_shown_dimmed_as_soon_as_it_is_known(start: Start) -> None:
     child.expect_exact("got 'SET k v'.\r\n")
 
 
-@either
-def test_tab_completes_what_may_stand_there(start: Start, term: str) -> None:
+@both_editors
+def test_tab_completes_names_keywords_and_subcommands(start: Start, term: str) -> None:
     child = start(term)
     for typed, got in [
         ("SE" + TAB + "k", "SET k"),
@@ -146,8 +148,8 @@ def test_tab_completes_what_may_stand_there(start: Start, term: str) -> None:
         child.expect_exact(f"got {got!a}.\r\n")
 
 
-@either
-def test_tab_lists_what_may_stand_there_when_there_is_a_choice(start: Start, term: str) -> None:
+@both_editors
+def test_tab_lists_the_completions_if_there_are_several(start: Start, term: str) -> None:
     child = start(term)
     child.expect_exact("ask>")
     child.send("GET" + TAB + TAB)
@@ -156,8 +158,8 @@ def test_tab_lists_what_may_stand_there_when_there_is_a_choice(start: Start, ter
     child.expect_exact("got 'GET k'.\r\n")
 
 
-@either
-def test_ctrl_c_gives_up_the_line(start: Start, term: str) -> None:
+@both_editors
+def test_ctrl_c_discards_the_line(start: Start, term: str) -> None:
     child = start(term)
     child.expect_exact("ask>")
     child.send("NO")
@@ -169,8 +171,8 @@ def test_ctrl_c_gives_up_the_line(start: Start, term: str) -> None:
     child.expect_exact("got 'YES'.\r\n")
 
 
-@either
-def test_lines_may_hold_any_script_and_any_byte(start: Start, term: str) -> None:
+@both_editors
+def test_a_line_may_contain_any_script_and_any_byte(start: Start, term: str) -> None:
     child = start(term)
     child.expect_exact("ask>")
     child.send("SET ключ 'два слова' 漢字 👩‍💻" + ENTER)
@@ -181,17 +183,17 @@ def test_lines_may_hold_any_script_and_any_byte(start: Start, term: str) -> None
 
 
 @pytest.mark.parametrize(("first", "second"), [(PLAIN, HINTING), (HINTING, PLAIN), (HINTING, HINTING), (PLAIN, PLAIN)])
-def test_each_editor_finds_what_was_typed_in_the_other(start: Start, history: Path, first: str, second: str) -> None:
+def test_both_editors_share_the_history_file(start: Start, history: Path, first: str, second: str) -> None:
     child = start(first)
     for line in ["SET ключ 1", "GET k", "GET k", "", "DEL k"]:
         child.expect_exact("ask>")
         child.send(line + ENTER)
         child.expect_exact(f"got {line!a}.\r\n")
-    leave(child)
+    send_eof(child)
     child = start(second)
     for ups, line in [(3, "SET ключ 1"), (1, "SET ключ 1"), (2, "DEL k")]:
         child.expect_exact("ask>")
         child.send(UP * ups + ENTER)
         child.expect_exact(f"got {line!a}.\r\n")
-    leave(child)
+    send_eof(child)
     assert history.read_text() == "SET ключ 1\nGET k\nDEL k\nSET ключ 1\nDEL k\n"

@@ -1,21 +1,23 @@
-"""The hint behind a line, and the completions of its last word."""
+"""`hint` and `completions`, from usage lines."""
 
 from __future__ import annotations
 
 import pytest
 
-from client.hints import completions, hint
+from client.hints.completion import completions, hint
 
 EXPIRY = "EX seconds | PX milliseconds | KEEPTTL"
+KILL = "<ip:port | [ID id] [TYPE type] [SKIPME yes/no]>"
+CLIENT = f"GETNAME | ID | KILL {KILL} | LIST [TYPE type | ID id [id ...]] | REPLY <ON | OFF | SKIP>"
 
 USAGES = {
     usage.split()[0]: usage
     for usage in [
         "AUTH [username] password",
         "BLMPOP timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
-        "CLIENT ID | GETNAME | LIST | HELP [argument ...]",
-        "COMMAND [COUNT | DOCS | INFO] [argument ...]",
-        "CONFIG GET | SET [parameter [value] ...]",
+        f"CLIENT <{CLIENT}>",
+        "COMMAND [COUNT | DOCS [command-name ...] | GETKEYS command [arg ...]]",
+        "CONFIG <GET pattern [pattern ...] | RESETSTAT | SET parameter value [parameter value ...]>",
         "DBSIZE",
         "DEL key [key ...]",
         "GET key",
@@ -24,7 +26,7 @@ USAGES = {
         "MSET key value [key value ...]",
         "PING [message]",
         f"SET key value [NX | XX] [GET] [{EXPIRY}]",
-        "SLOWLOG GET [count] | LEN | RESET",
+        "SLOWLOG <GET [count] | HELP | LEN | RESET>",
         "XADD key [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
         "TAG <name value ...> [QUIETLY]",
         "ZADD key [NX | XX] [CH] score member [score member ...]",
@@ -35,7 +37,7 @@ USAGES = {
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        # a blank behind the last word, or none
+        # with and without a blank after the last argument
         ("GET", " key"),
         ("GET ", "key"),
         ("GET\t", "key"),
@@ -43,7 +45,7 @@ USAGES = {
         ("SET k", f" value [NX | XX] [GET] [{EXPIRY}]"),
         ("SET k ", f"value [NX | XX] [GET] [{EXPIRY}]"),
         ("  SET   k\t", f"value [NX | XX] [GET] [{EXPIRY}]"),
-        # no name yet, or none that is known
+        # no command, or an unknown one
         ("", ""),
         ("   ", ""),
         ("SE", ""),
@@ -53,13 +55,13 @@ USAGES = {
         ("get ", "key"),
         ("gEt ", "key"),
         ('"get" ', "key"),
-        # nothing to say, or nothing more
+        # no arguments, or all given
         ("DBSIZE", ""),
         ("DBSIZE ", ""),
         ("GET k", ""),
         ("GET k ", ""),
         ("SET k v KEEPTTL NX GET ", ""),
-        # too many words
+        # too many arguments
         ("DBSIZE x", ""),
         ("GET k x", ""),
         ("GET k x y ", ""),
@@ -91,7 +93,7 @@ USAGES = {
         ("SET k v EX 10 PX ", ""),
         ("SET k v K", ""),
         ("SET k v what ", ""),
-        # words that look like options where an argument stands
+        # an argument that looks like an option
         ("SET NX ", f"value [NX | XX] [GET] [{EXPIRY}]"),
         ("SET k GET ", f"[NX | XX] [GET] [{EXPIRY}]"),
         ("SET k v EX NX ", "[NX | XX] [GET]"),
@@ -129,31 +131,42 @@ USAGES = {
         ("XADD s MINID 7 * ", "field value [field value ...]"),
         ("XADD s * f ", "value [field value ...]"),
         ("XADD s 1-1 ", "field value [field value ...]"),
-        # options before an argument that is known by its place are over once it is there
+        # options before a positional argument may not follow it
         ("ZADD z ", "[NX | XX] [CH] score member [score member ...]"),
         ("ZADD z CH ", "[NX | XX] score member [score member ...]"),
         ("ZADD z 1 ", "member [score member ...]"),
         ("ZADD z 1 CH ", "[score member ...]"),
         # subcommands
-        ("CLIENT", " ID | GETNAME | LIST | HELP [argument ...]"),
-        ("CLIENT ", "ID | GETNAME | LIST | HELP [argument ...]"),
-        ("client id ", "[argument ...]"),
+        ("CLIENT", f" <{CLIENT}>"),
+        ("CLIENT ", f"<{CLIENT}>"),
+        ("client id ", ""),
         ("CLIENT LI", ""),
         ("CLIENT NONE ", ""),
-        ("CONFIG GET ", "[parameter [value] ...]"),
-        ("CONFIG SET p ", "[value] [parameter [value] ...]"),
+        ("CLIENT KILL", f" {KILL}"),
+        ("client kill ", KILL),
+        ("CLIENT KILL 127.0.0.1:50000 ", ""),
+        ("CLIENT KILL ID ", "id [TYPE type] [SKIPME yes/no]"),
+        ("CLIENT KILL TYPE normal ", "[ID id] [SKIPME yes/no]"),
+        ("CLIENT LIST ", "[TYPE type | ID id [id ...]]"),
+        ("CLIENT LIST ID 1 ", "[id ...]"),
+        ("CLIENT REPLY ", "<ON | OFF | SKIP>"),
+        ("CLIENT REPLY OFF ", ""),
+        ("CONFIG GET ", "pattern [pattern ...]"),
+        ("CONFIG SET p ", "value [parameter value ...]"),
+        ("CONFIG RESETSTAT ", ""),
         ("SLOWLOG GET ", "[count]"),
         ("SLOWLOG LEN ", ""),
-        ("COMMAND ", "[COUNT | DOCS | INFO] [argument ...]"),
-        ("COMMAND DOCS ", "[argument ...]"),
-        ("COMMAND other ", "[argument ...]"),
-        # any script, and bytes that are none
+        ("COMMAND ", "[COUNT | DOCS [command-name ...] | GETKEYS command [arg ...]]"),
+        ("COMMAND DOCS ", "[command-name ...]"),
+        ("COMMAND GETKEYS MGET a ", "[arg ...]"),
+        ("COMMAND OTHER ", ""),
+        # any script, and bytes that are not UTF-8
         ("SET ключ ", f"value [NX | XX] [GET] [{EXPIRY}]"),
         ("SET \udcff ", f"value [NX | XX] [GET] [{EXPIRY}]"),
         ("ключ ", ""),
     ],
 )
-def test_the_hint_is_what_may_still_follow(line: str, expected: str) -> None:
+def test_the_hint_is_what_may_follow(line: str, expected: str) -> None:
     assert hint(USAGES, line) == expected
 
 
@@ -169,7 +182,7 @@ def test_the_hint_is_what_may_still_follow(line: str, expected: str) -> None:
         ("", "X ", ""),
     ],
 )
-def test_a_usage_line_that_is_no_such_thing_does_no_harm(usage: str, line: str, expected: str) -> None:
+def test_a_malformed_usage_line_is_tolerated(usage: str, line: str, expected: str) -> None:
     assert hint({"X": usage}, line) == expected
 
 
@@ -184,20 +197,28 @@ def test_a_usage_line_that_is_no_such_thing_does_no_harm(usage: str, line: str, 
         ("GET", ["GET"]),
         ("NOPE", []),
         ("", sorted(USAGES)),
-        # names where a command asks for one
+        # arguments that are the name of a command
         ("HELP sl", ["slowlog"]),
         ("help\tSL", ["SLOWLOG"]),
         ("HELP SET S", []),
-        # keywords
-        ("CLIENT ", ["GETNAME", "HELP", "ID", "LIST"]),
+        # keywords and subcommands
+        ("CLIENT ", ["GETNAME", "ID", "KILL", "LIST", "REPLY"]),
+        ("CLIENT KI", ["KILL"]),
+        ("client ki", ["kill"]),
+        ("CLIENT KILL ", ["ID", "SKIPME", "TYPE"]),
+        ("CLIENT KILL ID 1 T", ["TYPE"]),
+        ("CLIENT REPLY O", ["OFF", "ON"]),
+        ("CLIENT ID I", []),
+        ("COMMAND GETKEYS SLOW", ["SLOWLOG"]),
+        ("COMMAND DOCS slowlog H", ["HELLO", "HELP"]),
         ("CLIENT l", ["list"]),
-        ("CLIENT LIST ", []),
+        ("CLIENT LIST ", ["ID", "TYPE"]),
         ("SET k v ", ["EX", "GET", "KEEPTTL", "NX", "PX", "XX"]),
         ("SET k v G", ["GET"]),
         ("SET k v EX 1 ", ["GET", "NX", "XX"]),
         ("HELLO 3 s", ["setname"]),
         ("XADD s MAXLEN ", ["=", "~"]),
-        # arguments have none
+        # arguments without completions
         ("GET S", []),
         ("SET k S", []),
         ("NOPE S", []),
@@ -209,5 +230,5 @@ def test_a_usage_line_that_is_no_such_thing_does_no_harm(usage: str, line: str, 
         ("SET 'a b' v G", ["GET"]),
     ],
 )
-def test_a_word_is_completed_to_what_may_stand_there(before: str, expected: list[str]) -> None:
+def test_completions_of_the_last_argument(before: str, expected: list[str]) -> None:
     assert completions(USAGES, before) == expected

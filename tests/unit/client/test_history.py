@@ -1,4 +1,4 @@
-"""The history is kept in a file of plain lines, and is bounded."""
+"""`History`: the file, its length, and its failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "history"
 
 
-def test_lines_are_kept_as_they_come(path: Path) -> None:
+def test_lines_are_appended_as_they_are_typed(path: Path) -> None:
     history = History(path)
     assert history.lines == []
     history.add("SET a 1")
@@ -24,7 +24,7 @@ def test_lines_are_kept_as_they_come(path: Path) -> None:
     assert History(path).lines == history.lines == ["SET a 1", "SET ключ \u2028", "SET \udcff 2"]
 
 
-def test_empty_and_repeated_lines_are_not_kept(path: Path) -> None:
+def test_empty_and_repeated_lines_are_not_stored(path: Path) -> None:
     for _ in range(2):
         history = History(path)
         for line in ("", "PING", "PING", ""):
@@ -35,7 +35,7 @@ def test_empty_and_repeated_lines_are_not_kept(path: Path) -> None:
     assert path.read_text() == "PING\nGET a\nPING\n"
 
 
-def test_two_histories_of_one_file_do_not_undo_each_other(path: Path) -> None:
+def test_two_clients_with_one_file_lose_no_lines(path: Path) -> None:
     one, other = History(path), History(path)
     one.add("SET a 1")
     other.add("SET b 2")
@@ -44,7 +44,7 @@ def test_two_histories_of_one_file_do_not_undo_each_other(path: Path) -> None:
     assert History(path).lines == ["SET a 1", "SET b 2"]
 
 
-def test_only_the_latest_lines_stay(path: Path) -> None:
+def test_close_cuts_the_file_to_the_latest_lines(path: Path) -> None:
     history = History(path)
     for number in range(HISTORY_LENGTH + 5):
         history.add(f"GET {number}")
@@ -59,30 +59,30 @@ def test_only_the_latest_lines_are_loaded(path: Path) -> None:
     assert len(History(path).lines) == HISTORY_LENGTH
 
 
-def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+def test_only_the_owner_can_read_the_file(path: Path) -> None:
     History(path).add("AUTH secret")
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_can_not_be_kept_is_told_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_to_write_is_reported_on_close(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "no such folder" / "history"
     history = History(path)
     history.add("PING")
     assert capsys.readouterr().err == ""
     history.close()
-    assert capsys.readouterr().err == f"the history could not be kept in {path}: No such file or directory\n"
+    assert capsys.readouterr().err == f"the history could not be saved to {path}: No such file or directory\n"
 
 
-def test_a_history_that_was_kept_ends_in_silence(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_close_prints_nothing_without_a_failure(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     history = History(path)
     history.add("PING")
     history.close()
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_file_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
+def test_the_path_is_set_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/user")
     monkeypatch.setenv("KVLINE_HISTORY", "")
-    assert history_file() == Path("/home/somebody/.kvline_history")
+    assert history_file() == Path("/home/user/.kvline_history")
     monkeypatch.setenv("KVLINE_HISTORY", "~/other")
-    assert history_file() == Path("/home/somebody/other")
+    assert history_file() == Path("/home/user/other")

@@ -1,4 +1,4 @@
-"""The editor that hints, with keys from a pipe and a screen that can be looked at."""
+"""`PromptToolkitEditor` with keys from a pipe and a screen that the tests read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("prompt_toolkit", reason="the editor that hints is optional")
+pytest.importorskip("prompt_toolkit", reason="prompt_toolkit is optional")
 
 from prompt_toolkit.application.current import get_app
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from client.editors.prompt_toolkit_editor import PromptToolkitEditor
 from client.history import History
-from client.prompt_toolkit_editor import PromptToolkitEditor
 from tests.harness.fake_terminal import USAGES
 
 ENTER, LEFT, TAB, CTRL_R = "\r", "\x1b[D", "\t", "\x12"
@@ -23,11 +23,11 @@ ROWS = 10
 
 
 class Screen(DummyOutput):
-    """A screen that gives what stands on it to ``watch`` whenever it has been drawn."""
+    """A screen that calls ``on_draw`` with its content after each drawing."""
 
-    def __init__(self, columns: int, watch: Callable[[str], None]) -> None:
+    def __init__(self, columns: int, on_draw: Callable[[str], None]) -> None:
         self._columns = columns
-        self._watch = watch
+        self._on_draw = on_draw
 
     def get_size(self) -> Size:
         return Size(rows=ROWS, columns=self._columns)
@@ -37,22 +37,24 @@ class Screen(DummyOutput):
         if screen is not None:
             cells = screen.data_buffer
             rows = ["".join(cells[y][x].char for x in range(self._columns)).rstrip() for y in range(ROWS)]
-            self._watch("\n".join(rows).rstrip("\n"))
+            self._on_draw("\n".join(rows).rstrip("\n"))
 
 
 def type_keys(history: Path, keys: Sequence[str], columns: int = 200, prompt: str = "> ") -> tuple[str, list[str]]:
-    """Type each of these once the screen shows what the one before it did; return the line, and what was shown."""
+    """Type the keys, each after the previous one was drawn. Return the line, and the screen after each key."""
     shown: list[str] = []
-    left = list(keys)
+    remaining = list(keys)
 
-    def watch(screen: str) -> None:
+    def on_draw(screen: str) -> None:
         shown.append(screen)
-        if left:
-            pipe.send_text(left.pop(0))
+        if remaining:
+            pipe.send_text(remaining.pop(0))
 
     with (
         create_pipe_input() as pipe,
-        PromptToolkitEditor(USAGES, History(history), source=pipe, screen=Screen(columns, watch)) as editor,
+        PromptToolkitEditor(
+            USAGES, History(history), terminal_input=pipe, terminal_output=Screen(columns, on_draw)
+        ) as editor,
     ):
         return editor.read(prompt), shown
 
@@ -62,7 +64,7 @@ def history(tmp_path: Path) -> Path:
     return tmp_path / "history"
 
 
-def test_the_hint_stands_behind_the_cursor_and_goes_when_the_line_is_sent(history: Path) -> None:
+def test_the_hint_follows_the_cursor_and_is_removed_after_enter(history: Path) -> None:
     line, shown = type_keys(history, ["SET", " ", "k", " v", " ", "NX", ENTER])
     assert line == "SET k v NX"
     assert shown == [
@@ -77,7 +79,7 @@ def test_the_hint_stands_behind_the_cursor_and_goes_when_the_line_is_sent(histor
     ]
 
 
-def test_there_is_no_hint_while_the_cursor_stands_within_the_line(history: Path) -> None:
+def test_there_is_no_hint_if_the_cursor_is_not_at_the_end(history: Path) -> None:
     line, shown = type_keys(history, ["SET k", LEFT, "e", ENTER])
     assert line == "SET ek"
     assert shown[1:] == ["> SET k value [NX | XX] [GET]", "> SET k", "> SET ek", "> SET ek"]
@@ -91,7 +93,7 @@ def test_there_is_no_hint_while_the_history_is_searched(history: Path) -> None:
     assert not any("key" in screen for screen in shown)
 
 
-def test_a_hint_is_never_accepted_as_typed(history: Path) -> None:
+def test_a_hint_cannot_be_accepted_as_input(history: Path) -> None:
     right, end = "\x1b[C", "\x05"
     line, _ = type_keys(history, ["SET", right, end, TAB, ENTER])
     assert line == "SET "
@@ -110,27 +112,27 @@ def test_a_hint_is_never_accepted_as_typed(history: Path) -> None:
         (14, "SET 漢 ", "> SET 漢 valu"),
     ],
 )
-def test_the_hint_is_cut_where_the_row_ends(history: Path, columns: int, typed: str, shown: str) -> None:
+def test_the_hint_is_cut_at_the_end_of_the_row(history: Path, columns: int, typed: str, shown: str) -> None:
     _, screens = type_keys(history, [typed, ENTER], columns)
     assert screens[1] == shown
 
 
-def test_pasted_lines_are_lines_of_their_own(history: Path) -> None:
+def test_each_pasted_line_is_read_separately(history: Path) -> None:
     pasted = "\x1b[200~GET a\r\nGET b\n\nGET\x1b[201~"
     with (
         create_pipe_input() as pipe,
-        PromptToolkitEditor(USAGES, History(history), source=pipe, screen=DummyOutput()) as editor,
+        PromptToolkitEditor(USAGES, History(history), terminal_input=pipe, terminal_output=DummyOutput()) as editor,
     ):
         pipe.send_text(f"{pasted} c{ENTER}")
         assert [editor.read("> ") for _ in range(4)] == ["GET a", "GET b", "", "GET c"]
     assert history.read_text() == "GET a\nGET b\nGET c\n"
 
 
-def test_a_pasted_tab_is_a_blank_and_no_wish_for_completion(history: Path) -> None:
+def test_a_pasted_tab_does_not_complete(history: Path) -> None:
     line, _ = type_keys(history, ["\x1b[200~SE\tk\x1b[201~", ENTER])
     assert line == "SE\tk"
 
 
-def test_tab_completes_as_far_as_it_is_certain(history: Path) -> None:
+def test_tab_completes_the_common_prefix(history: Path) -> None:
     line, _ = type_keys(history, ["g", TAB, "d", TAB, "k", ENTER])
     assert line == "getdel k"

@@ -1,4 +1,4 @@
-"""Every row of the two tables of docs/frames.md."""
+"""Every row of the two tables in docs/frames.md."""
 
 from __future__ import annotations
 

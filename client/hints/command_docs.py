@@ -1,6 +1,7 @@
-"""Read usage lines off a server's answer to ``COMMAND DOCS``.
+"""Read usage lines from a server's reply to COMMAND DOCS.
 
-kvline sends them ready made. A real Redis describes a command's arguments one by one; its line is put together here.
+kvline sends a usage line per command. Redis describes each argument in a map, from which the line is composed here, in
+the notation of Redis's documentation.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from common.replies import Reply, SimpleString
 
 
-def usages(documents: Reply) -> dict[str, str]:
-    """Return each command's usage line by its name in capitals; nothing where the server has no such documents."""
+def usage_lines(documents: Reply) -> dict[str, str]:
+    """Map each command's name, in capitals, to its usage line. Empty if the server sent no documents."""
     if not isinstance(documents, dict):
         return {}
     names = {name: _text(name).upper() for name in documents}
@@ -19,7 +20,7 @@ def usages(documents: Reply) -> dict[str, str]:
 
 
 def _arguments(document: Reply) -> str:
-    """Return what stands behind the name in the usage line; nothing where the server does not tell."""
+    """Print the arguments of a command. Empty if the server does not document them."""
     if not isinstance(document, dict):
         return ""
     if b"usage" in document:
@@ -31,12 +32,12 @@ def _arguments(document: Reply) -> str:
 
 
 def _subcommand(name: bytes, document: Reply) -> str:
-    """Print a subcommand, which Redis calls ``client|list``."""
+    """Print a subcommand and its arguments. Redis's name for it is ``client|list``."""
     return f"{_text(name).rpartition('|')[2].upper()} {_arguments(document)}".rstrip()
 
 
 def _described(document: dict[bytes, Reply]) -> Iterator[dict[bytes, Reply]]:
-    """Yield the descriptions of arguments that a command's, or an argument's, description holds."""
+    """Yield the maps under ``arguments``, of a command or of an argument that consists of several."""
     arguments = document.get(b"arguments")
     return (each for each in arguments if isinstance(each, dict)) if isinstance(arguments, list) else iter(())
 
@@ -63,6 +64,6 @@ def _argument(argument: dict[bytes, Reply]) -> str:
 
 
 def _text(value: Reply) -> str:
-    """Return a string that the server sent, on one line; an empty one where it sent something else."""
+    """Return a string that the server sent, on one line. Empty if the value is not a string."""
     data = value.text if isinstance(value, SimpleString) else value
     return " ".join(data.decode(errors="replace").split()) if isinstance(data, bytes) else ""

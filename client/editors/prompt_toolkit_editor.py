@@ -1,4 +1,4 @@
-"""The line editor that hints: what is still to be typed stands dimmed behind the cursor. It needs prompt_toolkit."""
+"""The line editor with hints, shown dimmed after the cursor. It needs prompt_toolkit."""
 
 from __future__ import annotations
 
@@ -28,41 +28,44 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from client.hints import BLANKS, completions, hint
+from client.hints.completion import BLANKS, completions, hint
 from client.history import History
 
-# The slant is for a terminal without colours, where it alone tells a hint from what was typed.
+# Italic, because on a terminal without colours nothing else distinguishes a hint from typed text.
 STYLE = Style.from_dict({"hint": "italic ansibrightblack"})
 
 
 class PromptToolkitEditor:
-    """A `client.line_editor.LineEditor`. The terminal is the one at stdin and stdout, unless a test brings its own."""
+    """A `client.editors.line_editor.LineEditor`.
+
+    ``terminal_input`` and ``terminal_output`` replace the terminal at stdin and stdout.
+    """
 
     def __init__(
         self,
         usages: Mapping[str, str],
         history: History,
         *,
-        source: Input | None = None,
-        screen: Output | None = None,
+        terminal_input: Input | None = None,
+        terminal_output: Output | None = None,
     ) -> None:
         self._history = history
         self._hints = _HintProcessor(usages)
         self._session: PromptSession[str] = PromptSession(
             history=_SharedHistory(history),
-            completer=_WordCompleter(usages),
+            completer=_ArgumentCompleter(usages),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             input_processors=[ConditionalProcessor(self._hints, ~is_done)],
             key_bindings=_paste_as_typed(),
             style=STYLE,
             enable_suspend=True,
-            input=source,
-            output=screen or _screen(),
+            input=terminal_input,
+            output=terminal_output or _default_output(),
         )
 
     def read(self, prompt: str) -> str:
-        """Read one line; see `client.line_editor.LineEditor`."""
+        """Read one line. See `LineEditor`."""
         self._hints.prompt_width = get_cwidth(prompt)
         return self._session.prompt(prompt)
 
@@ -73,21 +76,21 @@ class PromptToolkitEditor:
         self._history.close()
 
 
-def _screen() -> Output:
-    """Return the terminal at stdout.
+def _default_output() -> Output:
+    """Return an output for the terminal at stdout.
 
-    It is never asked where its cursor is: only menus need to know, and an answer that comes late is read as typed.
+    Cursor position reports (CPR) are disabled: only menus need them, and a late report would be read as input.
     """
 
     def size() -> Size:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
-        return Size(rows=rows or 24, columns=columns or 80)  # some terminals say that they have none
+        return Size(rows=rows or 24, columns=columns or 80)  # some terminals report a size of zero
 
     return Vt100_Output(sys.stdout, size, term=os.environ.get("TERM"), enable_cpr=False)
 
 
 class _HintProcessor(Processor):
-    """Shows the hint behind the line; as much of it as fits into the row."""
+    """Shows the hint after the line, cut at the end of the row."""
 
     def __init__(self, usages: Mapping[str, str]) -> None:
         self._usages = usages
@@ -104,39 +107,41 @@ class _HintProcessor(Processor):
 
 
 def _cut(text: str, columns: int) -> str:
-    """Return as much of the text as fits."""
+    """Return the longest beginning of the text that is at most ``columns`` wide."""
     while get_cwidth(text) > columns:
         text = text[:-1]
     return text
 
 
-class _WordCompleter(Completer):
+class _ArgumentCompleter(Completer):
+    """Completes the argument before the cursor."""
+
     def __init__(self, usages: Mapping[str, str]) -> None:
         self._usages = usages
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         unfinished = len(before) - max(before.rfind(blank) for blank in BLANKS) - 1
-        for word in completions(self._usages, before):
-            yield Completion(f"{word} ", start_position=-unfinished, display=word)
+        for argument in completions(self._usages, before):
+            yield Completion(f"{argument} ", start_position=-unfinished, display=argument)
 
 
 class _SharedHistory(ToolkitHistory):
-    """prompt_toolkit's own files have a form that `readline` can't read; this one keeps to the file that both share."""
+    """Adapts `client.history.History`: `readline` cannot read the format of prompt_toolkit's own history files."""
 
     def __init__(self, history: History) -> None:
         super().__init__()
-        self._kept = history
+        self._shared = history
 
     def load_history_strings(self) -> Iterable[str]:
-        return reversed(self._kept.lines)
+        return reversed(self._shared.lines)
 
     def store_string(self, string: str) -> None:
-        self._kept.add(string)
+        self._shared.add(string)
 
 
 def _paste_as_typed() -> KeyBindings:
-    """Make a line break that is pasted do what Enter does: each line runs, where all would else become one command."""
+    """Make a pasted line break act as Enter, so that each pasted line runs. By default all are one command."""
     bindings = KeyBindings()
 
     @bindings.add(Keys.BracketedPaste)

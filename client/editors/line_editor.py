@@ -1,0 +1,40 @@
+"""The interface of line editors, and the choice of the one that this terminal supports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Protocol
+
+from client.editors.readline_editor import ReadlineEditor
+from client.history import History
+
+DUMB_TERMINALS = {"", "dumb", "unknown"}
+"""Values of ``$TERM`` without cursor addressing."""
+
+
+class LineEditor(Protocol):
+    """Reads lines from the terminal. A context manager: entering it loads the history, leaving it saves the history."""
+
+    def read(self, prompt: str) -> str:
+        """Read one line. The cursor is at the beginning of the next line afterwards, whatever the outcome.
+
+        Raises `EOFError` after Ctrl-D and `KeyboardInterrupt` after Ctrl-C.
+        """
+        ...
+
+    def __enter__(self) -> LineEditor: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def line_editor(usages: Mapping[str, str], history: History) -> LineEditor:
+    """Return the editor with hints if the terminal supports it and prompt_toolkit is installed, else the plain one."""
+    if os.environ.get("TERM", "") in DUMB_TERMINALS or not sys.stdout.isatty():
+        return ReadlineEditor(usages, history)
+    try:
+        from client.editors.prompt_toolkit_editor import PromptToolkitEditor  # noqa: PLC0415  # it is optional
+    except ImportError:
+        return ReadlineEditor(usages, history)
+    return PromptToolkitEditor(usages, history)

@@ -1,0 +1,54 @@
+"""The plain line editor: completion and history with Python's `readline`, no hints. It needs no package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from client.hints.completion import BLANKS, completions
+from client.history import HISTORY_LENGTH, History
+
+readline: ModuleType | None
+try:
+    import readline
+except ImportError:  # on Windows, and in some builds of Python
+    readline = None
+
+
+class ReadlineEditor:
+    """A `client.editors.line_editor.LineEditor`. Without `readline`, lines are read without editing."""
+
+    def __init__(self, usages: Mapping[str, str], history: History) -> None:
+        self._usages = usages
+        self._history = history
+
+    def read(self, prompt: str) -> str:
+        """Read one line. See `LineEditor`."""
+        try:
+            line = input(prompt)
+        except (EOFError, KeyboardInterrupt):
+            print(flush=True)
+            raise
+        self._history.add(line)
+        return line
+
+    def __enter__(self) -> ReadlineEditor:
+        if readline is not None:
+            readline.clear_history()
+            readline.set_history_length(HISTORY_LENGTH)
+            for line in self._history.lines:
+                readline.add_history(line)
+            readline.set_completer(self._complete)
+            readline.set_completer_delims(BLANKS)
+            uses_libedit = "libedit" in (readline.__doc__ or "")
+            readline.parse_and_bind("bind ^I rl_complete" if uses_libedit else "tab: complete")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._history.close()
+
+    def _complete(self, _: str, state: int) -> str | None:
+        """Return the completion with index ``state``, or None after the last one. `readline` calls it."""
+        assert readline is not None
+        matches = completions(self._usages, readline.get_line_buffer()[: readline.get_endidx()])
+        return f"{matches[state]} " if state < len(matches) else None
