@@ -1,21 +1,42 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and what the test run needs of its process."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
+from tests.harness import profiles  # loads the profile, also for tests that do not import it
 from tests.harness.sessions import ClientSession, Clock, connect
 from tests.harness.stores import check_stores, new_store
 
-settings.register_profile("kvline", deadline=None, max_examples=100, print_blob=True)
-settings.load_profile("kvline")
+FOLDERS = {"unit", "property", "tcp", "http", "proxy", "client", "differential", "clients", "stress", "docs"}
+"""Folders of tests that are markers too."""
+
+
+def pytest_configure() -> None:
+    """Let SIGINT interrupt the processes that tests start.
+
+    A shell that starts a job in the background ignores SIGINT in it, and every child process inherits that. Then
+    neither the server nor the client could be stopped by Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its folder: ``-m unit``, ``-m "not proxy"``."""
+    for item in items:
+        folders = item.path.relative_to(Path(__file__).parent).parts[:-1]
+        for folder in folders:
+            if folder in FOLDERS:
+                item.add_marker(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from common.replies import OK, Reply
 from server.engines.redis.cache import ReadThroughCache
+from tests.harness.profiles import examples
 from tests.harness.sessions import Clock
 
 TTL = 10
@@ -180,4 +181,4 @@ class Cache(RuleBasedStateMachine):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(max_examples=200, stateful_step_count=50)
+TestCache.settings = settings(max_examples=examples(200), stateful_step_count=50)

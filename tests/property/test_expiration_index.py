@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from server.keyspace.expiration import ExpirationIndex
+from tests.harness.profiles import examples
 
 keys = st.sampled_from([b"%d" % number for number in range(8)])
 times = st.integers(0, 6000) | st.integers(-(2**63), 2**63 - 1)
@@ -51,4 +52,4 @@ class ExpirationIndexMachine(RuleBasedStateMachine):
 
 
 TestExpirationIndex = ExpirationIndexMachine.TestCase
-TestExpirationIndex.settings = settings(max_examples=60, stateful_step_count=40)
+TestExpirationIndex.settings = settings(max_examples=examples(60), stateful_step_count=40)

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.args.glob import matcher
+from tests.harness.profiles import examples
 
 parts = st.sampled_from(
     [
@@ -81,7 +82,7 @@ def read_class(pattern: bytes, p: int) -> tuple[int, set[int]]:
     return min(p + 1, len(pattern)), set(range(256)) - members if negated else members
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(patterns, keys)
 @example(b"", b"")
 @example(b"*", b"")
@@ -92,7 +93,7 @@ def test_a_key_matches_where_trying_everything_finds_a_way(pattern: bytes, key: 
     assert matcher(pattern)(key) == matches(pattern, key)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(keys, st.data())
 def test_a_key_matches_a_pattern_that_was_made_of_it(key: bytes, data: st.DataObject) -> None:
     pieces = []

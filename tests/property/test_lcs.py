@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.replies import Reply
+from tests.harness.profiles import examples
 from tests.harness.sessions import ClientSession, execute, new_session
 
 values = st.lists(st.sampled_from([b"a", b"b", b"c", b"\xff"]), max_size=14).map(b"".join) | st.binary(max_size=80)
@@ -34,7 +35,7 @@ def session_with(a: bytes, b: bytes) -> ClientSession:
     return session
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(values, values)
 def test_the_subsequence_is_common_and_there_is_no_longer_one(a: bytes, b: bytes) -> None:
     session = session_with(a, b)
@@ -45,7 +46,7 @@ def test_the_subsequence_is_common_and_there_is_no_longer_one(a: bytes, b: bytes
     assert len(found) == longest(a, b) == execute(session, b"LCS", b"a", b"b", b"LEN")
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(values, values, st.integers(-1, 4))
 def test_the_matches_are_the_stretches_of_the_subsequence_from_last_to_first(a: bytes, b: bytes, shortest: int) -> None:
     session = session_with(a, b)

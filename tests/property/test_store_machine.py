@@ -11,6 +11,7 @@ from common.replies import NULL_ARRAY, OK, QUEUED, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import ENDING_IN_LF, format_command
 from server.engines.embedded import EmbeddedEngine
+from tests.harness.profiles import examples
 from tests.harness.sessions import ClientSession, Clock, encode, feed, new_session
 from tests.harness.stores import Recorder, new_store
 from tests.property.model import Model
@@ -239,4 +240,4 @@ def without_blocks(reply: Reply) -> Reply:
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=300, stateful_step_count=50)
+TestSessions.settings = settings(max_examples=examples(300), stateful_step_count=50)

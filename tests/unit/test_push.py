@@ -184,6 +184,9 @@ def test_a_push_that_is_put_during_reset_is_discarded(session: ClientSession, ot
     assert session.feed(b"RESET\n").endswith(b"RESET\n")
     subscriber(b"late")
     assert session.stream.take_pushes() == b""
+    queue = transport_of(session).queue
+    assert queue is not None
+    assert len(queue) == 0, "nothing is stored that will never be sent"
 
 
 def test_monitoring_begins_anew_after_reset(session: ClientSession, other: ClientSession) -> None:
@@ -200,3 +203,18 @@ def test_a_session_that_closes_leaves_no_subscriber(session: ClientSession) -> N
     third.feed(b"MONITOR\n")
     third.close()
     assert session.context.monitors.subscribers == ()
+
+
+def test_a_monitor_gets_execs_reply_although_it_turned_replies_off(session: ClientSession) -> None:
+    output = session.feed(b"MONITOR\nMULTI\nECHO x\nCLIENT REPLY OFF\nEXEC\nPING\n")
+    assert b"\n1) x\n2) OK\n" in output
+    assert b"PONG" not in output
+
+
+def test_pushes_leave_in_order_after_replies_were_off_and_on(session: ClientSession, other: ClientSession) -> None:
+    session.feed(b"MONITOR\nCLIENT REPLY OFF\nCLIENT REPLY ON\n")
+    session.stream.take_pushes()
+    send_line(other, "GET a")
+    first, pong = session.feed(b"PING\n").splitlines()
+    assert first.endswith(b'"GET" "a"')
+    assert pong == b"PONG"
