@@ -42,7 +42,6 @@ class EmbeddedEngine:
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
-        self._begin_step = store.begin_step
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._stopping = threading.Event()
@@ -56,13 +55,15 @@ class EmbeddedEngine:
         self._acquire()
         try:
             call.started = perf_counter_ns()
-            self._begin_step()
+            store = self._store
+            if store.clock_was_read:  # most steps read no clock, and then need no call
+                store.begin_step()
             match len(args):
                 case 2:
-                    return command.run(self._store, args[1])
+                    return command.run(store, args[1])
                 case 3:
-                    return command.run(self._store, args[1], args[2])
-            return command.run(self._store, *args[1:])
+                    return command.run(store, args[1], args[2])
+            return command.run(store, *args[1:])
         finally:
             self._release()
 

@@ -56,7 +56,9 @@ class Store:
         self.expired_keys = 0
         """Keys removed because their time to live was over."""
         self._clock = clock
-        self._now: int | None = None  # the time of the current step, once it has been read
+        self.clock_was_read = False
+        """Whether the current step has a time already, so that a new step must begin with `begin_step`."""
+        self._now = 0  # the time of the current step, if ``clock_was_read``
         self._values: dict[bytes, bytes] = {}
         self._expiration = ExpirationIndex()
         self._snapshots = ScanSnapshots()
@@ -65,13 +67,15 @@ class Store:
         self._observers: tuple[KeyspaceObserver, ...] = self._permanent_observers
 
     def begin_step(self, now: int | None = None) -> None:
-        """Begin a step at the time ``now``, or at the clock's time when it is first asked for."""
-        self._now = now
+        """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
+        self.clock_was_read = now is not None
+        self._now = now or 0
 
     def now(self) -> int:
         """Return the time of the current step, in milliseconds since the epoch."""
-        if self._now is None:
+        if not self.clock_was_read:
             self._now = self._clock()
+            self.clock_was_read = True
         return self._now
 
     # ---------------------------------------------------------------- reading

@@ -95,10 +95,10 @@ class RequestStream:
                 if session.alters_output:
                     pieces.append(self.take_pushes())
                     reply = self._execute_in_mode(request)
-                elif isinstance(request, ProtocolError):
-                    reply = session.refuse(request)
-                else:
+                elif isinstance(request, list):  # the usual case first
                     reply = execute(request)
+                else:
+                    reply = session.refuse(request)
                 encode = encoder.scalars.get(type(reply))  # looked up each time, because HELLO changes them
                 if encode is not None and (piece := encode(reply)) is not None:
                     pieces.append(piece)
