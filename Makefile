@@ -9,10 +9,11 @@ help: ## list the targets
 test: $(INSTALLED) ## run every test
 	$(VENV)/bin/python -m pytest
 
-lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict)
+lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three platforms)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	for platform in win32 darwin; do $(VENV)/bin/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; done
 
 bench: $(INSTALLED) ## measure kvline beside Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks

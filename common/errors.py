@@ -6,6 +6,7 @@ Protocols give an error its form on the wire. No code inspects a text; it compar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from common.replies import ErrorKind, ErrorReply
 
@@ -216,7 +217,10 @@ def duplicate_parameter(name: bytes) -> ErrorReply:
 
 
 NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
-"""A reason for `invalid_parameter`, as the two functions below return them."""
+"""A reason for `invalid_parameter`, like the next one and what the two functions return."""
+
+
+NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
 
 
 def out_of_range(low: int, high: int) -> str:
@@ -229,12 +233,135 @@ def not_one_of(choices: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------- the backing Redis
 
+CONNECTING = b"connecting to it"
+WAITING_FOR_REPLY = b"waiting for its reply"
+LOOKING_FOR_CLUSTER_NODES = b"looking for the cluster's nodes"
+"""What a request waited for, for `backend_timed_out`."""
 
-def backend_unavailable(reason: bytes) -> CommandError:
-    """Return the error of a backing server that cannot be reached, or that serves no client at present."""
-    return CommandError(_error(b"backend unavailable: " + reason, ErrorKind.UPSTREAM_DOWN))
+CONNECTION_CLOSED = b"the connection was closed"
+SERVER_STOPPING = b"the server is stopping"
+NO_SLOTS_SERVED = b"the cluster serves no slots"
+TOO_MANY_REDIRECTS = b"the cluster redirected the request too often"
+"""Reasons for `backend_unavailable`."""
+
+OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
 
 
-def backend_timed_out(waiting: bytes) -> CommandError:
+def backend_unavailable(reason: bytes, *, outcome_unknown: bool = False) -> CommandError:
+    """Return the error of a backing server that cannot be reached, or that serves no client at present.
+
+    ``outcome_unknown`` is for a write that was sent, but whose reply did not arrive.
+    """
+    text = b"backend unavailable: " + reason + (OUTCOME_UNKNOWN if outcome_unknown else b"")
+    return CommandError(_error(text, ErrorKind.UPSTREAM_DOWN))
+
+
+def backend_timed_out(waiting: bytes, *, outcome_unknown: bool = False) -> CommandError:
     """Return the error of a backing server that is too slow. ``waiting`` names what was waited for."""
-    return CommandError(_error(b"backend unavailable: timed out " + waiting, ErrorKind.UPSTREAM_TIMEOUT))
+    text = b"backend unavailable: timed out " + waiting + (OUTCOME_UNKNOWN if outcome_unknown else b"")
+    return CommandError(_error(text, ErrorKind.UPSTREAM_TIMEOUT))
+
+
+def waiting_for_connection(limit: int) -> bytes:
+    return b"waiting for one of its %d connections" % limit
+
+
+def waiting_for_watch_connection(limit: int) -> bytes:
+    return b"waiting for one of the %d connections that sessions with a WATCH may hold" % limit
+
+
+def not_a_redis_reply(detail: str) -> bytes:
+    return b"what it sent is not a Redis reply: " + detail.encode(errors="replace")
+
+
+def unexpected_reply_type(name: str) -> bytes:
+    return b"its reply has an unexpected type or shape (%b)" % name.encode()
+
+
+def invalid_cluster_reply(detail: str) -> bytes:
+    return b"invalid reply of a cluster node: " + detail.encode(errors="replace")
+
+
+def slot_not_served(slot: int) -> bytes:
+    return b"no node of the cluster serves slot %d" % slot
+
+
+def nodes_failed(failed: int, nodes: int) -> bytes:
+    return b"%d of %d nodes failed, the others have executed the command" % (failed, nodes)
+
+
+_KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}
+_KINDS_BY_CODE = {b"OOM": ErrorKind.OUT_OF_MEMORY}
+
+
+def with_kind(error: ErrorReply) -> ErrorReply:
+    """Return an error of a backing server with the kind that the same error has here. RESP does not transmit it."""
+    kind = _KINDS_BY_TEXT.get(error) or _KINDS_BY_CODE.get(error.code)
+    return error if kind is None else ErrorReply(error.code, error.message, kind)
+
+
+# ---------------------------------------------------------------- HTTP
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPProblem:
+    """An error that only HTTP has: the status of the response, and the sentence in its body."""
+
+    status: int
+    sentence: str
+
+
+HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
+HTTP_UPGRADE_WITH_BODY = HTTPProblem(
+    400, "HTTP/1.1 cannot be upgraded here; send a request with a body without Upgrade"
+)
+HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
+HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
+
+HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")
+HTTP_METHOD_NOT_ALLOWED = HTTPProblem(405, "method not allowed; see the Allow header")
+HTTP_NO_SUCH_KEY = HTTPProblem(404, "no such key")
+HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was changed")
+HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
+
+HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
+HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
+HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
+HTTP_CSRF_POSSIBLE = HTTPProblem(
+    403, "any web page can cause this GET, so it may only read; use POST, or give the server a token"
+)
+HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
+
+HTTP_COMMAND_EXPECTED = HTTPProblem(400, 'a command is an array of its arguments, such as ["GET", "greeting"]')
+HTTP_COMMANDS_EXPECTED = HTTPProblem(
+    400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]'
+)
+HTTP_TOO_MANY_ARGUMENTS = HTTPProblem(400, "ERR too many arguments in request")
+
+
+def http_body_too_large(limit: int) -> HTTPProblem:
+    return HTTPProblem(413, f"the body is longer than {limit} bytes")
+
+
+def http_duplicate_parameter(name: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the parameter {name!r} is given twice")
+
+
+def http_unknown_parameter(name: str) -> HTTPProblem:
+    return HTTPProblem(400, f"unknown parameter {name!r}")
+
+
+def http_invalid_parameter(name: str, expected: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the parameter {name!r} must be {expected}")
+
+
+def http_invalid_json(reason: str) -> HTTPProblem:
+    return HTTPProblem(400, f"the body is not valid JSON: {reason}")
+
+
+def http_invalid_argument(reason: str) -> HTTPProblem:
+    return HTTPProblem(400, reason)
+
+
+def http_not_in_transaction(command: str) -> HTTPProblem:
+    return HTTPProblem(400, f"{command} is not allowed in a transaction")

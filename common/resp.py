@@ -10,7 +10,7 @@ resynchronised, so every protocol error closes the connection.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
@@ -239,13 +239,12 @@ class ReplyEncoder:
     """Write replies in the RESP version that the connection has negotiated: 2 until HELLO asks for another."""
 
     def __init__(self, version: int = 2) -> None:
-        self.version = version
-        self.scalars: dict[type, Callable[[Any], bytes | None]] = dict(_SCALARS[version])
+        self.use(version)
 
     def use(self, version: int) -> None:
         """Encode in version 2 or 3 from now on."""
         self.version = version
-        self.scalars.update(_SCALARS[version])  # in place, because the stream holds it while it executes a pipeline
+        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = _SCALARS[version]
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces of about `PIECE_SIZE` bytes."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
-from common.errors import NO_HTTP_HERE, TOO_MANY_ARGUMENTS, UNBALANCED_QUOTES, CommandError, line_too_long
+from common.errors import NO_HTTP_HERE, TOO_MANY_ARGUMENTS, UNBALANCED_QUOTES, line_too_long
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 
@@ -205,8 +205,18 @@ class TextEncoder:
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Print any reply in pieces of at most a line."""
-        yield from self._pieces(reply, b"")
-        yield self._line_break
+        if isinstance(reply, Lines):
+            yield from self._lines(reply)
+        else:
+            yield from self._pieces(reply, b"")
+            yield self._line_break
+
+    def _lines(self, reply: Lines) -> Iterator[bytes]:
+        """Print lines with a line break each, so that the error of a lazy reply that fails midway begins a new line."""
+        lines = iter(reply.lines)
+        yield next(lines, b"") + self._line_break
+        for line in lines:
+            yield line + self._line_break
 
     def _pieces(self, reply: Reply, margin: bytes) -> Iterator[bytes]:
         """Print a reply without its last line break. Lines after the first one begin with the margin."""
@@ -214,12 +224,8 @@ class TextEncoder:
             lines = iter(reply.lines)
             yield next(lines, b"")
             lead = self._line_break + margin
-            try:
-                for line in lines:
-                    yield lead + line
-            except CommandError:
-                yield self._line_break  # so that the error, which is sent next, is a line of its own
-                raise
+            for line in lines:
+                yield lead + line
         elif isinstance(reply, dict):
             yield from self._items((each for pair in reply.items() for each in pair), margin)
         elif isinstance(reply, list):

@@ -1,10 +1,16 @@
-"""The optional parts of the server, and how their absence is told."""
+"""Optional dependencies of the server."""
 
 from __future__ import annotations
 
 
 class MissingExtra(Exception):
-    """A package is not installed that what was asked for needs."""
+    """An optional dependency of an enabled feature is not installed."""
 
     def __init__(self, option: str, extra: str, problem: ImportError) -> None:
         super().__init__(f"{option} needs the extra {extra!r} ({problem}): pip install '.[{extra}]' in its folder")
+
+
+def explain_import_error(option: str, extra: str, problem: ImportError) -> Exception:
+    """Return what to raise for a failed import: the error itself if a module of this project is to blame."""
+    package = (problem.name or "").partition(".")[0]
+    return problem if package in ("common", "server") else MissingExtra(option, extra, problem)

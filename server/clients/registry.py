@@ -11,10 +11,7 @@ from server.clients.push import PushQueue
 from server.clients.stats import CommandStats, StatsRegistry
 from server.engines.base import CallContext
 from server.registry import Command
-
-DEFAULT_MAX_CLIENTS = 10_000
-MAX_MAX_CLIENTS = 2**32 - 1
-"""Both as in Redis."""
+from server.settings.table import DEFAULT_MAX_CLIENTS
 
 
 class Transport(Protocol):

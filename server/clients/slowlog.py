@@ -8,11 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.codec import Args
-
-DEFAULT_SLOWER_THAN = 10_000
-"""Microseconds, as in Redis."""
-
-DEFAULT_LENGTH = 128
+from server.settings.table import DEFAULT_SLOWLOG_MAX_LEN, DEFAULT_SLOWLOG_SLOWER_THAN
 
 MAX_ARGS = 32
 MAX_ARG_SIZE = 128
@@ -35,10 +31,10 @@ class Slowlog:
     """The slow commands of a server, newest first. Thread-safe."""
 
     def __init__(self) -> None:
-        self.threshold: float = DEFAULT_SLOWER_THAN * 1000
+        self.threshold: float = DEFAULT_SLOWLOG_SLOWER_THAN * 1000
         """Nanoseconds that a command may take without being listed. Infinite if the log is off."""
         self._lock = threading.Lock()
-        self._entries: deque[SlowlogEntry] = deque(maxlen=DEFAULT_LENGTH)
+        self._entries: deque[SlowlogEntry] = deque(maxlen=DEFAULT_SLOWLOG_MAX_LEN)
         self._next_id = 0
 
     def push(self, args: Args, nanoseconds: int, address: str, client_name: bytes) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from common import __version__
 from common.replies import Lines, Reply
 from server.clients.stats import CommandStat
 from server.engines.base import InfoSection
+from server.process import peak_resident_bytes, resident_bytes
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
@@ -50,7 +49,7 @@ def _server(context: ServerContext) -> InfoSection:
         "arch_bits": sys.maxsize.bit_length() + 1,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
-        "tcp_port": context.ports[0] if context.ports else 0,
+        "tcp_port": context.settings.ports[0] if context.settings.ports else 0,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
     }
@@ -68,17 +67,8 @@ def _clients(context: ServerContext) -> InfoSection:
 
 def _memory(context: ServerContext) -> InfoSection:
     used = resident_bytes()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": max(peak, used), "maxmemory": 0}
-
-
-def resident_bytes() -> int:
-    """Return how much memory the process has, or the most that it ever had where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * resource.getpagesize()
+    peak = peak_resident_bytes()
+    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": peak, "maxmemory": 0}
 
 
 def _stats(context: ServerContext) -> InfoSection:

@@ -1,6 +1,6 @@
-"""Commands over HTTP, in the form that Upstash's REST API made common; so its clients work here unchanged.
+"""Commands over HTTP, in the form of Upstash's REST API, so that its clients work here unchanged.
 
-No command has code here: words go into the session, and replies come out as JSON.
+No command is implemented here: arguments go into the session, and replies are returned as JSON.
 """
 
 from __future__ import annotations
@@ -10,200 +10,207 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from common.codec import Args
-from common.replies import ErrorReply, Reply
-from server.http.exchange import JSON, Answer, Exchange, Problem, lazy_answer, status_of
+from common.errors import (
+    HTTP_COMMAND_EXPECTED,
+    HTTP_COMMANDS_EXPECTED,
+    HTTP_CSRF_POSSIBLE,
+    HTTP_METHOD_NOT_ALLOWED,
+    HTTP_NOT_FOUND,
+    HTTP_TOO_MANY_ARGUMENTS,
+    http_invalid_argument,
+    http_invalid_json,
+    http_not_in_transaction,
+)
+from common.replies import ErrorKind, ErrorReply, Reply
+from server.http.messages import JSON, STATUS_BY_KIND, HTTPError, Request, Response, in_worker, lazy_response
 from server.http.reply_json import array_pieces, outcome_pieces
-from server.http.routes import Body, Documentation, Documented, Routes
-from server.protocols.strict_json import UnreadableJSON, parse_json, word_of
+from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
+from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
+from server.registry import Flag
 from server.session.session import Session
 
-routes = Routes("commands")
+routes = RouteGroup("commands")
 
-ENCODING = {"Upstash-Encoding": "`base64` for results in base64, where they are not UTF-8."}
+ENCODING = {"Upstash-Encoding": "`base64` for results in base64, if they are not UTF-8."}
 
-COMMAND_SCHEMA: Documentation = {
+COMMAND_SCHEMA: Schema = {
     "type": "array",
     "minItems": 1,
     "items": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]},
 }
-COMMANDS_SCHEMA: Documentation = {"type": "array", "items": COMMAND_SCHEMA}
-OUTCOME_SCHEMA: Documentation = {"type": "object", "properties": {"result": {}, "error": {"type": "string"}}}
+COMMANDS_SCHEMA: Schema = {"type": "array", "items": COMMAND_SCHEMA}
+OUTCOME_SCHEMA: Schema = {"type": "object", "properties": {"result": {}, "error": {"type": "string"}}}
 
-COMMAND = Body("application/json", COMMAND_SCHEMA, ["SET", "greeting", "hello"])
-COMMANDS = Body("application/json", COMMANDS_SCHEMA, [["INCR", "visits"], ["GET", "greeting"]])
-RESULT = Documented("The reply.", (Body("application/json", OUTCOME_SCHEMA, {"result": "OK"}),))
-RESULTS = Documented(
+COMMAND = BodySpec("application/json", COMMAND_SCHEMA, ["SET", "greeting", "hello"])
+COMMANDS = BodySpec("application/json", COMMANDS_SCHEMA, [["INCR", "visits"], ["GET", "greeting"]])
+RESULT = ResponseSpec("The reply.", (BodySpec("application/json", OUTCOME_SCHEMA, {"result": "OK"}),))
+RESULTS = ResponseSpec(
     "The outcomes, in order.",
-    (Body("application/json", {"type": "array", "items": OUTCOME_SCHEMA}, [{"result": 1}, {"result": "hello"}]),),
+    (BodySpec("application/json", {"type": "array", "items": OUTCOME_SCHEMA}, [{"result": 1}, {"result": "hello"}]),),
 )
-LAST_WORD = Body("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
+NO_SUCH_METHOD = ResponseSpec("The path is a resource that does not have this method.")
+LAST_ARGUMENT = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
 
-WORDS: Documentation = {
-    "name": "words",
+PATH_ARGUMENTS: Schema = {
+    "name": "args",
     "in": "path",
     "required": True,
     "description": "The command and its arguments, each percent-encoded, with slashes between: `set/greeting/hello`.",
     "schema": {"type": "string"},
-    "example": "ping",  # one word, for the page of the documentation would encode the slashes too
+    "example": "ping",  # a single argument, because Swagger UI would encode the slashes too
 }
 
-
-TOO_MANY_WORDS = "ERR too many words in request"
-
 RESOURCES = {b"keys": b"DELETE, GET, HEAD, PUT", b"compact": b"GET, HEAD"}
-"""First parts of paths that name both a resource and, in small letters, a command. In capitals they are the command.
-
-With the methods that the resource knows.
-"""
+"""First parts of paths that are resources, with their methods. They are commands too, but only in capitals."""
 
 
-@routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND, may_be_at_hand=True, runs_commands=True)
-def run_command(exchange: Exchange) -> Answer:
-    """Run a command.
+@routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND)
+async def run_command(request: Request) -> Response:
+    """Execute a command.
 
-    Every command of the table works. Its words are strings, numbers or booleans.
+    Every command works. Its arguments are strings, numbers or booleans.
     """
-    args = _words(_json(exchange.body))
-    if len(args) > exchange.session.context.limits.max_args:
-        raise Problem(400, TOO_MANY_WORDS)
-    return _outcome(exchange, args)
+    args = _arguments(_json(request.body))
+    if len(args) > request.session.context.limits.max_args:
+        raise HTTPError(HTTP_TOO_MANY_ARGUMENTS)
+    return await _outcome(request, args)
 
 
-@routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_many=True, runs_commands=True)
-def run_pipeline(exchange: Exchange) -> Answer:
-    """Run commands one after the other; other clients' may run between them."""
-    return _outcomes(_one_after_the_other(exchange.session, _all_words(exchange)), exchange.wants_base64)
+@routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS)
+async def run_pipeline(request: Request) -> Response:
+    """Execute commands one after the other. Commands of other clients may run between them."""
+    return await in_worker(_run_pipeline, request)
 
 
-def _one_after_the_other(session: Session, commands: list[Args]) -> Iterator[Reply]:
-    """Run commands as their replies are asked for; none behind one that closes the connection, as on other ports."""
+def _run_pipeline(request: Request) -> Response:
+    return _outcomes(_execute_in_order(request.session, _all_arguments(request)), request.wants_base64)
+
+
+def _execute_in_order(session: Session, commands: list[Args]) -> Iterator[Reply]:
+    """Execute commands as their replies are asked for, none after one that closes the connection."""
     for args in commands:
-        yield session.answer(args)
+        yield session.execute(args)
         if session.closing:
             return
 
 
-@routes.add("POST", "/multi-exec", {200: RESULTS}, headers=ENCODING, body=COMMANDS, runs_many=True, runs_commands=True)
-def run_transaction(exchange: Exchange) -> Answer:
-    """Run commands as one step, or none of them where one could not be queued."""
-    commands = _all_words(exchange)
+@routes.add("POST", "/multi-exec", {200: RESULTS}, headers=ENCODING, body=COMMANDS)
+async def run_transaction(request: Request) -> Response:
+    """Execute commands in one step, or none of them if one could not be queued."""
+    return await in_worker(_run_transaction, request)
+
+
+def _run_transaction(request: Request) -> Response:
+    commands = _all_arguments(request)
     for args in commands:
-        command = exchange.session.context.commands.find(args[0])
-        if command and command.immediate:
-            raise Problem(400, f"a transaction knows no {command.name.decode()}")
-    answer = exchange.session.answer
-    answer([b"MULTI"])
-    refusals = [reply for reply in map(answer, commands) if isinstance(reply, ErrorReply)]
-    replies = answer([b"EXEC"])
+        command = request.session.context.commands.find(args[0])
+        if command is not None and command.flags & (Flag.NOT_QUEUED | Flag.NO_MULTI):
+            raise HTTPError(http_not_in_transaction(command.name.decode()))
+    execute = request.session.execute
+    execute([b"MULTI"])
+    errors = [reply for reply in map(execute, commands) if isinstance(reply, ErrorReply)]
+    replies = execute([b"EXEC"])
     if not isinstance(replies, list):
-        return _failure(refusals[0] if refusals else replies)
-    return _outcomes(iter(replies), exchange.wants_base64)
+        return _failure(errors[0] if errors else replies)
+    return _outcomes(iter(replies), request.wants_base64)
 
 
-@routes.add(
-    "GET",
-    "/{words:path}",
-    {200: RESULT, 405: Documented("The path is a resource that knows no such method.")},
-    path_parameter=WORDS,
-    headers=ENCODING,
-    may_be_at_hand=True,
-    runs_commands=True,
-)
-def run_path(exchange: Exchange) -> Answer:
-    """Run a command that is given by the path.
+@routes.add("GET", "/{args}", {200: RESULT, 405: NO_SUCH_METHOD}, path_parameter=PATH_ARGUMENTS, headers=ENCODING)
+async def run_path(request: Request) -> Response:
+    """Execute the command that the path gives.
 
-    What stands in the query follows it as options: `/set/greeting/hello?EX=60&NX`. On a server that is open to other
-    machines and has no token, only commands that read are run so.
+    The query follows it as options: `/set/greeting/hello?EX=60&NX`. A server that other machines can reach and that
+    has no token executes only commands that read.
     """
-    args = [*_path_words(exchange), *_options(exchange)]
-    command = exchange.session.context.commands.find(args[0])
-    if exchange.is_forgeable and command is not None and not command.reads:
-        raise Problem(403, "any page could make a browser send this; send it by POST, or give the server a token")
-    return _outcome(exchange, args)
+    args = [*_path_arguments(request), *_options(request)]
+    command = request.session.context.commands.find(args[0])
+    if request.csrf_possible and command is not None and Flag.READONLY not in command.flags:
+        raise HTTPError(HTTP_CSRF_POSSIBLE)
+    return await _outcome(request, args)
 
 
 @routes.add(
     "POST",
-    "/{words:path}",
-    {200: RESULT, 405: Documented("The path is a resource that knows no such method.")},
-    path_parameter=WORDS,
+    "/{args}",
+    {200: RESULT, 405: NO_SUCH_METHOD},
+    path_parameter=PATH_ARGUMENTS,
     headers=ENCODING,
-    body=LAST_WORD,
-    runs_commands=True,
+    body=LAST_ARGUMENT,
 )
-def run_path_with_body(exchange: Exchange) -> Answer:
-    """Run a command that is given by the path, with the body as its last argument.
+async def run_path_with_body(request: Request) -> Response:
+    """Execute the command that the path gives, with the body as its last argument.
 
-    What stands in the query follows it as options.
+    The query follows it as options.
     """
-    last = [exchange.body] if exchange.body else []
-    return _outcome(exchange, [*_path_words(exchange), *last, *_options(exchange)])
+    last = [request.body] if request.body else []
+    return await _outcome(request, [*_path_arguments(request), *last, *_options(request)])
 
 
-def _path_words(exchange: Exchange) -> Args:
-    args = [unquote_to_bytes(part) for part in exchange.path[1:].split(b"/")]
+def _path_arguments(request: Request) -> Args:
+    args = [unquote_to_bytes(part) for part in request.path_argument.split(b"/")]
     if not args[0]:
-        raise Problem(404, "there is nothing here; /docs tells what there is")
+        raise HTTPError(HTTP_NOT_FOUND)
     if args[0] in RESOURCES:
         methods = b"DELETE, GET, HEAD" if args == [b"keys"] else RESOURCES[args[0]]
-        sentence = f"{args[0].decode()} is no command here but a resource, which knows no such method"
-        raise Problem(405, sentence, [(b"allow", methods)])
+        raise HTTPError(HTTP_METHOD_NOT_ALLOWED, [(b"allow", methods)])
     return args
 
 
-def _options(exchange: Exchange) -> Args:
-    return [arg for pair in exchange.query_words() for arg in pair if arg]
+def _options(request: Request) -> Args:
+    return [arg for pair in request.query_pairs() for arg in pair if arg]
 
 
-# ---------------------------------------------------------------- words
+# ---------------------------------------------------------------- arguments
 
 
 def _json(body: bytes) -> Any:
     try:
         return parse_json(body)
     except UnreadableJSON as problem:
-        raise Problem(400, f"the body is not JSON that can be used: {problem}") from None
+        raise HTTPError(http_invalid_json(str(problem))) from None
 
 
-def _words(command: Any) -> Args:
+def _arguments(command: Any) -> Args:
     if not isinstance(command, list) or not command:
-        raise Problem(400, 'a command is an array of its words, such as ["GET", "greeting"]')
-    return list(map(_word, command))
+        raise HTTPError(HTTP_COMMAND_EXPECTED)
+    return list(map(_argument, command))
 
 
-def _word(value: Any) -> bytes:
+def _argument(value: Any) -> bytes:
     if isinstance(value, bool):
         return b"true" if value else b"false"
     try:
-        return word_of(value)
+        return to_argument(value)
     except ValueError as problem:
-        raise Problem(400, str(problem)) from None
+        raise HTTPError(http_invalid_argument(str(problem))) from None
 
 
-def _all_words(exchange: Exchange) -> list[Args]:
-    commands = _json(exchange.body)
+def _all_arguments(request: Request) -> list[Args]:
+    commands = _json(request.body)
     if not isinstance(commands, list):
-        raise Problem(400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]')
-    args = list(map(_words, commands))
-    if sum(map(len, args)) > exchange.session.context.limits.max_args:
-        raise Problem(400, TOO_MANY_WORDS)
+        raise HTTPError(HTTP_COMMANDS_EXPECTED)
+    args = list(map(_arguments, commands))
+    if sum(map(len, args)) > request.session.context.limits.max_args:
+        raise HTTPError(HTTP_TOO_MANY_ARGUMENTS)
     return args
 
 
 # ---------------------------------------------------------------- outcomes
 
 
-def _outcome(exchange: Exchange, args: Args) -> Answer:
-    reply = exchange.answer(args)
+async def _outcome(request: Request, args: Args) -> Response:
+    reply = await request.outcome(args)
     if isinstance(reply, ErrorReply):
         return _failure(reply)
-    return lazy_answer(JSON, outcome_pieces(reply, base64=exchange.wants_base64))
+    return lazy_response(JSON, outcome_pieces(reply, base64=request.wants_base64))
 
 
-def _failure(reply: Reply) -> Answer:
-    status = status_of(reply) if isinstance(reply, ErrorReply) else 400
-    return Answer(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
+def _failure(reply: Reply) -> Response:
+    # Only for a resource is the stored value the state that a 409 speaks of. Upstash replies 400.
+    kind = reply.kind if isinstance(reply, ErrorReply) else ErrorKind.CLIENT
+    status = STATUS_BY_KIND[ErrorKind.CLIENT if kind is ErrorKind.CONFLICT else kind]
+    return Response(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
 
 
-def _outcomes(replies: Iterator[Reply], base64: bool) -> Answer:
-    return lazy_answer(JSON, array_pieces(outcome_pieces(each, base64=base64) for each in replies))
+def _outcomes(replies: Iterator[Reply], base64: bool) -> Response:
+    return lazy_response(JSON, array_pieces(outcome_pieces(each, base64=base64) for each in replies))

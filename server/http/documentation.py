@@ -1,146 +1,76 @@
-"""The documentation: FastAPI writes the OpenAPI document, and a page from a package shows it, with no internet."""
+"""The page ``/docs``, with its assets and the OpenAPI document that it displays. Nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import fastapi_offline
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
 
-from common import __version__
-from server.http.exchange import Parameter
-from server.http.routes import Body, Documentation, Documented, Resource, Routes
+from common.errors import HTTP_NOT_FOUND
+from server.http.messages import JSON, HTTPError, Request, Response, in_worker
+from server.http.openapi import openapi_document
+from server.http.routes import RouteGroup
 
-SUMMARY = "A key-value store for curl, browsers and serverless clients."
+ASSETS = {
+    b"swagger-ui.css": b"text/css; charset=utf-8",
+    b"swagger-ui-bundle.js": b"text/javascript; charset=utf-8",
+    b"favicon-32x32.png": b"image/png",
+}
+"""The files that are served, and their types."""
 
-DESCRIPTION = """
-The same store that `telnet` and Redis clients reach on the other ports.
-
-Keys and values are bytes. Every error is `{"error": …}` with a sentence.
+PAGE = b"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>kvline</title>
+<link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});</script>
+</body>
+</html>
 """
 
-ERROR = Body(
-    "application/json",
-    {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}},
-    {"error": "there is no such key"},
-)
 
-REFUSALS = {
-    400: "The request is not one that can be run; the reply says why.",
-    401: "The server has a token, and the request has not.",
-    403: "The request comes from a page of another origin, or names the server as it is not called.",
-    413: "The body is too long.",
-    503: "There are too many clients; `Retry-After` says when to come again.",
-    502: "The backing server is not there, or refuses to serve.",
-    504: "The backing server took longer than it may.",
-    500: "The server's own failure; its log has the details.",
-}
+def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
+    """Return the routes of the documentation of these groups. They need no token, because they contain no data."""
+    routes = RouteGroup("documentation")
+    document = json.dumps(openapi_document(groups), ensure_ascii=False).encode()
 
-ASSETS = "/docs/assets"
+    async def openapi(request: Request) -> Response:
+        return Response(200, document, [(b"content-type", JSON)])
+
+    routes.add("GET", "/openapi.json", {}, safe=True, public=True)(openapi)
+    routes.add("GET", "/docs", {}, safe=True, public=True)(page)
+    routes.add("GET", "/docs/{file}", {}, safe=True, public=True)(not_found)
+    routes.add("GET", "/docs/assets/{file}", {}, safe=True, public=True)(asset)
+    return routes
 
 
-def document_of(groups: Sequence[Routes]) -> Documentation:
-    """Write the OpenAPI document of all resources."""
-    application = FastAPI(title="kvline", version=__version__, summary=SUMMARY, description=DESCRIPTION)
-    for group in groups:
-        for each in group.resources:
-            application.add_api_route(
-                each.path,
-                _documented_only,
-                methods=[each.method],
-                operation_id=each.answer.__name__,
-                tags=[group.tag],
-                summary=each.summary,
-                description=each.description,
-                response_class=Response,
-                status_code=min(each.documented),
-                responses=_responses(each),
-                openapi_extra=_request(each),
-            )
-    document = application.openapi()
-    document["components"] = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
-    return document
+async def page(request: Request) -> Response:
+    return Response(200, PAGE, [(b"content-type", b"text/html; charset=utf-8")])
 
 
-async def _documented_only() -> None:
-    """Stand where FastAPI asks for a function; requests never come this way."""
+async def asset(request: Request) -> Response:
+    content_type = ASSETS.get(request.path_argument)
+    if content_type is None:
+        raise HTTPError(HTTP_NOT_FOUND)
+    body = await in_worker(_read, request.path_argument)
+    return Response(200, body, [(b"content-type", content_type), (b"x-content-type-options", b"nosniff")])
 
 
-def pages_of(document: Documentation) -> list[BaseRoute]:
-    """Serve the document, and a page that shows it and lets one try."""
-    body = json.dumps(document).encode()
-    page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
-        title="kvline",
-        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{ASSETS}/favicon.png",
-    )
-
-    async def openapi(_: Request) -> Response:
-        return Response(body, media_type="application/json")
-
-    async def docs(_: Request) -> Response:
-        return page
-
-    assets = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
-    return [Route("/openapi.json", openapi), Route("/docs", docs), Mount(ASSETS, assets)]
+async def not_found(request: Request) -> Response:
+    raise HTTPError(HTTP_NOT_FOUND)
 
 
-def _request(resource: Resource) -> Documentation:
-    """Describe what a route takes."""
-    parameters = [resource.path_parameter] if resource.path_parameter else []
-    parameters += map(_query_parameter, resource.parameters)
-    parameters += [
-        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-        for name, text in resource.headers.items()
-    ]
-    operation: Documentation = {"parameters": parameters} if parameters else {}
-    if resource.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content([resource.body])}
-    if not resource.is_open:
-        operation["security"] = [{"token": []}, {}]
-    return operation
-
-
-def _responses(resource: Resource) -> dict[int | str, dict[str, Any]]:
-    """Describe what a route answers, what it refuses included."""
-    refused = {status for status in REFUSALS if status != 413 or resource.takes_body}
-    if resource.is_open:
-        refused -= {401}
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": REFUSALS[status], "content": _content([ERROR])} for status in sorted(refused)
-    }
-    return responses | {status: _response(status, each) for status, each in resource.documented.items()}
-
-
-def _response(status: int, documented: Documented) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": documented.description}
-    bodies = documented.bodies or ((ERROR,) if status >= 400 else ())
-    if bodies:
-        response["content"] = _content(bodies)
-    if documented.headers:
-        response["headers"] = {name: {"schema": {"type": "string"}} for name in documented.headers}
-    return response
-
-
-def _content(bodies: Sequence[Body]) -> Documentation:
-    return {body.content_type: {"schema": body.schema, "example": body.example} for body in bodies}
-
-
-def _query_parameter(parameter: Parameter) -> Documentation:
-    return {
-        "name": parameter.name,
-        "in": "query",
-        "description": parameter.description[:1].upper() + parameter.description[1:] + ".",
-        "schema": parameter.schema,
-        "example": parameter.example,
-    }
+@cache
+def _read(name: bytes) -> bytes:
+    return Path(swagger_ui_path, name.decode()).read_bytes()

@@ -1,4 +1,4 @@
-"""Keys as resources: a value is read, written, removed and counted on by HTTP's own methods and conditions."""
+"""Keys as resources: HTTP's own methods and conditions read, write, delete and increment values."""
 
 from __future__ import annotations
 
@@ -7,34 +7,47 @@ from hashlib import blake2b
 from urllib.parse import unquote_to_bytes
 
 from common.codec import Args
+from common.errors import HTTP_EXCLUSIVE_PARAMETERS, HTTP_NO_SUCH_KEY, HTTP_PRECONDITION_FAILED
+from common.limits import KIB
 from common.replies import Lines, Reply
 from server.args.integers import parse_integer
-from server.http.exchange import JSON, OCTETS, TEXT, Answer, Exchange, Parameter, Problem, json_answer, lazy_answer
+from server.http.messages import (
+    JSON,
+    OCTETS,
+    TEXT,
+    HTTPError,
+    Parameter,
+    Request,
+    Response,
+    in_worker,
+    json_response,
+    lazy_response,
+)
 from server.http.reply_json import json_pieces
-from server.http.routes import Body, Documentation, Documented, Routes
+from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
 
-routes = Routes("keys")
+routes = RouteGroup("keys")
 
-PREFIX = b"/keys/"
-COUNTING = b"/incr"
+MAX_HASHED_ON_LOOP = 64 * KIB
+"""Bytes of a value up to which its entity tag is computed on the event loop. It takes 0.1 milliseconds."""
 
-KEY: Documentation = {
+KEY: Schema = {
     "name": "key",
     "in": "path",
     "required": True,
-    "description": "The key, percent-encoded: any byte may stand in one, a slash as `%2F`.",
+    "description": "The key, percent-encoded. It may contain any byte; a slash is `%2F`.",
     "schema": {"type": "string"},
     "example": "greeting",
 }
 
-TAG_HEADERS = {
-    "If-Match": "Go on only if the value has one of these entity tags, or, with `*`, if the key is there.",
-    "If-None-Match": "Go on only if the value has none of these entity tags, or, with `*`, if the key is not there.",
+CONDITION_HEADERS = {
+    "If-Match": "Continue only if the value has one of these entity tags or, with `*`, if the key exists.",
+    "If-None-Match": "Continue only if the value has none of these entity tags or, with `*`, if the key is missing.",
 }
-READING_HEADERS = {"Accept": "`application/json` for the value in JSON."} | TAG_HEADERS
+READ_HEADERS = {"Accept": "`application/json` for the value in JSON."} | CONDITION_HEADERS
 
-VALUE = Body("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
-VALUE_IN_JSON = Body(
+VALUE = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
+JSON_VALUE = BodySpec(
     "application/json",
     {
         "type": "object",
@@ -42,13 +55,13 @@ VALUE_IN_JSON = Body(
     },
     {"value": "hello"},
 )
-NUMBER = Body("text/plain", {"type": "string", "pattern": "^-?[0-9]+$"}, "11")
-NUMBER_IN_JSON = Body(
+NUMBER = BodySpec("text/plain", {"type": "string", "pattern": "^-?[0-9]+$"}, "11")
+JSON_NUMBER = BodySpec(
     "application/json",
     {"type": "object", "required": ["value"], "properties": {"value": {"type": "integer"}}},
     {"value": 11},
 )
-LISTING = Body(
+LISTING = BodySpec(
     "application/json",
     {
         "type": "object",
@@ -57,10 +70,10 @@ LISTING = Body(
     },
     {"cursor": "0", "keys": ["greeting", "visits"]},
 )
-LINES = Body("text/plain", {"type": "string"}, "SET greeting hello\n")
+LINES = BodySpec("text/plain", {"type": "string"}, "SET greeting hello\n")
 
-ABSENT = Documented("There is no such key.")
-UNMET = Documented("A condition is not met; nothing was changed.")
+NO_SUCH_KEY = ResponseSpec("The key does not exist.")
+PRECONDITION_FAILED = ResponseSpec("A condition is not met; nothing was changed.")
 
 
 def _positive(arg: bytes) -> int:
@@ -85,17 +98,17 @@ def _cursor(arg: bytes) -> bytes:
     return arg
 
 
-POSITIVE: Documentation = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
-EX = Parameter("ex", "the seconds for which the key lives, at least 1", POSITIVE, 60, _positive)
-PX = Parameter("px", "the milliseconds for which the key lives, at least 1", POSITIVE, 60_000, _positive)
-NX = Parameter("nx", "a flag (empty, true or false): only if the key is not there", {"type": "boolean"}, False, _flag)
-XX = Parameter("xx", "a flag (empty, true or false): only if the key is there", {"type": "boolean"}, False, _flag)
+POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+EX = Parameter("ex", "the key's time to live in seconds, at least 1", POSITIVE, 60, _positive)
+PX = Parameter("px", "the key's time to live in milliseconds, at least 1", POSITIVE, 60_000, _positive)
+NX = Parameter("nx", "a flag (empty, true or false): only if the key does not exist", {"type": "boolean"}, False, _flag)
+XX = Parameter("xx", "a flag (empty, true or false): only if the key exists", {"type": "boolean"}, False, _flag)
 BY = Parameter(
     "by", "an integer of 64 bits", {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, 10, parse_integer
 )
-MATCH = Parameter("match", "a pattern as for KEYS", {"type": "string"}, "greet*", bytes)
+MATCH = Parameter("match", "a pattern as in KEYS", {"type": "string"}, "greet*", bytes)
 CURSOR = Parameter(
-    "cursor", "the cursor of the last answer", {"type": "string", "pattern": "^[0-9]{1,20}$"}, "0", _cursor
+    "cursor", "the cursor of the previous response", {"type": "string", "pattern": "^[0-9]{1,20}$"}, "0", _cursor
 )
 COUNT = Parameter("count", "about how many keys to return, at least 1", POSITIVE, 100, _positive)
 
@@ -105,135 +118,134 @@ COUNT = Parameter("count", "about how many keys to return, at least 1", POSITIVE
 
 @routes.add(
     "GET",
-    "/keys/{key:path}",
+    "/keys/{key}",
     {
-        200: Documented("The value.", (VALUE, VALUE_IN_JSON), ("ETag",)),
-        304: Documented("The value still has the entity tag.", headers=("ETag",)),
-        404: ABSENT,
-        412: UNMET,
+        200: ResponseSpec("The value.", (VALUE, JSON_VALUE), ("ETag",)),
+        304: ResponseSpec("The value still has the entity tag.", headers=("ETag",)),
+        404: NO_SUCH_KEY,
+        412: PRECONDITION_FAILED,
     },
     path_parameter=KEY,
-    headers=READING_HEADERS,
-    reads=True,
-    may_be_at_hand=True,
+    headers=READ_HEADERS,
+    safe=True,
 )
-def get_value(exchange: Exchange) -> Answer:
+async def get_value(request: Request) -> Response:
     """Return the value of a key.
 
-    In JSON it is `{"value": …}`, or `{"base64": …}` where the bytes are not UTF-8.
+    In JSON it is `{"value": …}`, or `{"base64": …}` if the bytes are not UTF-8.
     """
-    exchange.parameters()
-    key = _key(exchange)
-    value = exchange.run(b"GET", key)
-    if _has_tag(exchange, b"if-match", value) is False:
-        raise _unmet()
-    if not isinstance(value, bytes):
-        raise _absent()
-    headers = [(b"etag", _tag(value)), (b"vary", b"accept"), (b"cache-control", b"no-cache")]
-    if _has_tag(exchange, b"if-none-match", value):
-        return Answer(304, headers=headers)
-    if exchange.wants_json:
-        return lazy_answer(JSON, _in_json(value), headers)
-    return Answer(200, value, [(b"content-type", OCTETS), (b"x-content-type-options", b"nosniff"), *headers])
+    request.parameters()
+    value = await request.execute(b"GET", _key(request))
+    etag = await _etag_in_time(value) if isinstance(value, bytes) else None
+    if _etag_matches(request, b"if-match", etag) is False:
+        raise _precondition_failed()
+    if not isinstance(value, bytes) or etag is None:
+        raise _not_found()
+    headers = [(b"etag", etag), (b"vary", b"accept"), (b"cache-control", b"no-cache")]
+    if _etag_matches(request, b"if-none-match", etag):
+        return Response(304, headers=headers)
+    if request.wants_json:
+        return lazy_response(JSON, _value_json(value), headers)
+    return Response(200, value, [(b"content-type", OCTETS), (b"x-content-type-options", b"nosniff"), *headers])
 
 
 @routes.add(
     "HEAD",
-    "/keys/{key:path}",
+    "/keys/{key}",
     {
-        200: Documented("The key is there.", headers=("ETag", "Content-Length")),
-        304: Documented("The value still has the entity tag.", headers=("ETag",)),
-        404: ABSENT,
-        412: UNMET,
+        200: ResponseSpec("The key exists.", headers=("ETag", "Content-Length")),
+        304: ResponseSpec("The value still has the entity tag.", headers=("ETag",)),
+        404: NO_SUCH_KEY,
+        412: PRECONDITION_FAILED,
     },
     path_parameter=KEY,
-    headers=READING_HEADERS,
-    reads=True,
-    may_be_at_hand=True,
+    headers=READ_HEADERS,
+    safe=True,
 )
-def head_value(exchange: Exchange) -> Answer:
-    """Tell whether a key is there, its value's length and its entity tag."""
-    return get_value(exchange)
+async def head_value(request: Request) -> Response:
+    """Report whether a key exists, the length of its value and its entity tag."""
+    return await get_value(request)
 
 
 @routes.add(
     "PUT",
-    "/keys/{key:path}",
+    "/keys/{key}",
     {
-        200: Documented("The key has the value; it had another before.", headers=("ETag",)),
-        201: Documented("The key has the value; it is new.", headers=("ETag",)),
-        412: UNMET,
+        200: ResponseSpec("The key has the value; it had another one before.", headers=("ETag",)),
+        201: ResponseSpec("The key has the value; it did not exist before.", headers=("ETag",)),
+        412: PRECONDITION_FAILED,
     },
     parameters=(EX, PX, NX, XX),
     path_parameter=KEY,
-    headers=TAG_HEADERS,
+    headers=CONDITION_HEADERS,
     body=VALUE,
 )
-def put_value(exchange: Exchange) -> Answer:
-    """Give a key a value.
+async def put_value(request: Request) -> Response:
+    """Set the value of a key.
 
-    The body is the value, byte by byte; its content type is not kept. The conditions of the query and of the headers
-    are checked in one step with the writing.
+    The body is the value, byte by byte; its content type is not stored. The conditions of the query and of the headers
+    are checked in one step with the write.
     """
-    key = _key(exchange)
-    seconds, milliseconds, only_new, only_old = exchange.parameters(EX, PX, NX, XX)
-    if None not in (seconds, milliseconds) or (only_new and only_old):
-        raise Problem(400, "of ex and px only one can be given, and of nx and xx")
-    args = [b"SET", key, exchange.body]
+    key = _key(request)
+    seconds, milliseconds, only_if_missing, only_if_present = request.parameters(EX, PX, NX, XX)
+    if None not in (seconds, milliseconds) or (only_if_missing and only_if_present):
+        raise HTTPError(HTTP_EXCLUSIVE_PARAMETERS)
+    args = [b"SET", key, request.body]
     args += [b"EX", b"%d" % seconds] if seconds is not None else []
     args += [b"PX", b"%d" % milliseconds] if milliseconds is not None else []
-    args += [b"NX"] if only_new else []
-    args += [b"XX"] if only_old else []
-    was_there, done = _change(exchange, key, [b"EXISTS", key], args)
+    args += [b"NX"] if only_if_missing else []
+    args += [b"XX"] if only_if_present else []
+    existed, done = await _conditional_update(request, key, [b"EXISTS", key], args)
     if done is None:
-        raise _unmet()
-    return Answer(200 if was_there else 201, headers=[(b"etag", _tag(exchange.body))])
+        raise _precondition_failed()
+    return Response(200 if existed else 201, headers=[(b"etag", await _etag_in_time(request.body))])
 
 
 @routes.add(
     "DELETE",
-    "/keys/{key:path}",
-    {204: Documented("The key is gone."), 404: ABSENT, 412: UNMET},
+    "/keys/{key}",
+    {204: ResponseSpec("The key was deleted."), 404: NO_SUCH_KEY, 412: PRECONDITION_FAILED},
     path_parameter=KEY,
-    headers=TAG_HEADERS,
+    headers=CONDITION_HEADERS,
 )
-def delete_key(exchange: Exchange) -> Answer:
-    """Remove a key."""
-    exchange.parameters()
-    key = _key(exchange)
-    (removed,) = _change(exchange, key, [b"DEL", key])
-    if not removed:
-        raise _absent()
-    return Answer(204)
+async def delete_key(request: Request) -> Response:
+    """Delete a key."""
+    request.parameters()
+    key = _key(request)
+    (deleted,) = await _conditional_update(request, key, [b"DEL", key])
+    if not deleted:
+        raise _not_found()
+    return Response(204)
 
 
 @routes.add(
     "POST",
-    "/keys/{key:path}/incr",
+    "/keys/{key}/incr",
     {
-        200: Documented("The new integer.", (NUMBER, NUMBER_IN_JSON)),
-        409: Documented("The value is no integer, or would not fit 64 bits."),
-        412: UNMET,
+        200: ResponseSpec("The new integer.", (NUMBER, JSON_NUMBER)),
+        409: ResponseSpec("The value is not an integer, or the sum does not fit 64 bits."),
+        412: PRECONDITION_FAILED,
     },
     parameters=(BY,),
     path_parameter=KEY,
-    headers={"Accept": "`application/json` for the integer in JSON."} | TAG_HEADERS,
+    headers={"Accept": "`application/json` for the integer in JSON."} | CONDITION_HEADERS,
 )
-def count_on(exchange: Exchange) -> Answer:
-    """Add to the integer that a key holds; a key that is not there counts as 0."""
-    key = unquote_to_bytes(exchange.path[len(PREFIX) : -len(COUNTING)])
-    (by,) = exchange.parameters(BY)
-    (total,) = _change(exchange, key, [b"INCRBY", key, b"%d" % (1 if by is None else by)])
-    if exchange.wants_json:
-        return json_answer(200, {"value": total})
-    return Answer(200, str(total).encode(), [(b"content-type", TEXT)])
+async def increment(request: Request) -> Response:
+    """Add to the integer that a key holds. A missing key counts as 0."""
+    key = _key(request)
+    (by,) = request.parameters(BY)
+    (total,) = await _conditional_update(request, key, [b"INCRBY", key, b"%d" % (1 if by is None else by)])
+    if request.wants_json:
+        return json_response(200, {"value": total})
+    return Response(200, str(total).encode(), [(b"content-type", TEXT)])
 
 
-def _key(exchange: Exchange) -> bytes:
-    return unquote_to_bytes(exchange.path[len(PREFIX) :])
+def _key(request: Request) -> bytes:
+    argument = request.path_argument
+    return unquote_to_bytes(argument) if b"%" in argument else argument
 
 
-def _in_json(value: bytes) -> Iterator[bytes]:
+def _value_json(value: bytes) -> Iterator[bytes]:
     try:
         value.decode()
     except UnicodeDecodeError:
@@ -245,53 +257,61 @@ def _in_json(value: bytes) -> Iterator[bytes]:
     yield b"}"
 
 
-def _absent() -> Problem:
-    return Problem(404, "there is no such key")
+def _not_found() -> HTTPError:
+    return HTTPError(HTTP_NO_SUCH_KEY)
 
 
 # ---------------------------------------------------------------- conditions
 
 
-def _tag(value: bytes) -> bytes:
-    """Return a value's entity tag: it names the bytes, so that equal values have equal tags, in JSON or not."""
+def _etag(value: bytes) -> bytes:
+    """Return a value's entity tag. It depends on the bytes alone, so equal values have equal tags, in JSON or not."""
     return b'"%b"' % blake2b(value, digest_size=16).hexdigest().encode()
 
 
-def _has_tag(exchange: Exchange, header: bytes, value: Reply) -> bool | None:
-    """Tell whether the value is there and has one of the header's entity tags; None where there is no such header."""
-    field = exchange.headers.get(header)
+async def _etag_in_time(value: bytes) -> bytes:
+    """Return a value's entity tag without holding up the event loop."""
+    return _etag(value) if len(value) <= MAX_HASHED_ON_LOOP else await in_worker(_etag, value)
+
+
+def _etag_matches(request: Request, header: bytes, etag: bytes | None) -> bool | None:
+    """Return whether a header names this entity tag, None if there is no such header.
+
+    The entity tag of a missing key is None.
+    """
+    field = request.headers.get(header)
     if field is None:
         return None
-    if not isinstance(value, bytes):
+    if etag is None:
         return False
     tags = [tag.strip(b" \t").removeprefix(b"W/") for tag in field.split(b",")]
-    return tags == [b"*"] or _tag(value) in tags
+    return tags == [b"*"] or etag in tags
 
 
-def _check_conditions(exchange: Exchange, value: Reply) -> None:
-    """Raise `Problem` unless the value is one that the headers ask for, and none that they rule out."""
-    if _has_tag(exchange, b"if-match", value) is False or _has_tag(exchange, b"if-none-match", value):
-        raise _unmet()
+def _check_conditions(request: Request, etag: bytes | None) -> None:
+    """Raise `HTTPError` unless the entity tag meets the conditions of the headers."""
+    if _etag_matches(request, b"if-match", etag) is False or _etag_matches(request, b"if-none-match", etag):
+        raise _precondition_failed()
 
 
-def _unmet() -> Problem:
-    return Problem(412, "the condition is not met, and nothing was changed")
+def _precondition_failed() -> HTTPError:
+    return HTTPError(HTTP_PRECONDITION_FAILED)
 
 
-def _change(exchange: Exchange, key: bytes, *commands: Args) -> list[Reply]:
-    """Run commands as one step, if the key's value meets the headers' conditions in that very moment.
+async def _conditional_update(request: Request, key: bytes, *commands: Args) -> list[Reply]:
+    """Execute commands in one step if the key's value meets the conditions of the headers. Raises `HTTPError`.
 
-    Where there are conditions the key is watched, so that no write can come between the look and the step.
+    With conditions the key is watched, so the step fails if the value changes after it was checked.
     """
-    if exchange.headers.keys() & {b"if-match", b"if-none-match"}:
-        exchange.run(b"WATCH", key)
-        value = exchange.run(b"GET", key)
-        _check_conditions(exchange, value)
+    if request.headers.keys() & {b"if-match", b"if-none-match"}:
+        await request.execute(b"WATCH", key)
+        value = await request.execute(b"GET", key)
+        _check_conditions(request, await _etag_in_time(value) if isinstance(value, bytes) else None)
     elif len(commands) == 1:
-        return [exchange.run(*commands[0])]
-    replies = exchange.run_all(*commands)
+        return [await request.execute(*commands[0])]
+    replies = await request.execute_all(*commands)
     if replies is None:
-        raise _unmet()
+        raise _precondition_failed()
     return replies
 
 
@@ -301,24 +321,24 @@ def _change(exchange: Exchange, key: bytes, *commands: Args) -> list[Reply]:
 @routes.add(
     "GET",
     "/keys",
-    {200: Documented("Some keys, and the cursor for the next ones.", (LISTING,))},
+    {200: ResponseSpec("Some keys, and the cursor of the next ones.", (LISTING,))},
     parameters=(MATCH, CURSOR, COUNT),
-    headers={"Upstash-Encoding": "`base64` for the keys in base64, where they are not UTF-8."},
-    reads=True,
+    headers={"Upstash-Encoding": "`base64` for the keys in base64, if they are not UTF-8."},
+    safe=True,
 )
-def list_keys(exchange: Exchange) -> Answer:
+async def list_keys(request: Request) -> Response:
     """Return some of the keys, as SCAN does.
 
-    Begin with no cursor and go on with the one that was returned until it is `0`.
+    Begin without a cursor and continue with the returned one until it is `0`.
     """
-    match, cursor, count = exchange.parameters(MATCH, CURSOR, COUNT)
+    match, cursor, count = request.parameters(MATCH, CURSOR, COUNT)
     args = [b"SCAN", cursor or b"0"]
     args += [b"MATCH", match] if match is not None else []
     args += [b"COUNT", b"%d" % count] if count is not None else []
-    return lazy_answer(b"application/json", _listing(exchange.run(*args), exchange.wants_base64))
+    return lazy_response(JSON, _listing_json(await request.execute(*args), request.wants_base64))
 
 
-def _listing(reply: Reply, base64: bool) -> Iterator[bytes]:
+def _listing_json(reply: Reply, base64: bool) -> Iterator[bytes]:
     assert isinstance(reply, list)
     next_cursor, found = reply
     yield b'{"cursor":'
@@ -328,18 +348,18 @@ def _listing(reply: Reply, base64: bool) -> Iterator[bytes]:
     yield b"}"
 
 
-@routes.add("DELETE", "/keys", {204: Documented("The store is empty.")})
-def delete_all(exchange: Exchange) -> Answer:
-    """Remove every key."""
-    exchange.parameters()
-    exchange.run(b"FLUSHALL")
-    return Answer(204)
+@routes.add("DELETE", "/keys", {204: ResponseSpec("The store is empty.")})
+async def delete_all(request: Request) -> Response:
+    """Delete every key."""
+    request.parameters()
+    await request.execute(b"FLUSHALL")
+    return Response(204)
 
 
-@routes.add("GET", "/compact", {200: Documented("Commands in the text dialect, one a line.", (LINES,))}, reads=True)
-def compact(exchange: Exchange) -> Answer:
-    """Print the fewest commands that rebuild the store, oldest key first."""
-    exchange.parameters()
-    block = exchange.run(b"COMPACT")
-    assert isinstance(block, Lines)
-    return lazy_answer(TEXT, (line + b"\n" for line in block.lines))
+@routes.add("GET", "/compact", {200: ResponseSpec("Commands of the text protocol, one a line.", (LINES,))}, safe=True)
+async def compact(request: Request) -> Response:
+    """Return the fewest commands that rebuild the store, oldest key first."""
+    request.parameters()
+    lines = await request.execute(b"COMPACT")
+    assert isinstance(lines, Lines)
+    return lazy_response(TEXT, (line + b"\n" for line in lines.lines))

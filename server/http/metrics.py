@@ -1,4 +1,4 @@
-"""What the server counts, in the form of Prometheus: the same figures as INFO's."""
+"""The server's metrics in the form of Prometheus: the same numbers as INFO's."""
 
 from __future__ import annotations
 
@@ -14,54 +14,56 @@ from prometheus_client.core import (
 )
 
 from common import __version__
-from server.clients.stats import Record, Records
-from server.commands.info import resident_bytes
-from server.engines.embedded import KeyCounts
+from server.clients.stats import CommandStat, StatsByCommand
+from server.engines.base import KeyCounts
+from server.process import resident_bytes
 from server.registry import Command
 from server.session.context import ServerContext
 
-SHORTEST, LONGEST = 10, 34
-"""The histogram's buckets: from 2 ** 10 nanoseconds, about a microsecond, by fours, to 2 ** 34, seventeen seconds."""
+MIN_BUCKET, MAX_BUCKET = 10, 34
+"""The histogram's bounds, as powers of 2 in nanoseconds: about a microsecond, then by fours, to 17 seconds."""
 
 
-class Figures:
-    """Read the figures whenever they are asked for. As a collector of ``prometheus_client``."""
+class MetricsCollector:
+    """A collector of ``prometheus_client``. It reads the metrics each time that they are collected."""
 
     def __init__(self, context: ServerContext) -> None:
-        self._instance = context
+        self._context = context
 
     def collect(self) -> Iterator[Metric]:
-        """Return all figures as they are now."""
-        context = self._instance
+        """Return all metrics."""
+        context = self._context
         yield InfoMetricFamily("kvline", "The server.", value={"version": __version__})
-        records = context.engine.records()
-        yield _commands(records)
-        yield _durations(records)
+        stats = context.stats.totals()
+        yield _commands(stats)
+        yield _durations(stats)
         yield from self._of_clients()
         yield from _of_keys(context.engine.key_counts())
         yield from self._of_engine()
 
     def _of_clients(self) -> Iterator[Metric]:
-        clients, statistics = self._instance.clients, self._instance.engine.statistics
+        clients, stats = self._context.clients, self._context.stats
         yield GaugeMetricFamily("kvline_connections", "Open connections.", value=len(clients))
         yield CounterMetricFamily("kvline_connections_received", "Connections since the start.", value=clients.received)
-        yield CounterMetricFamily("kvline_connections_rejected", "Connections too many.", value=clients.rejected)
-        yield CounterMetricFamily("kvline_error_replies", "Replies that were errors.", value=statistics.errors)
+        yield CounterMetricFamily(
+            "kvline_connections_rejected", "Connections refused at the limit of clients.", value=clients.rejected
+        )
+        yield CounterMetricFamily("kvline_error_replies", "Replies that were errors.", value=stats.errors)
         yield GaugeMetricFamily("kvline_memory_bytes", "Resident memory of the process.", value=resident_bytes())
 
     def _of_engine(self) -> Iterator[Metric]:
-        """Return what only some engines have, such as a cache: whatever figures there are."""
-        for section in self._instance.engine.figures().values():
+        """Return the numbers that only some engines have, such as those of a cache."""
+        for section in self._context.engine.info_sections().values():
             for name, value in section.items():
                 if isinstance(value, int | float):
                     yield GaugeMetricFamily(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
 
 def _of_keys(counts: KeyCounts | None) -> Iterator[Metric]:
-    """Return nothing where it can't be told: a zero would be taken for what it says."""
+    """Return nothing if the counts are not available, because 0 would be wrong."""
     if counts is not None:
         yield GaugeMetricFamily("kvline_keys", "Keys in the store.", value=counts.keys)
-        yield GaugeMetricFamily("kvline_keys_expiring", "Keys that are going to expire.", value=counts.expiring)
+        yield GaugeMetricFamily("kvline_keys_expiring", "Keys with a time to live.", value=counts.expiring)
         yield CounterMetricFamily("kvline_expired_keys", "Keys that have expired.", value=counts.expired)
 
 
@@ -69,32 +71,32 @@ def _name(command: Command) -> str:
     return command.name.decode().lower()
 
 
-def _commands(records: Records) -> Metric:
+def _commands(stats: StatsByCommand) -> Metric:
     family = CounterMetricFamily(
         "kvline_commands",
-        "Commands by name and outcome: done, failed, or rejected for their number of words.",
+        "Commands by name and outcome: done, failed, or rejected for their number of arguments.",
         labels=("command", "outcome"),
     )
-    for command, record in records.items():
-        outcomes = {"done": record.calls - record.failed, "failed": record.failed, "rejected": record.rejected}
+    for command, stat in stats.items():
+        outcomes = {"done": stat.calls - stat.failed, "failed": stat.failed, "rejected": stat.rejected}
         for outcome, count in outcomes.items():
             family.add_metric((_name(command), outcome), count)
     return family
 
 
-def _durations(records: Records) -> Metric:
+def _durations(stats: StatsByCommand) -> Metric:
     family = HistogramMetricFamily(
         "kvline_command_duration_seconds",
-        "How long commands took, without the wait for the store's lock.",
+        "Execution time of commands, without the wait for the store's lock.",
         labels=("command",),
     )
-    for command, record in records.items():
-        family.add_metric((_name(command),), _buckets(record), record.nanoseconds / 1e9)
+    for command, stat in stats.items():
+        family.add_metric((_name(command),), _buckets(stat), stat.nanoseconds / 1e9)
     return family
 
 
-def _buckets(record: Record) -> list[tuple[str, float]]:
-    """Return how many calls took at most so many seconds, bucket by bucket."""
-    sums = list(accumulate(record.by_duration))
-    bounds = [(repr(2**n / 1e9), float(sums[n])) for n in range(SHORTEST, LONGEST + 1, 2)]
+def _buckets(stat: CommandStat) -> list[tuple[str, float]]:
+    """Return each bucket's upper bound in seconds, and how many calls took no longer."""
+    sums = list(accumulate(stat.buckets))
+    bounds = [(repr(2**n / 1e9), float(sums[n])) for n in range(MIN_BUCKET, MAX_BUCKET + 1, 2)]
     return [*bounds, ("+Inf", float(sums[-1]))]

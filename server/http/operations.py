@@ -1,4 +1,4 @@
-"""What those who run the server ask it: whether it is well, and what it counts."""
+"""Operational endpoints: health and metrics."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from common import __version__
-from server.http.exchange import Answer, Exchange, json_answer
-from server.http.metrics import Figures
-from server.http.routes import Body, Documented, Routes
+from server.http.messages import Request, Response, in_worker, json_response
+from server.http.metrics import MetricsCollector
+from server.http.routes import BodySpec, ResponseSpec, RouteGroup
+from server.session.context import ServerContext
 
-routes = Routes("operations")
+routes = RouteGroup("operations")
 
-HEALTH = Body(
+HEALTH = BodySpec(
     "application/json",
     {"type": "object", "properties": {"status": {"type": "string"}, "version": {"type": "string"}}},
     {"status": "ok", "version": __version__},
 )
-FIGURES = Body("text/plain", {"type": "string"}, "kvline_keys 2.0\n")
+METRICS = BodySpec("text/plain", {"type": "string"}, "kvline_keys 2.0\n")
 
 
-@routes.add("GET", "/healthz", {200: Documented("It is.", (HEALTH,))}, reads=True, is_open=True)
-def health(exchange: Exchange) -> Answer:
-    """Tell whether the server runs; this needs no token."""
-    return json_answer(200, {"status": "ok", "version": __version__})
+@routes.add("GET", "/healthz", {200: ResponseSpec("The server runs.", (HEALTH,))}, safe=True, public=True)
+async def health(request: Request) -> Response:
+    """Report that the server runs. This needs no token."""
+    return json_response(200, {"status": "ok", "version": __version__})
 
 
-@routes.add("GET", "/metrics", {200: Documented("All figures.", (FIGURES,))}, reads=True)
-def metrics(exchange: Exchange) -> Answer:
-    """Tell the server's figures, in Prometheus's text format."""
+@routes.add("GET", "/metrics", {200: ResponseSpec("All metrics.", (METRICS,))}, safe=True)
+async def metrics(request: Request) -> Response:
+    """Return the server's metrics, in Prometheus's text format."""
+    # In a worker, because a backing server may have to count the keys.
+    body = await in_worker(_collect, request.session.context)
+    return Response(200, body, [(b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode())])
+
+
+def _collect(context: ServerContext) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(exchange.session.context))
-    content_type = CONTENT_TYPE_PLAIN_0_0_4.encode()
-    return Answer(200, generate_latest(registry), [(b"content-type", content_type)])
+    registry.register(MetricsCollector(context))
+    return generate_latest(registry)

@@ -1,7 +1,7 @@
-"""Print replies as JSON, in the form that Upstash's REST API made common.
+"""Encode replies as JSON, in the form of Upstash's REST API.
 
-A reply looks as it would in RESP2: maps are flat arrays, floats are strings. Bytes that are no UTF-8 have no place in
-JSON; they become U+FFFD, unless the client asks for base64.
+A reply looks as in RESP2: maps are flat arrays, floats are strings. JSON cannot contain bytes that are not UTF-8. They
+become U+FFFD, unless the client asks for base64.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from collections.abc import Iterable, Iterator
 from common.replies import OK, ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 from common.resp import format_double
 
-CHUNK = 48 * 1024
-"""Bytes of a string that are printed at a time. A multiple of three, so that base64 needs no padding between."""
-
+CHUNK_SIZE = 48 * 1024
+"""Bytes of a string that are encoded at a time. A multiple of 3, so that only the end of base64 needs padding."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
-    """Print a reply, piece by piece. In base64 are all strings but the status ``OK``, as Upstash has it."""
+    """Encode a reply, piece by piece. With base64 all strings are in it but the status ``OK``, as Upstash does."""
     match reply:
         case None | NullArray() | NoReply():
             yield b"null"
@@ -30,14 +29,14 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
             yield b"%d" % reply
         case float():
             yield from _string((format_double(reply),), base64)
-        case bytes() if len(reply) <= CHUNK:
+        case bytes() if len(reply) <= CHUNK_SIZE:
             yield b'"%b"' % (b64encode(reply) if base64 else _escape(reply.decode(errors="replace")))
         case bytes():
             yield from _string((reply,), base64)
         case SimpleString(text):
             yield from _string((text,), base64 and reply != OK)
-        case ErrorReply(text):
-            yield from _string((text,), base64)
+        case ErrorReply():
+            yield from _string((reply.text,), base64)
         case Lines(lines, separator):
             yield from _string(_joined(lines, separator), base64)
         case dict():
@@ -48,7 +47,7 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
 
 
 def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
-    """Print what a command came to: ``{"result": …}``, or ``{"error": …}``, which is never in base64."""
+    """Encode the outcome of a command: ``{"result": …}``, or ``{"error": …}``, which is never in base64."""
     if isinstance(reply, ErrorReply):
         yield b'{"error":'
         yield from json_pieces(reply)
@@ -59,7 +58,7 @@ def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
 
 
 def array_pieces(items: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
-    """Print an array of what is printed already, item by item."""
+    """Encode an array of items that are encoded already."""
     lead = b"["
     for pieces in items:
         yield lead
@@ -76,7 +75,7 @@ def _joined(lines: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
 
 
 def _string(parts: Iterable[bytes], base64: bool) -> Iterator[bytes]:
-    """Print one string, which comes in parts."""
+    """Encode one string, given in parts."""
     yield b'"'
     yield from _in_base64(parts) if base64 else _escaped(parts)
     yield b'"'
@@ -105,5 +104,5 @@ def _in_base64(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
     for part in parts:
-        for at in range(0, len(part), CHUNK):
-            yield part[at : at + CHUNK]
+        for at in range(0, len(part), CHUNK_SIZE):
+            yield part[at : at + CHUNK_SIZE]

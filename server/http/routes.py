@@ -1,111 +1,168 @@
-"""What the door answers: each function is entered with one decorator, which also says all that documents it."""
+"""Routes: which handler serves a method and a path. One decorator registers a handler and all that documents it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from server.http.exchange import Answer, Exchange, Parameter
+from common.errors import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND
+from server.http.messages import HTTPError, Parameter, Request, Response
 
-Answerer: TypeAlias = Callable[[Exchange], Answer]
-Documentation: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
+
+Schema: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A body, of a request or an answer, as OpenAPI describes it."""
+class BodySpec:
+    """A body, of a request or a response, as OpenAPI describes it."""
 
     content_type: str
-    schema: Documentation
+    schema: Schema
     example: object
 
 
 @dataclass(frozen=True, slots=True)
-class Documented:
-    """An answer as it is documented."""
+class ResponseSpec:
+    """A response as OpenAPI describes it."""
 
     description: str
-    bodies: tuple[Body, ...] = ()
+    bodies: tuple[BodySpec, ...] = ()
     headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """One method of one path."""
+class Route:
+    """One method of one path. The path may have one variable part: ``/keys/{key}/incr``."""
 
     method: str
     path: str
-    answer: Answerer
-    summary: str
-    description: str
-    documented: dict[int, Documented]
-    parameters: tuple[Parameter, ...]
-    path_parameter: Documentation | None
-    headers: dict[str, str]
-    body: Body | None
-    takes_body: bool
-    reads: bool
-    """It changes nothing, so that a page from anywhere may ask for it; whether it may read the answer is CORS's."""
-    is_open: bool
-    """It needs no token."""
-    may_be_at_hand: bool
-    """Its first and only command may be answered from a cache, so that it is worth trying without a thread."""
-    runs_many: bool
-    """It runs as many commands as the client likes, which may take long, so that a thread of its own does it."""
-    runs_commands: bool
-    """It runs commands that a client chose, which may leave the session in any state."""
+    handler: Handler
+    summary: str = ""
+    description: str = ""
+    responses: dict[int, ResponseSpec] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+    path_parameter: Schema | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: BodySpec | None = None
+    safe: bool = False
+    """Whether it changes nothing (RFC 9110, 9.2.1), so that pages of other origins may send it."""
+    public: bool = False
+    """Whether it needs no token."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether the handler reads the request's body. Any other body is discarded."""
+        return self.body is not None
 
 
-class Routes:
-    """The resources of one module."""
+class RouteGroup:
+    """The routes of one module."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
-        self.resources: list[Resource] = []
+        self.routes: list[Route] = []
 
     def add(
         self,
         method: str,
         path: str,
-        documented: dict[int, Documented],
+        responses: dict[int, ResponseSpec],
         *,
         parameters: Iterable[Parameter] = (),
-        path_parameter: Documentation | None = None,
+        path_parameter: Schema | None = None,
         headers: dict[str, str] | None = None,
-        body: Body | None = None,
-        takes_body: bool | None = None,
-        reads: bool = False,
-        is_open: bool = False,
-        may_be_at_hand: bool = False,
-        runs_many: bool = False,
-        runs_commands: bool = False,
-    ) -> Callable[[Answerer], Answerer]:
-        """Enter a function. The first line of its docstring is the summary, the rest is the description."""
+        body: BodySpec | None = None,
+        safe: bool = False,
+        public: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Register a handler. The first line of its docstring is the summary, the rest is the description."""
 
-        def enter(answer: Answerer) -> Answerer:
-            summary, _, description = inspect.cleandoc(answer.__doc__ or "").partition("\n")
-            self.resources.append(
-                Resource(
+        def register(handler: Handler) -> Handler:
+            summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
+            self.routes.append(
+                Route(
                     method=method,
                     path=path,
-                    answer=answer,
+                    handler=handler,
                     summary=summary,
                     description=description.strip(),
-                    documented=documented,
+                    responses=responses,
                     parameters=tuple(parameters),
                     path_parameter=path_parameter,
                     headers=headers or {},
                     body=body,
-                    takes_body=body is not None if takes_body is None else takes_body,
-                    reads=reads,
-                    is_open=is_open,
-                    may_be_at_hand=may_be_at_hand,
-                    runs_many=runs_many,
-                    runs_commands=runs_commands,
+                    safe=safe,
+                    public=public,
                 )
             )
-            return answer
+            return handler
 
-        return enter
+        return register
+
+
+_ByMethod: TypeAlias = dict[bytes, Route]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A path with a variable part between a prefix and a suffix."""
+
+    prefix: bytes
+    suffix: bytes
+    routes: _ByMethod
+
+    def argument_of(self, path: bytes) -> bytes | None:
+        """Return the variable part of a path, None if the path does not match."""
+        end = len(path) - len(self.suffix)
+        if end < len(self.prefix) or not (path.startswith(self.prefix) and path.endswith(self.suffix)):
+            return None
+        return path[len(self.prefix) : end]
+
+
+class RouteTable:
+    """All routes. An exact path precedes a pattern, and a longer pattern a shorter one."""
+
+    def __init__(self, groups: Sequence[RouteGroup]) -> None:
+        by_path: dict[str, _ByMethod] = {}
+        for route in (route for group in groups for route in group.routes):
+            routes = by_path.setdefault(route.path, {})
+            if route.method.encode() in routes:
+                raise ValueError(f"two routes for {route.method} {route.path}")
+            routes[route.method.encode()] = route
+        for routes in by_path.values():
+            if b"GET" in routes:
+                routes.setdefault(b"HEAD", routes[b"GET"])
+        self._exact = {path.encode(): routes for path, routes in by_path.items() if "{" not in path}
+        patterns = [_pattern(path, routes) for path, routes in by_path.items() if "{" in path]
+        self._patterns = sorted(patterns, key=lambda each: len(each.prefix) + len(each.suffix), reverse=True)
+
+    def find(self, method: bytes, path: bytes) -> tuple[Route, bytes]:
+        """Return the route of a request, and the variable part of its path. Raises `HTTPError`: 404 or 405.
+
+        A path that matches without having the method falls through to the patterns after it.
+        """
+        exact = self._exact.get(path)
+        if exact is not None and (route := exact.get(method)) is not None:
+            return route, b""
+        for pattern in self._patterns:
+            argument = pattern.argument_of(path)
+            if argument is not None and (route := pattern.routes.get(method)) is not None:
+                return route, argument
+        raise self._refusal(path)
+
+    def _refusal(self, path: bytes) -> HTTPError:
+        matching = [self._exact[path]] if path in self._exact else []
+        matching += [each.routes for each in self._patterns if each.argument_of(path) is not None]
+        if not matching:
+            return HTTPError(HTTP_NOT_FOUND)
+        # The last one matches every path, and refuses those that belong to a resource.
+        methods = {method for routes in matching[:-1] or matching for method in routes}
+        return HTTPError(HTTP_METHOD_NOT_ALLOWED, [(b"allow", b", ".join(sorted(methods)))])
+
+
+def _pattern(path: str, routes: _ByMethod) -> _Pattern:
+    prefix, _, rest = path.partition("{")
+    return _Pattern(prefix.encode(), rest.partition("}")[2].encode(), routes)

@@ -21,7 +21,6 @@ from common.errors import TOO_MANY_CLIENTS
 from server.clients.registry import TooManyClients
 from server.net.addresses import format_address, resolve
 from server.net.connection import Connection
-from server.net.threads import STACK_SIZE
 from server.session.context import ServerContext
 
 BACKLOG = 1024
@@ -33,6 +32,9 @@ MAX_ACCEPT_PAUSE = 1.0
 
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that a stopping server waits for running commands and for their replies to be sent."""
+
+STOP_POLL_INTERVAL = 0.1
+"""Seconds between two looks of the accepting thread whether it should end."""
 
 REFUSAL = b"-%b\r\n" % TOO_MANY_CLIENTS.text
 """Sent to a connection beyond the limit. In RESP as in Redis, because the peer's protocol is not known yet."""
@@ -73,7 +75,9 @@ class Listener(socketserver.ThreadingTCPServer):
         self._connections_changed = threading.Condition()
         super().__init__(address, socketserver.BaseRequestHandler)  # the handler is not used: see `finish_request`
         self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
-        self._thread = threading.Thread(target=self.serve_forever, name=f"accept {self.address}", daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(STOP_POLL_INTERVAL,), name=f"accept {self.address}", daemon=True
+        )
 
     @property
     def address(self) -> str:
@@ -88,7 +92,6 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def start(self) -> None:
         """Accept connections in a thread until `stop`."""
-        threading.stack_size(STACK_SIZE)
         self._thread.start()
 
     def stop(self) -> None:

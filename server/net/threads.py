@@ -7,9 +7,6 @@ from collections.abc import Callable
 
 from server.net.connection import Connection
 
-STACK_SIZE = 512 * 1024
-"""Bytes of address space for a connection's thread, so that ten thousand of them fit."""
-
 logger = logging.getLogger(__name__)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
@@ -13,7 +16,12 @@ from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
+from server.process import set_log_level
 from server.registry import CommandTable
+from server.settings import Settings
+
+WITHOUT_SERVER = Settings(host="", ports=())
+"""The settings of a session without a server, such as the client's terminal mode."""
 
 
 @dataclass(slots=True)
@@ -25,10 +33,11 @@ class ServerContext:
     limits: Limits = DEFAULT_LIMITS
     """Bounds on the input of new connections."""
 
-    host: str = ""
-    ports: list[int] = field(default_factory=list)
+    settings: Settings = WITHOUT_SERVER
+    """The settings as they are now, with the ports that were bound. `change_settings` replaces them."""
+
     shut_down: Callable[[], None] | None = None
-    """Asks the process to stop. None if there is no server to stop."""
+    """Asks the server to stop. None if there is no server to stop."""
 
     clients: ClientRegistry = field(default_factory=ClientRegistry)
     monitors: MonitorHub = field(default_factory=MonitorHub)
@@ -36,7 +45,30 @@ class ServerContext:
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic` at the start."""
 
+    _changing: threading.Lock = field(default_factory=threading.Lock)
+
     @property
     def stats(self) -> StatsRegistry:
         """What all clients together have counted."""
         return self.clients.stats
+
+    def change_settings(self, values: Mapping[str, Any]) -> None:
+        """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
+
+        A limit on input applies to new connections, everything else at once.
+        """
+        with self._changing:  # else two CONFIG SET at once could lose one of the changes
+            self.settings = settings = dataclasses.replace(self.settings, **values)
+            if "max_bulk" in values:
+                max_request = settings.input_limits().max_request
+                self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
+                self.engine.apply_limits(self.limits)
+            if "max_clients" in values:
+                self.clients.limit = settings.max_clients
+            if "log_level" in values:
+                set_log_level(settings.log_level)
+            if "slowlog_slower_than" in values:
+                slower_than = settings.slowlog_slower_than
+                self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
+            if "slowlog_max_len" in values:
+                self.slowlog.max_length = settings.slowlog_max_len

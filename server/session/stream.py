@@ -90,7 +90,6 @@ class RequestStream:
         execute = session.execute
         for encoder, requests in batches:
             self._encoder = encoder
-            encode_by_type = encoder.scalars
             rest = iter(requests)
             for request in rest:
                 if session.alters_output:
@@ -100,7 +99,7 @@ class RequestStream:
                     reply = session.refuse(request)
                 else:
                     reply = execute(request)
-                encode = encode_by_type.get(type(reply))
+                encode = encoder.scalars.get(type(reply))  # looked up each time, because HELLO changes them
                 if encode is not None and (piece := encode(reply)) is not None:
                     pieces.append(piece)
                     size += len(piece)

@@ -1,4 +1,4 @@
-"""A server with a backing Redis behind it, and how the tests talk to both."""
+"""A server in front of a backing Redis, and requests to both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.redis_server import HOST, RedisServer, find_redis
 from tests.harness.resp_wire import Reply, read_reply
 
 SHORT = "1"
-"""The time-out of servers whose backing Redis is going to fail."""
+"""``--backend-timeout`` of servers whose backing Redis fails in the test."""
 
 UNAVAILABLE = b"-ERR backend unavailable: "
 TIMED_OUT = UNAVAILABLE + b"timed out "
@@ -22,7 +22,7 @@ StartRedis = Callable[..., RedisServer]
 
 
 def new_redis(**settings: str) -> RedisServer:
-    """Start a real Redis; skip the test where there is none."""
+    """Start a real Redis. Skip the test if none is installed."""
     found = find_redis()
     if found is None:
         pytest.skip("there is no redis-server here")
@@ -35,28 +35,28 @@ def backend(redis: RedisServer, *options: str) -> list[str]:
 
 
 def request(line: str) -> bytes:
-    """Write a line's words as a RESP request."""
+    """Encode a line as a RESP request."""
     return encode_request(split_args(line.encode()))
 
 
 def execute(peer: Peer, line: str) -> Reply:
-    """Send the words of a line by RESP; return the reply's bytes."""
+    """Send a line as a RESP request. Return the bytes of the reply."""
     peer.send(request(line))
     return read_reply(peer)
 
 
-def calls(peer: Peer, *lines: str) -> list[Reply]:
-    """Send the words of lines one after the other; return the replies' bytes."""
+def execute_each(peer: Peer, *lines: str) -> list[Reply]:
+    """Send lines one after the other. Return the bytes of the replies."""
     return [execute(peer, line) for line in lines]
 
 
 def is_unavailable(reply: Reply) -> bool:
-    """Tell whether this is the error of a backing server that was not there, or too slow."""
+    """Return whether this is the error of a backing server that is down or too slow."""
     return isinstance(reply, bytes) and reply.startswith(UNAVAILABLE)
 
 
-def wait_for(peer: Peer, line: str, expected: Reply) -> None:
-    """Send a command until it gets this reply; until then only the errors of a missing backing server may come."""
+def wait_for_reply(peer: Peer, line: str, expected: Reply) -> None:
+    """Repeat a command until it gets this reply. Until then every reply must be an error of the backing server."""
 
     def answered() -> bool:
         reply = execute(peer, line)
@@ -66,7 +66,7 @@ def wait_for(peer: Peer, line: str, expected: Reply) -> None:
     wait_until(answered, f"{line} is answered", TIMEOUT)
 
 
-def figures(peer: Peer, section: str) -> dict[str, str]:
+def info(peer: Peer, section: str) -> dict[str, str]:
     """Return a section of INFO."""
     reply = execute(peer, f"INFO {section}")
     assert isinstance(reply, bytes)
@@ -74,7 +74,7 @@ def figures(peer: Peer, section: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def calls_counted(redis: RedisServer, command: str) -> int:
-    """Return how often a Redis has run a command since it was last asked to forget that."""
-    told = figures(redis.connect(), "commandstats").get(f"cmdstat_{command}", "calls=0,")
-    return int(told.removeprefix("calls=").partition(",")[0])
+def count_calls(redis: RedisServer, command: str) -> int:
+    """Return how often a Redis has run a command since its last CONFIG RESETSTAT."""
+    stats = info(redis.connect(), "commandstats").get(f"cmdstat_{command}", "calls=0,")
+    return int(stats.removeprefix("calls=").partition(",")[0])

@@ -91,5 +91,5 @@ def request(method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"")
 
 def start_with_http(start: Callable[..., ServerProcess], *options: str, **keywords: object) -> ServerProcess:
     """Start a server with both doors; skip the test where the extra is not installed."""
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    pytest.importorskip("httptools", reason="the extra http is not installed")
     return start("--port", "0", "--http-port", "0", *options, ports=2, **keywords)

@@ -1,6 +1,6 @@
-"""The read-through cache against a naive model: every reply, every count, whatever happens during a fetch.
+"""The read-through cache compared with a naive model: every reply and every counter, whatever happens during a fetch.
 
-One thread does all of it. A fetch is a list of things that happen before it has its outcome, other reads among them.
+One thread does everything. A fetch is a list of operations, reads included, that happen before it returns.
 """
 
 from __future__ import annotations
@@ -23,25 +23,23 @@ Operation = tuple[object, ...]
 
 
 class FetchFailed(Exception):
-    """A fetch came to nothing."""
+    """Raised by a fetch."""
 
 
 class Model:
-    """What the cache promises, in lists that are searched from end to end."""
+    """The specification of the cache, as lists that are searched linearly."""
 
     def __init__(self, capacity: int, clock: Clock) -> None:
         self.capacity = capacity
         self.clock = clock
-        self.kept: list[
-            tuple[bytes, bytes, int]
-        ] = []  # key, value, when it expires; in the order of their fetches' ends
-        self.read: list[bytes] = []  # the least recently read first
-        self.fetches: list[tuple[bytes, int]] = []  # key, when it is too old
+        self.cached: list[tuple[bytes, bytes, int]] = []  # key, value, expires_at; in order of insertion
+        self.read: list[bytes] = []  # the least recently used first
+        self.fetches: list[tuple[bytes, int]] = []  # key, expires_at
         self.counts = Counter[str]()
 
     def look(self, key: bytes) -> bytes | None:
-        """Return the value that a read gets without a fetch."""
-        for each, value, expires_at in self.kept:
+        """Return the cached value of a key, or None."""
+        for each, value, expires_at in self.cached:
             if each == key and self.clock() < expires_at:
                 self.counts["hits"] += 1
                 self.use(key)
@@ -52,11 +50,11 @@ class Model:
         self.read = [*(each for each in self.read if each != key), key]
 
     def would_join(self, key: bytes) -> bool:
-        return any(each == key and self.clock() < too_old for each, too_old in self.fetches)
+        return any(each == key and self.clock() < expires_at for each, expires_at in self.fetches)
 
     def begin(self, key: bytes) -> tuple[bytes, int]:
         self.counts["misses"] += 1
-        self.counts["expirations"] += any(each == key for each, _, _ in self.kept)
+        self.counts["expirations"] += any(each == key for each, _, _ in self.cached)
         self.remove(key)
         fetch = (key, self.clock() + TTL)
         self.fetches.append(fetch)
@@ -68,26 +66,26 @@ class Model:
             return
         self.fetches = [each for each in self.fetches if each is not fetch]
         if isinstance(reply, bytes) and self.clock() < expires_at:
-            if len(self.kept) == self.capacity:
+            if len(self.cached) == self.capacity:
                 self.make_room()
-            self.kept.append((key, reply, expires_at))
+            self.cached.append((key, reply, expires_at))
             self.use(key)
 
     def make_room(self) -> None:
-        oldest, _, expires_at = self.kept[0]
+        oldest, _, expires_at = self.cached[0]
         expired = expires_at <= self.clock()
         self.counts["expirations" if expired else "evictions"] += 1
         self.remove(oldest if expired else self.read[0])
 
     def remove(self, key: bytes) -> None:
-        """Forget a key and its fetch."""
-        self.kept = [each for each in self.kept if each[0] != key]
+        """Invalidate a key and its fetch."""
+        self.cached = [each for each in self.cached if each[0] != key]
         self.read = [each for each in self.read if each != key]
         self.fetches = [each for each in self.fetches if each[0] != key]
 
 
 class Both:
-    """Do everything to the cache and to the model, and compare."""
+    """Apply every operation to the cache and to the model, and compare them."""
 
     def __init__(self, capacity: int) -> None:
         self.clock = Clock()
@@ -97,16 +95,16 @@ class Both:
     def do(self, operation: Operation) -> None:
         name, *arguments = operation
         getattr(self, str(name))(*arguments)
-        figures = asdict(self.cache.figures())
-        assert {name: count for name, count in figures.items() if count} == {
-            name: count for name, count in (self.model.counts | Counter(keys=len(self.model.kept))).items() if count
+        stats = asdict(self.cache.stats())
+        assert {name: count for name, count in stats.items() if count} == {
+            name: count for name, count in (self.model.counts | Counter(keys=len(self.model.cached))).items() if count
         }
 
     def forward(self, milliseconds: int) -> None:
         self.clock.forward(milliseconds)
 
-    def drop(self, keys: list[bytes]) -> None:
-        self.cache.drop(keys)
+    def invalidate(self, keys: list[bytes]) -> None:
+        self.cache.invalidate(keys)
         for key in keys:
             self.model.remove(key)
 
@@ -121,7 +119,7 @@ class Both:
             assert self.cache.get(key, self._never) == expected
             return
         if self.model.would_join(key):
-            return  # this thread would wait for itself
+            return  # this thread would wait for its own fetch
         fetch = self.model.begin(key)
 
         def run(_: bytes) -> Reply:
@@ -140,7 +138,7 @@ class Both:
 
     @staticmethod
     def _never(key: bytes) -> Reply:
-        raise AssertionError(f"{key!r} was fetched though it is kept")
+        raise AssertionError(f"{key!r} was fetched although it is cached")
 
 
 KEYS = [b"a", b"b", b"c", b"d"]
@@ -150,7 +148,7 @@ values = st.integers(0, 99).map(b"%d".__mod__)
 outcomes = st.one_of(values, values, values, st.sampled_from([None, OK]), st.builds(FetchFailed))
 changes: st.SearchStrategy[Operation] = st.one_of(
     st.tuples(st.just("forward"), times),
-    st.tuples(st.just("drop"), st.lists(keys, min_size=1, max_size=2)),
+    st.tuples(st.just("invalidate"), st.lists(keys, min_size=1, max_size=2)),
     st.just(("clear",)),
 )
 
@@ -173,7 +171,7 @@ class Cache(RuleBasedStateMachine):
         self.both.do(get)
 
     @rule(get=gets(st.lists(changes | gets_with_changes, max_size=4)))
-    def read_while_much_happens(self, get: Operation) -> None:
+    def read_with_other_operations_during_the_fetch(self, get: Operation) -> None:
         self.both.do(get)
 
     @rule(change=changes)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from common.errors import STRING_TOO_LONG, SYNTAX_ERROR
+from common.errors import STRING_TOO_LONG, SYNTAX_ERROR, invalid_parameter, not_one_of, unknown_parameter
 from common.limits import GIB, Limits
 from common.replies import OK, PONG, ErrorReply
 from server.args.integers import MAX_INTEGER
-from server.clients.registry import MAX_MAX_CLIENTS, TooManyClients
-from server.commands.config import PARAMETERS
+from server.clients.registry import TooManyClients
 from server.keyspace.store import Store
+from server.settings import MAX_MAX_CLIENTS, PARAMETERS, Settings
+from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession, connect, execute, execute_line, new_session, send_line, send_lines
 
 
@@ -36,8 +38,7 @@ def get(session: ClientSession, *patterns: str) -> dict[str, str]:
 
 
 def test_config_get_tells_every_setting(session: ClientSession) -> None:
-    session.context.host, session.context.ports = "127.0.0.1", [9736, 9737]
-    execute_line(session, "CONFIG SET loglevel info")
+    session.context.settings = Settings(host="127.0.0.1", ports=(9736, 9737))
     assert get(session, "*") == {
         "appendonly": "no",
         "bind": "127.0.0.1",
@@ -94,7 +95,7 @@ def test_a_setting_that_is_changed_reads_as_it_was_written(session: ClientSessio
 
 
 def test_the_settings_that_can_change_are_these() -> None:
-    assert {name.decode() for name, parameter in PARAMETERS.items() if parameter.write} == set(CHANGES)
+    assert {name for name, parameter in PARAMETERS.items() if parameter.mutable} == set(CHANGES)
 
 
 @pytest.mark.parametrize(
@@ -213,3 +214,29 @@ def test_a_request_may_always_be_as_large_as_a_word_of_it(session: ClientSession
 def test_the_level_of_the_log_is_the_one_that_was_set(session: ClientSession) -> None:
     send_lines(session, "CONFIG SET loglevel ERROR")
     assert logging.getLogger().level == logging.ERROR
+
+
+def test_append_and_setrange_obey_the_largest_argument_at_once(session: ClientSession) -> None:
+    assert send_line(session, "CONFIG SET proto-max-bulk-len 10") == "OK"
+    assert send_line(session, "APPEND key 0123456789") == "10"
+    too_long = "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+    assert send_line(session, "APPEND key x") == too_long
+    assert send_line(session, "SETRANGE key 10 x") == too_long
+    assert send_line(session, "CONFIG SET proto-max-bulk-len 11") == "OK"
+    assert send_line(session, "APPEND key x") == "11"
+
+
+def test_changes_of_two_clients_at_once_are_both_kept(session: ClientSession, other: ClientSession) -> None:
+    def change(client: ClientSession, name: str) -> None:
+        for value in range(1, 500):
+            assert send_line(client, f"CONFIG SET {name} {value}") == "OK"
+
+    all_at_once([partial(change, session, "maxclients"), partial(change, other, "slowlog-max-len")])
+    assert get(session, "maxclients", "slowlog-max-len") == {"maxclients": "499", "slowlog-max-len": "499"}
+
+
+def test_a_parameter_that_is_not_utf8_is_unknown(session: ClientSession) -> None:
+    reply = execute(session, b"CONFIG", b"SET", b"\xff", b"1")
+    assert reply == unknown_parameter(b"\xff")
+    reply = execute(session, b"CONFIG", b"SET", b"loglevel", b"\xff")
+    assert reply == invalid_parameter(b"loglevel", not_one_of(["debug", "info", "warning", "error"]))

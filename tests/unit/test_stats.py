@@ -19,6 +19,7 @@ from common.resp_client import encode_request
 from server.clients.registry import TooManyClients
 from server.clients.slowlog import MAX_ARG_SIZE, MAX_ARGS
 from server.keyspace.store import Store
+from server.settings import Settings
 from tests.harness.sessions import ClientSession, Clock, connect, execute, execute_line, feed, send_line, send_lines
 
 # ---------------------------------------------------------------- INFO
@@ -117,7 +118,7 @@ def test_info_counts_connections(session: ClientSession, other: ClientSession) -
 
 
 def test_info_tells_of_the_server_and_its_memory(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.context.ports = [9736]
+    session.context.settings = Settings(ports=(9736,))
     now = session.context.started + 2 * 86400 + 5.5
     monkeypatch.setattr("server.commands.info.time.monotonic", lambda: now)
     figures = info(session)

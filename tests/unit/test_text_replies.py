@@ -83,6 +83,6 @@ def test_a_block_is_printed_while_its_lines_are_made() -> None:
 
     pieces = ENDING_IN_LF.stream(Lines(generate()))
     assert made == []
-    assert next(pieces) == b"0"
+    assert next(pieces) == b"0\n"
     assert made == [0]
-    assert list(pieces) == [b"\n1", b"\n2", b"\n"]
+    assert list(pieces) == [b"1\n", b"2\n"]

@@ -1,1 +1,1 @@
-"""The engine whose store is a backing Redis or Redis Cluster. Loaded only where the command line asks for it."""
+"""The engine in front of a backing Redis or Redis Cluster. Imported only if the command line asks for it."""

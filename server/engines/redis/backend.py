@@ -1,4 +1,4 @@
-"""What the engine asks of a backing Redis, be it one server or a cluster."""
+"""The interface between the engine and its backing Redis, which is a single server or a cluster."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from common.codec import Args
-from common.replies import Reply
-from server.engines.redis.connection import Node
+from common.replies import ErrorReply, Reply
+from server.engines.redis.node import Node
 from server.registry import Command
 
 
 class Backend(Protocol):
-    """One server or a cluster. What asks it waits as long as the request has left, and raises `CommandError`."""
+    """One server or a cluster. Every wait ends with the request's deadline; errors are raised as `CommandError`."""
 
-    def ask(self, command: Command, args: Args) -> Reply:
-        """Run one command and return its reply, which is no refusal."""
+    def execute(self, command: Command, args: Args) -> Reply:
+        """Run one command and return its reply. Raises `CommandError`, also if the reply is an error."""
         ...
 
-    def node_of(self, keys: Sequence[bytes]) -> Node:
+    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
         """Return the server that can run a transaction on these keys."""
         ...
 
@@ -26,18 +26,18 @@ class Backend(Protocol):
         """Return every server that has keys of its own."""
         ...
 
-    def can_be_queued(self, command: Command) -> bool:
-        """Tell whether the command may stand in a transaction."""
+    def allowed_in_multi(self, command: Command) -> bool:
+        """Return whether a transaction may contain the command."""
         ...
 
-    def note_failure(self) -> None:
-        """Hear that a server from ``node_of`` was not there. Raises nothing."""
+    def on_node_failure(self) -> None:
+        """React to a server that was down or too slow. Raises nothing and does not wait."""
         ...
 
-    def note_moved(self, keys: Sequence[bytes]) -> None:
-        """Hear that these keys are not on the server from ``node_of``, and find out where they are."""
+    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
+        """React to a MOVED error: later calls of `node_for_keys` return the node that it names."""
         ...
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. Requests that wait for a reply fail at once."""
         ...

@@ -1,20 +1,21 @@
-"""A read-through cache: what the Redis behind this server said lately, so that it need not be asked again.
+"""A read-through cache: recent replies of a backing Redis, so that it need not be asked again.
 
-    get(key) -> kept, and younger than the ttl? -> its value
-                fetched by somebody right now?  -> wait for that, and share its outcome
-                else                            -> fetch, keep, and share
+    get(key) -> cached, and younger than the TTL? -> its value                        (hit)
+                being fetched by another thread?  -> wait for that fetch, same result (coalesced)
+                otherwise                         -> fetch, store, return             (miss)
 
-What a reader may rely on: its reply was the key's value at some moment less than ``ttl`` seconds before it asked, or at
-some moment since. The time counts from the moment at which the fetch *began*, because the value is at least that young
-however long it was under way. So a fetch that took longer than the ttl is not kept, and one that has been under way for
-longer is joined no more. Whoever writes drops the keys, and then no reader that asks later sees what was there before.
+What a reader may rely on: its reply was the key's value at some time less than ``ttl`` seconds before the read, or
+later. The age counts from the *start* of the fetch, because the value cannot be older than that however long the fetch
+took. So a reply that took longer than the TTL is not stored, and a fetch older than the TTL gets no more readers. A
+writer invalidates its keys after the write. A read that begins after the invalidation never returns an older value.
 
-Every operation takes the same time however many keys there are, `clear` included but for the freeing of what it forgot.
-The lock is held for moments, and never during a fetch.
+Each operation takes constant time per key, ``clear`` included except for freeing the memory. The lock is held briefly,
+and never during a fetch.
 
-`cachetools.LRUCache` says who goes when there is no room, and the moments of expiry stand beside it. `TTLCache` would
-do both, and does not fit: it counts from when a value was put and not from when its fetch began, its reads take half as
-long again, and one put removes all that has expired, so that thousands of keys that expire together hold everyone up.
+`cachetools.LRUCache` keeps the order for the eviction; the expiry times are stored beside it. `cachetools.TTLCache`
+would do both, but does not fit: it counts from the time of storing rather than from the start of the fetch, a read
+takes 1.5 times as long, and one store removes every expired entry, so that thousands of entries that expire together
+delay every reader.
 """
 
 from __future__ import annotations
@@ -30,90 +31,92 @@ from cachetools import LRUCache
 
 from common.replies import Reply
 
-PAST = float("-inf")
-"""When a key expired that is not there."""
+EXPIRED = float("-inf")
+"""Expiry time assumed for a key that is not cached."""
 
 
 @dataclass(frozen=True, slots=True)
-class CacheFigures:
-    """What a cache has counted since it was made. A read is a hit, a miss, or coalesced."""
+class CacheStats:
+    """Counters of a cache since its creation. A read is a hit, a miss, or coalesced."""
 
     hits: int
-    """Reads that were answered at once."""
+    """Reads served from the cache."""
 
     misses: int
-    """Reads that began a fetch."""
+    """Reads that started a fetch."""
 
     evictions: int
-    """Keys that went before their time, to make room."""
+    """Entries removed before their expiry because the cache was full."""
 
     expirations: int
-    """Keys whose time was over when somebody asked for them or their room was needed."""
+    """Entries found expired on lookup or during eviction."""
 
     coalesced: int
-    """Reads that waited for a fetch that another had begun."""
+    """Reads that waited for a fetch that another read had started."""
 
     keys: int
-    """How many keys are kept now, with those whose time is over and that nobody has asked for since."""
+    """Entries now, including expired ones that have not been looked up since."""
 
 
-class _Fetch(Future[Reply]):
-    """A fetch that is under way, and its outcome; cancelled where the thread that ran it came to its end in it."""
+class InFlightFetch(Future[Reply]):
+    """A fetch shared by concurrent readers. Cancelled if the fetching thread terminates."""
 
     def __init__(self, expires_at: float) -> None:
         super().__init__()
-        self.expires_at = expires_at  # the moment until which its outcome counts as fresh
+        self.expires_at = expires_at  # when its result expires
 
 
 class ReadThroughCache:
-    """Keep the values of so many keys, each for ``ttl`` seconds of the clock. Safe to use from any thread.
+    """Cache the values of at most ``keys`` keys, each for ``ttl`` seconds. Safe to use from any thread.
 
-    The bound is on the number of keys and not on their bytes. Raises ValueError for one that is not positive.
+    The number of keys is bounded, their size is not. ``clock`` returns seconds. Raises ValueError for a bound that is
+    not positive.
     """
 
     def __init__(self, keys: int, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         if keys < 1:
-            raise ValueError(f"a cache keeps at least 1 key, not {keys}")
+            raise ValueError(f"a cache needs room for at least 1 key, not {keys}")
         if not ttl > 0:
-            raise ValueError(f"a cache keeps keys for more than 0 seconds, not {ttl}")
+            raise ValueError(f"a cache needs a TTL of more than 0 seconds, not {ttl}")
         self._capacity = keys
         self._ttl = ttl
         self._clock = clock
         self._lock = threading.Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._forget_all()
+        self._reset()
         self._hits = self._misses = self._evictions = self._expirations = self._coalesced = 0
 
     def get(self, key: bytes, fetch: Callable[[bytes], Reply]) -> Reply:
-        """Return the key's value if it is kept; else what ``fetch`` returns for it, which is kept if it is ``bytes``.
+        """Return the cached value of a key, or the result of ``fetch``, which is stored if it is ``bytes``.
 
-        All who miss a key at once share one fetch: they get the same reply, or the same exception is raised in each.
-        One that is no `Exception` (SystemExit, say) concerns only the thread that fetched; the others try anew. They
-        wait as long as the fetch takes, so it should have a limit. It must not read the same key by this cache.
+        Concurrent misses of a key are coalesced (single-flight): one reader fetches, and all of them get the same
+        result or exception. An exception that is not an `Exception`, such as SystemExit, is raised in the fetching
+        thread only, and the others start again. They wait as long as the fetch takes, so it should have a time limit.
+        It must not read the same key through this cache.
         """
-        asked = self._clock()
-        self._acquire()  # a with statement takes longer, and every hit comes this way
+        now = self._clock()
+        self._acquire()  # a with statement takes longer, and every hit passes here
         try:
-            if asked < self._expires_at.get(key, PAST):
+            if now < self._expires_at.get(key, EXPIRED):
                 self._hits += 1
                 return self._values[key]
-            fetching, is_ours = self._join_or_begin(key, asked)
+            in_flight, is_ours = self._join_or_start_fetch(key, now)
         finally:
             self._release()
         if is_ours:
-            return self._run(key, fetch, fetching)
+            return self._run(key, fetch, in_flight)
         try:
-            return fetching.result()
+            return in_flight.result()
         except CancelledError:
             pass
         return self.get(key, fetch)
 
-    def peek(self, key: bytes) -> bytes | None:
-        """Return the key's value if it is kept, which counts as a read; None otherwise, which counts as nothing."""
-        asked = self._clock()
-        self._acquire()  # a with statement takes longer, and every hit comes this way
+    def get_cached(self, key: bytes) -> bytes | None:
+        """Return the cached value of a key, which counts as a hit, or None, which counts as nothing."""
+        now = self._clock()
+        self._acquire()  # a with statement takes longer, and every hit passes here
         try:
-            if asked < self._expires_at[key]:
+            if now < self._expires_at[key]:
                 self._hits += 1
                 return self._values[key]
         except KeyError:
@@ -122,78 +125,78 @@ class ReadThroughCache:
             self._release()
         return None
 
-    def drop(self, keys: Iterable[bytes]) -> None:
-        """Forget these keys, one after the other: who asks from then on gets what a fetch that began later brings.
+    def invalidate(self, keys: Iterable[bytes]) -> None:
+        """Remove keys, one after the other. Later reads get the result of a fetch that starts later.
 
-        Fetches under way still serve those who wait for them, and leave nothing behind.
+        A fetch in flight still serves the readers that wait for it, but its result is not stored.
         """
         for key in keys:
-            with self._lock:  # for each anew, so that a long list holds nobody up
+            with self._lock:  # acquired again for each key, so that a long list does not block readers
                 self._fetches.pop(key, None)
                 if key in self._expires_at:
                     self._remove(key)
 
     def clear(self) -> None:
-        """Do as ``drop`` for all keys, in one step."""
+        """Invalidate all keys in one step."""
         with self._lock:
-            forgotten = self._values, self._expires_at
-            self._forget_all()
-        del forgotten  # here, for to free many takes longer than the lock may be held
+            removed = self._values, self._expires_at
+            self._reset()
+        del removed  # after the lock is released, because freeing many entries takes long
 
-    def figures(self) -> CacheFigures:
-        """Return what was counted, as it stood at one moment."""
+    def stats(self) -> CacheStats:
+        """Return all counters as of one point in time."""
         with self._lock:
-            return CacheFigures(
+            return CacheStats(
                 self._hits, self._misses, self._evictions, self._expirations, self._coalesced, len(self._values)
             )
 
     # ---------------------------------------------------------------- fetching
 
-    def _run(self, key: bytes, fetch: Callable[[bytes], Reply], fetching: _Fetch) -> Reply:
-        """Fetch, keep, and then tell those who wait: nobody can join any more what has an outcome."""
+    def _run(self, key: bytes, fetch: Callable[[bytes], Reply], in_flight: InFlightFetch) -> Reply:
+        """Fetch, store, then resolve the future. It is no longer in ``_fetches`` then, so no reader joins it."""
         try:
             reply = fetch(key)
-            self._end(key, fetching, reply)
+            self._finish(key, in_flight, reply)
         except Exception as problem:
-            self._end(key, fetching, None)
-            fetching.set_exception(problem)
+            self._finish(key, in_flight, None)
+            in_flight.set_exception(problem)
             raise
         except BaseException:
-            self._end(key, fetching, None)
-            fetching.cancel()
+            self._finish(key, in_flight, None)
+            in_flight.cancel()
             raise
-        fetching.set_result(reply)
+        in_flight.set_result(reply)
         return reply
 
-    def _end(self, key: bytes, fetching: _Fetch, reply: Reply) -> None:
-        """Keep what was fetched, unless the key was dropped meanwhile or another fetch has taken this one's place."""
+    def _finish(self, key: bytes, in_flight: InFlightFetch, reply: Reply) -> None:
+        """Store a fetched value, unless the key was invalidated meanwhile or a newer fetch has replaced this one."""
         now = self._clock()
         with self._lock:
-            if self._fetches.get(key) is not fetching:
+            if self._fetches.get(key) is not in_flight:
                 return
             del self._fetches[key]
-            if isinstance(reply, bytes) and now < fetching.expires_at:
+            if isinstance(reply, bytes) and now < in_flight.expires_at:
                 self._make_room(now)
                 self._values[key] = reply
-                self._expires_at[key] = fetching.expires_at
+                self._expires_at[key] = in_flight.expires_at
 
     # ---------------------------------------------------------------- under the lock
 
-    def _join_or_begin(self, key: bytes, asked: float) -> tuple[_Fetch, bool]:
-        """Return the fetch of a key that is not kept, and whether it is for the caller to run."""
-        fetching = self._fetches.get(key)
-        if fetching is not None and asked < fetching.expires_at:
+    def _join_or_start_fetch(self, key: bytes, now: float) -> tuple[InFlightFetch, bool]:
+        """Return the fetch of a key that is not cached, and whether the caller has to run it."""
+        in_flight = self._fetches.get(key)
+        if in_flight is not None and now < in_flight.expires_at:
             self._coalesced += 1
-            return fetching, False
+            return in_flight, False
         if key in self._expires_at:
             self._expirations += 1
             self._remove(key)
         self._misses += 1
-        fetching = self._fetches[key] = _Fetch(asked + self._ttl)
-        return fetching, True
+        in_flight = self._fetches[key] = InFlightFetch(now + self._ttl)
+        return in_flight, True
 
     def _make_room(self, now: float) -> None:
-        """Let one key go if there is no room for another: the first that was fetched if it has expired, else by use."""
+        """If full, evict the oldest entry if it has expired, otherwise the least recently used one."""
         if len(self._values) < self._capacity:
             return
         oldest, expires_at = next(iter(self._expires_at.items()))
@@ -202,15 +205,15 @@ class ReadThroughCache:
             self._remove(oldest)
         else:
             self._evictions += 1
-            least_recently_read, _ = self._values.popitem()
-            del self._expires_at[least_recently_read]
+            least_recently_used, _ = self._values.popitem()
+            del self._expires_at[least_recently_used]
 
     def _remove(self, key: bytes) -> None:
         del self._values[key]
         del self._expires_at[key]
 
-    def _forget_all(self) -> None:
+    def _reset(self) -> None:
         self._values: LRUCache[bytes, bytes] = LRUCache(self._capacity)
-        # In the order in which they were put. A plain dict would look for its first key past all that were removed.
+        # In order of insertion. A plain dict would have to skip all removed entries to find its first one.
         self._expires_at: OrderedDict[bytes, float] = OrderedDict()
-        self._fetches: dict[bytes, _Fetch] = {}
+        self._fetches: dict[bytes, InFlightFetch] = {}

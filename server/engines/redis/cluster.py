@@ -1,262 +1,302 @@
-"""A backing Redis Cluster. redis-py knows which node has which slot, and follows MOVED and ASK; commands without keys
-are run on every node that has keys, and their replies put together here.
+"""A backing Redis Cluster: routes commands by their keys' slot, and follows MOVED, ASK and failovers.
+
+A command with keys is sent to the node that serves their slot. A command without keys that concerns the whole keyspace
+is run on every node, and the replies are combined here.
+
+The table of slots is loaded by CLUSTER SLOTS: at the first request, and again, in a background thread, after a MOVED
+or after a node has failed. A dead node sends no MOVED, so without the second a failover would never be noticed.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
-
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError, SlotNotCoveredError
-from redis.retry import Retry
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from common.codec import Args
 from common.errors import (
-    CROSS_SLOT,
     INVALID_CURSOR,
-    BackendUnavailable,
+    LOOKING_FOR_CLUSTER_NODES,
+    NO_SLOTS_SERVED,
+    TOO_MANY_REDIRECTS,
     CommandError,
     backend_timed_out,
     backend_unavailable,
+    invalid_cluster_reply,
+    nodes_failed,
+    slot_not_served,
 )
-from common.replies import OK, Reply, SimpleString
+from common.replies import OK, ErrorReply, Reply
 from server.args.integers import parse_cursor
-from server.engines.redis.connection import Node, Pool, RequestQueue, close_pool, explained, watch_pool
-from server.engines.redis.reply_parser import StatusText
-from server.engines.redis.time_limit import seconds_left, within
-from server.engines.redis.url import Address
-from server.registry import Command, CommandTable
+from server.engines.redis.connection import BackendConnection, ConnectionSettings
+from server.engines.redis.dump import scan
+from server.engines.redis.node import Node
+from server.engines.redis.replies import raise_for_error, unexpected_reply
+from server.engines.redis.slots import SlotTable, common_slot, parse_cluster_slots, parse_redirect
+from server.engines.redis.time_limit import seconds_left, time_limit
+from server.engines.redis.transactions import MAX_REDIRECTS
+from server.engines.redis.url import NodeAddress
+from server.registry import Command
 
 NODE_BITS = 14
-"""How much of a SCAN's cursor tells the node: a cluster has 2**14 slots, so no more nodes than that."""
+"""Bits of a SCAN cursor that hold the index of the node. A cluster has 2**14 slots, so not more nodes than that."""
 
-REFRESH_LIMIT = 5.0
-"""Seconds for asking the cluster anew who has what, after a request has failed."""
+REFRESH_TIMEOUT = 5.0
+"""Seconds that a refresh of the slot table may take in the background."""
 
-FAILURES = (RedisError, RedisClusterException, CommandError)
+REFRESH_INTERVAL = 0.2
+"""Minimum seconds between two refreshes, so that many requests that fail do not cause as many refreshes."""
 
+MAX_REFRESH_CANDIDATES = 5
+"""Nodes that one refresh asks at most. The next refresh asks others."""
 
-class _Client(RedisCluster):
-    """redis-py's client, with replies as they came, and with our own table's word on where a command's keys stand."""
-
-    commands: CommandTable
-
-    def get_redis_connection(self, node: Any) -> Any:
-        """Return the client of one node, without what would make other values of its replies.
-
-        Only of COMMAND's, which redis-py asks for itself and no session forwards.
-        """
-        client: Any = super().get_redis_connection(node)
-        if len(client.response_callbacks) > 1:
-            client.response_callbacks = {"COMMAND": client.response_callbacks["COMMAND"]}
-        return client
-
-    def determine_slot(self, *args: Any) -> int:
-        """Return the slot of a command's keys. Raises `CommandError` where they have no slot in common."""
-        command = self.commands.find(args[0].encode())
-        assert command is not None, "only commands of the table are sent"
-        return self.common_slot(command.keys.of([args[0], *args[1:]]))
-
-    def common_slot(self, keys: Sequence[bytes]) -> int:
-        """Return the slot that all these keys have. Raises `CommandError` where there is none."""
-        slots: set[int] = {self.keyslot(key) for key in keys}
-        if len(slots) != 1:
-            raise CommandError(CROSS_SLOT)
-        return slots.pop()
+TRYAGAIN_INTERVAL = 0.05
+"""Seconds before a command with several keys is sent again while its slot migrates, as in redis-py."""
 
 
 class Cluster:
-    """A cluster behind a pool a node; see `server.engines.redis.backend.Backend`."""
+    """A cluster with a pool of connections per node; see `server.engines.redis.backend.Backend`."""
 
-    def __init__(self, address: Address, connections: int, commands: CommandTable) -> None:
-        self._address = address
-        self._seeds = deque(address.nodes)
-        self._connections = connections
-        self._commands = commands
-        self._present: _Client | None = None
-        self._connecting = threading.Lock()  # held while the cluster is looked for, by one for all
-        self._refreshing = threading.Lock()  # held by the thread that asks it anew
-        self._watches: dict[str, Pool] = {}
+    def __init__(self, settings: ConnectionSettings, seeds: Sequence[NodeAddress], max_connections: int) -> None:
+        self._settings = settings
+        self._seeds = seeds
+        self._max_connections = max_connections
+        self._slots: SlotTable | None = None
+        self._nodes: dict[NodeAddress, Node] = {}
+        self._lock = threading.Lock()  # guards _nodes and _closed; never held while anything waits
+        self._closed = False
+        self._loading = threading.Lock()  # held by the one thread that loads the slot table
+        self._last_refresh = float("-inf")
         self._on_all_nodes: dict[bytes, Callable[[Args], Reply]] = {
             b"DBSIZE": self._sum,
-            b"FLUSHALL": self._each,
-            b"FLUSHDB": self._each,
+            b"FLUSHALL": self._write_to_all,
+            b"FLUSHDB": self._write_to_all,
             b"KEYS": self._concatenate,
-            b"RANDOMKEY": self._some,
+            b"RANDOMKEY": self._random_key,
             b"SCAN": self._scan,
         }
 
-    def ask(self, command: Command, args: Args) -> Reply:
-        """Run a command as it is on the node that has its keys; one without keys where it belongs."""
+    def execute(self, command: Command, args: Args) -> Reply:
+        """Run a command on the node that has its keys, or on all nodes. Raises `CommandError`."""
         keys = command.keys.of(args)
-        if not keys:
-            try:
-                return self._on_all_nodes.get(command.name, self._anywhere)(args)
-            except BackendUnavailable:
-                self.note_failure()
-                raise
-        with explained(writes=command.writes):
-            client: Any = self._client()
-            node = self._owner(client, keys)
-            try:
-                reply: Reply = client.execute_command(command.name.decode(), *args[1:], target_nodes=node)
-            except RedisClusterException:  # a node has failed, and there was no time left to ask the others
-                self.note_failure()
-                raise
-        return SimpleString(bytes(reply)) if isinstance(reply, StatusText) else reply
+        if keys:
+            return self._execute_in_slot(common_slot(keys), args, writes=command.writes)
+        return self._on_all_nodes.get(command.name, self._execute_on_any_node)(args)
 
-    def node_of(self, keys: Sequence[bytes]) -> Node:
-        """Return the node that has these keys. Raises `CommandError` where no one node's slot has them all."""
-        with explained(writes=False):
-            client = self._client()
-            return self._node(client, self._owner(client, keys) if keys else client.get_default_node())
+    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
+        """Return the node that serves these keys. Raises `CommandError` if they do not have a common slot."""
+        return self._node(self._owner(common_slot(keys))) if keys else self.nodes()[0]
 
     def nodes(self) -> list[Node]:
-        """Return every node that has keys of its own, in an order that stays while the cluster does."""
-        with explained(writes=False):
-            client = self._client()
-            return [self._node(client, each) for each in sorted(client.get_primaries(), key=lambda each: each.name)]
+        """Return every node that serves a slot, in an order that stays the same while the cluster does."""
+        nodes = self._slot_table().nodes
+        if not nodes:
+            raise backend_unavailable(NO_SLOTS_SERVED)
+        return list(map(self._node, nodes))
 
-    def can_be_queued(self, command: Command) -> bool:
-        """Tell whether the command may stand in a transaction, which one node runs."""
+    def allowed_in_multi(self, command: Command) -> bool:
+        """Return whether a transaction, which runs on one node, may contain the command."""
         return command.name not in self._on_all_nodes
 
-    def note_failure(self) -> None:
-        """Ask the cluster anew who has what, in a thread, for the request that failed has no time left."""
-        if self._present is not None and self._refreshing.acquire(blocking=False):
-            threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
+    def on_node_failure(self) -> None:
+        """Load the slot table again, in a thread, because the request that failed has no time left for it."""
+        if self._slots is None or self._closed or time.monotonic() - self._last_refresh < REFRESH_INTERVAL:
+            return
+        if self._loading.acquire(blocking=False):
+            self._last_refresh = time.monotonic()
+            try:
+                threading.Thread(target=self._refresh, name="cluster refresh", daemon=True).start()
+            except RuntimeError:  # no more threads can be started at present
+                self._loading.release()
 
-    def note_moved(self, keys: Sequence[bytes]) -> None:
-        """Let redis-py follow to where these keys are, by a command that harms nobody: it remembers the way."""
-        with explained(writes=False):
-            client: Any = self._client()
-            client.execute_command("EXISTS", keys[0], target_nodes=self._owner(client, keys))
+    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
+        """Note the new owner of a slot. Other slots have probably moved too, so load the table again."""
+        slot, address = _parse_redirect(moved, sender)
+        self._slot_table().move(slot, address)
+        self.on_node_failure()
 
     def close(self) -> None:
         """Close every connection."""
-        client = self._present
-        if client is not None:
-            for node in client.get_nodes():
-                close_pool(client.get_redis_connection(node).connection_pool)
-        for pool in list(self._watches.values()):
-            close_pool(pool)
+        with self._lock:
+            self._closed = True
+            nodes = list(self._nodes.values())
+        for node in nodes:
+            node.close()
 
-    # ---------------------------------------------------------------- redis-py
+    # ---------------------------------------------------------------- commands with keys
 
-    def _client(self) -> _Client:
-        """Return redis-py's client; look for the cluster first where that is still to be done."""
-        client = self._present
-        if client is not None:
-            return client
-        if not self._connecting.acquire(timeout=seconds_left()):
-            raise backend_timed_out(b"looking for the cluster's nodes")
+    def _execute_in_slot(self, slot: int, args: Args, *, writes: bool) -> Reply:
+        """Send a command to the node that serves a slot, and follow redirections. A redirected command has not run."""
+        node = self._node(self._owner(slot))
+        asking = False
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = node.send_all([[b"ASKING"], args] if asking else [args], writes=writes)[-1]
+            asking = False
+            if not isinstance(reply, ErrorReply):
+                return reply
+            if reply.code == b"MOVED":
+                self.on_moved(reply, node)
+                node = self._node(self._owner(slot))
+            elif reply.code == b"ASK":  # for this request only: the slot is migrating
+                node = self._node(_parse_redirect(reply, node)[1])
+                asking = True
+            elif reply.code == b"TRYAGAIN":
+                time.sleep(min(TRYAGAIN_INTERVAL, seconds_left()))
+            else:
+                return raise_for_error(reply)
+        raise backend_unavailable(TOO_MANY_REDIRECTS)
+
+    def _owner(self, slot: int) -> NodeAddress:
+        """Return the node that serves a slot. A slot without a node may have been assigned meanwhile."""
+        owner = self._slot_table().owners[slot]
+        if owner is None:
+            with self._exclusively():
+                owner = self._load().owners[slot]
+        if owner is None:
+            raise backend_unavailable(slot_not_served(slot))
+        return owner
+
+    def _node(self, address: NodeAddress) -> Node:
+        with self._lock:
+            node = self._nodes.get(address)
+            if node is None:
+                node = self._nodes[address] = Node(self._settings.at(*address), self._max_connections)
+                if self._closed:
+                    node.close()
+            return node
+
+    # ---------------------------------------------------------------- the slot table
+
+    def _slot_table(self) -> SlotTable:
+        """Return the slot table. The first requests wait until one of them has loaded it."""
+        slots = self._slots
+        if slots is not None:
+            return slots
+        with self._exclusively():
+            return self._slots if self._slots is not None else self._load()
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """Hold ``_loading``. Raises `CommandError` if another thread holds it for longer than `seconds_left`."""
+        if not self._loading.acquire(timeout=seconds_left()):
+            raise backend_timed_out(LOOKING_FOR_CLUSTER_NODES)
         try:
-            if self._present is None:
-                self._present = self._connect()
-            return self._present
+            yield
         finally:
-            self._connecting.release()
+            self._loading.release()
 
     def _refresh(self) -> None:
-        """Ask the nodes that are known; if none of them is there any more, begin anew with those of the URL."""
-        client = self._present
         try:
-            try:
-                with within(REFRESH_LIMIT):
-                    assert client is not None
-                    client.nodes_manager.initialize()
-            except FAILURES:
-                with suppress(*FAILURES), within(REFRESH_LIMIT):
-                    self._present = self._connect()
+            with suppress(CommandError), time_limit(REFRESH_TIMEOUT):
+                self._load()
         finally:
-            self._refreshing.release()
+            self._loading.release()
 
-    def _owner(self, client: _Client, keys: Sequence[bytes]) -> Any:
-        """Return redis-py's node for these keys; a slot that nobody had may have been given to one meanwhile."""
-        slot = client.common_slot(keys)
+    def _load(self) -> SlotTable:
+        """Load the slot table from the first node that replies. The caller holds ``_loading``."""
+        candidates = self._candidates()
+        problem = backend_timed_out(LOOKING_FOR_CLUSTER_NODES)
+        for tried, address in enumerate(candidates):
+            try:
+                # A node that hangs must leave time to ask the others.
+                with time_limit(seconds_left() / (len(candidates) - tried)):
+                    slots = self._ask_for_slots(address)
+            except CommandError as raised:
+                problem = raised
+                continue
+            self._slots = slots
+            self._retire_all_but(slots.nodes)
+            return slots
+        raise problem
+
+    def _candidates(self) -> list[NodeAddress]:
+        """Return nodes to ask for the slot table: known nodes and seeds in random order."""
+        known = {*self._seeds, *(self._slots.nodes if self._slots is not None else ())}
+        return random.sample(sorted(known), min(len(known), MAX_REFRESH_CANDIDATES))
+
+    def _ask_for_slots(self, address: NodeAddress) -> SlotTable:
+        connection = BackendConnection(self._settings.at(*address))
         try:
-            return client.nodes_manager.get_node_from_slot(slot)
-        except SlotNotCoveredError:
-            client.nodes_manager.initialize()
-            return client.nodes_manager.get_node_from_slot(slot)
+            connection.connect()
+            (reply,) = connection.send_all([[b"CLUSTER", b"SLOTS"]])
+        finally:
+            connection.disconnect()
+        if isinstance(reply, ErrorReply):  # such as "This instance has cluster support disabled"
+            raise backend_unavailable(reply.text)
+        try:
+            return parse_cluster_slots(reply, address)
+        except ValueError as problem:
+            raise backend_unavailable(invalid_cluster_reply(str(problem))) from problem
 
-    def _connect(self) -> _Client:
-        self._seeds.rotate(1)  # a node that hangs takes all the time there is, but not twice in a row
-        host, port = self._seeds[0]
-        client = _Client(
-            url=f"redis://{f'[{host}]' if ':' in host else host}:{port}",  # only by a URL does it take a kind of pool
-            startup_nodes=[ClusterNode(*each) for each in self._seeds],
-            retry=Retry(NoBackoff(), 0),
-            require_full_coverage=False,
-            connection_pool_class=Pool,
-            queue_class=RequestQueue,
-            max_connections=self._connections,
-            protocol=2,
-            **self._address.settings,
-        )
-        client.commands = self._commands
-        return client
-
-    def _node(self, client: _Client, node: Any) -> Node:
-        pool = client.get_redis_connection(node).connection_pool
-        if node.name not in self._watches:
-            self._watches.setdefault(node.name, watch_pool(pool))
-        return Node(pool, self._watches[node.name])
+    def _retire_all_but(self, addresses: Sequence[NodeAddress]) -> None:
+        """Close the connections to nodes that serve no slot any more."""
+        with self._lock:
+            retired = [self._nodes.pop(address) for address in set(self._nodes).difference(addresses)]
+        for node in retired:
+            node.retire()
 
     # ---------------------------------------------------------------- commands without keys
 
-    def _anywhere(self, args: Args) -> Reply:
-        return self.node_of(()).ask(args)
+    def _execute_on_any_node(self, args: Args) -> Reply:
+        return self.nodes()[0].execute(args)
 
-    def _on_each(self, args: Args) -> list[Any]:
-        return [node.ask(args) for node in self.nodes()]
-
-    def _each(self, args: Args) -> Reply:
-        """Run a write on every node, also where one of them fails, which is told in the end."""
+    def _write_to_all(self, args: Args) -> Reply:
+        """Run a write on every node, even if one of them fails. Raises `CommandError` afterwards if any has failed."""
         nodes = self.nodes()
-        failed: list[CommandError] = []
+        failures: list[CommandError] = []
         for node in nodes:
             try:
-                node.ask(args, writes=True)
+                node.execute(args, writes=True)
             except CommandError as problem:
-                failed.append(problem)
-        if failed and len(failed) < len(nodes):
-            raise backend_unavailable(b"%d of %d nodes failed, the others have done it" % (len(failed), len(nodes)))
-        if failed:
-            raise failed[0]
+                failures.append(problem)
+        if failures and len(failures) < len(nodes):
+            raise backend_unavailable(nodes_failed(len(failures), len(nodes)))
+        if failures:
+            raise failures[0]
         return OK
 
     def _sum(self, args: Args) -> Reply:
-        total: int = sum(self._on_each(args))
+        total = 0
+        for node in self.nodes():
+            count = node.execute(args)
+            if not isinstance(count, int):
+                raise unexpected_reply(count)
+            total += count
         return total
 
     def _concatenate(self, args: Args) -> Reply:
-        return [key for keys in self._on_each(args) for key in keys]
+        all_keys: list[Reply] = []
+        for node in self.nodes():
+            keys = node.execute(args)
+            if not isinstance(keys, list):
+                raise unexpected_reply(keys)
+            all_keys += keys
+        return all_keys
 
-    def _some(self, args: Args) -> Reply:
-        """Return a key of some node; which is not to say that each key is as likely as any other."""
+    def _random_key(self, args: Args) -> Reply:
+        """Return a random key of a random node that has keys. Keys of small nodes are more likely than others."""
         nodes = self.nodes()
         random.shuffle(nodes)
-        keys = (node.ask(args) for node in nodes)
+        keys = (node.execute(args) for node in nodes)
         return next((key for key in keys if key is not None), None)
 
     def _scan(self, args: Args) -> Reply:
-        """Go through one node after the other; the cursor tells the node in its lowest bits."""
-        cursor, place = divmod(parse_cursor(args[1]), 1 << NODE_BITS)
+        """Iterate over one node after the other. The lowest bits of the cursor are the index of the node."""
+        node_cursor, index = divmod(parse_cursor(args[1]), 1 << NODE_BITS)
         nodes = self.nodes()
-        if place >= len(nodes):
+        if index >= len(nodes):
             raise CommandError(INVALID_CURSOR)
-        reply = nodes[place].ask([args[0], b"%d" % cursor, *args[2:]])
-        assert isinstance(reply, list)
-        their_cursor, keys = reply
-        assert isinstance(their_cursor, bytes)
-        if their_cursor != b"0":
-            return [b"%d" % ((int(their_cursor) << NODE_BITS) + place), keys]
-        place += 1
-        return [b"%d" % (place if place < len(nodes) else 0), keys]
+        next_cursor, keys = scan(nodes[index], [args[0], b"%d" % node_cursor, *args[2:]])
+        if next_cursor != b"0":
+            return [b"%d" % ((int(next_cursor) << NODE_BITS) + index), keys]
+        index += 1
+        return [b"%d" % (index if index < len(nodes) else 0), keys]
+
+
+def _parse_redirect(error: ErrorReply, sender: Node) -> tuple[int, NodeAddress]:
+    try:
+        return parse_redirect(error, sender.address)
+    except ValueError as problem:
+        raise backend_unavailable(invalid_cluster_reply(str(problem))) from problem

@@ -1,292 +1,235 @@
-"""Connections to a backing Redis: redis-py's own, with replies kept as they came, and waits that end with the request.
+"""A connection to a backing Redis: login, requests and replies, on a socket that redis-py opens.
 
-redis-py opens the sockets, does TLS, logs in, selects the database and pools the connections. Three things are ours:
+Three rules hold for every request:
 
-- `ReplyParser` decodes with `common.resp_client`, because redis-py's parsers do not tell ``+OK`` from ``$2 OK``, and
-  take the code off a refusal's text.
-- Every wait lasts for what the request has left (`time_limit`), where redis-py would give each the whole time anew.
-- Nothing is sent twice. Where a reply did not come, nobody knows whether the command ran, and the error says so.
+- All waits together end with the request's deadline (`time_limit`).
+- Nothing is sent twice. If a reply did not arrive, it is unknown whether the command ran, and the error of a write
+  says so.
+- A connection with an outstanding reply is closed. That reply would be taken for the reply to the next client's
+  request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from queue import Empty, LifoQueue
-from typing import Any
-
-import redis.exceptions as redis_errors
-from redis.backoff import NoBackoff
-from redis.connection import (
-    AbstractConnection,
-    BlockingConnectionPool,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
-from redis.retry import Retry
+import select
+import socket
+import ssl
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from common.codec import Args
-from common.errors import CommandError, backend_timed_out, backend_unavailable
+from common.errors import (
+    CONNECTING,
+    CONNECTION_CLOSED,
+    WAITING_FOR_REPLY,
+    backend_timed_out,
+    backend_unavailable,
+    not_a_redis_reply,
+)
 from common.replies import ErrorReply, Reply
-from common.resp_client import encode_request
-from server.engines.redis.reply_parser import CLOSED, ReplyParser, exception_of, limit_waits
-from server.engines.redis.time_limit import SHORTEST, seconds_left
+from common.resp_client import MalformedReply, ReplyDecoder, encode_request
+from server.engines.redis.redis_py_adapter import RedisSocket, SocketSettings
+from server.engines.redis.replies import one_line
+from server.engines.redis.time_limit import seconds_left
 
-MOST_WATCHES = 50
-"""How many sessions may watch keys of one server at once: each needs a connection of its own from WATCH to EXEC."""
-
-LOOK_UP = 0.2
-"""Seconds after which who waits for a connection looks whether there will be any more."""
-
-OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
-
-Pool = BlockingConnectionPool
 Requests = Sequence[Args]
 
-
-# ---------------------------------------------------------------- connections
-
-
-class ConnectFailed(redis_errors.ConnectionError):
-    """No connection could be made, so nothing was sent."""
+RECEIVE_SIZE = 64 * 1024
 
 
-class ConnectTimedOut(redis_errors.TimeoutError):
-    """No connection could be made in time, so nothing was sent."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is sent first on every new connection."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    client_name: str | None = None
+    database: int = 0
 
 
-class BackendConnection(AbstractConnection):
-    """What a connection of any kind does otherwise than redis-py's."""
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How to connect to a server, and how to log in."""
 
-    _parser: ReplyParser
-
-    @property
-    def socket_timeout(self) -> float:
-        """How long redis-py may wait for the socket: for what the request has left."""
-        return seconds_left()
-
-    @socket_timeout.setter
-    def socket_timeout(self, _: object) -> None:
-        """Leave what redis-py would set to `time_limit`."""
+    socket: SocketSettings = field(repr=False)
+    login: Login = field(default_factory=Login)
 
     @property
-    def socket_connect_timeout(self) -> float:
-        """How long redis-py may wait for a connection."""
-        return seconds_left()
+    def address(self) -> tuple[str, int]:
+        """Host and port. Of no use for a Unix socket."""
+        return self.socket.get("host", "localhost"), self.socket.get("port", 6379)
 
-    @socket_connect_timeout.setter
-    def socket_connect_timeout(self, _: object) -> None:
-        """Leave what redis-py would set to `time_limit`."""
+    def at(self, host: str, port: int) -> ConnectionSettings:
+        """Return the same settings for another server, such as a node of a cluster."""
+        return replace(self, socket={**self.socket, "host": host, "port": port})
 
-    def set_parser(self, _: object) -> None:
-        """Use our own parser, whichever redis-py would have."""
-        super().set_parser(ReplyParser)
+
+class BackendConnection:
+    """One connection, which can be opened again after it has closed. Used by one thread at a time."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._redis_socket = RedisSocket(settings.socket)
+        self._login_settings = settings.login
+        self._socket: socket.socket | None = None
+        self._is_readable: Callable[[], bool] = bool
+        self._decoder = ReplyDecoder()
+        self._replies: deque[Reply] = deque()
 
     def connect(self) -> None:
-        """Connect and log in, if that is still to be done. Raises `ConnectFailed` and `ConnectTimedOut`."""
+        """Open the connection and log in. Raises `CommandError` if the server is down, too slow, or refuses it."""
+        self.disconnect()
         try:
-            super().connect()
-        except redis_errors.TimeoutError as problem:
-            raise ConnectTimedOut("connecting") from problem
-        except redis_errors.RedisError as problem:
-            raise ConnectFailed(_reason(problem).decode(errors="replace")) from problem
+            self._socket = self._redis_socket.open()
+            self._is_readable = _readability_test(self._socket)
+            self._log_in(self._login_settings)
+        except TimeoutError:
+            self.disconnect()
+            raise backend_timed_out(CONNECTING) from None
+        except OSError as problem:
+            self.disconnect()
+            raise backend_unavailable(_reason(problem)) from problem
+        except BaseException:
+            self.disconnect()
+            raise
 
-    def on_connect(self) -> None:
-        """Log in as redis-py does; then agree on RESP3, in which a map is told from a list, if the server knows it."""
-        super().on_connect()
-        self.exchange([[b"HELLO", b"3"]])
+    def disconnect(self) -> None:
+        """Close the connection. May be called from any thread, and wakes a thread that waits for a reply."""
+        self._socket = None
+        self._redis_socket.close()
+        self._decoder = ReplyDecoder()
+        self._replies = deque()
 
-    def exchange(self, requests: Requests) -> list[Reply]:
-        """Send requests in one go and return their replies as they came, refusals too.
+    def is_usable(self) -> bool:
+        """Return, without waiting, whether the connection is open and nothing unsolicited has arrived on it.
 
-        Raises redis-py's errors, and closes the connection then: a reply that comes later must not be taken for
-        another's. Never connects anew, for what the connection stood for (a watch, say) would be gone.
+        Readable without a request means that the server has closed the connection.
         """
-        if not self._sock:
-            raise redis_errors.ConnectionError(CLOSED)
+        return self._socket is not None and not self._replies and not self._is_readable()
+
+    def send_all(self, requests: Requests, *, writes: bool = False) -> list[Reply]:
+        """Send requests in one write and return their replies, errors included.
+
+        Raises `CommandError` if a reply is missing, and closes the connection. With ``writes`` the error says that it
+        is unknown whether the commands ran. Never connects again, because that would lose a WATCH.
+        """
         try:
-            limit_waits(self._sock, seconds_left())
-            self.send_packed_command([b"".join(map(encode_request, requests))], check_health=False)
-            return [self._parser.read_reply() for _ in requests]
+            return self._exchange(requests)
+        except TimeoutError:
+            self.disconnect()
+            raise backend_timed_out(WAITING_FOR_REPLY, outcome_unknown=writes) from None
+        except OSError as problem:
+            self.disconnect()
+            raise backend_unavailable(_reason(problem), outcome_unknown=writes) from problem
         except BaseException:
             self.disconnect()
             raise
 
     def receive(self) -> Reply:
-        """Return what the server sends of its own accord. Raises redis-py's errors; may be tried again."""
-        return self._parser.read_reply()
+        """Return the next message that the server sends without a request.
 
-    def is_usable(self) -> bool:
-        """Tell, without waiting, whether the other end has not closed, as far as is known here."""
-        try:
-            return self._sock is not None and not self._parser.can_read()
-        except redis_errors.ConnectionError:
-            return False
-
-
-class TcpConnection(BackendConnection, Connection):
-    """A connection by ``redis://``."""
-
-
-class TlsConnection(BackendConnection, SSLConnection):
-    """A connection by ``rediss://``."""
-
-
-class UnixConnection(BackendConnection, UnixDomainSocketConnection):
-    """A connection by ``unix://``."""
-
-
-KINDS: dict[type, type] = {
-    Connection: TcpConnection,
-    SSLConnection: TlsConnection,
-    UnixDomainSocketConnection: UnixConnection,
-}
-"""Our connections by redis-py's, which its URLs name."""
-
-
-# ---------------------------------------------------------------- pools
-
-
-class RequestQueue(LifoQueue[Any]):
-    """Where a pool keeps its connections: who waits, waits as long as the request may, and is told for what."""
-
-    busy = b"waiting for one of its %d connections"
-    is_closed = False
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take a connection. Raises `CommandError`."""
-        while not self.is_closed:
-            try:
-                connection = super().get(block, min(seconds_left(), LOOK_UP))
-            except Empty:
-                if seconds_left() <= SHORTEST:
-                    raise backend_timed_out(self.busy % self.maxsize) from None
-                continue
-            if not self.is_closed:
-                return connection
-            self.put_nowait(connection)  # for the next who waits, to whom the same is said
-        raise backend_unavailable(b"the server is stopping")
-
-
-class WatchQueue(RequestQueue):
-    """The same for sessions that watch keys, each of which keeps its connection until it watches no more."""
-
-    busy = b"waiting for one of the %d connections that sessions with a WATCH may hold"
-
-
-def new_pool(settings: dict[str, Any], size: int, queue_class: type[RequestQueue] = RequestQueue) -> Pool:
-    """Make a pool of at most ``size`` connections, none of them open yet."""
-    ours = {
-        "retry": Retry(NoBackoff(), 0),  # a request that may have run must not be sent again
-        "protocol": 2,  # RESP3 comes by our own HELLO, for redis-py's would come with a parser of its own
-        "redis_connect_func": BackendConnection.on_connect,
-    }
-    return Pool(max_connections=size, queue_class=queue_class, **settings | ours)
-
-
-def close_pool(pool: Pool) -> None:
-    """Give no connection away any more, and close those that there are, whoever waits on one."""
-    pool.pool.is_closed = True
-    pool.disconnect()
-
-
-def watch_pool(like: Any) -> Pool:
-    """Make the pool for the watches of the server that another pool leads to."""
-    settings = {**like.connection_kwargs, "connection_class": like.connection_class}
-    return new_pool(settings, MOST_WATCHES, WatchQueue)
-
-
-class Node:
-    """One backing Redis server."""
-
-    def __init__(self, pool: Any, watches: Pool) -> None:
-        self.pool = pool
-        self.watches = watches
-        self.database: int = pool.connection_kwargs.get("db", 0)
-
-    def exchange(self, requests: Requests, *, writes: bool = False) -> list[Reply]:
-        """Send requests on a connection that is free and return the replies, refusals too. Raises `CommandError`.
-
-        ``writes`` says that it matters whether they ran, where that can't be known.
+        Raises TimeoutError, after which the connection can still be used, and `CommandError` if it is closed.
         """
-        with explained(writes=writes):
-            connection = self.pool.get_connection()
-            try:
-                replies: list[Reply] = connection.exchange(requests)
-                return replies
-            finally:
-                self.pool.release(connection)
+        try:
+            return self._next_reply()
+        except TimeoutError:
+            raise
+        except OSError as problem:
+            self.disconnect()
+            raise backend_unavailable(_reason(problem)) from problem
 
-    def new_connection(self) -> BackendConnection:
-        """Make a connection that is in no pool, and not open yet."""
-        connection: BackendConnection = self.pool.connection_class(**self.pool.connection_kwargs)
-        return connection
+    # ---------------------------------------------------------------- login
 
-    def close(self) -> None:
-        """Close every connection, those that are in use too."""
-        close_pool(self.pool)
-        close_pool(self.watches)
+    def _log_in(self, login: Login) -> None:
+        """Send the whole login in one write. Raises `CommandError` for the first command that the server refuses."""
+        requests = _login_requests(login)
+        # Redis 5 and older do not have HELLO. Their error is ignored, and replies stay in RESP2.
+        *replies, _ = self._exchange([*requests, [b"HELLO", b"3"]])
+        for reply in replies:
+            if not isinstance(reply, ErrorReply):
+                continue
+            if reply.code == b"ERR" and login.username is not None and reply is replies[0]:
+                # Redis 5 and older refuse AUTH with a user name. A wrong password has the code WRONGPASS.
+                self._log_in(replace(login, username=None))
+                return
+            raise backend_unavailable(one_line(reply.text))
 
-    def ask(self, request: Args, *, writes: bool = False) -> Reply:
-        """Send one request and return its reply. Raises `CommandError`, for a refusal too."""
-        return checked(self.exchange([request], writes=writes)[0])
+    # ---------------------------------------------------------------- input and output
 
+    def _exchange(self, requests: Requests) -> list[Reply]:
+        """Send requests and return their replies. Raises OSError, of which TimeoutError is a subclass."""
+        opened = self._open_socket()
+        _limit_waits(opened, seconds_left())
+        opened.sendall(b"".join(map(encode_request, requests)))
+        return [self._next_reply() for _ in requests]
 
-# ---------------------------------------------------------------- errors
+    def _next_reply(self) -> Reply:
+        replies = self._replies
+        while not replies:
+            self._receive()
+        return replies.popleft()
 
+    def _receive(self) -> None:
+        opened = self._open_socket()
+        _limit_waits(opened, seconds_left())
+        data = opened.recv(RECEIVE_SIZE)
+        if not data:
+            raise ConnectionError(CONNECTION_CLOSED.decode())
+        try:
+            self._replies.extend(self._decoder.feed(data))
+        except MalformedReply as problem:
+            raise ConnectionError(not_a_redis_reply(str(problem)).decode()) from problem
 
-def checked(reply: Reply) -> Reply:
-    """Return a reply that is no refusal. Raises `CommandError` for one that is."""
-    if isinstance(reply, ErrorReply):
-        raise refusal(reply)
-    return reply
-
-
-def refusal(error: ErrorReply) -> CommandError:
-    """Return what to raise for a server's refusal: its own text, unless it serves nobody at present."""
-    serves_nobody = error.text.startswith((b"LOADING ", b"NOAUTH "))
-    return backend_unavailable(_reason(exception_of(error))) if serves_nobody else CommandError(error)
-
-
-class explained:  # noqa: N801 - as `time_limit.within`
-    """Raise what redis-py raises inside as `CommandError`: ``writes`` says that it matters whether a command ran."""
-
-    __slots__ = ("_writes",)
-
-    def __init__(self, *, writes: bool) -> None:
-        self._writes = writes
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, redis_errors.RedisError | redis_errors.RedisClusterException):
-            raise _explain(problem, writes=self._writes) from problem
-
-
-def _explain(problem: BaseException, *, writes: bool) -> CommandError:
-    reply = getattr(problem, "reply", None)
-    if isinstance(problem, redis_errors.ResponseError) and reply is not None:
-        return CommandError(reply)
-    if isinstance(problem, redis_errors.RedisClusterException):
-        return _explain_cluster(problem, writes=writes)
-    was_sent = reply is None and not isinstance(problem, ConnectFailed | ConnectTimedOut)
-    outcome = OUTCOME_UNKNOWN if writes and was_sent else b""
-    if isinstance(problem, redis_errors.TimeoutError):
-        return backend_timed_out((b"waiting for its reply" if was_sent else b"connecting to it") + outcome)
-    return backend_unavailable(_reason(problem) + outcome)
+    def _open_socket(self) -> socket.socket:
+        opened = self._socket
+        if opened is None:  # never opened, or closed by another thread because the server stops
+            raise ConnectionError(CONNECTION_CLOSED.decode())
+        return opened
 
 
-def _explain_cluster(problem: redis_errors.RedisClusterException, *, writes: bool) -> CommandError:
-    """Say what went wrong before redis-py went looking for the cluster's nodes and found none."""
-    original = problem.__context__ or problem.__cause__
-    if isinstance(original, redis_errors.ConnectionError | redis_errors.TimeoutError):
-        return _explain(original, writes=writes)
-    return backend_unavailable(_reason(original or problem))
+def _login_requests(login: Login) -> list[Args]:
+    requests: list[Args] = []
+    if login.username is not None:
+        requests.append([b"AUTH", login.username.encode(), (login.password or "").encode()])
+    elif login.password is not None:
+        requests.append([b"AUTH", login.password.encode()])
+    if login.client_name is not None:
+        requests.append([b"CLIENT", b"SETNAME", login.client_name.encode()])
+    if login.database:
+        requests.append([b"SELECT", b"%d" % login.database])
+    return requests
 
 
-def _reason(problem: BaseException) -> bytes:
-    """Return a problem's text on one line: the server's own where it sent one."""
-    reply = getattr(problem, "reply", None)
-    text = reply.text if isinstance(reply, ErrorReply) else str(problem).encode(errors="replace")
-    return b" ".join(text.split()).removesuffix(b".")
+def _readability_test(opened: socket.socket) -> Callable[[], bool]:
+    """Return a function that reports whether ``recv`` would return at once."""
+    if isinstance(opened, ssl.SSLSocket):
+        return lambda: _tls_is_readable(opened)
+    if sys.platform == "win32":
+        return lambda: bool(select.select([opened], [], [], 0)[0])
+    poll = select.poll()  # one system call a test, and unlike select() without a limit on the file descriptor
+    poll.register(opened, select.POLLIN)
+    return lambda: bool(poll.poll(0))
+
+
+def _tls_is_readable(opened: ssl.SSLSocket) -> bool:
+    """Report whether application data or the end has arrived. Bytes on the wire may be a session ticket only."""
+    opened.settimeout(0)
+    try:
+        opened.recv(1)
+    except ssl.SSLWantReadError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _limit_waits(opened: socket.socket, seconds: float) -> None:
+    """Set the timeout of a socket to ``seconds``, or up to 5 % more if that saves the system call."""
+    limit = opened.gettimeout()
+    if limit is None or not seconds <= limit <= seconds * 1.05:
+        opened.settimeout(seconds * 1.02)
+
+
+def _reason(problem: OSError) -> bytes:
+    return one_line((problem.strerror or str(problem)).encode(errors="replace"))

@@ -1,8 +1,9 @@
-"""COMPACT over a backing Redis: walk its keys by SCAN, a page at a time, as the reply is sent.
+"""COMPACT over a backing Redis: iterate over its keys by SCAN, one page at a time, while the reply is sent.
 
-Never more than a piece of a page stands in memory here. What SCAN promises holds: a key that is there throughout is
-printed, one that comes or goes meanwhile may be, and one may be printed twice where Redis resizes its table meanwhile.
-Each key's value and deadline are read in one step. Keys that hold no string are left out.
+At most a part of a page is in memory. The guarantees are those of SCAN: a key that exists from beginning to end is
+printed, a key that is created or deleted meanwhile may be printed, and a key may be printed twice if Redis resizes its
+hash table meanwhile. The value and the expiry of a key are read in one step. Keys that do not hold a string are left
+out.
 """
 
 from __future__ import annotations
@@ -14,86 +15,94 @@ from typing import Any
 from common.codec import Args
 from common.replies import Lines
 from common.text import format_command
-from server.engines.redis.connection import Node
-from server.engines.redis.time_limit import within
-from server.engines.redis.transactions import outcome_of
+from server.engines.redis.node import Node
+from server.engines.redis.replies import unexpected_reply
+from server.engines.redis.time_limit import time_limit
+from server.engines.redis.transactions import result_of_exec
 
 PAGE_SIZE = 100
-"""How many keys a SCAN is asked for, and the most whose values are read at once."""
+"""COUNT of each SCAN, and the maximum number of keys whose values are read at once."""
 
 PAGE_BYTES = 1024 * 1024
-"""About how many bytes of values are read at once, as far as the last ones foretell the next."""
+"""Bytes of values that are read at once, estimated from the sizes of the values before."""
 
-NEVER = -1
-"""What PEXPIRETIME and PTTL say of a key that does not expire."""
+NO_TTL = -1
+"""The reply of PEXPIRETIME and PTTL for a key that does not expire."""
 
 
-def compact(nodes: Sequence[Node], limit: float) -> Lines:
-    """Return the lines that rebuild what these servers hold.
+def compact(nodes: Sequence[Node], timeout: float) -> Lines:
+    """Return the commands that recreate the keys of these servers.
 
-    The first page is read at once, so that a server that can't be reached is told of by an error. Later ones are read
-    as the lines are taken, each within ``limit`` seconds, and raise `CommandError` where that fails.
+    The first page is read at once, so that a server that is down is reported by an error reply. The other pages are
+    read while the lines are consumed, each within ``timeout`` seconds. That raises `CommandError` if it fails.
     """
-    lines = (line for node in nodes for line in _Walk(node, limit).lines())
+    lines = (line for node in nodes for line in _Dump(node, timeout).lines())
     return Lines(chain(list(islice(lines, 1)), lines))
 
 
-class _Walk:
-    """The way through one server's keys."""
+class _Dump:
+    """The iteration over one server's keys."""
 
-    def __init__(self, node: Node, limit: float) -> None:
+    def __init__(self, node: Node, timeout: float) -> None:
         self._node = node
-        self._limit = limit
-        self._at_once = 1  # how many keys are read next
+        self._timeout = timeout
+        self._batch_size = 1  # keys whose values are read next; the first value says how large values are
 
     def lines(self) -> Iterator[bytes]:
-        """Yield a line a key. Raises `CommandError`."""
+        """Yield one line per key. Raises `CommandError`."""
         cursor = b"0"
-        with within(self._limit):
-            knows_deadlines = self._node.ask([b"COMMAND", b"INFO", b"PEXPIRETIME"]) != [None]
+        with time_limit(self._timeout):
+            has_pexpiretime = self._node.execute([b"COMMAND", b"INFO", b"PEXPIRETIME"]) != [None]
         while True:
-            with within(self._limit):
+            with time_limit(self._timeout):
                 cursor, keys = self._scan(cursor)
             while keys:
-                with within(self._limit):
-                    some = self._read(keys[: self._at_once], knows_deadlines)
-                del keys[: self._at_once]
-                size = sum(map(len, some)) // len(some) if some else 1
-                self._at_once = max(1, min(PAGE_BYTES // size, PAGE_SIZE))
-                yield from some
+                with time_limit(self._timeout):
+                    lines = self._read(keys[: self._batch_size], has_pexpiretime)
+                del keys[: self._batch_size]
+                size = sum(map(len, lines)) // len(lines) if lines else 1
+                self._batch_size = max(1, min(PAGE_BYTES // size, PAGE_SIZE))
+                yield from lines
             if cursor == b"0":
                 return
 
     def _scan(self, cursor: bytes) -> tuple[bytes, list[bytes]]:
-        reply: Any = self._node.ask([b"SCAN", cursor, b"COUNT", b"%d" % PAGE_SIZE])
-        next_cursor, keys = reply
-        return next_cursor, keys
+        return scan(self._node, [b"SCAN", cursor, b"COUNT", b"%d" % PAGE_SIZE])
 
-    def _read(self, keys: Sequence[bytes], knows_deadlines: bool) -> list[bytes]:
-        """Return the lines of these keys, without those that have gone or hold no string."""
-        steps = [_step(key, knows_deadlines) for key in keys]
-        replies = iter(self._node.exchange(list(chain.from_iterable(steps))))
+    def _read(self, keys: Sequence[bytes], has_pexpiretime: bool) -> list[bytes]:
+        """Return the lines of these keys, without those that were deleted or do not hold a string."""
+        transactions = [_read_transaction(key, has_pexpiretime) for key in keys]
+        replies = iter(self._node.send_all(list(chain.from_iterable(transactions))))
         lines: list[bytes] = []
-        for key, step in zip(keys, steps, strict=True):
-            line = _line(key, outcome_of(list(islice(replies, len(step)))))
+        for key, requests in zip(keys, transactions, strict=True):
+            line = _line(key, result_of_exec(list(islice(replies, len(requests)))))
             if line is not None:
                 lines.append(line)
         return lines
 
 
-def _step(key: bytes, knows_deadlines: bool) -> list[Args]:
-    """Return the requests that read a key in one step. Before Redis 7, a deadline is reckoned from the time left."""
-    deadline = [[b"PEXPIRETIME", key]] if knows_deadlines else [[b"PTTL", key], [b"TIME"]]
-    return [[b"MULTI"], [b"GET", key], *deadline, [b"EXEC"]]
+def scan(node: Node, request: Args) -> tuple[bytes, list[Any]]:
+    """Run a SCAN on one server and return its next cursor and the keys. Raises `CommandError`."""
+    reply = node.execute(request)
+    match reply:
+        case [bytes(cursor), list(keys)] if cursor.isdigit():
+            return cursor, keys
+    raise unexpected_reply(reply)
+
+
+def _read_transaction(key: bytes, has_pexpiretime: bool) -> list[Args]:
+    """Return the requests that read a key in one step. Before Redis 7, expires_at is computed from the TTL."""
+    expiry = [[b"PEXPIRETIME", key]] if has_pexpiretime else [[b"PTTL", key], [b"TIME"]]
+    return [[b"MULTI"], [b"GET", key], *expiry, [b"EXEC"]]
 
 
 def _line(key: bytes, results: Any) -> bytes | None:
-    value, deadline, *clock = results
-    if not isinstance(value, bytes):  # it has gone, or it is an error: the key holds something else
+    value, expires_at, *clock = results
+    if not isinstance(value, bytes):  # None if the key was deleted, an error if it does not hold a string
         return None
-    if deadline == NEVER:
+    if expires_at == NO_TTL:
         return format_command((b"SET", key, value))
     if clock:
         seconds, microseconds = clock[0]
-        deadline += int(seconds) * 1000 + int(microseconds) // 1000
-    return format_command((b"SET", key, value, b"PXAT", b"%d" % deadline))
+        expires_at += int(seconds) * 1000 + int(microseconds) // 1000
+    return format_command((b"SET", key, value, b"PXAT", b"%d" % expires_at))

@@ -1,47 +1,46 @@
-"""A backing Redis that is one server."""
+"""A backing Redis that is a single server."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from common.codec import Args
-from common.replies import Reply
-from server.engines.redis.connection import BackendConnection, Node, new_pool, watch_pool
-from server.engines.redis.url import Address
+from common.replies import ErrorReply, Reply
+from server.engines.redis.connection import BackendConnection, ConnectionSettings
+from server.engines.redis.node import Node
 from server.registry import Command
 
 
-class SingleServer:
-    """One server behind one pool; see `server.engines.redis.backend.Backend`."""
+class StandaloneServer:
+    """One server; see `server.engines.redis.backend.Backend`."""
 
-    def __init__(self, address: Address, connections: int) -> None:
-        pool = new_pool(address.settings, connections)
-        self._node = Node(pool, watch_pool(pool))
+    def __init__(self, settings: ConnectionSettings, max_connections: int) -> None:
+        self._node = Node(settings, max_connections)
 
-    def ask(self, command: Command, args: Args) -> Reply:
-        """Run a command as it is."""
-        return self._node.ask(args, writes=command.writes)
+    def execute(self, command: Command, args: Args) -> Reply:
+        """Run a command. Raises `CommandError`."""
+        return self._node.execute(args, writes=command.writes)
 
-    def node_of(self, keys: Sequence[bytes]) -> Node:
-        """Return the server that has these keys: the only one."""
+    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
+        """Return the only server."""
         return self._node
 
     def nodes(self) -> list[Node]:
-        """Return every server that has keys of its own."""
+        """Return the only server."""
         return [self._node]
 
-    def can_be_queued(self, command: Command) -> bool:
-        """Tell whether the command may stand in a transaction."""
+    def allowed_in_multi(self, command: Command) -> bool:
+        """Return True: one server has all keys."""
         return True
 
-    def note_failure(self) -> None:
-        """Do nothing: where the server is does not change."""
+    def on_node_failure(self) -> None:
+        """Do nothing: the address of the server does not change."""
 
-    def note_moved(self, keys: Sequence[bytes]) -> None:
-        """Do nothing: a single server has every slot."""
+    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
+        """Do nothing: a server that is not in cluster mode does not send MOVED."""
 
     def new_connection(self) -> BackendConnection:
-        """Make a connection that is in no pool, and not open yet."""
+        """Return a new connection that belongs to no pool, not open yet."""
         return self._node.new_connection()
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""How long a request may still take, known to everything that waits on its behalf.
+"""How long a request may still take: one deadline per thread, read by everything that waits for the backing server.
 
-A request on a backing server waits in up to three places: for a pooled connection, for a new one to be made, and for
-the reply. Each looks here for what is left, so that together they take no longer than one limit. Of a thread at a time
-one request runs, so the limit belongs to the thread.
+A request waits in up to three places: for a pooled connection, for a new connection to open, and for the reply. Each
+of them asks `seconds_left`, so that all waits together take no longer than one limit. A thread runs one request at a
+time, so the deadline belongs to the thread.
 """
 
 from __future__ import annotations
@@ -10,39 +10,40 @@ from __future__ import annotations
 import threading
 import time
 
-SHORTEST = 0.001
-"""Seconds that a wait gets where none are left: zero would mean "do not wait" to a socket, which is no time-out."""
+MIN_TIMEOUT = 0.001
+"""Seconds that a wait gets when no time is left. Zero would make a socket non-blocking instead of limiting it."""
 
-LONGEST = 3600.0
-"""Seconds that a wait gets where there is no limit."""
-
-
-class _Limit(threading.local):
-    ends = float("inf")  # on the monotonic clock
+MAX_TIMEOUT = 3600.0
+"""Seconds that a wait gets outside any `time_limit`."""
 
 
-_limit = _Limit()
+class _Deadline(threading.local):
+    at = float("inf")  # on the monotonic clock
 
 
-class within:  # noqa: N801 - it reads as a with statement's function, and is a class because that takes half the time
-    """Limit all that this thread waits for inside. A limit that is there already and ends earlier stays.
+_deadline = _Deadline()
 
-    Hold no ``yield`` inside: who runs the generator is limited meanwhile.
+
+class time_limit:  # noqa: N801 - used like a function; a class takes half the time of a generator context manager
+    """Limit the waits of this thread inside the ``with`` block to ``seconds`` in total.
+
+    Limits nest: an outer limit that ends earlier stays in force. Do not ``yield`` inside the block, because the limit
+    would apply to the code that runs the generator.
     """
 
-    __slots__ = ("_before", "_seconds")
+    __slots__ = ("_outer", "_seconds")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._before = _limit.ends
-        _limit.ends = min(self._before, time.monotonic() + self._seconds)
+        self._outer = _deadline.at
+        _deadline.at = min(self._outer, time.monotonic() + self._seconds)
 
     def __exit__(self, *_: object) -> None:
-        _limit.ends = self._before
+        _deadline.at = self._outer
 
 
 def seconds_left() -> float:
-    """Return how long this thread may wait now."""
-    return min(max(_limit.ends - time.monotonic(), SHORTEST), LONGEST)
+    """Return the seconds that this thread may wait now, from `MIN_TIMEOUT` to `MAX_TIMEOUT`."""
+    return min(max(_deadline.at - time.monotonic(), MIN_TIMEOUT), MAX_TIMEOUT)

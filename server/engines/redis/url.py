@@ -1,97 +1,128 @@
-"""Where the backing Redis is: the URL of the command line, read strictly, and what may be shown of it."""
+"""The URL of the backing Redis: strict parsing, and a form without the password that may be displayed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from redis.connection import Connection, parse_url
-
-from server.engines.redis.connection import KINDS
+from server.engines.redis.connection import ConnectionSettings, Login
+from server.engines.redis.redis_py_adapter import RedisSocket, parse_redis_url
 
 CLUSTER = "+cluster"
 SCHEMES = ("redis", "rediss", "unix", "redis" + CLUSTER, "rediss" + CLUSTER)
 
 OPTIONS = {"client_name", "db", "password", "socket_keepalive", "username"}
-"""What a URL may say behind its question mark, besides ``ssl_…``. All else would undo what the backend relies on."""
+"""Options that a URL may have after its question mark, besides ``ssl_…``. Others would change timeouts or replies."""
 
 DEFAULT_PORT = 6379
 
+NodeAddress = tuple[str, int]
+"""Host and port."""
+
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A backing server or cluster."""
+class BackendUrl:
+    """A parsed URL of a backing server or cluster."""
 
     shown: str
-    """The URL without the password."""
+    """The URL without passwords."""
 
-    settings: dict[str, Any] = field(repr=False)
-    """What redis-py makes a connection from, the password included; of a cluster, without host and port."""
+    settings: ConnectionSettings
+    """How to connect and log in. For a cluster, without host and port."""
 
-    nodes: tuple[tuple[str, int], ...] = ()
-    """Host and port of the nodes that a cluster's URL names; empty for a single server."""
+    nodes: tuple[NodeAddress, ...] = ()
+    """The nodes that a cluster's URL lists. Empty for a single server."""
 
 
-def parse_address(url: str) -> Address:
-    """Read a URL. Raises ValueError with one sentence, which never shows a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not url.lower().startswith(f"{parts.scheme}://"):
-        raise ValueError(f"it begins with one of {', '.join(f'{each}://' for each in SCHEMES)}")
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in OPTIONS and not name.startswith("ssl_"):
-            raise ValueError(f"there is no option {name!r}")
-    if parts.fragment:
-        raise ValueError("a # in it is written %23")
-    user, at, hosts = parts.netloc.rpartition("@")
-    nodes: tuple[tuple[str, int], ...] = ()
-    if parts.scheme.endswith(CLUSTER):
-        nodes = tuple(_host_and_port(each) for each in hosts.split(","))
-        # What is common to all nodes is read off a URL that redis-py knows.
-        parts = parts._replace(scheme=parts.scheme.removesuffix(CLUSTER), netloc=f"{user}{at}localhost")
-    elif parts.scheme != "unix" and hosts:
+def parse_backend_url(url: str) -> BackendUrl:
+    """Parse a URL. Raises ValueError with one sentence, which never contains a password."""
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme not in SCHEMES or not separator:
+        raise ValueError(f"must begin with one of {', '.join(f'{each}://' for each in SCHEMES)}")
+    # The list of hosts is split before urlsplit sees it. urlsplit refuses a host part with brackets in the middle,
+    # such as one:7000,[::1]:7001, on every Python with the fix for CVE-2025-0938.
+    authority, tail = _split_authority(rest)
+    user, at, hosts = authority.rpartition("@")
+    if scheme != "unix" and not at:
+        _check_password_encoding(hosts, tail)
+    is_cluster = scheme.endswith(CLUSTER)
+    nodes = tuple(_host_and_port(each) for each in hosts.split(",")) if is_cluster else ()
+    if scheme != "unix" and not is_cluster and hosts:
         _host_and_port(hosts)
-    return Address(_shown(urlsplit(url)), _settings(parts, is_cluster=bool(nodes)), nodes)
+    first = "localhost" if is_cluster else hosts
+    parts = _split(f"{scheme.removesuffix(CLUSTER)}://{user}{at}{first}{tail}")
+    _check_options(parts)
+    shown_user = user.partition(":")[0]
+    shown = f"{scheme}://{shown_user}{at if shown_user else ''}{hosts}{parts.path}{_shown_options(parts)}"
+    return BackendUrl(shown, _settings(parts, is_cluster=is_cluster), nodes)
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def _split_authority(rest: str) -> tuple[str, str]:
+    """Split what follows ``://`` at the end of the host part (RFC 3986, section 3.2)."""
+    end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
+    return rest[:end], rest[end:]
+
+
+def _check_password_encoding(hosts: str, tail: str) -> None:
+    """Raise ValueError if a / or ? in a password has cut the host part short, before an error shows a part of it."""
+    path, _, query = tail.partition("?")
+    if "@" in path or ("@" in query and ":" in hosts and not hosts.rpartition(":")[2].isdecimal()):
+        raise ValueError("contains a user or password with / or ?, which must be written %2F and %3F")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("is not a valid URL") from None
+
+
+def _host_and_port(text: str) -> NodeAddress:
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
     if not host or port == 0 or "," in text:
-        raise ValueError(f"{text!r} is no host and port")
+        raise ValueError(f"{text!r} is not host:port")
     return host, port or DEFAULT_PORT
 
 
-def _settings(parts: SplitResult, *, is_cluster: bool) -> dict[str, Any]:
+def _check_options(parts: SplitResult) -> None:
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in OPTIONS and not name.startswith("ssl_"):
+            raise ValueError(f"has an unknown option {name!r}")
+    if parts.fragment:
+        raise ValueError("contains a #, which must be written %23")
     if parts.scheme == "unix":
         if not parts.path:
             raise ValueError("unix:// needs the path of a socket")
     elif not (parts.path.removeprefix("/") or "0").isdecimal():
         raise ValueError(f"a database is a number, not {parts.path[1:]!r}")
-    settings: dict[str, Any] = parse_url(_url(parts))
-    settings["connection_class"] = KINDS[settings.get("connection_class", Connection)]
+
+
+def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:
+    settings = parse_redis_url(_join(parts))
+    login = Login(
+        username=settings.pop("username", None),
+        password=settings.pop("password", None),
+        client_name=settings.pop("client_name", None),
+        database=settings.pop("db", 0),
+    )
     if is_cluster:
         del settings["host"]
-        if settings.pop("db", 0):
-            raise ValueError("a cluster has no database but 0")
-    kind = settings["connection_class"]
-    try:
-        kind(**{name: value for name, value in settings.items() if name != "connection_class"})
-    except Exception as problem:  # whatever redis-py raises for an option that it can't use
-        raise ValueError(str(problem)) from None
-    return settings
+        if login.database:
+            raise ValueError("a cluster has database 0 only")
+    RedisSocket(settings)  # raises ValueError for a wrong ssl_ option
+    return ConnectionSettings(settings, login)
 
 
-def _shown(parts: SplitResult) -> str:
-    user, at, hosts = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    options = [(each, value) for each, value in parse_qsl(parts.query) if "password" not in each]
-    return _url(parts._replace(netloc=f"{name}{at if name else ''}{hosts}", query=urlencode(options)))
+def _shown_options(parts: SplitResult) -> str:
+    options = [(name, value) for name, value in parse_qsl(parts.query) if "password" not in name]
+    return f"?{urlencode(options)}" if options else ""
 
 
-def _url(parts: SplitResult) -> str:
-    """Join a URL's parts; the standard library would leave two slashes out of ``unix:///path``."""
+def _join(parts: SplitResult) -> str:
+    """Join the parts of a URL. `urlunsplit` would remove two slashes of ``unix:///path``."""
     return f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if parts.query else ''}{parts.query}"

@@ -35,8 +35,8 @@ def map_body(context: Any, body: Any) -> Any:
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: Any) -> Any:
     """Let commands in paths be known to the server."""
-    if path_parameters and isinstance(args := path_parameters.get("words"), str):
-        path_parameters["words"] = quote(str(with_a_name([args])[0]))
+    if path_parameters and isinstance(args := path_parameters.get("args"), str):
+        path_parameters["args"] = quote(str(with_a_name([args])[0]))
     return path_parameters
 
 

@@ -13,8 +13,8 @@ import pytest
 from common.codec import Args
 from common.limits import Limits
 from common.replies import Lines, Reply
-from server.clients.registry import Client
 from server.commands import COMMANDS
+from server.engines.base import WOULD_BLOCK, CallContext, WouldBlock
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.registry import Command, CommandGroup, CommandTable
@@ -26,12 +26,12 @@ from tests.harness.processes import TIMEOUT, wait_until
 failing = CommandGroup("string")
 
 
-@failing.session("BUG", "Fail as no command should.")
+@failing.control("BUG", "Fail as no command should.")
 def bug(session: Session) -> Reply:
     raise RuntimeError("a secret of the server's own")
 
 
-@failing.session("LATEBUG", "Fail when the reply is on its way.")
+@failing.control("LATEBUG", "Fail when the reply is on its way.")
 def late_bug(session: Session) -> Reply:
     def lines() -> Iterator[bytes]:
         yield b"x" * 1_000_000
@@ -43,35 +43,34 @@ def late_bug(session: Session) -> Reply:
 class WaitingEngine(EmbeddedEngine):
     """An engine whose commands wait for another machine."""
 
-    waits = True
-
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.may_run = threading.Event()
         self.may_run.set()
 
-    def at_hand(self, command: Command, args: Args, client: Client) -> Reply:
-        return None
+    def may_block(self, command: Command) -> bool:
+        return command.targets_keyspace
 
-    def execute(self, command: Command, args: Args, client: Client) -> Reply:
+    def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
+        return WOULD_BLOCK
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         assert self.may_run.wait(TIMEOUT)
-        return super().execute(command, args, client)
+        return super().execute(command, args, call)
 
 
 @contextmanager
 def serving(context: ServerContext) -> Iterator[str]:
     """Serve HTTP in this process; return the address."""
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
-    from server.http.application import Application
-    from server.http.server import HTTPServer
+    pytest.importorskip("httptools", reason="the extra http is not installed")
+    from server.http.listener import create_http_listener
 
-    application = Application(host="127.0.0.1", token=None, origins=[], max_body=10_000_000)
-    server = HTTPServer("127.0.0.1", 0, context, application)
-    server.start()
+    listener = create_http_listener("127.0.0.1", 0, context, max_body=10_000_000)
+    listener.start()
     try:
-        yield server.address
+        yield listener.address
     finally:
-        server.stop()
+        listener.stop()
 
 
 Serve = Callable[[ServerContext], Wire]
@@ -123,7 +122,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(
     buggy: ServerContext, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = serve(buggy)
-    with caplog.at_level(logging.CRITICAL, "uvicorn.error"):
+    with caplog.at_level(logging.CRITICAL, "server.http"):
         wire.send(request(b"POST", b"/", b'["LATEBUG"]'))
         everything = wire.rest()
     assert everything.startswith(b"HTTP/1.1 200 ")
@@ -157,7 +156,7 @@ def test_while_the_engine_waits_no_more_is_read_than_was(store: Store, serve: Se
     for _ in range(300):
         assert wire.answer().status == 200
         (client,) = context.clients.all()
-        kept.append(len(client.peer.unparsed))  # type: ignore[union-attr]
+        kept.append(len(client.transport.unparsed))  # type: ignore[union-attr]
     assert max(kept) < len(ping) * 40_000 / 2
 
 

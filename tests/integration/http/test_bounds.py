@@ -1,4 +1,4 @@
-"""Peers that send too much, too little or nonsense, that do not read, or vanish: what they cost and are told."""
+"""Clients that send too much, too little or malformed input, do not read, or disconnect: their cost and responses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_body_that_is_declared_too_long_is_413_before_it_is_sent(wire: Wire) -
     wire.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (HOST, 17 * MIB))
     refused = wire.answer()
     assert refused.status == 413
-    assert json.loads(refused.body) == {"error": f"a body has at most {16 * MIB} bytes here"}
+    assert json.loads(refused.body) == {"error": f"the body is longer than {16 * MIB} bytes"}
 
 
 def test_a_body_in_chunks_is_413_as_soon_as_it_is_too_long(start_server: StartServer) -> None:
@@ -114,7 +114,7 @@ def test_an_offer_of_another_protocol_without_a_body_is_ignored(wire: Wire) -> N
 
 
 @pytest.mark.parametrize("part", ["path", "header", "headers"])
-def test_a_head_without_end_is_431(wire: Wire, part: str) -> None:
+def test_an_endless_head_is_431(wire: Wire, part: str) -> None:
     start, more = {
         "path": (b"GET /keys/", b"x" * 1000),
         "header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
@@ -162,10 +162,10 @@ def test_headers_behind_a_body_are_no_headers(start_server: StartServer) -> None
     ],
     ids=lambda data: repr(data[:30]),
 )
-def test_what_is_not_http_is_400_in_a_sentence_and_closed(wire: Wire, data: bytes) -> None:
+def test_malformed_input_is_400_and_closes_the_connection(wire: Wire, data: bytes) -> None:
     wire.send(data)
     refused = wire.answer()
-    assert (refused.status, json.loads(refused.body)) == (400, {"error": "this is not HTTP that can be read"})
+    assert (refused.status, json.loads(refused.body)) == (400, {"error": "malformed HTTP request"})
     assert wire.is_closed_by_the_server()
 
 
@@ -197,10 +197,10 @@ def test_a_body_that_breaks_http_is_refused_and_nothing_is_changed(
 def test_a_request_has_no_more_words_than_on_other_ports(http: httpx.Client, path: str) -> None:
     command = ["DEL", *["k"] * 1024 * 1024]
     refused = http.post(path, json=command if path == "/" else [command])
-    assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many words in request"})
+    assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many arguments in request"})
 
 
-def test_nonsense_behind_requests_is_told_behind_their_answers(wire: Wire) -> None:
+def test_pipelining_refuses_malformed_input_after_earlier_responses(wire: Wire) -> None:
     wire.send(request(b"PUT", b"/keys/k", b"v") + request(b"GET", b"/keys/k") + b"NONSENSE\r\n\r\n")
     assert [wire.answer().status for _ in range(3)] == [201, 200, 400]
     assert wire.is_closed_by_the_server()
@@ -209,12 +209,12 @@ def test_nonsense_behind_requests_is_told_behind_their_answers(wire: Wire) -> No
 # ---------------------------------------------------------------- many requests at once
 
 
-def test_ten_thousand_requests_at_once_are_answered_in_order(wire: Wire) -> None:
+def test_pipelining_ten_thousand_requests_keeps_their_order(wire: Wire) -> None:
     wire.send(request(b"POST", b"/keys/n/incr") * 10_000)
     assert [wire.answer().body for _ in range(10_000)] == [b"%d" % number for number in range(1, 10_001)]
 
 
-def test_bodies_among_requests_at_once_stay_with_their_own(wire: Wire) -> None:
+def test_pipelining_keeps_bodies_with_their_requests(wire: Wire) -> None:
     sent = [request(b"PUT", b"/keys/k", b"%d" % number * 3000) + request(b"GET", b"/keys/k") for number in range(50)]
     wire.send(b"".join(sent))
     for number in range(50):
@@ -225,14 +225,14 @@ def test_bodies_among_requests_at_once_stay_with_their_own(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "sent", [request(b"GET", b"/keys/value"), request(b"POST", b"/", b'["GET", "value"]')], ids=["GET", "POST"]
 )
-def test_requests_without_end_cost_little_memory(own: ServerProcess, own_wire: Wire, sent: bytes) -> None:
+def test_backpressure_bounds_the_memory_of_endless_requests(own: ServerProcess, own_wire: Wire, sent: bytes) -> None:
     assert own_wire.ask(b"PUT", b"/keys/value", b"x" * 10_000).status in (200, 201)
     before = own.resident_bytes()
     assert send_what_is_taken(own_wire, sent * 5000, 100 * MIB) < 100 * MIB, "it takes no more than it can answer"
     assert own.resident_bytes() - before < 20 * MIB
 
 
-def test_a_large_body_behind_many_requests_is_not_taken_before_its_turn(own: ServerProcess, own_wire: Wire) -> None:
+def test_backpressure_delays_a_large_body_after_many_requests(own: ServerProcess, own_wire: Wire) -> None:
     before = own.resident_bytes()
     own_wire.send(
         request(b"GET", b"/keys") * 500 + b"PUT /keys/k HTTP/1.1\r\n%bContent-Length: 99999999\r\n\r\n" % HOST
@@ -245,7 +245,7 @@ def test_a_large_body_behind_many_requests_is_not_taken_before_its_turn(own: Ser
 
 
 @pytest.mark.parametrize("what", ["compact", "pipeline", "transaction", "command"])
-def test_large_answers_that_nobody_reads_are_not_held_whole(own: ServerProcess, what: str) -> None:
+def test_backpressure_bounds_large_responses_that_are_not_read(own: ServerProcess, what: str) -> None:
     put_large(own, 2)
     args = [["GET", "big"]] * 200
     method, path, body = {
@@ -269,7 +269,7 @@ def test_large_answers_of_small_pieces_come_in_large_parts(own_wire: Wire) -> No
     assert answer.count(b"\r\n") < 30
 
 
-def test_a_reader_that_comes_back_gets_all_of_it(own: ServerProcess, own_wire: Wire) -> None:
+def test_backpressure_a_reader_that_continues_gets_the_whole_response(own: ServerProcess, own_wire: Wire) -> None:
     put_large(own, 2)
     own_wire.send(request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 5 + [["PING"]]).encode()))
     watch(own.resident_bytes, 0.2)
@@ -295,7 +295,9 @@ def test_a_reader_that_comes_back_gets_all_of_it(own: ServerProcess, own_wire: W
     ids=["silent", "head", "body", "chunk", "compact", "pipeline", "pipelined", "watch"],
 )
 @pytest.mark.parametrize("how", ["reset", "close"])
-def test_who_vanishes_leaves_no_ghost(server: ServerProcess, http: httpx.Client, sent: bytes, how: str) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(
+    server: ServerProcess, http: httpx.Client, sent: bytes, how: str
+) -> None:
     http.put("/keys/big", content=b"x" * MIB)
     before = len(client_list(http))
     wires = [Wire(server.http_url) for _ in range(5)]

@@ -29,7 +29,7 @@ def demo(*args: str, token: str = "") -> subprocess.CompletedProcess[str]:
 
 
 def start_with_http(start_server: StartServer, *options: str) -> ServerProcess:
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    pytest.importorskip("httptools", reason="the extra http is not installed")
     return start_server("--port", "0", "--http-port", "0", *options, ports=2)
 
 

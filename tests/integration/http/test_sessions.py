@@ -127,6 +127,13 @@ def test_what_comes_behind_quit_does_not_run(wire: Wire, server: ServerProcess) 
     assert server.connect().ask(b"EXISTS k") == b"0"
 
 
+def test_quit_in_a_streamed_pipeline_ends_the_connection(wire: Wire) -> None:
+    commands = [["PING"]] * 50_000 + [["QUIT"], ["PING"]]
+    wire.send(request(b"POST", b"/pipeline", json.dumps(commands).encode()))
+    assert [each["result"] for each in json.loads(wire.answer().body)][-2:] == ["PONG", "OK"]
+    assert wire.is_closed_by_the_server()
+
+
 def test_monitor_over_http_is_refused_with_a_reason(http: httpx.Client) -> None:
     refused = http.post("/", json=["MONITOR"])
     assert refused.status_code == 400

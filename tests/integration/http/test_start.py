@@ -16,7 +16,7 @@ from tests.harness.processes import RUN_SERVER, TIMEOUT, StartServer, environmen
 
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is expected to end by itself."""
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    pytest.importorskip("httptools", reason="the extra http is not installed")
     return subprocess.run(
         [RUN_SERVER, *options],
         capture_output=True,
@@ -58,7 +58,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_status_1(which: str) -> N
     assert ended.stderr == f"kvline can't listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+@pytest.mark.parametrize("package", ["httptools", "swagger_ui_bundle", "prometheus_client"])
 def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, package: str) -> None:
     (tmp_path / f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
     ended = run_server("--port", "0", "--http-port", "0", PYTHONPATH=str(tmp_path))
@@ -70,7 +70,7 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
 
 
 def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: Path) -> None:
-    (tmp_path / "fastapi.py").write_text("raise ImportError('no fastapi here')\n")
+    (tmp_path / "httptools.py").write_text("raise ImportError('no httptools here')\n")
     server = start_server("--port", "0", shell=f"export PYTHONPATH={tmp_path}")
     assert server.connect().ask(b"PING") == b"PONG"
 

@@ -1,1 +1,1 @@
-"""Black-box tests of a server whose store is a backing Redis or Redis Cluster."""
+"""Tests of the engine in front of a backing Redis or Redis Cluster."""

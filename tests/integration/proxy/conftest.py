@@ -1,4 +1,4 @@
-"""A Redis and a server in front of it, shared by all tests that leave both running."""
+"""A Redis and a server in front of it, shared by all tests that do not stop them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def redis(shared_redis: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def proxy(redis: RedisServer, shared_proxy: ServerProcess) -> Iterator[ServerProcess]:
-    """A server in front of it; in the end it must be well."""
+    """A server in front of it. At the end of the test it must still work."""
     yield shared_proxy
     shared_proxy.check()
     shared_proxy.close_peers()
@@ -55,7 +55,7 @@ def direct(redis: RedisServer) -> Peer:
 
 @pytest.fixture
 def start_redis() -> Iterator[StartRedis]:
-    """Start Redis servers of the test's own."""
+    """Start Redis servers for one test."""
     started: list[RedisServer] = []
 
     def start(**settings: str) -> RedisServer:

@@ -1,4 +1,4 @@
-"""The options about a backing Redis, and what is said of bad ones."""
+"""The options about a backing Redis, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.backing_redis import StartRedis, backend, execute, figures
+from tests.harness.backing_redis import StartRedis, backend, execute, info
 from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, StartServer, environment
 from tests.harness.redis_server import HOST
 
 
 def start(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that is not going to start."""
+    """Run a server that does not start."""
     return subprocess.run(
         [RUN_SERVER, "--port", "0", *options],
         capture_output=True,
@@ -28,19 +28,19 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--backend", "http://localhost"], "--backend it begins with one of redis://"),
-        (["--backend", "localhost:6379"], "--backend it begins with one of redis://"),
-        (["--backend", "redis://localhost:port"], "--backend 'localhost:port' is no host and port"),
-        (["--backend", "redis://localhost:0"], "--backend 'localhost:0' is no host and port"),
-        (["--backend", "redis://localhost:70000"], "--backend 'localhost:70000' is no host and port"),
+        (["--backend", "http://localhost"], "--backend must begin with one of redis://"),
+        (["--backend", "localhost:6379"], "--backend must begin with one of redis://"),
+        (["--backend", "redis://localhost:port"], "--backend 'localhost:port' is not host:port"),
+        (["--backend", "redis://localhost:0"], "--backend 'localhost:0' is not host:port"),
+        (["--backend", "redis://localhost:70000"], "--backend 'localhost:70000' is not host:port"),
         (["--backend", "redis://localhost/one"], "--backend a database is a number, not 'one'"),
         (["--backend", "redis://:secret@localhost/one"], "--backend a database is a number, not 'one'"),
-        (["--backend", "redis://localhost?retry_on_timeout=yes"], "--backend there is no option 'retry_on_timeout'"),
+        (["--backend", "redis://localhost?retry_on_timeout=yes"], "--backend has an unknown option 'retry_on_timeout'"),
         (["--backend", "unix://"], "--backend unix:// needs the path of a socket"),
-        (["--backend", "redis+cluster://one:1,:2"], "--backend ':2' is no host and port"),
-        (["--backend", "redis+cluster://one:1/3"], "--backend a cluster has no database but 0"),
-        (["--backend", "redis://localhost#x"], "--backend a # in it is written %23"),
-        (["--backend", "redis+cluster://one:1", "--cache-tracking"], "can't be a cluster with --cache-tracking"),
+        (["--backend", "redis+cluster://one:1,:2"], "--backend ':2' is not host:port"),
+        (["--backend", "redis+cluster://one:1/3"], "--backend a cluster has database 0 only"),
+        (["--backend", "redis://localhost#x"], "--backend contains a #, which must be written %23"),
+        (["--backend", "redis+cluster://one:1", "--cache-tracking"], "cannot be a cluster with --cache-tracking"),
         (["--backend", "redis://localhost", "--backend-connections", "0"], "a number of at least 1, not '0'"),
         (["--backend", "redis://localhost", "--backend-timeout", "0"], "a number of seconds above 0"),
         (["--backend", "redis://localhost", "--backend-timeout", "nan"], "a number of seconds above 0"),
@@ -53,7 +53,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
         (["--cache-tracking"], "--cache-tracking needs --backend"),
     ],
 )  # fmt: skip
-def test_a_bad_option_is_one_clear_sentence(options: list[str], said: str) -> None:
+def test_an_invalid_option_is_an_error_of_one_sentence(options: list[str], said: str) -> None:
     ended = start(*options)
     assert ended.returncode == 2
     assert said in ended.stderr.splitlines()[-1]
@@ -62,7 +62,7 @@ def test_a_bad_option_is_one_clear_sentence(options: list[str], said: str) -> No
 
 
 @pytest.mark.parametrize("module", ["redis", "cachetools"])
-def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, module: str) -> None:
+def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path: Path, module: str) -> None:
     (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{module}'\")\n")
     program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from server.__main__ import main; sys.exit(main())"
     ended = subprocess.run(
@@ -78,20 +78,19 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
     assert f"--backend needs the extra 'proxy' (No module named '{module}')" in line
 
 
-def test_the_server_alone_loads_neither_redis_nor_cachetools() -> None:
+def test_without_a_backend_neither_redis_nor_cachetools_is_imported() -> None:
     program = (
-        "import sys; from server.__main__ import COMMANDS, backend_engine, new_parser;"
-        "parser = new_parser(); assert backend_engine(parser, parser.parse_args([]), COMMANDS) is None;"
+        "import sys; import server.__main__; from server.app import Server; Server();"
         "sys.exit(bool({'redis', 'cachetools'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=TIMEOUT, check=True)
 
 
-def test_the_configuration_is_told_by_info(start_redis: StartRedis, start_server: StartServer) -> None:
+def test_info_reports_the_configuration(start_redis: StartRedis, start_server: StartServer) -> None:
     redis = start_redis()
     peer = start_server(*backend(redis, "--backend-connections", "7", "--backend-timeout", "2.5")).connect()
-    told = figures(peer, "backend")
-    assert told == {
+    section = info(peer, "backend")
+    assert section == {
         "backend_url": f"redis://{HOST}:{redis.port}/0",
         "backend_connections": "7",
         "backend_timeout": "2.5",
@@ -100,6 +99,6 @@ def test_the_configuration_is_told_by_info(start_redis: StartRedis, start_server
     }
 
 
-def test_a_server_without_a_backend_tells_of_none(start_server: StartServer) -> None:
+def test_info_of_a_server_without_a_backend_has_no_backend_section(start_server: StartServer) -> None:
     peer = start_server().connect()
     assert b"Backend" not in bytes(execute(peer, "INFO everything"))

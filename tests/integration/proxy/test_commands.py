@@ -1,4 +1,4 @@
-"""Every door serves what the backing Redis holds, and every reply is the one that it gave."""
+"""Every protocol serves the keys of the backing Redis, and every reply is the backing server's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import redis as redis_py
 
 from common.resp_client import encode_request
-from tests.harness.backing_redis import StartRedis, backend, calls, execute, figures
+from tests.harness.backing_redis import StartRedis, backend, execute, execute_each, info
 from tests.harness.frame_client import FrameClient
 from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, run_client
 from tests.harness.redis_server import HOST, RedisServer, free_port
@@ -19,7 +19,7 @@ from tests.harness.sessions import load_transcripts
 TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_transcripts()]
 
 
-def test_one_backing_instance_is_served_by_every_door(peer: Peer, direct: Peer, proxy: ServerProcess) -> None:
+def test_one_backing_server_is_served_over_every_protocol(peer: Peer, direct: Peer, proxy: ServerProcess) -> None:
     assert execute(direct, "SET key 11") == b"+OK\r\n"
     assert execute(peer, "GET key") == b"$2\r\n11\r\n"
     assert peer.ask(b"GET key") == b"11"
@@ -30,7 +30,7 @@ def test_one_backing_instance_is_served_by_every_door(peer: Peer, direct: Peer, 
     assert execute(direct, "GET key") == b"$3\r\n[1]\r\n"
 
 
-def test_get_through_the_redis_protocol(direct: Peer, proxy: ServerProcess) -> None:
+def test_get_over_resp(direct: Peer, proxy: ServerProcess) -> None:
     value = bytes(range(256)) * 1000
     direct.send(encode_request([b"SET", b"\x00odd\r\nkey", value]))
     assert direct.line() == b"+OK\r\n"
@@ -40,7 +40,7 @@ def test_get_through_the_redis_protocol(direct: Peer, proxy: ServerProcess) -> N
     client.close()
 
 
-CONVERSATION = """
+REQUESTS = """
 SET key value|SET key other NX|SET key v2 XX GET|GET key|GET absent|SET word OK|GET word|GETDEL word|SETNX n 1|SETNX n 2
 INCR n|INCRBY n 10|DECR n|DECRBY n 2|INCRBYFLOAT n 0.5|INCR n|INCR key|APPEND key more|STRLEN key|GETRANGE key 0 2
 SETRANGE key 1 abc|MSET a 1 b 2|MGET a b absent|MSETNX a 1 c 2|EXISTS a b absent a|TYPE a|TYPE list|TYPE absent
@@ -53,20 +53,20 @@ GETSET key new|PSETEX p 100000 x|DEL p|SCAN nonsense|SCAN 0 COUNT 0|FLUSHDB NONS
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_replies_and_error_texts_are_the_backing_servers_to_the_byte(
+def test_replies_and_error_texts_are_byte_for_byte_those_of_the_backing_server(
     redis: RedisServer, direct: Peer, peer: Peer, version: int
 ) -> None:
-    """The same conversation with the backing Redis alone and through the server leaves the same bytes."""
-    lines = [line for line in CONVERSATION.replace("\n", "|").split("|") if line]
+    """The same requests to the backing Redis and to the server get the same bytes."""
+    lines = [line for line in REQUESTS.replace("\n", "|").split("|") if line]
     for each in (direct, peer):
         execute(each, f"HELLO {version}")
     execute(direct, "RPUSH list item")
-    expected = calls(direct, *lines)
+    expected = execute_each(direct, *lines)
     execute(direct, "RPUSH list item")
-    assert list(zip(lines, calls(peer, *lines), strict=True)) == list(zip(lines, expected, strict=True))
+    assert list(zip(lines, execute_each(peer, *lines), strict=True)) == list(zip(lines, expected, strict=True))
 
 
-def test_a_binary_word_comes_back_in_an_error_as_it_was_sent(direct: Peer, peer: Peer) -> None:
+def test_a_binary_argument_is_repeated_unchanged_in_an_error(direct: Peer, peer: Peer) -> None:
     args = [b"EXPIRE", b"key", b"10", b"\xff\xfe"]
     errors: list[bytes] = []
     for each in (direct, peer):
@@ -77,20 +77,20 @@ def test_a_binary_word_comes_back_in_an_error_as_it_was_sent(direct: Peer, peer:
 
 
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
-def test_the_golden_transcripts_hold_over_a_backing_redis(
+def test_the_transcripts_hold_over_a_backing_redis(
     redis: RedisServer, peer: Peer, exchanges: list[tuple[str, str]]
 ) -> None:
     for line, reply in exchanges:
         peer.send(line.encode() + b"\n")
         expected = reply.encode()
         received = peer.receive(len(expected))
-        if line == "COMPACT":  # Redis keeps no order
+        if line == "COMPACT":  # Redis does not order keys
             received, expected = (b"\n".join(sorted(each.split(b"\n"))) for each in (received, expected))
         assert (line, received) == (line, expected)
 
 
-def test_compact_prints_strings_alone_with_their_moments_of_expiry(direct: Peer, peer: Peer) -> None:
-    calls(direct, "SET a 1", 'SET "odd key" "two\\nlines"', "RPUSH list 1", "HSET hash f v")
+def test_compact_prints_only_strings_and_their_expiry(direct: Peer, peer: Peer) -> None:
+    execute_each(direct, "SET a 1", 'SET "odd key" "two\\nlines"', "RPUSH list 1", "HSET hash f v")
     execute(direct, "SET b 2 PXAT 2000000000123")
     peer.send(b"COMPACT\n")
     lines = sorted(peer.line() for _ in range(3))
@@ -99,7 +99,7 @@ def test_compact_prints_strings_alone_with_their_moments_of_expiry(direct: Peer,
     assert peer.ask(b"PING") == b"PONG"
 
 
-def test_compact_carries_a_store_over_to_another_server(
+def test_compact_copies_a_keyspace_to_another_server(
     start_server: StartServer, direct: Peer, proxy: ServerProcess
 ) -> None:
     count = 1000
@@ -117,13 +117,13 @@ def test_compact_carries_a_store_over_to_another_server(
     assert execute(direct, "DBSIZE") == b":%d\r\n" % count
 
 
-def test_compact_is_one_bulk_string_to_redis_clients(direct: Peer, peer: Peer) -> None:
+def test_compact_is_one_bulk_string_over_resp(direct: Peer, peer: Peer) -> None:
     execute(direct, "SET key value")
     assert execute(peer, "COMPACT") == b"$13\r\nSET key value\r\n"
 
 
-def test_compact_never_holds_the_store_in_memory(start_redis: StartRedis, start_server: StartServer) -> None:
-    """600 values of 100 KiB are more than the server's memory may grow by while a reader takes them line by line."""
+def test_compact_streams_with_bounded_memory(start_redis: StartRedis, start_server: StartServer) -> None:
+    """600 values of 100 KiB are read line by line. The server's memory must not grow by half of that."""
     redis = start_redis()
     server = start_server(*backend(redis))
     direct, peer = redis.connect(), server.connect()
@@ -140,32 +140,32 @@ def test_compact_never_holds_the_store_in_memory(start_redis: StartRedis, start_
     assert grown < size * count // 2
 
 
-def test_info_tells_of_the_backend_and_its_keys(peer: Peer, direct: Peer, redis: RedisServer) -> None:
-    calls(direct, "MSET a 1 b 2", "SET t 1 EX 1000")
-    assert figures(peer, "keyspace") == {"db0": "keys=3,expires=1,avg_ttl=0"}
-    told = figures(peer, "backend")
-    assert told["backend_url"] == f"redis://{HOST}:{redis.port}/0"
-    assert told["backend_connections"] == "50"
-    assert figures(peer, "cache") == {}
+def test_info_reports_the_backend_and_its_keys(peer: Peer, direct: Peer, redis: RedisServer) -> None:
+    execute_each(direct, "MSET a 1 b 2", "SET t 1 EX 1000")
+    assert info(peer, "keyspace") == {"db0": "keys=3,expires=1,avg_ttl=0"}
+    section = info(peer, "backend")
+    assert section["backend_url"] == f"redis://{HOST}:{redis.port}/0"
+    assert section["backend_connections"] == "50"
+    assert info(peer, "cache") == {}
 
 
-def test_commands_are_counted_here_too(peer: Peer) -> None:
+def test_commands_are_counted(peer: Peer) -> None:
     execute(peer, "CONFIG RESETSTAT")
-    calls(peer, "SET key word", "GET key", "INCR key", "MULTI", "GET key", "INCR key", "EXEC")
-    told = figures(peer, "commandstats")
-    assert told["cmdstat_get"].startswith("calls=2,")
-    assert told["cmdstat_incr"].startswith("calls=2,")
-    assert told["cmdstat_incr"].endswith("failed_calls=2")
-    assert told["cmdstat_exec"].startswith("calls=1,")
+    execute_each(peer, "SET key word", "GET key", "INCR key", "MULTI", "GET key", "INCR key", "EXEC")
+    section = info(peer, "commandstats")
+    assert section["cmdstat_get"].startswith("calls=2,")
+    assert section["cmdstat_incr"].startswith("calls=2,")
+    assert section["cmdstat_incr"].endswith("failed_calls=2")
+    assert section["cmdstat_exec"].startswith("calls=1,")
 
 
-def test_another_database_is_served_as_the_only_one(start_redis: StartRedis, start_server: StartServer) -> None:
+def test_another_database_is_served_as_database_0(start_redis: StartRedis, start_server: StartServer) -> None:
     redis = start_redis(databases="4")
     server = start_server("--port", "0", "--backend", f"redis://{HOST}:{redis.port}/3")
     direct, peer = redis.connect(), server.connect()
-    calls(direct, "SET key zero", "SELECT 3", "SET key three EX 1000")
+    execute_each(direct, "SET key zero", "SELECT 3", "SET key three EX 1000")
     assert execute(peer, "GET key") == b"$5\r\nthree\r\n"
-    assert figures(peer, "keyspace") == {"db0": "keys=1,expires=1,avg_ttl=0"}
+    assert info(peer, "keyspace") == {"db0": "keys=1,expires=1,avg_ttl=0"}
 
 
 def test_a_password_is_used_and_never_shown(start_redis: StartRedis, start_server: StartServer) -> None:
@@ -174,7 +174,7 @@ def test_a_password_is_used_and_never_shown(start_redis: StartRedis, start_serve
     server = start_server("--port", "0", "--backend", f"redis://default:s3cret%2F%40@{HOST}:{redis.port}")
     peer = server.connect()
     assert execute(peer, "SET key value") == b"+OK\r\n"
-    assert figures(peer, "backend")["backend_url"] == f"redis://default@{HOST}:{redis.port}"
+    assert info(peer, "backend")["backend_url"] == f"redis://default@{HOST}:{redis.port}"
     assert "s3cret" not in server.log
     wrong = start_server("--port", "0", "--backend", f"redis://:wrong@{HOST}:{redis.port}").connect()
     assert b"backend unavailable: WRONGPASS" in bytes(execute(wrong, "GET key"))
@@ -182,7 +182,7 @@ def test_a_password_is_used_and_never_shown(start_redis: StartRedis, start_serve
     assert b"backend unavailable: NOAUTH" in bytes(execute(without, "GET key"))
 
 
-def test_a_tls_connection_leads_to_the_backing_server(
+def test_a_tls_connection_to_the_backing_server(
     start_redis: StartRedis, start_server: StartServer, tmp_path: Path
 ) -> None:
     if shutil.which("openssl") is None:
@@ -201,7 +201,7 @@ def test_a_tls_connection_leads_to_the_backing_server(
     url = f"rediss://localhost:{port}?ssl_ca_certs={certificate}&ssl_check_hostname=false"
     peer = start_server("--port", "0", "--backend", url).connect()
     value = "x" * 100_000
-    assert calls(peer, f"SET key {value}", "GET key", "GET key") == [b"+OK\r\n", *[bulk(value)] * 2]
+    assert execute_each(peer, f"SET key {value}", "GET key", "GET key") == [b"+OK\r\n", *[bulk(value)] * 2]
     untrusted = start_server("--port", "0", "--backend", f"rediss://localhost:{port}").connect()
     assert b"backend unavailable: " in bytes(execute(untrusted, "GET key"))
 
@@ -210,7 +210,7 @@ def bulk(text: str) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(text), text.encode())
 
 
-def test_a_unix_socket_leads_to_the_backing_server(
+def test_a_unix_socket_of_the_backing_server(
     start_redis: StartRedis, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("redis") / "socket"

@@ -1,4 +1,4 @@
-"""The proxy by HTTP: every requirement of the exercise, as a client of the running process sees it."""
+"""The backing Redis over HTTP, as a client of the running process sees it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.backing_redis import SHORT, StartRedis, backend, calls, calls_counted, execute
+from tests.harness.backing_redis import SHORT, StartRedis, backend, count_calls, execute, execute_each
 from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, all_at_once, wait_until
 from tests.harness.redis_server import RedisServer
 
@@ -28,7 +28,7 @@ def clients(server: ServerProcess) -> list[str]:
 
 NewClient = Callable[[ServerProcess], httpx.Client]
 
-pytest.importorskip("uvicorn", reason="the extra http is not installed")
+pytest.importorskip("httptools", reason="the extra http is not installed")
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ def start(start_server: StartServer, redis: RedisServer, *options: str) -> Serve
     return start_server(*backend(redis, *options), "--http-port", "0", ports=2)
 
 
-def test_http_get_reads_through_to_the_one_backing_instance(
+def test_http_get_reads_from_the_backing_server(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
 ) -> None:
     http = new_client(start(start_server, redis))
-    calls(direct, "SET foo bar", r'SET odd/key "\xff\x00"')
+    execute_each(direct, "SET foo bar", r'SET odd/key "\xff\x00"')
     assert http.get("/keys/foo").content == b"bar"
     assert http.get("/keys/odd%2Fkey").content == b"\xff\x00"
     assert http.get("/keys/absent").status_code == 404
@@ -62,14 +62,14 @@ def test_http_get_reads_through_to_the_one_backing_instance(
     assert http.get("/keys/foo").content == b"baz", "without a cache every GET asks the backing server"
 
 
-def test_what_is_written_by_http_is_in_the_backing_server(
+def test_http_writes_reach_the_backing_server(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
 ) -> None:
     http = new_client(start(start_server, redis))
     assert http.put("/keys/a?ex=100", content=b"1").status_code == 201
     assert http.post("/keys/a/incr?by=4").text == "5"
     assert http.post("/multi-exec", json=[["INCR", "a"], ["SET", "b", "x"]]).json() == [{"result": 6}, {"result": "OK"}]
-    assert calls(direct, "GET a", "GET b") == [b"$1\r\n6\r\n", b"$1\r\nx\r\n"]
+    assert execute_each(direct, "GET a", "GET b") == [b"$1\r\n6\r\n", b"$1\r\nx\r\n"]
     assert http.get("/compact").text.count("\n") == 2
     assert http.delete("/keys/a").status_code == 204
     assert execute(direct, "EXISTS a") == b":0\r\n"
@@ -91,15 +91,15 @@ def test_a_cached_get_does_not_ask_the_backing_server(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient, ask: str
 ) -> None:
     http = new_client(start(start_server, redis, "--cache-keys", "10", "--cache-ttl", "600"))
-    calls(direct, "SET k v", "CONFIG RESETSTAT")
+    execute_each(direct, "SET k v", "CONFIG RESETSTAT")
     first = http.get(ask).text
     execute(direct, "SET k changed")
     assert [http.get(ask).text for _ in range(5)] == [first] * 5
     assert http.post("/", json=["GET", "k"]).json() == {"result": "v"}
-    assert calls_counted(redis, "get") == 1
+    assert count_calls(redis, "get") == 1
 
 
-def test_entries_expire_after_the_global_time(
+def test_entries_expire_after_the_ttl(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
 ) -> None:
     http = new_client(start(start_server, redis, "--cache-ttl", "0.2"))
@@ -109,7 +109,7 @@ def test_entries_expire_after_the_global_time(
     wait_until(lambda: http.get("/keys/k").content == b"new", "the entry has expired, however often it was read")
 
 
-def test_the_number_of_keys_is_fixed_and_the_least_recently_read_goes(
+def test_a_full_cache_evicts_the_least_recently_used_key(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
 ) -> None:
     http = new_client(start(start_server, redis, "--cache-keys", "2", "--cache-ttl", "600"))
@@ -120,7 +120,7 @@ def test_the_number_of_keys_is_fixed_and_the_least_recently_read_goes(
     assert {key: http.get(f"/keys/{key}").text for key in ("a", "c", "b")} == {"a": "1", "c": "1", "b": "2"}
 
 
-@pytest.mark.parametrize("connections", ["1", "8"], ids=["sequentially", "in parallel"])
+@pytest.mark.parametrize("connections", ["1", "8"], ids=["sequential", "parallel"])
 def test_concurrent_clients_are_served(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient, connections: str
 ) -> None:
@@ -135,7 +135,7 @@ def test_concurrent_clients_are_served(
     assert execute(direct, "GET n") == b"$3\r\n200\r\n"
 
 
-def test_one_client_too_many_is_503_and_told_when_to_come_again(
+def test_one_client_too_many_is_503_with_retry_after(
     redis: RedisServer, start_server: StartServer, new_client: NewClient
 ) -> None:
     server = start(start_server, redis, "--max-clients", "1")
@@ -152,7 +152,7 @@ def test_one_client_too_many_is_503_and_told_when_to_come_again(
     wait_until(lambda: new_client(server).get("/keys/k").status_code == 404, "there is a place again")
 
 
-def test_a_backing_server_that_is_gone_is_502_and_service_comes_back(
+def test_a_backing_server_that_is_down_is_502_and_recovers(
     start_redis: StartRedis, start_server: StartServer, new_client: NewClient
 ) -> None:
     redis = start_redis()
@@ -163,14 +163,14 @@ def test_a_backing_server_that_is_gone_is_502_and_service_comes_back(
     for gone in (http.get("/keys/k"), http.put("/keys/k", content=b"v"), http.post("/", json=["GET", "k"])):
         assert gone.status_code == 502
         assert gone.json()["error"].startswith("ERR backend unavailable: ")
-    assert http.get("/keys/kept").content == b"v", "the cache goes on serving"
+    assert http.get("/keys/kept").content == b"v", "cached keys are served"
     assert http.get("/healthz").status_code == 200
     assert http.get("/metrics").status_code == 200
     redis.start_again()
     wait_until(lambda: http.get("/keys/k").status_code == 404, "service has come back by itself")
 
 
-def test_a_backing_server_that_is_too_slow_is_504_while_others_go_on(
+def test_a_timeout_of_the_backing_server_is_504_while_cached_keys_are_served(
     start_redis: StartRedis, start_server: StartServer, new_client: NewClient
 ) -> None:
     redis = start_redis()
@@ -184,7 +184,7 @@ def test_a_backing_server_that_is_too_slow_is_504_while_others_go_on(
     assert slow.json()["error"].startswith("ERR backend unavailable: timed out ")
 
 
-def test_the_server_stops_in_time_while_requests_wait_for_the_backing_server(
+def test_the_server_stops_cleanly_while_requests_wait_for_the_backing_server(
     start_redis: StartRedis, start_server: StartServer, new_client: NewClient
 ) -> None:
     redis = start_redis()
@@ -198,12 +198,12 @@ def test_the_server_stops_in_time_while_requests_wait_for_the_backing_server(
         wait_until(lambda: http.get("/healthz").status_code == 200 and len(clients(server)) == 5, "three requests wait")
         server.signal(signal.SIGTERM)
         assert server.exit_status() == 0
-        assert all(each.exception() or each.result().status_code == 502 for each in waiting), "cut off, or told so"
+        assert all(each.exception() or each.result().status_code == 502 for each in waiting), "closed, or 502"
     assert "Traceback" not in server.log
     assert "ERROR" not in server.log
 
 
-def test_without_its_backing_server_nothing_is_told_of_keys(
+def test_metrics_have_no_key_counts_while_the_backing_server_is_down(
     start_redis: StartRedis, start_server: StartServer, new_client: NewClient
 ) -> None:
     redis = start_redis()
@@ -211,13 +211,13 @@ def test_without_its_backing_server_nothing_is_told_of_keys(
     http = new_client(start(start_server, redis))
     assert "\nkvline_keys 1.0\n" in http.get("/metrics").text
     redis.kill()
-    told = http.get("/metrics").text
-    assert "kvline_connections" in told
-    assert "kvline_keys" not in told
-    assert "kvline_expired_keys" not in told
+    metrics = http.get("/metrics").text
+    assert "kvline_connections" in metrics
+    assert "kvline_keys" not in metrics
+    assert "kvline_expired_keys" not in metrics
 
 
-def test_metrics_tell_of_the_cache(
+def test_metrics_report_the_cache(
     redis: RedisServer, direct: Peer, start_server: StartServer, new_client: NewClient
 ) -> None:
     http = new_client(start(start_server, redis, "--cache-keys", "1", "--cache-ttl", "600"))

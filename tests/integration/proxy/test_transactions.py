@@ -1,4 +1,4 @@
-"""Transactions run on the backing server as one step, and a watch breaks by whatever is written there."""
+"""Transactions are atomic on the backing server, and every write there makes a watch dirty."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import threading
 import pytest
 
 from common.resp_client import encode_request
-from tests.harness.backing_redis import SHORT, StartRedis, backend, calls, execute, figures, is_unavailable
+from tests.harness.backing_redis import SHORT, StartRedis, backend, execute, execute_each, info, is_unavailable
 from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until
 from tests.harness.redis_server import RedisServer
 from tests.harness.resp_wire import Aggregate, Reply
 
 OK = b"+OK\r\n"
 QUEUED = b"+QUEUED\r\n"
-NOT_RUN = b"*-1\r\n"
+DIRTY = b"*-1\r\n"
 
 
 def array(*items: Reply) -> Aggregate:
     return Aggregate(b"*%d\r\n" % len(items), list(items))
 
 
-def test_a_transaction_is_one_step_for_those_who_look_at_the_backing_server(peer: Peer, redis: RedisServer) -> None:
-    """Two counters are raised together, thousands of times; nobody who reads both directly sees them differ."""
+def test_a_transaction_is_atomic_on_the_backing_server(peer: Peer, redis: RedisServer) -> None:
+    """Two counters are incremented together, many times. A reader of both never sees them differ."""
     seen: list[Reply] = []
     done = threading.Event()
 
@@ -35,7 +35,7 @@ def test_a_transaction_is_one_step_for_those_who_look_at_the_backing_server(peer
     looker.start()
     try:
         for _ in range(500):
-            assert calls(peer, "MULTI", "INCR a", "INCR b")[1:] == [QUEUED, QUEUED]
+            assert execute_each(peer, "MULTI", "INCR a", "INCR b")[1:] == [QUEUED, QUEUED]
             execute(peer, "EXEC")
     finally:
         done.set()
@@ -46,9 +46,9 @@ def test_a_transaction_is_one_step_for_those_who_look_at_the_backing_server(peer
         assert each.items[0] == each.items[1]
 
 
-def test_exec_answers_each_command_in_its_place(peer: Peer, direct: Peer) -> None:
+def test_exec_returns_the_reply_of_each_command_in_order(peer: Peer, direct: Peer) -> None:
     execute(direct, "RPUSH list item")
-    calls(peer, "MULTI", "SET key word", "INCR key", "GET list", "PING", "GET key", "EXISTS key", "COMPACT")
+    execute_each(peer, "MULTI", "SET key word", "INCR key", "GET list", "PING", "GET key", "EXISTS key", "COMPACT")
     assert execute(peer, "EXEC") == array(
         OK,
         b"-ERR value is not an integer or out of range\r\n",
@@ -61,47 +61,45 @@ def test_exec_answers_each_command_in_its_place(peer: Peer, direct: Peer) -> Non
 
 
 def test_nothing_is_written_before_exec_or_after_discard(peer: Peer, direct: Peer) -> None:
-    calls(peer, "MULTI", "SET key value")
+    execute_each(peer, "MULTI", "SET key value")
     assert execute(direct, "EXISTS key") == b":0\r\n"
     assert execute(peer, "DISCARD") == OK
     assert execute(direct, "EXISTS key") == b":0\r\n"
-    assert calls(peer, "MULTI", "EXEC") == [OK, array()]
+    assert execute_each(peer, "MULTI", "EXEC") == [OK, array()]
 
 
 @pytest.mark.parametrize("how", ["directly", "through the server"])
-def test_a_watch_is_broken_by_a_write(peer: Peer, direct: Peer, proxy: ServerProcess, how: str) -> None:
+def test_a_write_makes_a_watch_dirty(peer: Peer, direct: Peer, proxy: ServerProcess, how: str) -> None:
     other = direct if how == "directly" else proxy.connect()
     assert execute(peer, "WATCH key") == OK
     assert execute(other, "SET key theirs") == OK
-    assert calls(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, NOT_RUN]
+    assert execute_each(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, DIRTY]
     assert execute(direct, "GET key") == b"$6\r\ntheirs\r\n"
-    assert calls(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, array(OK)]
+    assert execute_each(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, array(OK)]
 
 
-def test_a_watch_that_is_not_broken_lets_exec_run(peer: Peer, direct: Peer) -> None:
-    calls(peer, "WATCH a", "WATCH b", "GET a")
+def test_exec_runs_if_the_watch_is_clean(peer: Peer, direct: Peer) -> None:
+    execute_each(peer, "WATCH a", "WATCH b", "GET a")
     execute(direct, "SET c 1")
-    assert calls(peer, "MULTI", "SET a 1", "EXEC") == [OK, QUEUED, array(OK)]
+    assert execute_each(peer, "MULTI", "SET a 1", "EXEC") == [OK, QUEUED, array(OK)]
 
 
 @pytest.mark.parametrize("end", ["UNWATCH", "RESET", "MULTI|DISCARD", "MULTI|NONSENSE|EXEC"])
-def test_a_watch_ends_with_its_session_or_before(peer: Peer, direct: Peer, proxy: ServerProcess, end: str) -> None:
-    calls(peer, "WATCH key", *end.split("|"))
+def test_a_watch_ends_with_unwatch_reset_or_discard(peer: Peer, direct: Peer, proxy: ServerProcess, end: str) -> None:
+    execute_each(peer, "WATCH key", *end.split("|"))
     execute(direct, "SET key theirs")
-    assert calls(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, array(OK)]
+    assert execute_each(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, array(OK)]
 
 
-def test_client_list_tells_how_many_keys_are_watched(peer: Peer) -> None:
-    calls(peer, "WATCH a b", "WATCH b c")
+def test_client_info_reports_the_number_of_watched_keys(peer: Peer) -> None:
+    execute_each(peer, "WATCH a b", "WATCH b c")
     assert b" watch=3 " in bytes(execute(peer, "CLIENT INFO"))
     execute(peer, "UNWATCH")
     assert b" watch=0 " in bytes(execute(peer, "CLIENT INFO"))
 
 
-def test_watching_sessions_do_not_keep_others_from_the_backing_server(
-    start_redis: StartRedis, start_server: StartServer
-) -> None:
-    """All connections that may be held by watches are held; one more is refused by name, and requests go on."""
+def test_watches_have_a_pool_of_their_own(start_redis: StartRedis, start_server: StartServer) -> None:
+    """All connections for watches are in use. One more WATCH times out, and other requests are served."""
     redis = start_redis()
     server = start_server(*backend(redis, "--backend-connections", "1", "--backend-timeout", SHORT))
     watching = [server.connect() for _ in range(50)]
@@ -115,22 +113,22 @@ def test_watching_sessions_do_not_keep_others_from_the_backing_server(
     )
     assert execute(last, "SET other value") == OK
     watching[0].close()
-    wait_until(lambda: execute(last, "WATCH key") == OK, "a session that has gone has given its connection back")
+    wait_until(lambda: execute(last, "WATCH key") == OK, "a closed session has released its connection")
 
 
-def test_a_watch_whose_connection_is_lost_counts_as_broken(peer: Peer, direct: Peer) -> None:
+def test_a_watch_whose_connection_is_lost_is_dirty(peer: Peer, direct: Peer) -> None:
     execute(peer, "WATCH key")
     execute(direct, "CLIENT KILL TYPE normal SKIPME yes")
-    assert calls(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, NOT_RUN]
+    assert execute_each(peer, "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, DIRTY]
     assert execute(direct, "EXISTS key") == b":0\r\n"
 
 
-def test_a_command_that_the_backing_server_refuses_to_queue_aborts_the_transaction_with_its_reason(
+def test_a_command_that_cannot_be_queued_aborts_the_transaction_with_its_error(
     peer: Peer, direct: Peer, redis: RedisServer
 ) -> None:
     execute(direct, "CONFIG SET maxmemory 1")
     try:
-        calls(peer, "MULTI", "SET key value")
+        execute_each(peer, "MULTI", "SET key value")
         reply = execute(peer, "EXEC")
     finally:
         execute(direct, "CONFIG SET maxmemory 0")
@@ -138,19 +136,19 @@ def test_a_command_that_the_backing_server_refuses_to_queue_aborts_the_transacti
     assert reply.startswith(b"-EXECABORT Transaction discarded because of: OOM command not allowed")
 
 
-def test_a_connection_lost_while_exec_runs_leaves_its_outcome_unknown(
+def test_a_connection_lost_during_exec_leaves_the_outcome_unknown(
     start_redis: StartRedis, start_server: StartServer
 ) -> None:
-    """CLIENT PAUSE holds EXEC back, and the server is killed before it answers."""
+    """CLIENT PAUSE delays EXEC, and the server is killed before it replies."""
     redis = start_redis()
     server = start_server(*backend(redis))
     peer = server.connect()
     assert execute(peer, "GET key") == b"$-1\r\n"
     execute(redis.connect(), "CLIENT PAUSE 60000 WRITE")
-    calls(peer, "MULTI", "SET key value")
+    execute_each(peer, "MULTI", "SET key value")
     peer.send(encode_request([b"EXEC"]))
     direct = redis.connect()
-    wait_until(lambda: figures(direct, "clients")["blocked_clients"] == "1", "EXEC is held back")
+    wait_until(lambda: info(direct, "clients")["blocked_clients"] == "1", "EXEC is paused")
     redis.kill()
     reply = peer.line()
     assert is_unavailable(reply)

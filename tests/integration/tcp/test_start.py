@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 
 from common import __version__
-from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, Peer, StartServer, environment
+from server.settings import SETTINGS
+from tests.harness.processes import RUN_SERVER, TIMEOUT, Peer, StartServer, environment
 
 
-def run_server(*options: str) -> subprocess.CompletedProcess[str]:
+def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is expected to end by itself."""
     return subprocess.run(
-        [RUN_SERVER, *options], capture_output=True, text=True, env=environment(), timeout=TIMEOUT, check=False
+        [RUN_SERVER, *options],
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
     )
 
 
@@ -130,7 +136,25 @@ def test_version_names_the_version() -> None:
 def test_help_names_every_option() -> None:
     ended = run_server("--help")
     assert ended.returncode == 0
-    sources = [path.read_text() for path in ROOT.glob("server/**/command_line.py")]
-    options = re.findall(r'"(--[a-z-]+)"', "".join(sources))
+    options = [entry.option for entry in SETTINGS if entry.option]
     assert len(options) >= 16
     assert [option for option in options if option not in ended.stdout] == []
+
+
+def test_options_in_the_environment_are_used_and_the_command_line_wins(start_server: StartServer) -> None:
+    variables = "export KVLINE_PORT=1 KVLINE_MAX_LINE=30 KVLINE_MAX_CLIENTS=77 KVLINE_LOG_LEVEL=error"
+    server = start_server("--port", "0", "--max-clients", "78", shell=variables)
+    peer = server.connect()
+    assert server.port != 1
+    assert peer.ask(b"ECHO " + b"x" * 30).startswith(b"(error) ERR Protocol error")
+    assert peer.ask(b"CONFIG GET maxclients") == b"1) maxclients"
+    assert peer.line() == b"2) 78\n"
+    assert peer.ask(b"CONFIG GET loglevel") == b"1) loglevel"
+    assert peer.line() == b"2) error\n"
+
+
+@pytest.mark.parametrize("variable", ["KVLINE_PORT", "KVLINE_MAX_CLIENTS", "KVLINE_ALL_CORES"])
+def test_a_bad_variable_is_one_sentence_and_exit_status_2(variable: str) -> None:
+    ended = run_server(**{variable: "nonsense"})
+    assert ended.returncode == 2
+    assert re.search(rf"^run_server\.sh: error: {variable}: .*'nonsense'$", ended.stderr, re.MULTILINE)

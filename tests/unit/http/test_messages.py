@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.replies import Reply
 from server.http import keys
-from server.http.exchange import Exchange, Problem
+from server.http.messages import HTTPError, Request, run_in_this_thread
 from tests.harness.sessions import ClientSession, execute
 
 
-def exchange(session: ClientSession, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Exchange:
+def new_request(session: ClientSession, query: bytes = b"", body: bytes = b"", **headers: bytes) -> Request:
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return Exchange(session, b"/keys/k", query, named, body)
+    return Request(session.session, b"k", query, named, body)
 
 
 args = st.binary(min_size=1, max_size=20)
@@ -29,18 +28,18 @@ def test_a_query_is_read_as_it_was_written(pairs: list[tuple[bytes, bytes | None
         return quoted.replace("%20", "+") if plus else quoted
 
     query = "&".join(quote(name) + ("" if value is None else "=" + quote(value)) for name, value in pairs)
-    read = Exchange(None, b"/", query.encode(), {}).query_words()  # type: ignore[arg-type]
+    read = Request(None, b"", query.encode()).query_pairs()  # type: ignore[arg-type]
     assert read == pairs
 
 
 @given(query=st.binary(max_size=40))
 def test_any_query_is_read_or_refused_with_400(query: bytes) -> None:
-    asked = Exchange(None, b"/", query, {})  # type: ignore[arg-type]
+    asked = Request(None, b"", query)  # type: ignore[arg-type]
     refusals: list[int] = []
     try:
         asked.parameters(keys.EX, keys.NX, keys.BY, keys.MATCH, keys.CURSOR)
-    except Problem as problem:
-        refusals.append(problem.status)
+    except HTTPError as error:
+        refusals.append(error.problem.status)
     assert set(refusals) <= {400}
 
 
@@ -57,10 +56,10 @@ def test_any_query_is_read_or_refused_with_400(query: bytes) -> None:
     ],
 )
 def test_parameters_come_by_name(session: ClientSession, query: bytes, values: list[object]) -> None:
-    assert exchange(session, query).parameters(keys.EX, keys.NX) == values
+    assert new_request(session, query).parameters(keys.EX, keys.NX) == values
 
 
-TAG = keys._tag(b"v")
+TAG = keys._etag(b"v")
 
 
 @pytest.mark.parametrize(
@@ -79,16 +78,16 @@ TAG = keys._tag(b"v")
     ],
 )
 def test_a_field_has_the_values_tag_or_not(session: ClientSession, field: bytes, has: bool) -> None:
-    assert keys._has_tag(exchange(session, if_match=field), b"if-match", b"v") is has
-    assert keys._has_tag(exchange(session, if_match=field), b"if-match", None) is False
-    assert keys._has_tag(exchange(session), b"if-match", b"v") is None
+    assert keys._etag_matches(new_request(session, if_match=field), b"if-match", TAG) is has
+    assert keys._etag_matches(new_request(session, if_match=field), b"if-match", None) is False
+    assert keys._etag_matches(new_request(session), b"if-match", TAG) is None
 
 
 @given(one=st.binary(), other=st.binary())
 def test_a_tag_names_its_value_and_no_other(one: bytes, other: bytes) -> None:
-    assert (keys._tag(one) == keys._tag(other)) == (one == other)
-    assert keys._tag(one)[:1] == keys._tag(one)[-1:] == b'"'
-    assert b"," not in keys._tag(one)
+    assert (keys._etag(one) == keys._etag(other)) == (one == other)
+    assert keys._etag(one)[:1] == keys._etag(one)[-1:] == b'"'
+    assert b"," not in keys._etag(one)
 
 
 def test_a_write_between_the_look_and_the_step_is_noticed(
@@ -97,12 +96,12 @@ def test_a_write_between_the_look_and_the_step_is_noticed(
     execute(session, b"SET", b"k", b"v")
     check = keys._check_conditions
 
-    def check_and_let_another_write(exchange: Exchange, value: Reply) -> None:
-        check(exchange, value)
+    def check_and_let_another_write(request: Request, etag: bytes | None) -> None:
+        check(request, etag)
         execute(other, b"SET", b"k", b"others")
 
     monkeypatch.setattr(keys, "_check_conditions", check_and_let_another_write)
-    with pytest.raises(Problem) as refused:
-        keys.put_value(exchange(session, body=b"mine", if_match=TAG))
-    assert refused.value.status == 412
+    with pytest.raises(HTTPError) as refused:
+        run_in_this_thread(keys.put_value(new_request(session, body=b"mine", if_match=TAG)))
+    assert refused.value.problem.status == 412
     assert execute(session, b"GET", b"k") == b"others"

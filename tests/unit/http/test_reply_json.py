@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp import format_double
 from server.http import reply_json
-from server.http.exchange import WHOLE_SIZE, lazy_answer, next_part
-from server.http.reply_json import CHUNK, json_pieces, outcome_pieces
+from server.http.messages import MIN_STREAMED_SIZE, lazy_response, next_part
+from server.http.reply_json import CHUNK_SIZE, json_pieces, outcome_pieces
 
 strings = st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode))
 lines = st.lists(strings, max_size=5)
@@ -60,7 +60,7 @@ def plain(reply: Reply, base64: bool) -> object:
 
 @given(reply=replies, base64=st.booleans(), chunk=st.sampled_from([3, 6, 48 * 1024]))
 def test_any_reply_is_json_of_its_plain_form_however_it_is_cut(reply: Reply, base64: bool, chunk: int) -> None:
-    with patch.object(reply_json, "CHUNK", chunk):
+    with patch.object(reply_json, "CHUNK_SIZE", chunk):
         printed = b"".join(json_pieces(reply, base64=base64))
     assert json.loads(printed) == plain(reply, base64)
 
@@ -68,19 +68,19 @@ def test_any_reply_is_json_of_its_plain_form_however_it_is_cut(reply: Reply, bas
 @pytest.mark.parametrize("shift", range(5))
 @pytest.mark.parametrize("text", ["é☃😀", '"\\\n\x00', "\ufffd"], ids=ascii)
 def test_characters_at_the_border_of_two_chunks_stay_whole(text: str, shift: int) -> None:
-    value = b"x" * (CHUNK - shift) + text.encode() * 10 + b"y" * CHUNK
+    value = b"x" * (CHUNK_SIZE - shift) + text.encode() * 10 + b"y" * CHUNK_SIZE
     assert json.loads(b"".join(json_pieces(value))) == value.decode()
     assert b64decode(json.loads(b"".join(json_pieces(value, base64=True)))) == value
 
 
 def test_half_a_character_at_the_end_is_replaced() -> None:
-    value = b"x" * CHUNK + "☃".encode()[:2]
-    assert json.loads(b"".join(json_pieces(value))) == "x" * CHUNK + "\ufffd"
+    value = b"x" * CHUNK_SIZE + "☃".encode()[:2]
+    assert json.loads(b"".join(json_pieces(value))) == "x" * CHUNK_SIZE + "\ufffd"
 
 
 def test_large_strings_come_in_pieces() -> None:
-    assert max(map(len, json_pieces(b"x" * CHUNK * 4))) <= 2 * CHUNK
-    assert max(map(len, json_pieces(b"\x00" * CHUNK * 4, base64=True))) <= 2 * CHUNK
+    assert max(map(len, json_pieces(b"x" * CHUNK_SIZE * 4))) <= 2 * CHUNK_SIZE
+    assert max(map(len, json_pieces(b"\x00" * CHUNK_SIZE * 4, base64=True))) <= 2 * CHUNK_SIZE
 
 
 @given(reply=replies, base64=st.booleans())
@@ -90,20 +90,21 @@ def test_an_outcome_is_a_result(reply: Reply, base64: bool) -> None:
 
 @given(text=strings)
 def test_an_error_is_never_in_base64(text: bytes) -> None:
-    printed = b"".join(outcome_pieces(ErrorReply(text), base64=True))
-    assert json.loads(printed) == {"error": text.decode(errors="replace")}
+    error = ErrorReply(b"ERR", text)
+    printed = b"".join(outcome_pieces(error, base64=True))
+    assert json.loads(printed) == {"error": error.text.decode(errors="replace")}
 
 
-@given(sizes=st.lists(st.integers(0, WHOLE_SIZE), max_size=8))
+@given(sizes=st.lists(st.integers(0, MIN_STREAMED_SIZE), max_size=8))
 def test_a_body_is_whole_or_in_parts_and_nothing_is_lost(sizes: list[int]) -> None:
     pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
-    answer = lazy_answer(b"text/plain", iter(pieces))
+    answer = lazy_response(b"text/plain", iter(pieces))
     if isinstance(answer.body, bytes):
         assert answer.body == b"".join(pieces)
         return
     parts = list(parts_of(answer.body))
     assert b"".join(parts) == b"".join(pieces)
-    assert all(len(part) >= WHOLE_SIZE for part in parts[:-1])
+    assert all(len(part) >= MIN_STREAMED_SIZE for part in parts[:-1])
 
 
 def parts_of(body: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Every row of the README's two tables on JSON frames."""
+"""Every row of the two tables in docs/frames.md."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import re
 
 import pytest
 
-from scripts.command_table import README
 from tests.harness.frame_client import Answer, FrameClient, framed
-from tests.harness.processes import StartServer
+from tests.harness.processes import ROOT, StartServer
 
-SECTION = README.read_text().partition("\n## JSON frames\n")[2].partition("\n## ")[0]
+DOCUMENT = (ROOT / "docs" / "frames.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:
     """Return the cells of the table whose heading begins so, row by row."""
-    table = SECTION.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    table = DOCUMENT.partition(f"| {heading} |")[2].partition("\n\n")[0]
     return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
 
@@ -24,7 +23,7 @@ def refused(answer: Answer, status: int = 400) -> bool:
     return answer.keys() == {"status_code", "error"} and answer["status_code"] == status and answer["error"] != ""
 
 
-def test_the_readme_has_the_rows_that_are_tested_here() -> None:
+def test_the_document_has_the_rows_that_are_tested_here() -> None:
     requests = [row[0] for row in rows("request")]
     assert [re.findall(r'"command": "(\w+)"', each) for each in requests[:5]] == [
         ["SET"],

@@ -1,4 +1,4 @@
-"""Who may ask: the token, the names of the server, and the pages of other origins."""
+"""Access control: the token, allowed host names, cross-site request forgery (CSRF) and CORS."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server.http.exchange import Answer, Problem
-from server.http.guard import Guard
-from server.http.routes import Resource, Routes
+from server.http.messages import HTTPError, Request, Response
+from server.http.routes import Route
+from server.http.security import AccessPolicy
 from tests.harness.http_wire import start_with_http
 from tests.harness.processes import ServerProcess
 
@@ -40,18 +40,19 @@ def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
         yield client
 
 
-def resource(*, reads: bool = False, is_open: bool = False) -> Resource:
-    routes = Routes("test")
-    routes.add("GET", "/", {}, reads=reads, is_open=is_open)(lambda _: Answer(200))
-    return routes.resources[0]
+def route(*, safe: bool = False, public: bool = False) -> Route:
+    async def handler(_: Request) -> Response:
+        return Response(200)
+
+    return Route("GET", "/", handler, safe=safe, public=public)
 
 
-def status(guard: Guard, resource: Resource, **headers: str) -> int:
-    """Return the status with which the guard refuses, or 200."""
+def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
+    """Return the status with which the policy refuses, or 200."""
     try:
-        guard.check(resource, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
-    except Problem as problem:
-        return problem.status
+        policy.check(route, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+    except HTTPError as error:
+        return error.problem.status
     return 200
 
 
@@ -77,10 +78,10 @@ def status(guard: Guard, resource: Resource, **headers: str) -> int:
         ("evil.example:localhost", 403),
     ],
 )
-def test_only_its_own_names_are_answered(host: str, name: str, expected: int) -> None:
-    guard = Guard(host, None, [])
-    assert status(guard, resource(reads=True), host=name) == expected
-    assert status(guard, resource(is_open=True, reads=True), host=name) == expected
+def test_only_allowed_host_names_are_accepted(host: str, name: str, expected: int) -> None:
+    policy = AccessPolicy(host, None, [])
+    assert status(policy, route(safe=True), host=name) == expected
+    assert status(policy, route(public=True, safe=True), host=name) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,15 +95,15 @@ def test_only_its_own_names_are_answered(host: str, name: str, expected: int) ->
     ],
     ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
 )
-def test_a_name_is_answered_that_was_given_or_that_needs_the_token(
+def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_token(
     host: str, token: str | None, names: list[str], expected: int
 ) -> None:
-    guard = Guard(host, token, [], names)
-    assert status(guard, resource(is_open=True), host="kvline.example:9780") == expected
+    policy = AccessPolicy(host, token, [], names)
+    assert status(policy, route(public=True), host="kvline.example:9780") == expected
 
 
 @pytest.mark.parametrize("path", ["/keys", "/keys/k", "/healthz", "/metrics", "/compact", "/get/k"])
-def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Client, path: str) -> None:
+def test_dns_rebinding_reads_nothing(http: httpx.Client, path: str) -> None:
     refused = http.get(path, headers={"Host": "evil.example"})
     assert refused.status_code == 403
     assert "name" in refused.json()["error"]
@@ -131,12 +132,10 @@ def test_a_page_that_bent_its_name_to_this_address_reads_nothing(http: httpx.Cli
     ],
     ids=str,
 )
-def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
-    headers: dict[str, str], expected: int
-) -> None:
-    guard = Guard("127.0.0.1", None, [])
-    assert status(guard, resource(), host="localhost:9780", **headers) == expected
-    assert status(guard, resource(reads=True), host="localhost:9780", **headers) == 200
+def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[str, str], expected: int) -> None:
+    policy = AccessPolicy("127.0.0.1", None, [])
+    assert status(policy, route(), host="localhost:9780", **headers) == expected
+    assert status(policy, route(safe=True), host="localhost:9780", **headers) == 200
 
 
 @pytest.mark.parametrize(
@@ -149,9 +148,9 @@ def test_pages_of_other_origins_change_nothing_but_may_be_sent_what_is_read(
         (["*"], "http://anybody.example", 200),
     ],
 )
-def test_origins_that_were_named_may_change_what_they_like(origins: list[str], origin: str, expected: int) -> None:
-    guard = Guard("127.0.0.1", None, origins)
-    assert status(guard, resource(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
+def test_csrf_allowed_origins_may_send_any_request(origins: list[str], origin: str, expected: int) -> None:
+    policy = AccessPolicy("127.0.0.1", None, origins)
+    assert status(policy, route(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def test_origins_that_were_named_may_change_what_they_like(origins: list[str], o
     ],
 )
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
-def test_every_request_that_may_change_something_is_guarded(
+def test_csrf_every_request_that_may_change_something_is_checked(
     http: httpx.Client, method: str, path: str, headers: dict[str, str]
 ) -> None:
     http.put("/keys/k", content="old")
@@ -183,7 +182,7 @@ def test_every_request_that_may_change_something_is_guarded(
 # ---------------------------------------------------------------- CORS
 
 
-def test_no_page_may_read_unless_its_origin_was_named(http: httpx.Client) -> None:
+def test_cors_no_page_may_read_unless_its_origin_is_allowed(http: httpx.Client) -> None:
     for method in ("GET", "OPTIONS"):
         told = http.request(
             method, "/keys", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
@@ -191,7 +190,7 @@ def test_no_page_may_read_unless_its_origin_was_named(http: httpx.Client) -> Non
         assert not [name for name in told.headers if name.startswith("access-control")]
 
 
-def test_pages_of_an_origin_that_was_named_may_ask_and_read(http_guarded: httpx.Client) -> None:
+def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.Client) -> None:
     told = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
     assert told.status_code in (200, 201)
     assert told.headers["access-control-allow-origin"] == FRIEND
@@ -200,7 +199,7 @@ def test_pages_of_an_origin_that_was_named_may_ask_and_read(http_guarded: httpx.
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
-def test_the_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
+def test_cors_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
     asked = {
         "Origin": FRIEND,
         "Access-Control-Request-Method": method,
@@ -213,7 +212,7 @@ def test_the_preflight_needs_no_token(stranger: httpx.Client, method: str) -> No
     assert told.headers["access-control-allow-headers"] == "authorization,if-match"
 
 
-def test_pages_of_other_origins_are_told_nothing(http_guarded: httpx.Client) -> None:
+def test_cors_other_origins_are_not_allowed(http_guarded: httpx.Client) -> None:
     asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
     assert http_guarded.options("/keys/k", headers=asked).status_code == 400
     told = http_guarded.get("/healthz", headers={"Origin": "http://evil.example"})
@@ -228,7 +227,7 @@ def test_pages_of_other_origins_are_told_nothing(http_guarded: httpx.Client) -> 
     [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
 )
 @pytest.mark.parametrize("path", ["/keys/k", "/keys", "/compact", "/metrics", "/get/k", "/nonsense"])
-def test_without_the_token_nothing_is_told(stranger: httpx.Client, path: str, authorization: str | None) -> None:
+def test_token_is_required_for_every_read(stranger: httpx.Client, path: str, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
     refused = stranger.get(path, headers=headers)  # type: ignore[arg-type]
     assert refused.status_code == 401
@@ -237,21 +236,21 @@ def test_without_the_token_nothing_is_told(stranger: httpx.Client, path: str, au
 
 
 @pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec", "/set/k"])
-def test_without_the_token_no_command_runs(stranger: httpx.Client, path: str) -> None:
+def test_token_is_required_for_every_command(stranger: httpx.Client, path: str) -> None:
     assert stranger.post(path, content='["SET","k","v"]').status_code == 401
 
 
-def test_health_and_documentation_need_no_token(stranger: httpx.Client) -> None:
+def test_token_is_not_required_for_health_and_documentation(stranger: httpx.Client) -> None:
     for path in ("/healthz", "/docs", "/openapi.json"):
         assert stranger.get(path).status_code == 200
 
 
-def test_with_the_token_all_is_told(http_guarded: httpx.Client) -> None:
+def test_token_allows_every_read(http_guarded: httpx.Client) -> None:
     for path in ("/keys", "/compact", "/metrics", "/ping"):
         assert http_guarded.get(path).status_code == 200
 
 
-def test_the_token_may_come_from_the_environment(start_server: object) -> None:
+def test_token_can_be_given_in_the_environment(start_server: object) -> None:
     server = start_with_http(start_server, shell=f"export KVLINE_HTTP_TOKEN={TOKEN}")  # type: ignore[arg-type]
     assert httpx.get(server.http_url + "/keys").status_code == 401
     assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
@@ -282,24 +281,24 @@ def in_the_open() -> Iterator[ServerProcess]:
         ("GET", "/nosuch/command", 400),
     ],
 )
-def test_a_get_that_any_page_could_cause_changes_nothing(
+def test_csrf_get_that_any_page_can_cause_changes_nothing(
     in_the_open: ServerProcess, method: str, path: str, status: int
 ) -> None:
     url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     assert httpx.request(method, url + path).status_code == status
 
 
-def test_a_get_that_a_browser_says_the_user_asked_for_may_write(in_the_open: ServerProcess) -> None:
+def test_csrf_get_that_the_user_typed_may_write(in_the_open: ServerProcess) -> None:
     url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
 
 
-def test_a_token_lets_a_get_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
+def test_csrf_get_with_the_token_may_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
     assert http_guarded.get("/set/k/v").json() == {"result": "OK"}
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
-def test_the_scheme_of_a_token_may_be_in_any_case(stranger: httpx.Client, scheme: str) -> None:
+def test_token_scheme_is_case_insensitive(stranger: httpx.Client, scheme: str) -> None:
     assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
     assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}x"}).status_code == 401
     assert stranger.get("/dbsize", headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401

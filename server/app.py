@@ -1,0 +1,197 @@
+"""One server: it builds and owns everything that serves clients.
+
+    settings -> engine -> ServerContext -> listeners
+
+A program may start several servers, one after another or at once: a `Server` changes nothing of the process, and leaves
+no thread and no open socket after `Server.stop`. What the program ``run_server.sh`` does around it is in
+`server.__main__`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from server.clients.registry import ClientRegistry
+from server.commands import COMMANDS
+from server.engines.base import Engine
+from server.engines.embedded import EmbeddedEngine
+from server.extras import MissingExtra, explain_import_error
+from server.keyspace.store import Clock, Store, system_clock
+from server.net.listener import SHUTDOWN_TIMEOUT, Listener
+from server.net.threads import ThreadPerConnection
+from server.session.context import ServerContext
+from server.settings import SETTINGS, Settings, SettingsError, check
+
+
+class AnyListener(Protocol):
+    """A bound address that accepts connections: TCP or HTTP."""
+
+    @property
+    def address(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=AnyListener)
+
+
+class StartError(Exception):
+    """The server cannot start: an address cannot be used, or an optional dependency is missing."""
+
+
+class Server:
+    """A server, from `start` to `stop`. It starts once.
+
+    ``engine`` replaces the one that the settings ask for, ``clock`` returns the time for an embedded store. The command
+    SHUTDOWN calls ``shut_down``; without it, SHUTDOWN stops this server in a thread of its own.
+
+    Raises `SettingsError` or `StartError` if the settings cannot be used. As a context manager it starts and stops.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        engine: Engine[Any] | None = None,
+        clock: Clock = system_clock,
+        shut_down: Callable[[], None] | None = None,
+    ) -> None:
+        self.settings = Settings() if settings is None else settings
+        check(self.settings)
+        self._stopping = threading.Lock()
+        self._is_started = False
+        self._is_stopped = False
+        self._listeners: list[AnyListener] = []
+        self.addresses: list[str] = []
+        """What the server listens on, once it has started, as people write it. HTTP comes last, as a URL."""
+        self.ports: list[int] = []
+        """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
+        try:
+            engine = new_engine(self.settings, clock) if engine is None else engine
+        except MissingExtra as problem:
+            raise StartError(f"can't start: {problem}") from None
+        self.context = ServerContext(
+            engine,
+            COMMANDS,
+            self.settings.input_limits(),
+            self.settings,
+            shut_down=shut_down or self._stop_in_background,
+            clients=ClientRegistry(self.settings.max_clients),
+        )
+        self._scheduler = ThreadPerConnection()
+        # The log level belongs to the process.
+        changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
+        self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
+
+    def start(self) -> None:
+        """Listen on every port, or on none: raises `StartError` if one of them cannot be used."""
+        if self._is_started:
+            raise RuntimeError("a server starts once")
+        self._is_started = True
+        try:
+            self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
+            if self.settings.http_port is not None:
+                self._listen(self.settings.http_port, self._new_http_listener)
+            self.context.settings = self.settings.with_values({"ports": tuple(self.ports)})
+            self.context.engine.start()
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            self.addresses.clear()
+            self._is_stopped = True
+            raise
+        for listener in self._listeners:
+            listener.start()
+
+    def stop(self) -> None:
+        """Accept no more connections, let running commands finish, close every connection, end every thread.
+
+        Does nothing if the server is not running. If another thread is stopping it, wait until it has stopped.
+        """
+        with self._stopping:
+            if self._is_stopped or not self._is_started:
+                return
+            self._is_stopped = True
+            # Each listener may have to wait for its clients.
+            with ThreadPoolExecutor(len(self._listeners) or 1, "stop") as pool:
+                wait([pool.submit(listener.stop) for listener in self._listeners], SHUTDOWN_TIMEOUT)
+                # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
+                self.context.engine.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The first of the ports."""
+        return self.ports[0]
+
+    @property
+    def http_url(self) -> str | None:
+        """The URL of the HTTP listener, without a path; None without HTTP."""
+        return self.addresses[-1] if self.settings.http_port is not None else None
+
+    def _listen(self, port: int, new_listener: Callable[[int], L]) -> L:
+        """Bind a port. Raises `StartError`."""
+        try:
+            listener = new_listener(port)
+        except (OSError, UnicodeError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            raise StartError(f"can't listen on {self.settings.host}:{port}: {reason}") from problem
+        except MissingExtra as problem:
+            raise StartError(f"can't start: {problem}") from problem
+        self._listeners.append(listener)
+        self.addresses.append(listener.address)
+        return listener
+
+    def _new_tcp_listener(self, port: int) -> Listener:
+        return Listener(self.settings.host, port, self.context, self._scheduler)
+
+    def _new_http_listener(self, port: int) -> AnyListener:
+        settings = self.settings
+        try:
+            from server.http.listener import create_http_listener  # noqa: PLC0415  # an optional dependency
+        except ImportError as problem:
+            raise explain_import_error("--http-port", "http", problem) from None
+        return create_http_listener(
+            settings.host,
+            port,
+            self.context,
+            token=settings.http_token,
+            origins=settings.http_origins,
+            names=settings.http_hosts,
+            max_body=settings.http_max_body,
+        )
+
+    def _stop_in_background(self) -> None:
+        """Stop the server without blocking the thread of the connection that asked for it, which `stop` waits for."""
+        threading.Thread(target=self.stop, name="shutdown").start()
+
+
+def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
+    """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
+    backend = settings.backend_settings()
+    if backend is None:
+        return EmbeddedEngine(Store(clock))
+    try:
+        from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
+    except ImportError as problem:
+        raise explain_import_error("--backend", "proxy", problem) from None
+    try:
+        return build_engine(backend)
+    except ValueError as problem:
+        raise SettingsError("backend", str(problem)) from None

@@ -1,0 +1,141 @@
+"""The cache policy: which reads are served from the cache, and which writes invalidate it.
+
+`CachedReads` is an `Engine` in front of another one:
+
+    session -> CachedReads -> RedisEngine -> backing Redis
+                   |
+            ReadThroughCache <- Tracking (optional): invalidates what other clients of the backing Redis change
+
+A read is served from the cache if all of this is true:
+
+- The command is in `CACHEABLE`.
+- The call does not ask to read through. A session that watches keys does, because it is about to compare and set what
+  it reads, and the backing server must see both.
+- Tracking is connected, if it is used. Otherwise changes on the backing server go unnoticed.
+
+Every write invalidates its keys before its reply is sent, whether it succeeded or not: after a timeout it is unknown
+whether it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from time import perf_counter_ns
+
+from common.codec import Args
+from common.limits import Limits
+from common.replies import Reply
+from server.engines.base import WOULD_BLOCK, CallContext, Engine, InfoSection, KeyCounts, QueuedCommand, WouldBlock
+from server.engines.redis.cache import ReadThroughCache
+from server.engines.redis.tracking import Tracking
+from server.engines.redis.transactions import BackendWatch
+from server.registry import Command
+
+CACHEABLE = frozenset({b"GET"})
+"""Commands whose replies are cached. Each reads one key, its only argument, and nothing else."""
+
+
+class CachedReads:
+    """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
+
+    def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._tracking = tracking
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute one command, or return its cached reply. Concurrent misses of a key are coalesced into one."""
+        if self._may_use_cache(command, call):
+            call.started = perf_counter_ns()
+            return self._cache.get(args[1], lambda _: self._engine.execute(command, args, call))
+        try:
+            return self._engine.execute(command, args, call)
+        finally:
+            if command.writes:
+                self._invalidate([(command, args)])
+
+    def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
+        """Return a reply that is cached. Otherwise return `WOULD_BLOCK`: the backing server must be asked."""
+        if not self._may_use_cache(command, call):
+            return self._engine.try_execute(command, args, call)
+        call.started = perf_counter_ns()
+        value = self._cache.get_cached(args[1])
+        return WOULD_BLOCK if value is None else value
+
+    def execute_all(
+        self, queue: Sequence[QueuedCommand], watch: BackendWatch, call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute a transaction. Its reads are part of one atomic step, so they are not served from the cache."""
+        try:
+            return self._engine.execute_all(queue, watch, call)
+        finally:
+            self._invalidate(queue)
+
+    def _may_use_cache(self, command: Command, call: CallContext) -> bool:
+        return (
+            command.name in CACHEABLE and not call.read_through and (self._tracking is None or self._tracking.connected)
+        )
+
+    def _invalidate(self, commands: Iterable[QueuedCommand]) -> None:
+        """Invalidate the keys that these commands may have changed."""
+        for command, args in commands:
+            if not command.writes:
+                continue
+            if command.keys.first:
+                self._cache.invalidate(command.keys.of(args))
+            else:  # FLUSHALL, FLUSHDB
+                self._cache.clear()
+
+    # ---------------------------------------------------------------- INFO
+
+    def info_sections(self) -> Mapping[str, InfoSection]:
+        """Return the engine's sections, and one about the cache."""
+        section: InfoSection = {f"cache_{name}": value for name, value in asdict(self._cache.stats()).items()}
+        if self._tracking is not None:
+            section["cache_tracking_connected"] = int(self._tracking.connected)
+        return {**self._engine.info_sections(), "cache": section}
+
+    # ---------------------------------------------------------------- life cycle
+
+    def start(self) -> None:
+        """Start tracking and the engine."""
+        if self._tracking is not None:
+            self._tracking.start()
+        self._engine.start()
+
+    def stop(self) -> None:
+        """Stop tracking and the engine."""
+        if self._tracking is not None:
+            self._tracking.stop()
+        self._engine.stop()
+
+    # ---------------------------------------------------------------- passed on
+
+    def may_block(self, command: Command) -> bool:
+        """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
+        return self._engine.may_block(command)
+
+    def new_watch(self) -> BackendWatch:
+        """Return a watch without keys."""
+        return self._engine.new_watch()
+
+    def watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
+        """Add keys to a watch. Raises `CommandError`."""
+        self._engine.watch(watch, keys)
+
+    def unwatch(self, watch: BackendWatch) -> None:
+        """End a watch."""
+        self._engine.unwatch(watch)
+
+    def key_counts(self) -> KeyCounts | None:
+        """Count the keys of the backing server."""
+        return self._engine.key_counts()
+
+    def reset_stats(self) -> None:
+        """Reset the engine's counters. Those of the cache count from the start of the server."""
+        self._engine.reset_stats()
+
+    def apply_limits(self, limits: Limits) -> None:
+        """Pass new limits on."""
+        self._engine.apply_limits(limits)

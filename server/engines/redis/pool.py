@@ -1,0 +1,84 @@
+"""A bounded pool of connections to one server."""
+
+from __future__ import annotations
+
+import threading
+
+from common.errors import SERVER_STOPPING, backend_timed_out, backend_unavailable
+from server.engines.redis.connection import BackendConnection, ConnectionSettings
+from server.engines.redis.time_limit import MIN_TIMEOUT, seconds_left
+
+
+class ConnectionPool:
+    """At most ``max_connections`` connections, opened when they are needed. Safe to use from any thread.
+
+    The connection that was used last is reused first, so that connections which are not needed stay idle.
+    ``waiting_for`` names in an error what a thread waited for in vain.
+    """
+
+    def __init__(self, settings: ConnectionSettings, max_connections: int, waiting_for: bytes) -> None:
+        self._settings = settings
+        self._max_connections = max_connections
+        self._waiting_for = waiting_for
+        self._changed = threading.Condition(threading.Lock())
+        self._idle: list[BackendConnection] = []
+        self._connections: set[BackendConnection] = set()
+        self._retired = False
+        self._closed = False
+
+    def acquire(self) -> BackendConnection:
+        """Return an open connection, which must be released. Raises `CommandError` after `seconds_left`.
+
+        A connection that the server has closed meanwhile is opened again, so that it costs no client an error.
+        """
+        connection = self._take()
+        try:
+            if not connection.is_usable():
+                connection.connect()
+        except BaseException:
+            self.release(connection)
+            raise
+        if self._closed:  # while this thread connected, so that `close` did not see the open socket
+            connection.disconnect()
+        return connection
+
+    def release(self, connection: BackendConnection) -> None:
+        """Return a connection to the pool, open or closed."""
+        if self._retired:
+            connection.disconnect()
+        with self._changed:
+            self._idle.append(connection)
+            self._changed.notify()
+
+    def retire(self) -> None:
+        """Close idle connections now, and the others when they are released. The server is not used any more."""
+        with self._changed:
+            self._retired = True
+            for connection in self._idle:
+                connection.disconnect()
+
+    def close(self) -> None:
+        """Refuse every further `acquire`, and close all connections, those in use included."""
+        with self._changed:
+            self._closed = True
+            connections = list(self._connections)
+            self._changed.notify_all()
+        for connection in connections:
+            connection.disconnect()
+
+    def _take(self) -> BackendConnection:
+        """Return a connection that no other thread uses, open or not."""
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise backend_unavailable(SERVER_STOPPING)
+                if self._idle:
+                    return self._idle.pop()
+                if len(self._connections) < self._max_connections:
+                    connection = BackendConnection(self._settings)
+                    self._connections.add(connection)
+                    return connection
+                left = seconds_left()
+                if left <= MIN_TIMEOUT:
+                    raise backend_timed_out(self._waiting_for)
+                self._changed.wait(left)

@@ -1,0 +1,78 @@
+"""The slots of a Redis Cluster: which slot a key has, and which node serves which slot."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from collections.abc import Iterable
+
+from common.errors import CROSS_SLOT, CommandError
+from common.replies import ErrorReply, Reply
+from server.engines.redis.url import NodeAddress
+
+SLOT_COUNT = 2**14
+
+
+class SlotTable:
+    """Which node serves which slot. Changed by one thread at a time, read by all."""
+
+    def __init__(self, owners: list[NodeAddress | None]) -> None:
+        self.owners = owners
+        """For each slot the node that serves it, None if no node does."""
+
+        self.nodes = sorted({owner for owner in owners if owner is not None})
+        """The nodes that serve a slot, in an order that does not depend on the order of the slots."""
+
+    def move(self, slot: int, node: NodeAddress) -> None:
+        """Assign a slot to a node, which may be new."""
+        self.owners[slot] = node
+        if node not in self.nodes:
+            self.nodes = sorted([*self.nodes, node])
+
+
+def key_slot(key: bytes) -> int:
+    """Return the slot of a key: CRC16 of its hash tag, or of the whole key (Redis Cluster specification)."""
+    start = key.find(b"{") + 1
+    if start:
+        end = key.find(b"}", start)
+        if end > start:
+            key = key[start:end]
+    return crc_hqx(key, 0) % SLOT_COUNT
+
+
+def common_slot(keys: Iterable[bytes]) -> int:
+    """Return the slot that all these keys have. Raises `CommandError` if they have more than one."""
+    slots = set(map(key_slot, keys))
+    if len(slots) != 1:
+        raise CommandError(CROSS_SLOT)
+    return slots.pop()
+
+
+def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotTable:
+    """Read the reply to CLUSTER SLOTS. Raises ValueError if it is malformed.
+
+    A node that does not know its own host leaves it empty. Then the host that was ``asked`` is meant.
+    """
+    owners: list[NodeAddress | None] = [None] * SLOT_COUNT
+    if not isinstance(reply, list):
+        raise ValueError("not an array")
+    for entry in reply:
+        match entry:
+            case [int(first), int(last), [host, int(port), *_], *_] if 0 <= first <= last < SLOT_COUNT:
+                name = host.decode() if isinstance(host, bytes) and host not in {b"", b"?"} else asked[0]
+                owners[first : last + 1] = [(name, port)] * (last + 1 - first)
+            case _:
+                raise ValueError(f"not a range of slots: {entry!r}")
+    return SlotTable(owners)
+
+
+def parse_redirect(error: ErrorReply, sender: NodeAddress) -> tuple[int, NodeAddress]:
+    """Return slot and node of a MOVED or ASK error. Raises ValueError if it is malformed.
+
+    Their messages are data by the Redis Cluster specification: ``3999 127.0.0.1:6381``. An empty host means the host
+    of the node that sent the error.
+    """
+    slot, _, address = error.message.partition(b" ")
+    host, _, port = address.rpartition(b":")
+    if not (0 <= int(slot) < SLOT_COUNT):
+        raise ValueError(f"no such slot: {slot!r}")
+    return int(slot), (host.decode() or sender[0], int(port))

@@ -1,0 +1,141 @@
+"""Listen for HTTP: one thread with an event loop serves all connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+from server.http.application import Application
+from server.http.connection import HTTPConnection
+from server.http.security import AccessPolicy, CORSPolicy
+from server.net.addresses import format_address, resolve
+from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
+from server.session.context import ServerContext
+
+KEEP_ALIVE_TIMEOUT = 5.0
+"""Seconds after which a connection is closed if its client sends no further request."""
+
+KEEP_ALIVE_CHECK_INTERVAL = 1.0
+
+CANCEL_TIMEOUT = 1.0
+"""Seconds that a stopping listener waits for worker threads after it has closed their connections."""
+
+
+def create_http_listener(
+    host: str,
+    port: int,
+    context: ServerContext,
+    *,
+    token: str | None = None,
+    origins: Sequence[str] = (),
+    names: Sequence[str] = (),
+    max_body: int,
+) -> HTTPListener:
+    """Bind a port for HTTP. Raises `OSError` or `UnicodeError` if the address can't be bound.
+
+    ``token`` is the bearer token that requests need, ``origins`` are those that CORS allows, ``names`` are further
+    host names of the server, and ``max_body`` is the maximum size of a request's body in bytes.
+    """
+    access = AccessPolicy(host, token, origins, names)
+    cors = CORSPolicy(origins) if origins else None
+    return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body))
+
+
+class HTTPListener:
+    """Serve HTTP on one address. Raises `OSError` or `UnicodeError` if the address can't be bound."""
+
+    def __init__(self, host: str, port: int, application: Application) -> None:
+        family, address = resolve(host, port)
+        try:
+            self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        except OSError as problem:
+            if problem.errno is None:
+                raise
+            raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own text has the address too
+        self._application = application
+        self._connections: set[HTTPConnection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_running = threading.Event()
+        self._stop_requested = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """The URL of the listener, with the port that was bound."""
+        return "http://" + format_address(self._socket.getsockname())
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def start(self) -> None:
+        """Accept connections in a thread until `stop` is called."""
+        self._thread.start()
+        self._is_running.wait()
+
+    def stop(self) -> None:
+        """Accept no more connections, wait for the requests that are executed, then close all connections."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stop_requested.set)
+            self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Release the address."""
+        self._socket.close()
+        self._application.close()
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._serve())
+        finally:
+            self._is_running.set()
+
+    async def _serve(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
+        self._is_running.set()
+        checks = loop.create_task(self._close_idle_connections())
+        await self._stop_requested.wait()
+        checks.cancel()
+        server.close()
+        await self._close_connections()
+
+    def _new_connection(self) -> HTTPConnection:
+        return HTTPConnection(self._application, self._connections)
+
+    async def _close_idle_connections(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_CHECK_INTERVAL)
+            since = asyncio.get_running_loop().time() - KEEP_ALIVE_TIMEOUT
+            for connection in list(self._connections):
+                connection.close_if_idle(since)
+
+    async def _close_connections(self) -> None:
+        """Let each connection finish the request that it executes, within the time limit of the connection."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + SHUTDOWN_TIMEOUT + CANCEL_TIMEOUT
+        for connection in list(self._connections):
+            connection.shut_down()
+        while self._connections and loop.time() < limit:
+            await asyncio.sleep(0.01)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes uvloop's event loop, None for asyncio's own if uvloop is not installed."""
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
+    return factory

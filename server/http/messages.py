@@ -1,0 +1,267 @@
+"""An HTTP request and its response, as handlers see them.
+
+A handler is a coroutine that runs on the event loop until it needs a thread that may block:
+
+    async def get_value(request: Request) -> Response:
+        reply = await request.execute(b"GET", key)
+
+Handlers are not asyncio tasks. A task costs each request a turn of the event loop, and few requests ever wait. So a
+handler may await nothing but what ends in `in_worker`, which passes a function to whatever drives the coroutine. There
+are two drivers: `run_with_workers` calls the function in a worker thread, and `run_in_this_thread` calls it at once,
+because the whole handler runs in a worker already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from types import coroutine
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from common.codec import Args
+from common.errors import (
+    CommandError,
+    HTTPProblem,
+    http_duplicate_parameter,
+    http_invalid_parameter,
+    http_unknown_parameter,
+)
+from common.limits import KIB
+from common.replies import ErrorKind, ErrorReply, Reply
+from server.engines.base import WOULD_BLOCK
+from server.session.session import Session
+
+T = TypeVar("T")
+
+Headers: TypeAlias = "list[tuple[bytes, bytes]]"
+
+MIN_STREAMED_SIZE = 256 * KIB
+"""Bytes of a lazily made body from which it is streamed. Each part but the last has at least this size too."""
+
+OCTETS = b"application/octet-stream"
+TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
+
+
+# ---------------------------------------------------------------- responses
+
+
+@dataclass(slots=True)
+class Response:
+    """A response. A body that is an iterator is streamed, and can be read once."""
+
+    status: int
+    body: bytes | Iterator[bytes] = b""
+    headers: Headers = field(default_factory=list)
+
+
+class HTTPError(Exception):
+    """The request is refused, with a response that says why."""
+
+    def __init__(self, problem: HTTPProblem, headers: Headers | None = None) -> None:
+        super().__init__(problem.sentence)
+        self.problem = problem
+        self.headers = headers or []
+
+    def response(self) -> Response:
+        """Return the error in the form that all errors have."""
+        return json_response(self.problem.status, {"error": self.problem.sentence}, self.headers)
+
+
+def json_response(status: int, value: object, headers: Iterable[tuple[bytes, bytes]] = ()) -> Response:
+    """Make a response with a value in JSON."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, body, [(b"content-type", JSON), *headers])
+
+
+def lazy_response(
+    content_type: bytes, pieces: Iterator[bytes], headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Response:
+    """Make a response whose body is streamed if it is large. The first part is made now."""
+    start = next_part(pieces)
+    body = start if len(start) < MIN_STREAMED_SIZE else chain([start], pieces)
+    return Response(200, body, [(b"content-type", content_type), *headers])
+
+
+def next_part(pieces: Iterator[bytes]) -> bytes:
+    """Join pieces until there is enough to send. Return less only at the end, and then ``b""``."""
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        part.append(piece)
+        size += len(piece)
+        if size >= MIN_STREAMED_SIZE:
+            break
+    return b"".join(part)
+
+
+# ---------------------------------------------------------------- coroutines
+
+BlockingCall: TypeAlias = Callable[[], Any]
+
+RunningHandler: TypeAlias = Coroutine[BlockingCall, Any, Response]
+
+
+@coroutine
+def in_worker(function: Callable[..., T], *args: Any) -> Generator[BlockingCall, T, T]:
+    """Call a function that may block or take long, in a worker thread. Raises what it raises."""
+    return (yield partial(function, *args))
+
+
+def run_in_this_thread(handler: RunningHandler) -> Response:
+    """Run a handler to its end in this thread, which may block."""
+    try:
+        call = handler.send(None)
+        while True:
+            try:
+                result = call()
+            except Exception as problem:
+                call = handler.throw(problem)
+            else:
+                call = handler.send(result)
+    except StopIteration as end:
+        response: Response = end.value
+        return response
+
+
+async def run_with_workers(handler: RunningHandler, call: BlockingCall, workers: Executor) -> Response:
+    """Run a handler that asked for a blocking call to its end: its calls in worker threads, the rest on the loop."""
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            try:
+                result = await loop.run_in_executor(workers, call)
+            except Exception as problem:
+                call = handler.throw(problem)
+            else:
+                call = handler.send(result)
+    except StopIteration as end:
+        response: Response = end.value
+        return response
+    finally:
+        handler.close()
+
+
+# ---------------------------------------------------------------- requests
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the query: how it is read, and how it is documented. ``read`` may raise ValueError."""
+
+    name: str
+    description: str
+    schema: dict[str, object]
+    example: object
+    read: Callable[[bytes], Any]
+
+
+@dataclass(slots=True)
+class Request:
+    """A request. Header names are in small letters; several headers of one name are joined, as RFC 9110 (5.3) says."""
+
+    session: Session
+    path_argument: bytes = b""
+    """The variable part of the path, still percent-encoded."""
+    query: bytes = b""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    csrf_possible: bool = False
+    """Whether any web page may have caused this request, if it is a GET. See `server.http.security`."""
+
+    async def outcome(self, args: Args) -> Reply:
+        """Execute a command and return its reply, which may be an error."""
+        reply = self.session.try_execute(args)
+        if reply is WOULD_BLOCK:
+            return await in_worker(self.session.execute, args)
+        return reply
+
+    async def execute(self, *args: bytes) -> Reply:
+        """Execute a command and return its reply. Raises `HTTPError` if that is an error."""
+        return raise_for_error(await self.outcome(list(args)))
+
+    async def execute_all(self, *commands: Args) -> list[Reply] | None:
+        """Execute commands as one transaction. Return None if a watched key has changed. Raises `HTTPError`."""
+        await self.execute(b"MULTI")
+        for args in commands:
+            await self.execute(*args)
+        replies = await self.execute(b"EXEC")
+        return [raise_for_error(each) for each in replies] if isinstance(replies, list) else None
+
+    def parameters(self, *known: Parameter) -> list[Any]:
+        """Return the values of the query's parameters, None for a missing one. Raises `HTTPError`."""
+        given: dict[str, bytes] = {}
+        for name, value in self.query_pairs():
+            text = name.decode(errors="replace")
+            if text in given:
+                raise HTTPError(http_duplicate_parameter(text))
+            given[text] = value or b""
+        values = [_read(each, given.pop(each.name, None)) for each in known]
+        if given:
+            raise HTTPError(http_unknown_parameter(next(iter(given))))
+        return values
+
+    def query_pairs(self) -> list[tuple[bytes, bytes | None]]:
+        """Return the query's names and values in order. The value of a name without ``=`` is None."""
+        pairs = [part.partition(b"=") for part in self.query.split(b"&") if part]
+        return [(_decode(name), _decode(value) if equals else None) for name, equals, value in pairs]
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the client accepts JSON by name."""
+        return JSON in self.headers.get(b"accept", b"")
+
+    @property
+    def wants_base64(self) -> bool:
+        """Whether the client asks for strings in base64, as Upstash's clients do."""
+        return self.headers.get(b"upstash-encoding", b"").lower() == b"base64"
+
+
+def _decode(part: bytes) -> bytes:
+    return unquote_to_bytes(part.replace(b"+", b" "))
+
+
+def _read(parameter: Parameter, value: bytes | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return parameter.read(value)
+    except (ValueError, CommandError):
+        raise HTTPError(http_invalid_parameter(parameter.name, parameter.description)) from None
+
+
+# ---------------------------------------------------------------- errors of commands
+
+STATUS_BY_KIND = {
+    ErrorKind.CLIENT: 400,
+    ErrorKind.AUTHENTICATION: 401,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.INTERNAL: 500,
+    ErrorKind.UPSTREAM_DOWN: 502,
+    ErrorKind.UPSTREAM_TIMEOUT: 504,
+    ErrorKind.OUT_OF_MEMORY: 507,
+}
+"""The HTTP status of a command's error."""
+
+
+def raise_for_error(reply: Reply) -> Reply:
+    """Return a reply that is not an error. Raises `HTTPError` for one that is."""
+    if isinstance(reply, ErrorReply):
+        raise command_failed(reply)
+    return reply
+
+
+def command_failed(error: ErrorReply) -> HTTPError:
+    """Return a command's error as HTTP reports it."""
+    return HTTPError(HTTPProblem(STATUS_BY_KIND[error.kind], text_of(error)))
+
+
+def text_of(error: ErrorReply) -> str:
+    """Return an error's text as it appears in JSON."""
+    return error.text.decode(errors="replace")

@@ -1,0 +1,188 @@
+"""Everything that concerns the process as a whole, and every question to the platform, in one place.
+
+`prepare` and `StopSignal` change the process: its threads, limits, signals and log. Only `server.__main__` calls them,
+once, before the first thread starts. A `Server` that a program starts inside itself leaves all of this alone.
+
+No platform has everything that is used here, so each part is looked up and left out if it is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import mmap
+import os
+import queue
+import random
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+THREAD_STACK_SIZE = 512 * 1024
+"""Bytes of address space for a thread, so that ten thousand connections with a thread each fit."""
+
+SWITCH_INTERVAL = 0.0001
+"""Seconds after which a thread that wants to run may take the GIL from a busy one. Python's default is 5 milliseconds.
+
+One thread serves all of HTTP and is busy as long as requests wait. Without this, a request on another port waits for up
+to 5 milliseconds each time.
+"""
+
+STOP_POLL_INTERVAL = 0.2
+"""Seconds between two looks for a stop signal on a platform without ``sigwait``."""
+
+logger = logging.getLogger(__name__)
+
+
+def _optional_module(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+resource = _optional_module("resource")
+
+
+def prepare(*, log_level: str, all_cores: bool, shares_gil_with_http: bool) -> None:
+    """Set up the process of a server: its log, its limits, and how its threads run."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    set_log_level(log_level)
+    threading.stack_size(THREAD_STACK_SIZE)
+    if shares_gil_with_http:
+        sys.setswitchinterval(SWITCH_INTERVAL)
+    raise_file_limit()
+    if not all_cores:
+        stay_on_one_core()
+
+
+def set_log_level(level: str) -> None:
+    """Set the least severe level that the process logs: debug, info, warning or error."""
+    logging.getLogger().setLevel(level.upper())
+
+
+def raise_file_limit() -> None:
+    """Allow as many open connections as the system lets this user have."""
+    if resource is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as problem:
+        logger.debug("the limit on open files stays as it is: %s", problem)
+
+
+def has_gil() -> bool:
+    """Return whether this Python runs one thread at a time."""
+    is_gil_enabled = getattr(sys, "_is_gil_enabled", None)  # Python 3.13 and later
+    return is_gil_enabled is None or bool(is_gil_enabled())
+
+
+def stay_on_one_core() -> None:
+    """Run all threads on one core if Python has a global interpreter lock.
+
+    Only the thread that holds the lock runs Python anyway. On one core, passing the lock on is a context switch. Across
+    cores it is a wake-up and a wait for each receive and each send, which measured more than twice as slow with 50
+    connections. The core is picked at random, so that several servers on a machine do not all pick the same one.
+    """
+    get_cores, set_cores = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
+    if get_cores is None or set_cores is None or not has_gil():
+        return
+    try:
+        set_cores(0, {random.choice(sorted(get_cores(0)))})
+    except OSError as problem:  # forbidden by a sandbox, for example by seccomp
+        logger.info("the threads may run on all cores: %s", problem)
+
+
+def _return_at_once() -> None:
+    """Replace ``sched_yield`` if the platform does not have it."""
+
+
+yield_cpu: Callable[[], None] = getattr(os, "sched_yield", _return_at_once)
+"""Let another thread run that is ready to run, if there is one."""
+
+
+# ---------------------------------------------------------------- memory
+
+
+def resident_bytes() -> int:
+    """Return the memory that the process has now; its peak if the system does not report that, and 0 if neither."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return _peak_of_resource()
+    return pages * mmap.PAGESIZE
+
+
+def peak_resident_bytes() -> int:
+    """Return the most memory that the process has had. It is never less than `resident_bytes`."""
+    return max(_peak_of_resource(), _peak_of_proc(), resident_bytes())
+
+
+def _peak_of_resource() -> int:
+    if resource is None:
+        return 0
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, KiB elsewhere: getrusage(2)
+
+
+def _peak_of_proc() -> int:
+    if resource is not None:
+        return 0
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    peak = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(peak[1]) * 1024 if peak else 0
+
+
+# ---------------------------------------------------------------- the signal to stop
+
+
+class StopSignal:
+    """SIGINT and SIGTERM, as a request to stop. Make it in the main thread, before any other thread starts.
+
+    With ``sigwait`` both signals are blocked in every thread, because threads inherit the mask, and only `wait` sees
+    them. Without it (Windows) a handler passes them on through a queue. `queue.SimpleQueue` is the one container of the
+    standard library that a handler may fill while the same thread waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._uses_sigwait = hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwait")
+        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        self._signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        for number in self._signals:
+            # A shell that starts a program in the background lets it ignore SIGINT, and some systems discard an ignored
+            # signal even while it is blocked.
+            signal.signal(number, self._handle)
+        if sys.platform != "win32" and self._uses_sigwait:
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+
+    def _handle(self, number: int, _frame: object) -> None:
+        self._requests.put(number)
+
+    def wait(self) -> None:
+        """Wait until the process gets one of the signals, or until `request` is called."""
+        if sys.platform != "win32" and self._uses_sigwait:
+            signal.sigwait(self._signals)
+            return
+        while True:
+            # On Windows a wait without a limit keeps Python from running the handler.
+            try:
+                self._requests.get(timeout=STOP_POLL_INTERVAL)
+            except queue.Empty:
+                continue
+            return
+
+    def request(self) -> None:
+        """Ask for the stop from inside the process, from any thread."""
+        if self._uses_sigwait:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:  # on Windows, os.kill would end the process at once
+            self._requests.put(signal.SIGTERM)

@@ -1,0 +1,29 @@
+"""The settings of the server: one table, read by the command line, the environment and CONFIG."""
+
+from server.settings.sources import SettingsReader
+from server.settings.table import (
+    DEFAULT_MAX_CLIENTS,
+    DEFAULT_PORT,
+    MAX_MAX_CLIENTS,
+    PARAMETERS,
+    SETTINGS,
+    BackendSettings,
+    Setting,
+    Settings,
+    SettingsError,
+    check,
+)
+
+__all__ = [
+    "DEFAULT_MAX_CLIENTS",
+    "DEFAULT_PORT",
+    "MAX_MAX_CLIENTS",
+    "PARAMETERS",
+    "SETTINGS",
+    "BackendSettings",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "SettingsReader",
+    "check",
+]

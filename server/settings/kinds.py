@@ -1,0 +1,172 @@
+"""The kinds of settings: how a value is parsed from text, and how it is printed.
+
+The command line and the environment use ``parse``, CONFIG SET uses ``parse_config``. Both raise `ValueError`: the first
+with one sentence for a person, the second with the text that Redis uses for the same error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+from common.errors import NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
+
+T = TypeVar("T")
+
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**63 - 1
+
+MAX_SECONDS = 3600.0
+
+CONFIG_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+"""Redis accepts one spelling of an integer: no plus sign, no leading zero (``string2ll``)."""
+
+
+class Kind(Protocol[T]):
+    """Convert the values of one kind of setting from and to text."""
+
+    @property
+    def metavar(self) -> str | None: ...
+
+    def parse(self, text: str) -> T: ...
+
+    def parse_config(self, text: str) -> T: ...
+
+    def format(self, value: T) -> str: ...
+
+
+class Integer(NamedTuple):
+    """An integer within bounds. ``rule`` begins the sentence about a bad value."""
+
+    rule: str
+    minimum: int = 1
+    maximum: int = MAX_INTEGER
+    metavar: str = "N"
+    too_large: str = ""
+    """Begins the sentence about a value above the maximum, if it is another one."""
+
+    def parse(self, text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
+        if number is not None and self.minimum <= number <= self.maximum:
+            return number
+        if number is not None and number > self.maximum and self.too_large:
+            raise ValueError(f"{self.too_large}, not {text}")
+        raise ValueError(f"{self.rule}, not {text!r}")
+
+    def parse_config(self, text: str) -> int:
+        if not CONFIG_INTEGER.fullmatch(text):
+            raise ValueError(NOT_PARSED_AS_INTEGER)
+        number = int(text)
+        if not MIN_INTEGER <= number <= MAX_INTEGER:
+            raise ValueError(NOT_PARSED_AS_INTEGER)
+        if not self.minimum <= number <= self.maximum:
+            raise ValueError(out_of_range(self.minimum, self.maximum))
+        return number
+
+    def format(self, value: int) -> str:
+        return str(value)
+
+
+class Seconds:
+    """A duration in seconds, which may have a fraction."""
+
+    metavar = "SECONDS"
+
+    def parse(self, text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= MAX_SECONDS:
+            raise ValueError(f"must be a number of seconds above 0, at most {MAX_SECONDS:g}, not {text!r}")
+        return seconds
+
+    parse_config = parse
+
+    def format(self, value: float) -> str:
+        return f"{value:g}"
+
+
+class Choice(NamedTuple):
+    """One of a few names."""
+
+    choices: tuple[str, ...]
+
+    @property
+    def metavar(self) -> str:
+        return f"{{{','.join(self.choices)}}}"
+
+    def parse(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValueError(f"invalid choice: {text!r} (choose from {', '.join(map(repr, self.choices))})")
+        return text
+
+    def parse_config(self, text: str) -> str:
+        if text.lower() not in self.choices:
+            raise ValueError(not_one_of(self.choices))
+        return text.lower()
+
+    def format(self, value: str) -> str:
+        return value
+
+
+class Switch:
+    """Yes or no. An option on the command line takes no value, a variable in the environment does."""
+
+    metavar = None
+
+    def parse(self, text: str) -> bool:
+        lowered = text.lower()
+        if lowered in ("yes", "true", "on", "1"):
+            return True
+        if lowered in ("no", "false", "off", "0"):
+            return False
+        raise ValueError(f"must be yes or no, not {text!r}")
+
+    def parse_config(self, text: str) -> bool:
+        if text.lower() not in ("yes", "no"):
+            raise ValueError(NOT_YES_OR_NO)
+        return text.lower() == "yes"
+
+    def format(self, value: bool) -> str:
+        return "yes" if value else "no"
+
+
+class Text(NamedTuple):
+    """A string. ``check`` returns it in its normal form, or raises `ValueError` with a sentence."""
+
+    metavar: str
+    check: Callable[[str], str] = str
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+    def parse_config(self, text: str) -> str:
+        return self.check(text)
+
+    def format(self, value: str) -> str:
+        return value
+
+
+def check_token(text: str) -> str:
+    """Return a bearer token, or raise `ValueError` if an ``Authorization`` header cannot carry it (RFC 6750, 2.1)."""
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("a token is not empty, and has no blanks and nothing but ASCII")
+    return text
+
+
+def check_origin(text: str) -> str:
+    """Return an origin in lower case without a slash at its end (RFC 6454, 6.2), or raise `ValueError`."""
+    origin = text.lower().removesuffix("/")
+    if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
+        raise ValueError(f"an origin is like https://example.org, or *, and not {text!r}")
+    return origin
+
+
+PORT = Integer("a port is a number from 0 to 65535", 0, 65535, "PORT")
+SIZE = Integer("a limit is a number of bytes, at least 1", metavar="BYTES")
+COUNT = Integer("must be a number of at least 1", maximum=999_999_999, metavar="NUMBER")
+SECONDS = Seconds()
+SWITCH = Switch()

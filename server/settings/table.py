@@ -1,0 +1,298 @@
+"""All settings of the server, in one table: the fields of `Settings`.
+
+An entry is a line of the dataclass. The name of the field gives the option (``max_line``: ``--max-line``) and the
+variable in the environment (``KVLINE_MAX_LINE``). The command line, its help, the environment and CONFIG read the
+entries, so a new setting is a new field and nothing else. Code that uses a setting reads the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from common.limits import DEFAULT_LIMITS, MIB, Limits
+from server.settings.kinds import (
+    COUNT,
+    PORT,
+    SECONDS,
+    SIZE,
+    SWITCH,
+    Choice,
+    Integer,
+    Kind,
+    Text,
+    check_origin,
+    check_token,
+)
+
+T = TypeVar("T")
+
+DEFAULT_PORT = 9736
+DEFAULT_MAX_CLIENTS = 10_000
+MAX_MAX_CLIENTS = 2**32 - 1
+"""Both as in Redis 7."""
+
+DEFAULT_MAX_BODY = 16 * MIB
+DEFAULT_BACKEND_CONNECTIONS = 50
+DEFAULT_BACKEND_TIMEOUT = 5.0
+DEFAULT_CACHE_KEYS = 10_000
+DEFAULT_CACHE_TTL = 30.0
+DEFAULT_SLOWLOG_SLOWER_THAN = 10_000
+"""Microseconds, as in Redis."""
+
+DEFAULT_SLOWLOG_MAX_LEN = 128
+
+CLIENTS = Integer(f"a number of clients is from 1 to {MAX_MAX_CLIENTS}", maximum=MAX_MAX_CLIENTS)
+FRAME = Integer(
+    SIZE.rule,
+    maximum=DEFAULT_LIMITS.max_frame,
+    metavar="BYTES",
+    too_large=f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes",
+)
+LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
+
+
+class Group(NamedTuple):
+    """A section of ``--help``."""
+
+    title: str
+    description: str | None = None
+
+
+HTTP = Group("HTTP, on a port of its own (extra: http)")
+BACKEND = Group("a backing Redis", "serve the keys of a Redis or a Redis Cluster (extra: proxy)")
+
+
+class Setting(NamedTuple):
+    """One entry of the table. `setting` describes the fields."""
+
+    kind: Kind[Any]
+    help: str
+    default: Any
+    name: str = ""
+    option: str | None = None
+    variable: str | None = None
+    repeatable: bool = False
+    unset: Any = None
+    requires: str = ""
+    group: Group | None = None
+    config: str = ""
+    mutable: bool = False
+
+    def default_text(self) -> str:
+        """Return the default as ``--help`` shows it; an empty string if there is none."""
+        if self.repeatable:
+            return " ".join(map(self.kind.format, self.default))
+        value = self.unset if self.default is None else self.default
+        return "" if value is None else self.kind.format(value)
+
+    def text(self, settings: Settings) -> str:
+        """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
+        value = getattr(settings, self.name) if self.name else self.default
+        if self.repeatable:
+            value = value[0] if value else self.unset
+        return self.kind.format(value)
+
+
+def setting(
+    default: T,
+    kind: Kind[Any],
+    help: str,
+    *,
+    option: str | None = None,
+    variable: str | None = None,
+    repeatable: bool = False,
+    unset: Any = None,
+    requires: str = "",
+    group: Group | None = None,
+    config: str = "",
+    mutable: bool = False,
+    secret: bool = False,
+) -> T:
+    """Declare a field of `Settings`.
+
+    ``option`` and ``variable`` follow from the field's name; an empty string means that there is none. The value of a
+    ``repeatable`` setting is a tuple: the option may be given several times, and the variable is a list separated by
+    blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
+    another setting, without which this one is an error. ``config`` is the name of the parameter in CONFIG, and CONFIG
+    SET may change a ``mutable`` one. A ``secret`` does not appear in ``repr``.
+    """
+    entry = Setting(
+        kind=kind,
+        help=help,
+        default=default,
+        option=option,
+        variable=variable,
+        repeatable=repeatable,
+        unset=unset,
+        requires=requires,
+        group=group,
+        config=config,
+        mutable=mutable,
+    )
+    return field(default=default, repr=not secret, metadata={"entry": entry})
+
+
+class SettingsError(Exception):
+    """A setting has a value that the server cannot use, or that contradicts another setting."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{option_of(name)} {problem}")
+        self.name = name
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """The settings of the backing Redis and of the cache in front of it, with the defaults filled in."""
+
+    url: str = field(repr=False)  # it may contain a password
+    connections: int = DEFAULT_BACKEND_CONNECTIONS
+    """Maximum number of connections for requests, to each server."""
+
+    timeout: float = DEFAULT_BACKEND_TIMEOUT
+    """Maximum seconds per request."""
+
+    has_cache: bool = False
+    cache_keys: int = DEFAULT_CACHE_KEYS
+    """Maximum number of cached keys."""
+
+    cache_ttl: float = DEFAULT_CACHE_TTL
+    """Maximum age of a cached value in seconds."""
+
+    cache_tracking: bool = False
+    """Whether the backing Redis reports changed keys, so that they are invalidated at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one server. Immutable: CONFIG SET replaces the whole object."""
+
+    # fmt: off
+    host: str = setting("127.0.0.1", Text("HOST"), "the address to listen on", config="bind")
+    ports: tuple[int, ...] = setting(
+        (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
+        option="--port", repeatable=True, unset=0, config="port")
+
+    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the longest line of text")
+    max_bulk: int = setting(
+        DEFAULT_LIMITS.max_bulk, SIZE, "the longest RESP bulk string", config="proto-max-bulk-len", mutable=True)
+    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the longest JSON frame")
+    max_clients: int = setting(
+        DEFAULT_MAX_CLIENTS, CLIENTS, "the most connections at once, on all ports together",
+        config="maxclients", mutable=True)
+
+    all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
+    log_level: str = setting("info", LOG_LEVEL, "the least severe messages to log", config="loglevel", mutable=True)
+    slowlog_slower_than: int = setting(
+        DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
+        "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
+        option="", variable="", config="slowlog-log-slower-than", mutable=True)
+    slowlog_max_len: int = setting(
+        DEFAULT_SLOWLOG_MAX_LEN, Integer("must be a number of at least 0", minimum=0), "the most entries of SLOWLOG",
+        option="", variable="", config="slowlog-max-len", mutable=True)
+
+    http_port: int | None = setting(None, PORT, "a port for HTTP; 0 picks a free one", group=HTTP)
+    http_token: str | None = setting(
+        None, Text("TOKEN", check_token),
+        "the bearer token that requests need; better given as KVLINE_HTTP_TOKEN in the environment",
+        group=HTTP, secret=True)
+    http_origins: tuple[str, ...] = setting(
+        (), Text("ORIGIN", check_origin), "an origin whose pages may send requests; may be given more than once",
+        option="--http-cors", repeatable=True, group=HTTP)
+    http_hosts: tuple[str, ...] = setting(
+        (), Text("NAME"),
+        "a host name that requests may use, besides the server's address and localhost; may be given more than once",
+        option="--http-host", repeatable=True, group=HTTP)
+    http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the longest body of a request", group=HTTP)
+
+    backend: str | None = setting(
+        None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
+        group=BACKEND, secret=True)
+    backend_connections: int | None = setting(
+        None, COUNT, "connections to each server", unset=DEFAULT_BACKEND_CONNECTIONS, requires="backend", group=BACKEND)
+    backend_timeout: float | None = setting(
+        None, SECONDS, "the longest wait for a reply", unset=DEFAULT_BACKEND_TIMEOUT, requires="backend", group=BACKEND)
+    cache_keys: int | None = setting(
+        None, COUNT, "cache the replies to GET, for at most this number of keys",
+        unset=DEFAULT_CACHE_KEYS, requires="backend", group=BACKEND)
+    cache_ttl: float | None = setting(
+        None, SECONDS, "cache each of them for this long", unset=DEFAULT_CACHE_TTL, requires="backend", group=BACKEND)
+    cache_tracking: bool | None = setting(
+        None, SWITCH, "let the backing Redis (6 or newer) report every change, which invalidates the cached value",
+        requires="backend", group=BACKEND)
+    # fmt: on
+
+    def input_limits(self) -> Limits:
+        """Return the bounds on a connection's input. A request may always be as large as its largest argument."""
+        max_request = max(DEFAULT_LIMITS.max_request, self.max_bulk)
+        return Limits(self.max_line, self.max_bulk, self.max_frame, max_request=max_request)
+
+    def backend_settings(self) -> BackendSettings | None:
+        """Return the settings of the backing Redis, or None if there is no backing Redis."""
+        if self.backend is None:
+            return None
+        return BackendSettings(
+            self.backend,
+            connections=self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
+            timeout=self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
+            has_cache=self.cache_keys is not None or self.cache_ttl is not None or bool(self.cache_tracking),
+            cache_keys=self.cache_keys or DEFAULT_CACHE_KEYS,
+            cache_ttl=self.cache_ttl or DEFAULT_CACHE_TTL,
+            cache_tracking=bool(self.cache_tracking),
+        )
+
+    def with_values(self, values: Mapping[str, Any]) -> Settings:
+        """Return a copy with other values, by field."""
+        return dataclasses.replace(self, **values)
+
+
+def check(settings: Settings) -> None:
+    """Raise `SettingsError` if a value is out of its bounds, or if two settings contradict each other."""
+    for entry in SETTINGS:
+        value = getattr(settings, entry.name)
+        for each in value if entry.repeatable else () if value is None else (value,):
+            try:
+                entry.kind.parse(entry.kind.format(each))
+            except ValueError as problem:
+                raise SettingsError(entry.name, f"is not valid: {problem}") from None
+        if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
+            raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
+
+
+def option_of(name: str) -> str:
+    """Return the option of a setting by the name of its field."""
+    return next((entry.option or entry.name for entry in SETTINGS if entry.name == name), name)
+
+
+def _entries() -> Iterable[Setting]:
+    """Complete the entries with what follows from the names of their fields."""
+    for each in dataclasses.fields(Settings):
+        entry: Setting = each.metadata["entry"]
+        option = f"--{each.name.replace('_', '-')}" if entry.option is None else entry.option
+        variable = f"KVLINE_{option[2:].replace('-', '_').upper()}" if entry.variable is None else entry.variable
+        yield entry._replace(name=each.name, option=option, variable=variable)
+
+
+def _constant(config: str, value: str) -> Setting:
+    return Setting(kind=Text(""), help="always this value", default=value, option="", variable="", config=config)
+
+
+SETTINGS: tuple[Setting, ...] = tuple(_entries())
+
+CONSTANTS = (
+    _constant("appendonly", "no"),
+    _constant("databases", "1"),
+    _constant("maxmemory", "0"),
+    _constant("maxmemory-policy", "noeviction"),
+    _constant("save", ""),
+    _constant("timeout", "0"),
+)
+"""Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
+
+PARAMETERS: Mapping[str, Setting] = {
+    entry.config: entry for entry in sorted((*SETTINGS, *CONSTANTS), key=lambda entry: entry.config) if entry.config
+}
+"""What CONFIG GET shows, by name, in alphabetical order."""

@@ -1,0 +1,27 @@
+"""docs/operations.md names every setting, and README.md every option."""
+
+from __future__ import annotations
+
+import re
+
+from scripts.settings_table import OPERATIONS, operations_with, settings_table
+from server.settings import SETTINGS
+from tests.harness.processes import ROOT
+
+
+def test_its_table_of_settings_is_that_of_the_server() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    assert text == operations_with(settings_table()), "run: python -m scripts.settings_table"
+
+
+def test_what_has_a_name_in_config_alone_is_mentioned_too() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    assert [entry.config for entry in SETTINGS if not entry.option and entry.config not in text] == []
+
+
+def test_the_readme_names_no_option_that_does_not_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"--[a-z][a-z-]+", text))
+    of_other_programs = {"--local", "--data-binary"}  # the client's, curl's
+    assert named - of_other_programs <= {entry.option for entry in SETTINGS}
+    assert "docs/operations.md" in text

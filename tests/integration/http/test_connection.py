@@ -1,0 +1,169 @@
+"""The life of a connection: versions of HTTP, Expect, half-closed and idle clients, and the threads that serve it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from common.codec import Args
+from common.replies import Reply
+from server.commands import COMMANDS
+from server.engines.base import CallContext, QueuedCommand
+from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
+from server.registry import Command
+from server.session.context import ServerContext
+from tests.harness.http_wire import HOST, Wire, request
+
+KIB = 1024
+MIB = 1024 * KIB
+
+pytest.importorskip("httptools", reason="the extra http is not installed")
+
+
+class ThreadRecorder(EmbeddedEngine):
+    """An engine that records which threads execute commands."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.threads: list[str] = []
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        self.threads.append(threading.current_thread().name)
+        return super().execute(command, args, call)
+
+    def execute_all(
+        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
+    ) -> list[Reply | Exception] | None:
+        self.threads.append(threading.current_thread().name)
+        return super().execute_all(queue, watch, call)
+
+
+@pytest.fixture
+def recorder(store: Store) -> ThreadRecorder:
+    return ThreadRecorder(store)
+
+
+@pytest.fixture
+def url(recorder: ThreadRecorder) -> Iterator[str]:
+    """The address of a listener in this process."""
+    from server.http.listener import create_http_listener
+
+    listener = create_http_listener("127.0.0.1", 0, ServerContext(recorder, COMMANDS), max_body=MIB)
+    listener.start()
+    yield listener.address
+    listener.stop()
+
+
+@pytest.fixture
+def local(url: str) -> Iterator[Wire]:
+    with Wire(url) as connection:
+        yield connection
+
+
+# ---------------------------------------------------------------- versions
+
+
+@pytest.mark.parametrize("host", [b"", HOST + HOST], ids=["none", "two"])
+def test_http_1_1_needs_exactly_one_host(local: Wire, host: bytes) -> None:
+    local.send(b"GET /healthz HTTP/1.1\r\n%b\r\n" % host)
+    refused = local.answer()
+    assert (refused.status, list(json.loads(refused.body))) == (400, ["error"])
+    assert local.is_closed_by_the_server()
+
+
+def test_http_1_0_needs_no_host(local: Wire) -> None:
+    local.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert local.answer().status == 200
+    assert local.is_closed_by_the_server()
+
+
+def test_a_streamed_response_to_http_1_0_ends_with_the_connection(local: Wire) -> None:
+    assert local.ask(b"PUT", b"/keys/big", b"x" * MIB).status == 201
+    body = json.dumps(["GET", "big"]).encode()
+    local.send(b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    head, _, content = local.rest().partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert json.loads(content) == {"result": "x" * MIB}
+
+
+def test_every_response_has_a_date(local: Wire) -> None:
+    assert local.ask(b"GET", b"/healthz").headers[b"date"].endswith(b" GMT")
+    assert b"date" in local.ask(b"GET", b"/keys/absent").headers
+
+
+# ---------------------------------------------------------------- keepalive
+
+
+def test_keepalive_serves_many_requests_until_connection_close(local: Wire) -> None:
+    for _ in range(10):
+        assert b"connection" not in local.ask(b"GET", b"/healthz").headers
+    closed = local.ask(b"GET", b"/healthz", headers=b"Connection: close\r\n")
+    assert closed.headers[b"connection"] == b"close"
+    assert local.is_closed_by_the_server()
+
+
+def test_an_idle_keepalive_connection_is_closed(recorder: ThreadRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from server.http import listener
+
+    monkeypatch.setattr(listener, "KEEP_ALIVE_TIMEOUT", 0.01)
+    monkeypatch.setattr(listener, "KEEP_ALIVE_CHECK_INTERVAL", 0.01)
+    running = listener.create_http_listener("127.0.0.1", 0, ServerContext(recorder, COMMANDS), max_body=MIB)
+    running.start()
+    try:
+        with Wire(running.address) as idle:
+            assert idle.ask(b"GET", b"/healthz").status == 200
+            assert idle.is_closed_by_the_server()
+    finally:
+        running.stop()
+
+
+def test_a_client_that_ends_its_side_gets_all_responses(local: Wire) -> None:
+    local.send(request(b"PUT", b"/keys/k", b"v") + request(b"GET", b"/metrics") + request(b"GET", b"/keys/k"))
+    local.socket.shutdown(socket.SHUT_WR)
+    assert [local.answer().status for _ in range(3)] == [201, 200, 200]
+    assert local.is_closed_by_the_server()
+
+
+def test_a_refusal_that_replaces_100_continue_closes_the_connection(local: Wire) -> None:
+    local.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (HOST, MIB + 1))
+    refused = local.answer()
+    assert (refused.status, refused.headers[b"connection"]) == (413, b"close")
+    assert local.is_closed_by_the_server()
+
+
+def test_a_client_that_sends_its_body_at_once_gets_no_100_continue(local: Wire) -> None:
+    local.send(request(b"PUT", b"/keys/k", b"v", b"Expect: 100-continue\r\n"))
+    assert local.answer().status == 201
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_a_small_request_is_executed_on_the_event_loop(local: Wire, recorder: ThreadRecorder) -> None:
+    assert local.ask(b"POST", b"/", b'["SET", "k", "v"]').status == 200
+    assert local.ask(b"GET", b"/keys/k").status == 200
+    assert {name.partition(" ")[0] for name in recorder.threads} == {"http"}
+    assert not any(name.startswith("http worker") for name in recorder.threads)
+
+
+@pytest.mark.parametrize("path", [b"/keys/k", b"/set/k"])
+def test_a_request_with_a_large_body_is_executed_in_a_worker(
+    local: Wire, recorder: ThreadRecorder, path: bytes
+) -> None:
+    method = b"PUT" if path.startswith(b"/keys") else b"POST"
+    assert local.ask(method, path, b"x" * (64 * KIB + 1)).status in (200, 201)
+    assert recorder.threads
+    assert all(name.startswith("http worker") for name in recorder.threads)
+
+
+@pytest.mark.parametrize("path", [b"/pipeline", b"/multi-exec"])
+def test_many_commands_are_executed_in_a_worker(local: Wire, recorder: ThreadRecorder, path: bytes) -> None:
+    assert local.ask(b"POST", path, b'[["SET", "k", "v"], ["GET", "k"]]').status == 200
+    assert all(name.startswith("http worker") for name in recorder.threads)

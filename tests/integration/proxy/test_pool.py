@@ -1,0 +1,112 @@
+"""The pool of connections to one server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from common.errors import CommandError
+from common.replies import ErrorKind
+from server.engines.redis.connection import BackendConnection, ConnectionSettings
+from server.engines.redis.pool import ConnectionPool
+from server.engines.redis.time_limit import time_limit
+from tests.harness.fake_redis import CLOSE, HOST, FakeRedis
+from tests.harness.processes import TIMEOUT
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRedis]:
+    made = FakeRedis()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pool(fake: FakeRedis) -> Iterator[ConnectionPool]:
+    made = ConnectionPool(ConnectionSettings({"host": HOST, "port": fake.port}), 2, b"waiting for the pool")
+    yield made
+    made.close()
+
+
+def test_a_pool_opens_connections_when_they_are_needed_and_reuses_the_last_one(
+    pool: ConnectionPool, fake: FakeRedis
+) -> None:
+    assert fake.connections == 0
+    first, second = pool.acquire(), pool.acquire()
+    pool.release(first)
+    pool.release(second)
+    assert [pool.acquire(), pool.acquire()] == [second, first]
+    assert fake.connections == 2
+
+
+def test_a_pool_with_no_free_connection_has_a_timeout(pool: ConnectionPool) -> None:
+    held = [pool.acquire(), pool.acquire()]
+    with time_limit(0.05), pytest.raises(CommandError) as raised:
+        pool.acquire()
+    assert raised.value.reply.kind is ErrorKind.UPSTREAM_TIMEOUT
+    assert raised.value.reply.text.endswith(b"timed out waiting for the pool")
+    pool.release(held[0])
+    assert pool.acquire() is held[0]
+
+
+def test_a_released_connection_goes_to_a_thread_that_waits(pool: ConnectionPool) -> None:
+    held = [pool.acquire(), pool.acquire()]
+    got: list[BackendConnection] = []
+    waiting = threading.Thread(target=lambda: got.append(pool.acquire()))
+    waiting.start()
+    pool.release(held[1])
+    waiting.join(TIMEOUT)
+    assert got == [held[1]]
+
+
+def test_a_failed_attempt_to_connect_leaves_its_place_in_the_pool(pool: ConnectionPool, fake: FakeRedis) -> None:
+    fake.script[b"HELLO"] = CLOSE
+    for _ in range(3):
+        with pytest.raises(CommandError):
+            pool.acquire()
+    del fake.script[b"HELLO"]
+    assert all(pool.acquire().is_usable() for _ in range(2))
+
+
+def test_a_retired_pool_closes_idle_connections_now_and_others_when_they_are_released(pool: ConnectionPool) -> None:
+    used, idle = pool.acquire(), pool.acquire()
+    pool.release(idle)
+    pool.retire()
+    assert (used.is_usable(), idle.is_usable()) == (True, False)
+    assert used.send_all([[b"PING"]])
+    pool.release(used)
+    assert not used.is_usable()
+
+
+def test_a_closed_pool_refuses_requests_and_closes_connections_in_use(pool: ConnectionPool) -> None:
+    used, idle = pool.acquire(), pool.acquire()
+    pool.release(idle)
+    pool.close()
+    assert not used.is_usable()
+    assert not idle.is_usable()
+    with pytest.raises(CommandError) as raised:
+        pool.acquire()
+    assert raised.value.reply.text == b"ERR backend unavailable: the server is stopping"
+
+
+def test_close_wakes_threads_that_wait_for_a_connection(pool: ConnectionPool) -> None:
+    for _ in range(2):
+        pool.acquire()
+    errors: list[bytes] = []
+    begun = threading.Event()
+
+    def acquire() -> None:
+        begun.set()
+        try:
+            pool.acquire()
+        except CommandError as problem:
+            errors.append(problem.reply.text)
+
+    waiting = threading.Thread(target=acquire)
+    waiting.start()
+    assert begun.wait(TIMEOUT)
+    pool.close()
+    waiting.join(TIMEOUT)
+    assert errors == [b"ERR backend unavailable: the server is stopping"]

@@ -1,0 +1,301 @@
+"""The table of settings, and its readers: the command line and the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from common.limits import GIB, MIB, Limits
+from server.settings import (
+    PARAMETERS,
+    SETTINGS,
+    BackendSettings,
+    Setting,
+    Settings,
+    SettingsError,
+    SettingsReader,
+    check,
+)
+from server.settings.kinds import Switch
+from server.settings.sources import new_parser
+
+EXAMPLES: dict[str, tuple[str, object]] = {
+    "host": ("::1", "::1"),
+    "ports": ("7000", (7000,)),
+    "max_line": ("100", 100),
+    "max_bulk": ("100", 100),
+    "max_frame": ("100", 100),
+    "max_clients": ("100", 100),
+    "all_cores": ("yes", True),
+    "log_level": ("debug", "debug"),
+    "http_port": ("7001", 7001),
+    "http_token": ("t0ken", "t0ken"),
+    "http_origins": ("https://Example.org/", ("https://example.org",)),
+    "http_hosts": ("example.org", ("example.org",)),
+    "http_max_body": ("100", 100),
+    "backend": ("redis://localhost", "redis://localhost"),
+    "backend_connections": ("7", 7),
+    "backend_timeout": ("2.5", 2.5),
+    "cache_keys": ("7", 7),
+    "cache_ttl": ("2.5", 2.5),
+    "cache_tracking": ("yes", True),
+}
+"""A text and the value that it stands for, for each setting that has an option."""
+
+WITH_OPTION = [entry for entry in SETTINGS if entry.option]
+
+each_option = pytest.mark.parametrize("entry", WITH_OPTION, ids=lambda entry: entry.name)
+
+
+def read(*arguments: str, **variables: str) -> Settings:
+    return SettingsReader(variables).read(arguments)
+
+
+def with_requirement(entry: Setting) -> list[str]:
+    """Return the arguments that the setting needs beside its own."""
+    return ["--backend", "redis://localhost"] if entry.requires else []
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, **variables: str) -> str:
+    """Read settings that are refused; return the sentence."""
+    with pytest.raises(SystemExit) as ended:
+        read(*arguments, **variables)
+    assert ended.value.code == 2
+    usage, sentence = capsys.readouterr().err.rsplit("run_server.sh: error: ", 1)
+    assert usage.startswith("usage: run_server.sh")
+    assert sentence.count("\n") == 1
+    return sentence.removesuffix("\n")
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_every_option_has_an_example_here() -> None:
+    assert [entry.name for entry in WITH_OPTION] == list(EXAMPLES)
+
+
+@each_option
+def test_every_option_has_a_variable_and_a_help_text_in_plain_words(entry: Setting) -> None:
+    assert entry.option
+    assert entry.variable == "KVLINE_" + entry.option[2:].upper().replace("-", "_")
+    assert re.fullmatch(r"[a-z].*[^.]", entry.help)
+
+
+def test_no_option_variable_or_parameter_is_used_twice() -> None:
+    for names in ([e.option for e in WITH_OPTION], [e.variable for e in WITH_OPTION], [e.config for e in SETTINGS]):
+        given = [name for name in names if name]
+        assert len(given) == len(set(given))
+
+
+def test_what_can_change_at_run_time_has_a_name_in_config() -> None:
+    assert all(entry.config for entry in SETTINGS if entry.mutable)
+    assert list(PARAMETERS) == sorted(PARAMETERS)
+
+
+def test_without_options_and_variables_there_are_the_defaults() -> None:
+    assert read() == Settings()
+    check(Settings())
+
+
+@pytest.mark.parametrize("entry", SETTINGS, ids=lambda entry: entry.name)
+def test_a_default_is_a_value_of_its_kind(entry: Setting) -> None:
+    values = entry.default if entry.repeatable else (entry.default,)
+    for value in values:
+        assert value is None or entry.kind.parse(entry.kind.format(value)) == value
+
+
+@pytest.mark.parametrize("entry", PARAMETERS.values(), ids=lambda entry: entry.config)
+def test_every_parameter_of_config_reads_back_as_the_text_that_it_was_set_to(entry: Setting) -> None:
+    text = entry.text(Settings())
+    assert entry.kind.format(entry.kind.parse_config(text)) == text
+
+
+def test_settings_are_immutable() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().host = "::1"  # type: ignore[misc]
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Settings(http_token="hush", backend="redis://:hush@localhost"))
+    assert "hush" not in shown
+    assert "hush" not in repr(Settings(backend="redis://:hush@localhost").backend_settings())
+
+
+# ---------------------------------------------------------------- command line and environment
+
+
+@each_option
+def test_an_option_sets_its_field_alone(entry: Setting) -> None:
+    text, value = EXAMPLES[entry.name]
+    given = [entry.option or ""] if isinstance(entry.kind, Switch) else [entry.option or "", text]
+    before = read(*with_requirement(entry))
+    assert read(*given, *with_requirement(entry)) == dataclasses.replace(before, **{entry.name: value})
+
+
+@each_option
+def test_a_variable_sets_its_field_alone(entry: Setting) -> None:
+    text, value = EXAMPLES[entry.name]
+    before = read(*with_requirement(entry))
+    variables = {entry.variable or "": text}
+    assert read(*with_requirement(entry), **variables) == dataclasses.replace(before, **{entry.name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "values"),
+    [
+        (["--port", "1"], {"KVLINE_PORT": "2,3"}, {"ports": (1,)}),
+        (["--port", "1", "--port", "2"], {}, {"ports": (1, 2)}),
+        ([], {"KVLINE_PORT": "2, 3 4"}, {"ports": (2, 3, 4)}),
+        (["--host", "::1"], {"KVLINE_HOST": "0.0.0.0"}, {"host": "::1"}),
+        (["--no-all-cores"], {"KVLINE_ALL_CORES": "yes"}, {"all_cores": False}),
+        ([], {"KVLINE_ALL_CORES": "off"}, {"all_cores": False}),
+        ([], {"KVLINE_HTTP_CORS": "https://a.org https://b.org"}, {"http_origins": ("https://a.org", "https://b.org")}),
+        (["--http-token", "good"], {"KVLINE_HTTP_TOKEN": "not good"}, {"http_token": "good"}),
+    ],
+)
+def test_the_command_line_wins_over_the_environment(
+    arguments: list[str], variables: dict[str, str], values: dict[str, Any]
+) -> None:
+    settings = read(*arguments, **variables)
+    assert settings == dataclasses.replace(Settings(), **values)
+
+
+def test_an_empty_variable_is_no_variable() -> None:
+    assert read(KVLINE_PORT="", KVLINE_HTTP_TOKEN="") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "sentence"),
+    [
+        ("KVLINE_PORT", "1,x", "KVLINE_PORT: a port is a number from 0 to 65535, not 'x'"),
+        ("KVLINE_PORT", "9" * 5000, f"KVLINE_PORT: a port is a number from 0 to 65535, not '{'9' * 5000}'"),
+        ("KVLINE_MAX_FRAME", "16777216", "KVLINE_MAX_FRAME: a frame has at most 16777215 bytes, not 16777216"),
+        ("KVLINE_ALL_CORES", "maybe", "KVLINE_ALL_CORES: must be yes or no, not 'maybe'"),
+        (
+            "KVLINE_LOG_LEVEL",
+            "loud",
+            "KVLINE_LOG_LEVEL: invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')",
+        ),
+        (
+            "KVLINE_HTTP_TOKEN",
+            "two words",
+            "KVLINE_HTTP_TOKEN: a token is not empty, and has no blanks and nothing but ASCII",
+        ),
+        ("KVLINE_CACHE_KEYS", "5", "KVLINE_CACHE_KEYS needs --backend"),
+        ("KVLINE_CACHE_TRACKING", "yes", "KVLINE_CACHE_TRACKING needs --backend"),
+    ],
+)
+def test_a_bad_variable_is_one_sentence_that_names_it(
+    capsys: pytest.CaptureFixture[str], variable: str, text: str, sentence: str
+) -> None:
+    assert refused(capsys, **{variable: text}) == sentence
+
+
+def test_an_error_that_the_server_finds_later_names_the_source_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, variables, name in (
+        (["--backend", "x"], {}, "--backend"),
+        ([], {"KVLINE_BACKEND": "x"}, "KVLINE_BACKEND"),
+    ):
+        reader = SettingsReader(variables)
+        reader.read(arguments)
+        with pytest.raises(SystemExit):
+            reader.fail(SettingsError("backend", "is no URL"))
+        assert capsys.readouterr().err.endswith(f"error: {name} is no URL\n")
+
+
+def test_help_has_every_option_with_its_default_by_section() -> None:
+    text = new_parser().format_help()
+    assert [entry.option for entry in WITH_OPTION if f"{entry.option}" not in text] == []
+    words = " ".join(text.split())
+    for default in (
+        "127.0.0.1",
+        "9736",
+        "65536",
+        "536870912",
+        "16777215",
+        "10000",
+        "info",
+        "16777216",
+        "50",
+        "5",
+        "30",
+    ):
+        assert f"(default: {default})" in words
+    assert "(default: None)" not in words
+    assert text.index("options:") < text.index("HTTP, on a port") < text.index("a backing Redis:")
+
+
+# ---------------------------------------------------------------- several settings together
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"cache_keys": 5}, "--cache-keys needs --backend"),
+        ({"cache_tracking": True}, "--cache-tracking needs --backend"),
+        ({"ports": (0, 70000)}, "--port is not valid: a port is a number from 0 to 65535, not '70000'"),
+        ({"max_clients": 0}, "--max-clients is not valid: a number of clients is from 1 to 4294967295, not '0'"),
+        ({"slowlog_max_len": -1}, "slowlog_max_len is not valid: must be a number of at least 0, not '-1'"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(sentence)}$"):
+        check(Settings(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "cache"),
+    [
+        ({}, {}),
+        ({"cache_tracking": False}, {}),
+        ({"cache_keys": 5}, {"has_cache": True, "cache_keys": 5}),
+        ({"cache_ttl": 5.0}, {"has_cache": True, "cache_ttl": 5.0}),
+        ({"cache_tracking": True}, {"has_cache": True, "cache_tracking": True}),
+    ],
+)
+def test_any_option_of_the_cache_turns_it_on(values: dict[str, Any], cache: dict[str, Any]) -> None:
+    url = "redis://localhost"
+    assert Settings(backend=url, **values).backend_settings() == BackendSettings(url, 50, 5.0, **cache)
+    assert Settings().backend_settings() is None
+
+
+def test_a_request_may_always_be_as_large_as_an_argument_of_it() -> None:
+    assert Settings().input_limits() == Limits()
+    assert Settings(max_bulk=4 * GIB).input_limits() == Limits(max_bulk=4 * GIB, max_request=4 * GIB)
+    assert Settings(max_bulk=MIB, max_line=7, max_frame=8).input_limits() == Limits(7, MIB, 8)
+
+
+# ---------------------------------------------------------------- CONFIG's texts
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text", "sentence"),
+    [
+        ("maxclients", "x", "argument couldn't be parsed into an integer"),
+        ("maxclients", "+1", "argument couldn't be parsed into an integer"),
+        ("maxclients", "01", "argument couldn't be parsed into an integer"),
+        ("maxclients", "9" * 19, "argument couldn't be parsed into an integer"),
+        ("maxclients", "0", "argument must be between 1 and 4294967295 inclusive"),
+        ("slowlog-log-slower-than", "-2", f"argument must be between -1 and {2**63 - 1} inclusive"),
+        ("loglevel", "loud", "argument must be one of debug, info, warning, error"),
+    ],
+)
+def test_config_uses_the_texts_of_redis(parameter: str, text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        PARAMETERS[parameter].kind.parse_config(text)
+
+
+def test_config_takes_names_in_any_case_where_redis_does() -> None:
+    assert PARAMETERS["loglevel"].kind.parse_config("DEBUG") == "debug"
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("NO", False), ("1", None)])
+def test_a_switch_in_config_is_yes_or_no(text: str, value: bool | None) -> None:
+    if value is None:
+        with pytest.raises(ValueError, match="argument must be 'yes' or 'no'"):
+            Switch().parse_config(text)
+    else:
+        assert Switch().parse_config(text) is value
