@@ -100,7 +100,7 @@ def _record(record: CommandStat) -> str:
 
 
 def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
-    """Return what tells a section that only some engines have."""
+    """Return a function that reads a section that only some engines have."""
     return lambda context: context.engine.info_sections().get(section)
 
 
@@ -119,4 +119,4 @@ _SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {
     "cache": _of_engine("cache"),
     "keyspace": _keyspace,
 }
-"""By name, in the order in which they are told. A section is None where this server has no such thing."""
+"""By name, in the order of INFO. A section is None if this server does not have it."""

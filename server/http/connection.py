@@ -44,7 +44,7 @@ LARGE_BODY = 64 * KIB
 """Bytes of a request's body from which its handler runs in a worker thread, because it may take long."""
 
 LARGE_RESPONSE = 64 * KIB
-"""Bytes of a response's body from which it is written without being copied behind its head."""
+"""Bytes of a response's body from which it is written without being copied after its head."""
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused at the limit of clients may try again."""
@@ -334,7 +334,7 @@ class HTTPConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def _drain(self) -> None:
-        """Wait until the client has taken enough of the output, or is gone."""
+        """Wait until the client has read enough of the output, or has disconnected."""
         if self._is_write_paused and not self._is_lost:
             self._drained = self._loop.create_future()
             await self._drained

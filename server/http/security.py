@@ -61,7 +61,7 @@ class AccessPolicy:
         return self._reachable_without_token and b"sec-fetch-site" not in headers
 
     def _find_allowed_host(self, host: bytes) -> bool:
-        """Return whether a Host names this machine: by an address, or by a name that nobody else can point here."""
+        """Return whether a Host names this machine: by an address, or by a name that no other site can point here."""
         name = host.lower().rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host.lower()
         return not name or name in self._names or _is_address(name.strip(b"[]"))
 
@@ -71,7 +71,7 @@ class AccessPolicy:
             return headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
         if self._origins & {ANY_ORIGIN, origin.lower()}:
             return False
-        its_host = origin.lower().partition(b"://")[2]  # the scheme may differ behind a proxy
+        its_host = origin.lower().partition(b"://")[2]  # a TLS proxy in front of the server changes the scheme
         return not its_host or its_host != host.lower()
 
 

@@ -126,7 +126,7 @@ class _Waker:
 
     def wake(self) -> None:
         """Make `wait` return. Never blocks."""
-        with contextlib.suppress(OSError):  # full: a wake-up is pending already. Closed: nobody waits
+        with contextlib.suppress(OSError):  # full: a wake-up is pending already. Closed: no thread waits
             self._sender.send(b"\0")
 
     def wait(self) -> bool:

@@ -34,7 +34,7 @@ _CLASS = "connection_class"
 def _with_deadline(base: type) -> type:
     """Return a subclass whose timeouts are what the current request has left, computed at each wait.
 
-    A constant would apply anew to each address of the host and to the TLS handshake.
+    A constant would apply again to each address of the host and to the TLS handshake.
     """
     timeout = property(lambda _: seconds_left(), lambda *_: None)  # redis-py's constructor sets constants
     return type(f"Deadline{base.__name__}", (base,), {"socket_timeout": timeout, "socket_connect_timeout": timeout})
