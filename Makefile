@@ -1,9 +1,9 @@
-# Everything runs in .venv, which is made on first use and again when requirements.txt changes.
+# Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-help: ## say what make can do
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(INSTALLED) ## run every test

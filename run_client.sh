@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Start the kvline client; every option and word goes through to it (--help tells).
+# Start the kvline client. All options and arguments are passed to it (--help lists them).
 set -eu
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 python=$here/.venv/bin/python
 [ -x "$python" ] || python=python3
-# -P: files in the current folder are not taken for our modules or Python's own.
+# -P: do not import modules from the current folder.
 PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m client "$@"

@@ -22,7 +22,7 @@ MAX_DELAY = 0.020
 SETTLE_TIME = 2.0
 """Seconds from the expiry of the last key to the reading of memory and DBSIZE."""
 
-LATENCY_HEADINGS = ("readers", "keys", "GETs/s", "p50 ms", "p99 ms", "p99.9 ms", "maximum ms", "demand")
+LATENCY_HEADINGS = ("readers", "keys", "GETs/s", "p50 ms", "p99 ms", "p99.9 ms", "maximum ms", "target")
 MEMORY_HEADINGS = ("readers", "keys", "MiB empty", "MiB loaded", "MiB at the end", "DBSIZE then", "DBSIZE took ms")
 
 
@@ -46,8 +46,8 @@ def measure(sizes: Sizes) -> str:
     for pace, readers in ((PACE, f"{PACE} GETs/s each"), (0, "unpaced")):
         staying, expiring = (_run(sizes, pace, expire=expire) for expire in (False, True))
         verdict = _verdict(percentile(staying.latencies, 99), percentile(expiring.latencies, 99))
-        for keys, outcome, demand in (("stay", staying, "–"), ("expire", expiring, verdict)):
-            latencies.append((readers, keys, *_latency_cells(outcome, sizes.expiry_seconds), demand))
+        for keys, outcome, target in (("stay", staying, "–"), ("expire", expiring, verdict)):
+            latencies.append((readers, keys, *_latency_cells(outcome, sizes.expiry_seconds), target))
             memory.append((readers, keys, *_memory_cells(outcome)))
     return section(
         "Expiry",

@@ -46,7 +46,7 @@ HEADINGS = (
     "p99 ms",
     "of Starlette",
     "of webdis",
-    "demand",
+    "target",
 )
 
 HTTPSamples = dict[tuple[str, str], list[Sample]]

@@ -40,15 +40,15 @@ STARLETTE_REQUEST = Request("GET", "/")
 
 HEADINGS = (
     "readers",
-    "busy meanwhile",
-    "its requests/s",
+    "load",
+    "load requests/s",
     "GETs/s",
     "p50 ms",
     "p99 ms",
     "p99 of that alone",
     "middle half",
     "p99 of same core",
-    "demand",
+    "target",
 )
 
 

@@ -33,7 +33,7 @@ CACHE = ("--cache-keys", "10000", "--cache-ttl", "3600")
 CACHED_CASES = [Case("GET", connections, pipeline) for connections in (1, 50) for pipeline in (1, 16)]
 UNCACHED_CASES = [Case("GET", connections, 1) for connections in (1, 10, 50)]
 
-HEADINGS = ("GET", "connections", "-P", "requests/s", "p50 ms", "p99 ms", "of", "ratio", "demand")
+HEADINGS = ("GET", "connections", "-P", "requests/s", "p50 ms", "p99 ms", "of", "ratio", "target")
 HTTP_HEADINGS = ("GET by HTTP", "requests/s", "p50 ms", "p99 ms", "of webdis")
 
 Samples = dict[tuple[str, Case], list[Sample]]

@@ -25,8 +25,13 @@ def main() -> None:
     os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
     client = redis.Redis(connection_pool=redis.ConnectionPool(host=HOST, port=port, max_connections=threads))
     latencies: list[list[float]] = [[] for _ in range(threads)]
-    ready = threading.Barrier(threads + 1)
     ends = [0.0]
+
+    def start_clock() -> None:
+        """Start the time when all threads are connected. The barrier calls it before it releases them."""
+        ends[0] = time.perf_counter() + seconds
+
+    ready = threading.Barrier(threads + 1, action=start_clock)
 
     def run(taken: list[float]) -> None:
         client.ping()
@@ -38,7 +43,6 @@ def main() -> None:
     workers = [threading.Thread(target=run, args=(taken,), daemon=True) for taken in latencies]
     for worker in workers:
         worker.start()
-    ends[0] = time.perf_counter() + seconds
     ready.wait()
     started = time.perf_counter()
     for worker in workers:

@@ -1,14 +1,15 @@
 """The client's side of the protocol, sans-I/O: lines in, requests out; received bytes in, replies out.
 
 The client uses RESP, because RESP carries any bytes, and asks for version 3, because only RESP3 distinguishes a value
-from lines of text. Replies arrive in the order of the requests, so the only state is a queue of requests without a
-reply.
+from lines of text. Replies arrive in the order of the requests, so a queue of requests without a reply assigns them.
+Requests whose reply CLIENT REPLY has turned off are not in the queue.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from common.codec import Args
 from common.errors import UNBALANCED_QUOTES
@@ -17,6 +18,14 @@ from common.resp_client import ReplyDecoder, encode_request
 from common.text import UnbalancedQuotes, split_args
 
 CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
+
+
+class _ReplyMode(Enum):
+    """Which replies the server sends, as CLIENT REPLY sets it."""
+
+    ON = auto()
+    OFF = auto()
+    SKIP_NEXT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,9 @@ class ClientProtocol:
         """Whether the user has asked to disconnect. No more requests are encoded."""
         self._decoder = ReplyDecoder()
         self._pending: deque[_PendingRequest] = deque()
+        self._reply_mode = _ReplyMode.ON
+        self._is_queueing = False
+        """Whether the server queues the next request: after MULTI was sent, before EXEC, DISCARD or RESET is."""
 
     @property
     def has_pending_replies(self) -> bool:
@@ -65,7 +77,7 @@ class ClientProtocol:
         except UnbalancedQuotes:
             if self.closing:
                 return b""
-            self._pending.append(_UNPARSABLE)
+            self._expect_reply(_UNPARSABLE)
             return encode_request([b""])
         return self.request_for_args(args) if args else b""
 
@@ -76,7 +88,10 @@ class ClientProtocol:
         name = args[0].upper()
         if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
             self.closing = True
-        self._pending.append(_PendingRequest(name))
+        if not self._set_reply_mode(name, args):
+            self._expect_reply(_PendingRequest(name))
+        if name in (b"MULTI", b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:  # with more arguments they are refused
+            self._is_queueing = name == b"MULTI"
         return encode_request(args)
 
     def receive(self, data: bytes) -> list[Reply]:
@@ -90,6 +105,28 @@ class ClientProtocol:
             self._follow(request.name, reply)
             shown.append(reply if request.override is None else request.override)
         return shown
+
+    def _expect_reply(self, request: _PendingRequest) -> None:
+        """Queue a request that is about to be sent, unless its reply is turned off."""
+        if self._reply_mode is _ReplyMode.ON:
+            self._pending.append(request)
+        elif self._reply_mode is _ReplyMode.SKIP_NEXT:
+            self._reply_mode = _ReplyMode.ON
+
+    def _set_reply_mode(self, name: bytes, args: Args) -> bool:
+        """Follow a command that sets the reply mode. Return whether it turns off its own reply, as OFF and SKIP do."""
+        if name == b"RESET":
+            self._reply_mode = _ReplyMode.ON
+        if name != b"CLIENT" or len(args) != 3 or args[1].upper() != b"REPLY" or self._is_queueing:
+            return False
+        mode = args[2].upper()
+        if mode == b"ON":
+            self._reply_mode = _ReplyMode.ON
+        elif mode == b"OFF":
+            self._reply_mode = _ReplyMode.OFF
+        elif mode == b"SKIP" and self._reply_mode is not _ReplyMode.OFF:
+            self._reply_mode = _ReplyMode.SKIP_NEXT
+        return mode in (b"OFF", b"SKIP")
 
     def _follow(self, name: bytes, reply: Reply) -> None:
         """Update the state of the transaction. Errors do not change it, except for EXECABORT, which closes it."""

@@ -35,6 +35,7 @@ def line_editor(usages: Mapping[str, str], history: History) -> LineEditor:
         return ReadlineEditor(usages, history)
     try:
         from client.editors.prompt_toolkit_editor import PromptToolkitEditor  # noqa: PLC0415  # it is optional
-    except ImportError:
+
+        return PromptToolkitEditor(usages, history)
+    except ImportError:  # also of termios, which prompt_toolkit imports when a session is made
         return ReadlineEditor(usages, history)
-    return PromptToolkitEditor(usages, history)

@@ -1,6 +1,8 @@
-"""A program that reads lines with the editor that the client would choose, and says what came of each.
+"""A program that reads lines with the editor that the client chooses, and prints each line.
 
-``python -m tests.harness.fake_terminal HISTORY [without-prompt-toolkit]``
+    python -m tests.harness.fake_terminal HISTORY [HIDDEN_MODULE ...]
+
+The hidden modules cannot be imported.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ USAGES = {
 
 
 def main() -> None:
-    history, *rest = sys.argv[1:]
-    if rest == ["without-prompt-toolkit"]:
-        sys.modules["prompt_toolkit"] = None  # type: ignore[assignment]  # which is how Python marks what can't be had
+    history, *hidden_modules = sys.argv[1:]
+    for name in hidden_modules:
+        sys.modules[name] = None  # type: ignore[assignment]  # makes the import system raise ModuleNotFoundError
     from client.editors.line_editor import line_editor
     from client.history import History
 

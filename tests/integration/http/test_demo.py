@@ -41,7 +41,7 @@ def test_the_walk_goes_to_its_end_and_leaves_the_store_as_it_was(start_server: S
     walked = demo(server.http_url)
     assert walked.returncode == 0, walked.stdout + walked.stderr
     assert walked.stderr == ""
-    assert "answers were as they should be" in walked.stdout
+    assert "responses were as expected" in walked.stdout
     assert person.ask(b"MGET greeting demo:of-somebody-else") == b"1) mine"
     assert person.line() == b"2) mine\n"
     assert person.ask(b"DBSIZE") == b"2"
@@ -75,7 +75,7 @@ def test_a_server_that_is_not_kvline_is_noticed(status: int) -> None:
     with answering_always(status) as url:
         walked = demo(url)
     assert walked.returncode == 1
-    assert "that is wrong: the status should be 20" in walked.stderr
+    assert "unexpected response: the status should be 20" in walked.stderr
 
 
 def test_a_port_where_nothing_listens_is_noticed() -> None:
@@ -83,7 +83,7 @@ def test_a_port_where_nothing_listens_is_noticed() -> None:
         taken.bind(("127.0.0.1", 0))
         walked = demo(f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert walked.returncode == 1
-    assert "no answer from http://127.0.0.1:" in walked.stderr
+    assert "no response from http://127.0.0.1:" in walked.stderr
 
 
 @pytest.mark.parametrize("args", [["127.0.0.1:9780"], ["--help"], ["http://127.0.0.1:9780", "more"]])

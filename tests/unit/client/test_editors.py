@@ -40,10 +40,10 @@ def start(history: Path) -> Iterator[Start]:
     """Return a function that starts the program at a pseudo-terminal with this ``$TERM``."""
     children: list[pexpect.spawn[bytes]] = []
 
-    def start_at(term: str, *options: str) -> pexpect.spawn[bytes]:
+    def start_at(term: str, *hidden_modules: str) -> pexpect.spawn[bytes]:
         child = pexpect.spawn(
             sys.executable,
-            [*PROGRAM, str(history), *options],
+            [*PROGRAM, str(history), *hidden_modules],
             cwd=ROOT,
             env=environment(term),
             timeout=TIMEOUT,
@@ -75,19 +75,20 @@ def send_eof(child: pexpect.spawn[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "options", "name"),
+    ("term", "hidden_modules", "name"),
     [
         (HINTING, [], b"PromptToolkitEditor"),
-        (HINTING, ["without-prompt-toolkit"], b"ReadlineEditor"),
+        (HINTING, ["prompt_toolkit"], b"ReadlineEditor"),
+        (HINTING, ["termios", "readline"], b"ReadlineEditor"),
         ("dumb", [], b"ReadlineEditor"),
         ("unknown", [], b"ReadlineEditor"),
         ("", [], b"ReadlineEditor"),
     ],
 )
 def test_the_editor_with_hints_is_chosen_if_terminal_and_package_allow(
-    start: Start, term: str, options: list[str], name: bytes
+    start: Start, term: str, hidden_modules: list[str], name: bytes
 ) -> None:
-    child = start(term, *options)
+    child = start(term, *hidden_modules)
     assert class_name(child) == name
     send_eof(child)
 
