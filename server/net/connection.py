@@ -1,8 +1,7 @@
 """One TCP connection: its socket, its stream of requests, and what other threads may do to it.
 
-    socket -> receive() -> RequestStream.feed -> send() -> socket
-                 ^
-    PushQueue ---+ data that is not a reply (MONITOR) wakes receive(), which sends it
+    socket -> RequestStream.feed -> socket
+    PushQueue: data that is not a reply (MONITOR) -> send_pushes_until_input() -> socket
 
 Everything that a connection sends is sent by the thread that serves it. Other threads only put data into its push queue
 or shut its socket down. So the order of the output is the order in which the session produced it.
@@ -41,35 +40,34 @@ class Connection:
         self.address = format_address(peer_address)
         self.ending = False
         """No more input is read: the connection was killed, or the server stops."""
-        self._socket = sock
+        self.may_push = False
+        """Data that is not a reply may be waiting: call `send_pushes_until_input` before each read."""
+        self.socket = sock
         self._clients = context.clients
         self._waker: _Waker | None = None
         with contextlib.suppress(OSError):  # the peer has closed it already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Registered last, because other threads can reach the connection from then on.
         self._client = context.clients.add(self.address, format_address(sock.getsockname()), self)
-        self.stream = RequestStream(Session(context, self._client))
+        self.session = Session(context, self._client)
+        self.stream = RequestStream(self.session)
 
-    def receive(self) -> bytes:
-        """Wait for input and return it, or ``b""`` at its end. Send what is pushed meanwhile. Raises `OSError`."""
-        if self._waker is None:
-            return self._socket.recv(RECEIVE_SIZE)
-        while True:
-            self.send(self.stream.take_pushes())
-            if self._waker.wait():
-                return self._socket.recv(RECEIVE_SIZE)
-
-    def send(self, data: bytes) -> None:
-        """Send all of the data. Blocks while the peer does not read. Raises `OSError`."""
-        if data:
-            self._socket.sendall(data)
+    def send_pushes_until_input(self) -> None:
+        """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""
+        assert self._waker is not None, "pushes are enabled"
+        has_input = False
+        while not has_input:
+            pushed = self.stream.take_pushes()
+            if pushed:
+                self.socket.sendall(pushed)
+            has_input = self._waker.wait()
 
     def linger(self) -> None:
         """Close the sending direction, then read what the peer still sends until it closes its own.
 
         Closing a socket with unread input resets the connection, and the peer could lose the last reply.
         """
-        sock = self._socket
+        sock = self.socket
         sock.shutdown(socket.SHUT_WR)
         give_up_at = time.monotonic() + LINGER_TIMEOUT
         unread = MAX_LINGER_BYTES
@@ -93,7 +91,8 @@ class Connection:
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         if self._waker is None:
-            self._waker = _Waker(self._socket)
+            self._waker = _Waker(self.socket)
+            self.may_push = True
         return PushQueue(self._waker.wake, self.kill)
 
     # ---------------------------------------------------------------- called by other threads
@@ -110,7 +109,7 @@ class Connection:
 
     def _shut_down(self, how: int) -> None:
         with contextlib.suppress(OSError):  # the peer closed it first
-            self._socket.shutdown(how)
+            self.socket.shutdown(how)
 
 
 class _Waker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from server.net.connection import Connection
+from server.net.connection import RECEIVE_SIZE, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +21,26 @@ class ThreadPerConnection:
         """Serve the connection until the peer, the session or the server ends it."""
         try:
             _read_loop(connection)
-            if connection.stream.closing:
+            if connection.session.closing:
                 connection.linger()
         except OSError as problem:
             logger.debug("%s disconnected: %s", connection.address, problem)
 
 
 def _read_loop(connection: Connection) -> None:
-    receive, send, stream = connection.receive, connection.send, connection.stream
-    feed = stream.feed
-    while not connection.ending and (data := receive()):
+    session, stream = connection.session, connection.stream
+    receive, send, feed = connection.socket.recv, connection.socket.sendall, stream.feed
+    while not connection.ending:
+        if connection.may_push:
+            connection.send_pushes_until_input()
+        data = receive(RECEIVE_SIZE)
+        if not data:
+            return
         output = feed(data)
         while stream.pending:  # backpressure: what was produced is sent before more is
             send(output)
             output = feed(b"")
-        send(output)
-        if stream.closing:
+        if output:
+            send(output)
+        if session.closing:
             return
