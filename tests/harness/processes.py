@@ -5,6 +5,7 @@ Nothing here waits for a time to pass. A test that needs a state polls until it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -216,6 +217,10 @@ class ServerProcess:
     def close(self) -> None:
         """End the process, whatever state it is in."""
         self.close_peers()
+        if "COVERAGE_PROCESS_CONFIG" in os.environ and not self.exited:
+            self.process.terminate()  # a killed process does not write down what it has covered
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
         if not self.exited:
             self.process.kill()
         self.exit_status()
