@@ -53,7 +53,7 @@ def test_without_the_module_resource_the_kernel_is_asked(monkeypatch: pytest.Mon
 
 def test_where_the_system_reports_nothing_memory_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "resource", None)
-    monkeypatch.setattr(process.Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError))
+    monkeypatch.setattr(process, "_read", lambda _: (_ for _ in ()).throw(FileNotFoundError))
     assert (process.resident_bytes(), process.peak_resident_bytes()) == (0, 0)
 
 
@@ -64,7 +64,7 @@ def test_without_proc_it_is_the_peak_in_the_units_of_the_platform(
     usage = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: SimpleNamespace(ru_maxrss=5 * 1024))
     monkeypatch.setattr(process, "resource", usage)
     monkeypatch.setattr(process.sys, "platform", platform)
-    monkeypatch.setattr(process.Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError))
+    monkeypatch.setattr(process, "_read", lambda _: (_ for _ in ()).throw(FileNotFoundError))
     assert process.resident_bytes() == peak
 
 
