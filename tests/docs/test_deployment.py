@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.harness.other_http_server import answering_always
-from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, environment
+from tests.harness.processes import ROOT, RUN_SERVER, environment
+from tests.harness.waiting import TIMEOUT
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
 

@@ -12,8 +12,8 @@ from server.clients.registry import ClientRegistry, TooManyClients
 from server.clients.stats import CommandStat, CommandStats, StatsRegistry
 from server.commands import COMMANDS
 from server.registry import Command
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession, connect, new_session, send_line, send_lines
+from tests.harness.waiting import all_at_once
 
 ALL = list(COMMANDS)
 GET, SET = COMMANDS.resolve([b"GET", b"a"]), COMMANDS.resolve([b"SET", b"a", b"1"])
