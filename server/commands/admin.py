@@ -22,7 +22,7 @@ def time_(session: Session) -> Reply:
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@group.control("MONITOR", "Show every command that the server executes, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
+@group.control("MONITOR", "Show every request that the server accepts, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
 def monitor(session: Session) -> Reply:
     session.start_monitoring()
     return OK
