@@ -270,7 +270,7 @@ def _etag(value: bytes) -> bytes:
 
 
 async def _etag_in_time(value: bytes) -> bytes:
-    """Return a value's entity tag without holding up the event loop."""
+    """Return a value's entity tag without delaying the event loop."""
     return _etag(value) if len(value) <= MAX_HASHED_ON_LOOP else await in_worker(_etag, value)
 
 

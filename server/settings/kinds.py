@@ -45,7 +45,7 @@ class Integer(NamedTuple):
     maximum: int = MAX_INTEGER
     metavar: str = "N"
     too_large: str = ""
-    """Begins the sentence about a value above the maximum, if it is another one."""
+    """Begins the sentence about a value above the maximum. If it is empty, ``rule`` does."""
 
     def parse(self, text: str) -> int:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
