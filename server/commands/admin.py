@@ -47,7 +47,7 @@ def shutdown(session: Session, *args: bytes) -> Reply:
     return NO_REPLY  # as in Redis: clients take the closed connection for success, and every reply for a failure
 
 
-group.container("SLOWLOG", "Show the commands that took longest.")
+group.container("SLOWLOG", "Show the most recent slow commands.")
 
 
 @group.control("SLOWLOG GET [count]", "Return the most recent slow commands: 10 by default, -1 for all.", ADMIN_CONTROL)
