@@ -1,13 +1,22 @@
 # Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= auto
+COVERAGE_FLOOR := 80
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(INSTALLED) ## run every test
-	$(VENV)/bin/python -m pytest
+test: $(INSTALLED) ## run every test, with as many processes as there are cores (JOBS=4: with four)
+	$(PYTEST)
+
+quick: $(INSTALLED) ## run the tests that start no server: unit and property, the latter with few examples
+	KVLINE_TEST_PROFILE=quick $(PYTEST) tests/unit tests/property
+
+coverage: $(INSTALLED) ## run every test and measure the branch coverage of what runs in the tests' own process
+	$(PYTEST) --cov --cov-report term:skip-covered --cov-fail-under $(COVERAGE_FLOOR)
 
 lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three platforms)
 	$(VENV)/bin/ruff check .
@@ -23,4 +32,4 @@ $(INSTALLED): requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.PHONY: help test lint bench
+.PHONY: help test quick coverage lint bench

@@ -31,12 +31,12 @@ def run(server: ServerProcess, protocol: int) -> Run:
 
 
 async def increment_by_watching(client: redis.asyncio.Redis) -> None:
-    """Count up by WATCH, GET, MULTI, SET, EXEC, as often as it takes until nobody else does so meanwhile."""
+    """Count up by WATCH, GET, MULTI, SET, EXEC, as often as it takes until no other client does so meanwhile."""
     async with client.pipeline() as pipeline:
         while True:
             with suppress(redis.WatchError):
                 await pipeline.watch("counter")
-                number = int(await pipeline.get("counter") or 0)  # a pipeline that watches answers at once
+                number = int(await pipeline.get("counter") or 0)  # while a pipeline watches, its commands run at once
                 pipeline.multi()
                 pipeline.set("counter", number + 1)
                 assert await pipeline.execute() == [True]

@@ -21,7 +21,7 @@ ONE = {"single_connection_client": True}
 """For tests on the state of a connection, which a client with a pool need not use twice."""
 
 
-def test_a_name_that_was_given_is_told_and_listed(server: ServerProcess, connect: Connect) -> None:
+def test_a_name_that_was_given_is_reported_and_listed(server: ServerProcess, connect: Connect) -> None:
     client, other = connect(server.port, **ONE), connect(server.port, client_name="other", **ONE)
     other.ping()
     assert plain(client.client_getname()) is None
@@ -35,11 +35,13 @@ def test_a_name_that_was_given_is_told_and_listed(server: ServerProcess, connect
     assert plain(client.client_getname()) == "mine"
 
 
-def test_one_client_too_many_fails_to_connect_and_the_others_go_on(start_server: StartServer, connect: Connect) -> None:
+def test_a_connection_beyond_the_limit_is_refused_and_the_others_stay(
+    start_server: StartServer, connect: Connect
+) -> None:
     server = start_server("--port", "0", "--max-clients", "1")
     client, other = connect(server.port), connect(server.port)
     assert client.ping() is True
-    with pytest.raises(redis.ConnectionError):  # what it sends as it connects may come too late to be told why
+    with pytest.raises(redis.ConnectionError):  # the reason may arrive after it has sent its first request
         other.ping()
     assert client.config_get("maxclients") == {"maxclients": "1"}
     assert client.config_set("maxclients", 2) is True
@@ -47,7 +49,7 @@ def test_one_client_too_many_fails_to_connect_and_the_others_go_on(start_server:
     assert client.info("stats")["rejected_connections"] == 1
 
 
-def test_the_list_of_clients_tells_who_they_are(server: ServerProcess, connect: Connect, protocol: int) -> None:
+def test_client_list_reports_address_name_and_library(server: ServerProcess, connect: Connect, protocol: int) -> None:
     client = connect(server.port, **ONE)
     mine, number = client.client_info(), client.client_id()
     assert (mine["id"], mine["db"], mine["cmd"].partition("|")[0]) == (number, 0, "client")
@@ -59,7 +61,7 @@ def test_the_list_of_clients_tells_who_they_are(server: ServerProcess, connect: 
     assert client.client_list(_type="pubsub") == []
 
 
-def test_a_client_that_is_killed_by_its_number_or_address_is_gone(server: ServerProcess, connect: Connect) -> None:
+def test_client_kill_by_id_or_address_closes_the_connection(server: ServerProcess, connect: Connect) -> None:
     client = connect(server.port, **ONE)
     ways: list[Callable[[dict[str, Any]], object]] = [
         lambda victim: client.client_kill_filter(_id=victim["id"]),
@@ -107,7 +109,7 @@ def test_a_password_is_refused_since_there_is_none(server: ServerProcess, connec
         connect(server.port, password="secret").ping()
 
 
-def test_hello_tells_the_version_that_was_agreed_on(server: ServerProcess, connect: Connect, protocol: int) -> None:
+def test_hello_reports_the_version_that_was_agreed_on(server: ServerProcess, connect: Connect, protocol: int) -> None:
     hello = connect(server.port).execute_command("HELLO")
     if protocol == 2:
         hello = dict(zip(hello[::2], hello[1::2], strict=True))

@@ -11,10 +11,10 @@ from tests.harness.processes import ServerProcess, wait_until
 from tests.harness.redis_py import milliseconds, refused
 
 LATER = 2_000_000_000
-"""A moment that is far off, in seconds since the epoch."""
+"""A time that is far off, in seconds since the epoch."""
 
 
-def test_a_deadline_is_what_was_asked_for(client: Any) -> None:
+def test_an_expiry_is_what_was_asked_for(client: Any) -> None:
     client.set("key", "value")
     assert client.expireat("key", LATER) is True
     assert (client.expiretime("key"), client.pexpiretime("key")) == (LATER, LATER * 1000)
@@ -40,7 +40,7 @@ def test_the_time_to_live_is_what_is_left_of_it(client: Any) -> None:
     assert LATER * 1000 - milliseconds(client) - 500 <= left * 1000 <= LATER * 1000 - before + 500
 
 
-def test_a_key_without_a_deadline_and_no_key_are_told_apart(client: Any) -> None:
+def test_a_key_without_an_expiry_and_no_key_are_reported_apart(client: Any) -> None:
     client.set("key", "value")
     for tell in (client.ttl, client.pttl, client.expiretime, client.pexpiretime):
         assert [tell("key"), tell("none")] == [-1, -2]
@@ -49,14 +49,14 @@ def test_a_key_without_a_deadline_and_no_key_are_told_apart(client: Any) -> None
     assert client.exists("none") == 0
 
 
-def test_persist_takes_a_deadline_away(client: Any) -> None:
+def test_persist_removes_an_expiry(client: Any) -> None:
     client.set("key", "value", ex=1000)
     assert [client.persist("key"), client.persist("key"), client.persist("none")] == [True, False, False]
     assert client.ttl("key") == -1
 
 
 @pytest.mark.parametrize("unit", [1, 1000], ids=["expireat", "pexpireat"])
-def test_conditions_say_when_a_deadline_is_taken(client: Any, unit: int) -> None:
+def test_expire_conditions_nx_xx_gt_lt(client: Any, unit: int) -> None:
     expire_at = client.expireat if unit == 1 else client.pexpireat
     later = LATER * unit
     client.set("key", "value")
@@ -99,7 +99,7 @@ def test_a_moment_that_has_come_removes_the_key(client: Any) -> None:
         assert (client.exists("key"), client.get("key"), client.ttl("key")) == (0, None, -2)
 
 
-def test_a_deadline_that_no_number_can_hold_is_refused(client: Any) -> None:
+def test_an_expiry_beyond_64_bits_is_refused(client: Any) -> None:
     client.set("key", "value")
     with refused("invalid expire time in 'expire' command"):
         client.expire("key", 2**62)
@@ -132,7 +132,7 @@ def test_keys_are_not_counted_any_more_once_they_expired_though_nobody_reads_the
     assert (stats["db0"]["keys"], stats["db0"]["expires"]) == (1, 0)
 
 
-def test_the_memory_of_expired_keys_comes_back_though_nobody_asks_the_server_anything(
+def test_active_expire_frees_the_memory_of_expired_keys_without_any_request(
     server: ServerProcess, connect_blocking: Any
 ) -> None:
     client = connect_blocking(server.port)

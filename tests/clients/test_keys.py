@@ -74,7 +74,7 @@ def test_randomkey_returns_every_key_sooner_or_later_and_nothing_else(client: An
     assert {client.randomkey() for _ in range(200)} == {b"a", b"b", b"c"}
 
 
-def test_rename_moves_value_and_deadline_over_whatever_was_there(client: Any) -> None:
+def test_rename_moves_value_and_expiry_and_overwrites(client: Any) -> None:
     fill(client, "a", "b")
     moment = client.time()[0] + 1000
     client.expireat("a", moment)
@@ -94,7 +94,7 @@ def test_renamenx_overwrites_nothing(client: Any) -> None:
         client.renamenx("a", "d")
 
 
-def test_copy_copies_value_and_deadline_and_overwrites_only_when_told(client: Any) -> None:
+def test_copy_copies_value_and_expiry_and_overwrites_only_with_replace(client: Any) -> None:
     fill(client, "a", "b")
     moment = client.time()[0] + 1000
     client.expireat("a", moment)

@@ -19,11 +19,11 @@ IMMUTABLE = r"CONFIG SET failed \(possibly related to argument 'port'\) - can't 
 
 @pytest.fixture
 def own(start_server: StartServer, connect: Connect) -> Any:
-    """A client on a server that nobody else uses."""
+    """A client of a server of its own."""
     return connect(start_server().port)
 
 
-def test_info_tells_the_figures_by_section(server: ServerProcess, client: Any) -> None:
+def test_info_reports_the_figures_by_section(server: ServerProcess, client: Any) -> None:
     client.mset({"a": 1, "b": 2})
     client.expire("a", 1000)
     everything = client.info()
@@ -83,7 +83,7 @@ def test_the_time_goes_forward(client: Any) -> None:
     assert moments[0][0] > 1_700_000_000
 
 
-def test_slow_commands_are_kept_with_their_words(own: Any) -> None:
+def test_slowlog_lists_slow_commands_with_their_arguments(own: Any) -> None:
     assert (own.slowlog_get(), own.slowlog_len()) == ([], 0)
     own.config_set("slowlog-log-slower-than", 0)
     own.set("key", "two words")
@@ -102,7 +102,7 @@ def test_slow_commands_are_kept_with_their_words(own: Any) -> None:
     assert (own.slowlog_get(), own.slowlog_len()) == ([], 0)
 
 
-def test_how_a_value_is_kept_is_told(client: Any) -> None:
+def test_object_encoding_is_reported(client: Any) -> None:
     client.mset({"int": 42, "short": "x" * 44, "long_": "x" * 45})
     assert [client.object("encoding", key) for key in ("int", "short", "long_")] == [b"int", b"embstr", b"raw"]
     assert client.object("refcount", "short") == 1
@@ -173,13 +173,13 @@ def test_shutdown_ends_the_process_in_good_order(
     server = start_server()
     client = connect(server.port)
     client.set("key", "value")
-    shut_down(client)  # redis-py raises when it gets any answer but the end of the connection
+    shut_down(client)  # redis-py raises when it gets any reply but the end of the connection
     assert server.exit_status() == 0
     with pytest.raises(redis.ConnectionError):
         client.ping()
 
 
-def test_shutdown_with_saving_is_refused_and_the_server_goes_on(own: Any) -> None:
+def test_shutdown_with_saving_is_refused_and_the_server_continues(own: Any) -> None:
     with refused("syntax error"):
         own.execute_command("SHUTDOWN", "SAVE")
     with refused("No shutdown in progress."):

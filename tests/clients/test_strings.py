@@ -64,7 +64,7 @@ def test_set_with_a_time_to_live_counts_it_from_now(client: Any, option: dict[st
     assert before + 1_000_000 <= client.pexpiretime("key") <= milliseconds(client) + 1_000_000
 
 
-def test_set_keeps_a_deadline_when_told_and_drops_it_else(client: Any) -> None:
+def test_set_keeps_an_expiry_with_keepttl_and_removes_it_otherwise(client: Any) -> None:
     client.set("key", "a", pxat=milliseconds(client) + 1_000_000)
     moment = client.pexpiretime("key")
     assert client.set("key", "b", keepttl=True) is True
@@ -160,7 +160,7 @@ def test_numbers_with_a_point_go_up_and_down(client: Any) -> None:
         client.incrbyfloat("f", "inf")
 
 
-def test_the_longest_common_subsequence_is_told_in_every_form(client: Any, protocol: int) -> None:
+def test_the_longest_common_subsequence_is_reported_in_every_form(client: Any, protocol: int) -> None:
     client.mset({"a": "ohmytext", "b": "mynewtext"})
     assert client.lcs("a", "b") == b"mytext"
     assert client.lcs("a", "none") == b""

@@ -21,12 +21,12 @@ def client(server: ServerProcess, connect_blocking: Callable[..., redis.Redis]) 
 
 
 def increment_by_watching(client: redis.Redis) -> None:
-    """Count up by WATCH, GET, MULTI, SET, EXEC, as often as it takes until nobody else does so meanwhile."""
+    """Count up by WATCH, GET, MULTI, SET, EXEC, as often as it takes until no other client does so meanwhile."""
     with client.pipeline() as pipeline:
         while True:
             with suppress(redis.WatchError):
                 pipeline.watch("counter")
-                number = int(pipeline.get("counter") or 0)  # a pipeline that watches answers at once
+                number = int(pipeline.get("counter") or 0)  # while a pipeline watches, its commands run at once
                 pipeline.multi()
                 pipeline.set("counter", number + 1)
                 assert pipeline.execute() == [True]
@@ -53,7 +53,7 @@ def test_a_pipeline_of_ten_thousand_commands_loses_none(client: redis.Redis, tra
 
 
 @pytest.mark.parametrize("transaction", [True, False], ids=["MULTI", "no MULTI"])
-def test_an_error_in_a_pipeline_stands_in_its_place_and_stops_no_other(client: redis.Redis, transaction: bool) -> None:
+def test_an_error_in_a_pipeline_takes_its_place_and_stops_no_other(client: redis.Redis, transaction: bool) -> None:
     with client.pipeline(transaction=transaction) as pipeline:
         pipeline.set("key", "x").incr("key").get("key")
         before, error, after = pipeline.execute(raise_on_error=False)
@@ -67,7 +67,7 @@ def test_an_error_in_a_pipeline_stands_in_its_place_and_stops_no_other(client: r
     assert client.get("key") == b"y"
 
 
-def test_a_transaction_with_an_unknown_command_or_wrong_words_changes_nothing(client: redis.Redis) -> None:
+def test_a_transaction_with_an_unknown_command_or_wrong_arguments_changes_nothing(client: redis.Redis) -> None:
     for args, text in (
         (("NOPE", "a"), "unknown command 'NOPE', with args beginning with: 'a'"),
         (("GET",), "wrong number of arguments for 'get' command"),
@@ -79,7 +79,7 @@ def test_a_transaction_with_an_unknown_command_or_wrong_words_changes_nothing(cl
         assert client.get("key") is None
 
 
-def test_a_pipeline_that_is_reset_forgets_its_commands(client: redis.Redis) -> None:
+def test_a_pipeline_that_is_reset_discards_its_commands(client: redis.Redis) -> None:
     with client.pipeline() as pipeline:
         pipeline.set("key", "x")
         pipeline.reset()

@@ -1,4 +1,4 @@
-"""Sessions that tell both servers the same, and fail as soon as the two answer differently."""
+"""Sessions that send the same to both servers, and fail as soon as their replies differ."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.differential.differences import are_texts_of_old, is_accepted, is_lef
 from tests.harness.resp_wire import QUEUED, Aggregate, Args, Reply, Servers, Twin, payload, scalar
 
 TOLERANCE = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
-"""A second, by which two times may differ where a deadline was given from now on: each server has a now of its own."""
+"""A second, by which two times may differ where an expiry was given from now on: each server has a now of its own."""
 
 YEAR_2100 = 4_102_444_800
-"""Deadlines from here on are given as moments, and must be the same to the millisecond."""
+"""Deadlines from here on are given as times, and must be the same to the millisecond."""
 
 MOST_SCANS = 100
 
@@ -125,6 +125,6 @@ class Sessions:
 
 
 def _are_close(ours: int, theirs: int, tolerance: int) -> bool:
-    """Tell whether two times stand for one deadline that was given from now on."""
+    """Return whether two times stand for one expiry that was given from now on."""
     given_as_moment = ours // tolerance >= YEAR_2100
     return min(ours, theirs) >= 0 and not given_as_moment and abs(ours - theirs) <= tolerance

@@ -15,14 +15,14 @@ from tests.harness.resp_wire import Aggregate, Args, Reply, payload, scalar
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An accepted difference. ``is_it`` tells whether a command, kvline's reply and Redis's are a case of it."""
+    """An accepted difference. ``is_it`` returns whether a command and both replies are a case of it."""
 
     reason: str
     is_it: Callable[[Args, Reply, Reply], bool]
 
 
 def _named(args: Args, *names: bytes) -> bool:
-    """Tell whether a command begins with these words, in any case."""
+    """Return whether a command begins with these arguments, in any case."""
     return tuple(arg.upper() for arg in args[: len(names)]) == names
 
 
@@ -44,7 +44,7 @@ def _end_at_zero_byte(args: Args, ours: Reply, theirs: Reply) -> bool:
 
 
 def _identity(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Tell whether two descriptions by HELLO differ in nothing but who is described."""
+    """Return whether two descriptions by HELLO differ in nothing but who is described."""
     if not _named(args, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
         return False
     who = {b"server", b"version", b"id"}
@@ -65,7 +65,7 @@ def _history(args: Args, ours: Reply, theirs: Reply) -> bool:
 
 
 def _binary_noise(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Tell whether two sums are one but for the last of a long double's 64 bits."""
+    """Return whether two sums are one but for the last of a long double's 64 bits."""
     if not (_named(args, b"INCRBYFLOAT") or _named(args, b"GET")):
         return False
     try:
@@ -135,7 +135,7 @@ ACCEPTED = [
 
 
 def is_accepted(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Tell whether two replies to a command differ in a way that is meant."""
+    """Return whether two replies to a command differ in a way that is meant."""
     return any(each.is_it(args, ours, theirs) for each in ACCEPTED)
 
 
@@ -155,7 +155,7 @@ def _has(args: Args, *options: bytes) -> bool:
 
 
 def _has_huge_number(args: Args) -> bool:
-    """Tell whether a word is a number beyond 32 bits by so far that milliseconds, or sums with it, may overflow."""
+    """Return whether an argument is so far beyond 32 bits that milliseconds, or sums with it, may overflow."""
     return any(re.fullmatch(rb"-?[0-9]{15,}", arg) for arg in args[2:])
 
 
@@ -230,7 +230,7 @@ EVERYWHERE = [
 
 
 def is_left_out(args: Args, version: int, *, in_transaction: bool) -> bool:
-    """Tell whether a command is not to be sent to a Redis of this version."""
+    """Return whether a command is not to be sent to a Redis of this version."""
     tables = [EVERYWHERE]
     if version < WANTED_VERSION:
         tables.append(NEEDS_REDIS_7)
@@ -240,5 +240,5 @@ def is_left_out(args: Args, version: int, *, in_transaction: bool) -> bool:
 
 
 def are_texts_of_old(version: int, ours: Reply, theirs: Reply) -> bool:
-    """Tell whether both are errors, and Redis's is worded in the old way."""
+    """Return whether both are errors, and Redis's is worded in the old way."""
     return version < WANTED_VERSION and _is_error(ours) and _is_error(theirs)

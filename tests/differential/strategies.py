@@ -34,7 +34,7 @@ setrange_offsets: Word = st.one_of(
 # Small sums: those of larger numbers show the last bits of Redis's long double.
 small_floats: Word = st.sampled_from([b"0.1", b"-0.3", b"1.5", b"2", b"-1", b"3e-1", b".5", b"1.", b"+1", b"x", b"inf"])
 
-# Deadlines are far, so that none comes within a test, or past, so that they come at once; moments are after 2100, which
+# Deadlines are far, so that none comes within a test, or past, so that they come at once; times are after 2100, which
 # is how the comparison knows that they are not given from now on.
 seconds: Word = st.sampled_from([b"1000", b"5000", b"100000", b"0", b"-1", b"9223372036854775807", b"x"])
 milliseconds: Word = st.sampled_from([b"1000000", b"5000000", b"0", b"-1", b"9223372036854775807", b"x"])
@@ -53,12 +53,12 @@ patterns: Word = st.one_of(
 
 
 def said(name: bytes, *args: Word) -> Command:
-    """Say a command with such words."""
+    """Return a command with such arguments."""
     return st.tuples(st.just(name), *args)
 
 
 def with_many(name: bytes, *groups: Word) -> Command:
-    """Say a command with such a group of words, once or a few times."""
+    """Return a command with such a group of arguments, once or a few times."""
     return st.lists(st.tuples(*groups), min_size=1, max_size=3).map(
         lambda many: (name, *(arg for group in many for arg in group))
     )
@@ -88,7 +88,7 @@ _DEADLINES: list[Command] = [
 ]
 _CONDITIONS = [flags(b"NX", b"XX", b"gt", b"LT")]
 _UNORDERED_CONDITIONS = [flags(b"NX", b"xx", b"FOO")]
-"""Those that do not depend on which of two deadlines from now on is later, which a millisecond decides."""
+"""Those that do not depend on which of two expiries from now on is later, which a millisecond decides."""
 
 _strings: list[Command] = [
     said(b"SET", keys, values),
@@ -187,12 +187,12 @@ _transactions: list[Command] = [
 
 
 def _wrong_arity(command: Args) -> list[Args]:
-    """Return ways to say the command with words too few or too many."""
+    """Return the command with too few and with too many arguments."""
     return [command[:1], command[:-1] or command, (*command, b"x"), (*command, b"x", b"y")]
 
 
 def _commands(kinds: list[list[Command]]) -> Command:
-    """Draw a kind, then a command of that kind; one in many has a wrong number of words."""
+    """Draw a kind, then a command of that kind. A few have a wrong arity."""
     sense = st.one_of([st.one_of(kind) for kind in kinds])
     nonsense = sense.flatmap(lambda command: st.sampled_from(_wrong_arity(command)))
     return st.integers(0, 19).flatmap(lambda number: nonsense if number == 19 else sense)

@@ -1,4 +1,4 @@
-"""Tables of cases that chance seldom finds: each is one story, told to both servers."""
+"""Cases that random tests seldom find. Each is a conversation that is sent to both servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.harness.resp_wire import Servers
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
-# A line is a command as the text dialect has it; one that begins with a digit and a colon is said by that session.
+# A line is a command as the text protocol has it; one that begins with a digit and a colon is said by that session.
 STORIES = {
     "SET: deadlines and options": r"""
         SET k v EX 0
@@ -1059,7 +1059,7 @@ STORIES = {
 
 @PROTOCOLS
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
-def test_both_servers_answer_the_same(servers: Servers, story: str, protocol: int) -> None:
+def test_both_servers_reply_the_same(servers: Servers, story: str, protocol: int) -> None:
     with Sessions(servers, protocol=protocol) as sessions:
         for line in map(str.strip, story.strip().splitlines()):
             session, colon, command = line.partition(":")

@@ -1,4 +1,4 @@
-"""What is answered, and what is not, when much is sent at once: silence, hanging up, one session ending another."""
+"""Pipelines, byte for byte: CLIENT REPLY, QUIT, protocol errors, CLIENT KILL."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DIFFERENT = {
         *(pytest.param(each, marks=pytest.mark.xfail(reason=why, strict=True)) for each, why in DIFFERENT.items()),
     ],
 )
-def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
+def test_a_stream_gets_the_same_reply(servers: Servers, stream: str) -> None:
     with Sessions(servers, 1):  # which empties both
         twin = servers.connect()
     requests = [encode_request(split_args(line.encode())) for line in stream.split("; ")]
@@ -58,7 +58,7 @@ def test_a_stream_gets_the_same_answer(servers: Servers, stream: str) -> None:
 
 
 @pytest.mark.parametrize("args", [[b"*0\r\n"], [b"*-1\r\n"], [b"*1\r\n$4\r\nPING\r\n", b"*0\r\n"]])
-def test_a_request_without_words_gets_no_answer(servers: Servers, args: list[bytes]) -> None:
+def test_a_request_without_arguments_gets_no_reply(servers: Servers, args: list[bytes]) -> None:
     twin = servers.connect()
     try:
         ours, theirs = twin.pour(b"".join(args))

@@ -140,7 +140,7 @@ def test_services_restart_and_may_do_no_more_than_they_must(service: dict[str, A
 
 
 def published() -> dict[str, list[str]]:
-    """Return the ports of each service on the machine: those of the text dialect and HTTP, in this order."""
+    """Return the ports of each service on the machine: those of the text protocol and HTTP, in this order."""
     ports: dict[str, list[str]] = {}
     for name, service in COMPOSE["services"].items():
         for address, outside, inside in (port.split(":") for port in service.get("ports", [])):

@@ -35,7 +35,7 @@ def with_ports(text: str, server: ServerProcess) -> str:
 
 
 def steps(block: str) -> Iterator[tuple[str, str]]:
-    """Yield each shell command of a block with the output that stands behind it."""
+    """Yield each shell command of a block with the output that stands after it."""
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = step.partition("\n")
         yield command, output

@@ -16,7 +16,7 @@ HOST = b"Host: localhost\r\n"
 
 
 class Answered(NamedTuple):
-    """An answer as it came."""
+    """A reply as it was received."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -24,7 +24,7 @@ class Answered(NamedTuple):
 
 
 class Wire:
-    """A connection to the HTTP door; closed at the end of the ``with``."""
+    """A connection to HTTP; closed at the end of the ``with``."""
 
     def __init__(self, url: str) -> None:
         address = httpx.URL(url)
@@ -44,12 +44,12 @@ class Wire:
         self.socket.sendall(data)
 
     def ask(self, method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"") -> Answered:
-        """Send a request and receive its answer."""
+        """Send a request and receive its reply."""
         self.send(request(method, path, body, headers))
         return self.answer(has_body=method != b"HEAD")
 
     def answer(self, *, has_body: bool = True) -> Answered:
-        """Receive one answer."""
+        """Receive one reply."""
         version, status, _ = self._answers.readline().split(b" ", 2)
         assert version == b"HTTP/1.1"
         headers: dict[bytes, bytes] = {}

@@ -12,7 +12,7 @@ from tests.harness.processes import TIMEOUT
 
 @contextmanager
 def answering_always(status: int) -> Iterator[str]:
-    """Serve HTTP on a free port: every request gets this status and two words; return the address."""
+    """Serve HTTP on a free port: every request gets this status and a body of two words; return the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:

@@ -5,6 +5,7 @@ Nothing here waits for a time to pass. A test that needs a state polls until it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -138,7 +139,7 @@ class ServerProcess:
         try:
             wait_until(lambda: len(self.addresses) == ports or self.exited, "the server listens")
             assert len(self.addresses) == ports, f"the server did not start: {self.log}"
-            self.own_threads = self.threads()  # those that it has while nobody is connected
+            self.own_threads = self.threads()  # those that it has while no client is connected
         except BaseException:
             self.close()
             raise
@@ -165,7 +166,7 @@ class ServerProcess:
 
     @property
     def http_url(self) -> str:
-        """Where its HTTP door is; it has one if it was started with ``--http-port``."""
+        """The address of its HTTP listener, if it was started with ``--http-port``."""
         return next(address for address in self.addresses if address.startswith("http://"))
 
     @property
@@ -208,7 +209,7 @@ class ServerProcess:
         self._peers.close()
 
     def check(self) -> None:
-        """Fail unless the server still runs, answers, and has logged no bug."""
+        """Fail unless the server still runs, replies, and has logged no bug."""
         assert not self.exited, f"the server has ended: {self.log}"
         assert "Traceback" not in self.log, self.log
         assert self.connect().ask(b"PING") == b"PONG"
@@ -216,6 +217,10 @@ class ServerProcess:
     def close(self) -> None:
         """End the process, whatever state it is in."""
         self.close_peers()
+        if "COVERAGE_PROCESS_CONFIG" in os.environ and not self.exited:
+            self.process.terminate()  # a killed process does not write down what it has covered
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
         if not self.exited:
             self.process.kill()
         self.exit_status()
@@ -251,7 +256,7 @@ def shared_server() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
-    """Lend a test the shared server, empty and with nobody connected but the fixture; in the end it must be well."""
+    """The shared server, empty and without other clients. It must be healthy after the test."""
     assert shared_server.connect().ask(b"FLUSHALL") == b"OK"
     yield shared_server
     shared_server.check()
@@ -262,7 +267,7 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
 def run_client(
     *args: str | bytes, lines: bytes = b"", program: Path = RUN_CLIENT, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``run_client.sh`` with these words on its command line and these lines on its stdin, to its end."""
+    """Run ``run_client.sh`` with these arguments on its command line and these lines on its stdin, to its end."""
     command = [program, *args]
     environ = environment(**variables)
     return subprocess.run(command, input=lines, capture_output=True, cwd=cwd, env=environ, timeout=TIMEOUT, check=False)

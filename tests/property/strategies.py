@@ -1,4 +1,4 @@
-"""What the properties draw: words, replies, and ways to cut a stream."""
+"""What the properties draw: arguments, replies, and ways to cut a stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEANINGFUL = [
 ]
 
 args = st.binary(max_size=12) | st.lists(st.binary(max_size=3) | st.sampled_from(MEANINGFUL), max_size=6).map(b"".join)
-"""Any bytes, with those that mean something to a dialect more often than chance would have them."""
+"""Any bytes, more often those that have a meaning in a protocol."""
 
 requests = st.lists(args, min_size=1, max_size=5)
 

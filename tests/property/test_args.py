@@ -12,12 +12,12 @@ from tests.property.strategies import args, requests
 
 
 @given(requests)
-def test_any_words_survive_being_printed_and_split(drawn: list[bytes]) -> None:
+def test_any_arguments_survive_being_printed_and_split(drawn: list[bytes]) -> None:
     assert split_args(format_command(drawn)) == drawn
 
 
 @given(args | st.text(max_size=12).map(str.encode))
-def test_a_printed_word_is_one_printable_line(arg: bytes) -> None:
+def test_a_printed_argument_is_one_printable_line(arg: bytes) -> None:
     printed = quote(arg).decode()
     assert printed.isprintable()
     assert printed
@@ -25,7 +25,7 @@ def test_a_printed_word_is_one_printable_line(arg: bytes) -> None:
 
 
 @given(args | st.text(max_size=12).map(str.encode))
-def test_a_printed_word_is_bare_exactly_where_the_rule_says_so(arg: bytes) -> None:
+def test_a_printed_argument_is_bare_exactly_where_the_rule_says_so(arg: bytes) -> None:
     try:
         text = arg.decode()
     except UnicodeDecodeError:

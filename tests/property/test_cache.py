@@ -13,6 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+pytest.importorskip("cachetools", reason="the extra proxy is not installed")
+pytest.importorskip("redis", reason="the extra proxy is not installed")
+
 from common.replies import OK, Reply
 from server.engines.redis.cache import ReadThroughCache
 from tests.harness.profiles import examples

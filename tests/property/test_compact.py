@@ -15,7 +15,7 @@ lives = st.none() | st.integers(1, 10**12)
 
 
 @given(st.dictionaries(args, st.tuples(args, lives), max_size=8), sizes, st.sampled_from([b"\n", b"\r\n"]))
-def test_compacts_output_rebuilds_the_store_in_its_order_with_its_deadlines(
+def test_compacts_output_rebuilds_the_store_in_its_order_with_its_expiries(
     drawn: dict[bytes, tuple[bytes, int | None]], pieces: list[int], ending: bytes
 ) -> None:
     clock = Clock()

@@ -38,7 +38,7 @@ keys = st.lists(
 
 
 def matches(pattern: bytes, key: bytes) -> bool:
-    """Tell whether the key matches as Redis's stringmatchlen says, by trying every length for every star."""
+    """Return whether the key matches as Redis's stringmatchlen says, by trying every length for every star."""
 
     @cache
     def at(p: int, k: int) -> bool:

@@ -1,4 +1,4 @@
-"""Observers: what they are told is enough to rebuild the store, whatever commands run."""
+"""Observers: what they are notified of is enough to rebuild the store, whatever commands run."""
 
 from __future__ import annotations
 

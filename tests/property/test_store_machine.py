@@ -69,7 +69,7 @@ class Sessions(RuleBasedStateMachine):
         self.watched: list[dict[bytes, int]] = [{} for _ in DIALECTS]  # each key with its version at that time
 
     def send(self, who: int, args: Args, expected: Reply) -> None:
-        """Send a request in the session's own dialect, and compare its reply in that dialect's terms."""
+        """Send a request in the session's own protocol, and compare its reply in that protocol's terms."""
         session, dialect = self.sessions[who], DIALECTS[who]
         if dialect == "text":
             answer = feed(session, format_command(args) + b"\n")

@@ -19,7 +19,7 @@ RESP = ReplyEncoder()
 
 
 def as_line(args: Args, ending: bytes) -> bytes:
-    """Print a request as a line of text; a blank in front keeps a first word ``*…`` from beginning a RESP request."""
+    """Print a request as a line of text. A blank in front, because ``*`` would begin a RESP request."""
     return b" " + format_command(args) + ending
 
 
@@ -56,7 +56,7 @@ def test_requests_in_text_are_read_alike_however_they_are_cut(
 
 
 @given(st.lists(st.tuples(requests, st.sampled_from(["RESP", "LF", "CRLF"]))), sizes)
-def test_requests_in_both_dialects_are_read_alike_however_they_are_cut(
+def test_requests_in_both_protocols_are_read_alike_however_they_are_cut(
     drawn: list[tuple[Args, str]], pieces: list[int]
 ) -> None:
     detector = ProtocolDetector(RESP, DEFAULT_LIMITS)

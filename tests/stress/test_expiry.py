@@ -30,7 +30,7 @@ def number_in(value: Reply) -> int:
 
 
 def read_value(client: Client, key: str) -> None:
-    """Read a key whose value is its deadline; each command is a step of its own, so time passes between them."""
+    """Read a key whose value is its expiry; each command is a step of its own, so time passes between them."""
     before, value, after, again = client.send_line("TIME", f"GET {key}", "TIME", f"GET {key}")
     if value is not None:
         assert milliseconds(before) < number_in(value), "the value was read after its deadline"
@@ -55,7 +55,7 @@ def read_many_at_once(client: Client, key: str) -> None:
     assert all(milliseconds(before) < number_in(value) for value in values if value is not None)
 
 
-def test_no_reader_sees_a_value_at_or_after_its_deadline(server: ServerProcess) -> None:
+def test_no_reader_sees_a_value_at_or_after_its_expiry(server: ServerProcess) -> None:
     done = threading.Event()
 
     def write(client: Client, seed: int) -> None:
@@ -75,7 +75,7 @@ def test_no_reader_sees_a_value_at_or_after_its_deadline(server: ServerProcess) 
     wait_until(lambda: Client(server.connect()).send_line("DBSIZE") == [0], "every key has expired")
 
 
-def test_no_key_goes_before_its_deadline(server: ServerProcess) -> None:
+def test_no_key_expires_early(server: ServerProcess) -> None:
     def live(client: Client, name: int) -> None:
         chance = random.Random(name)
         for turn in range(15):
@@ -149,7 +149,7 @@ def test_what_expired_is_counted_exactly_and_leaves_nothing(server: ServerProces
     assert reporter.send_line("SCAN 0") == [[b"0", []]]
 
 
-def test_the_memory_of_keys_that_come_and_expire_does_not_pile_up(start_server: StartServer) -> None:
+def test_the_memory_of_expired_keys_is_freed(start_server: StartServer) -> None:
     # A server of its own: in one that other tests have used, the first round fits memory that they left.
     server = start_server()
     rounds, each = 5, 5000

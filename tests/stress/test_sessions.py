@@ -33,7 +33,7 @@ def switch_threads_often() -> Iterator[None]:
 
 
 def transaction(session: ClientSession, *commands: bytes) -> list[int]:
-    """Run the commands inside MULTI and EXEC; return the integers that EXEC answers."""
+    """Run the commands inside MULTI and EXEC; return the integers that EXEC replies."""
     output = session.feed(b"".join(line + b"\n" for line in (b"MULTI", *commands, b"EXEC")))
     lines = output.splitlines()
     assert lines[: 1 + len(commands)] == [b"OK"] + [b"QUEUED"] * len(commands)
@@ -50,7 +50,7 @@ def test_no_increment_is_lost(engine: EmbeddedEngine, store: Store) -> None:
     assert sorted(chain.from_iterable(seen)) == list(range(1, 10_001))
 
 
-def test_money_stays_the_same_in_sum_and_both_dialects_see_it(engine: EmbeddedEngine, store: Store) -> None:
+def test_money_stays_the_same_in_sum_and_both_protocols_see_it(engine: EmbeddedEngine, store: Store) -> None:
     for account in ACCOUNTS:
         store.set(account, b"%d" % OPENING)
     done = threading.Event()

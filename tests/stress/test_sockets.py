@@ -1,4 +1,4 @@
-"""Many connections to a real server: no update is lost, and nobody sees half a transaction."""
+"""Many connections to a real server: no update is lost, and no client sees half a transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPENING = 1000
 
 
 def transaction(peer: Peer, *commands: bytes) -> list[int]:
-    """Run the commands inside MULTI and EXEC, sent at once; return the integers that EXEC answers."""
+    """Run the commands inside MULTI and EXEC, sent at once; return the integers that EXEC replies."""
     peer.send(b"".join(line + b"\n" for line in (b"MULTI", *commands, b"EXEC")))
     assert peer.line() == b"OK\n"
     for _ in commands:

@@ -66,7 +66,7 @@ def milliseconds(time: Reply) -> int:
 
 
 def increment(client: Client, key: str, *before: str) -> None:
-    """Count up by WATCH until nobody else changes the key meanwhile; run other commands first in the same step."""
+    """Count up by WATCH until no other client changes the key meanwhile; run other commands first in the same step."""
     while True:
         watching, value = client.send_line(f"WATCH {key}", f"GET {key}")
         assert watching == OK
@@ -167,7 +167,7 @@ def test_counters_lose_nothing_in_one_process_while_keys_are_swept(engine: Embed
 
 
 @pytest.mark.usefixtures("switch_threads_often")
-def test_sessions_that_come_and_go_while_they_watch_leave_nothing_behind(engine: EmbeddedEngine, store: Store) -> None:
+def test_sessions_that_close_while_they_watch_leave_no_watch(engine: EmbeddedEngine, store: Store) -> None:
     context = ServerContext(engine, COMMANDS)
 
     def come_and_go(number: int) -> None:

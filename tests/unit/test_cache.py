@@ -12,6 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
+pytest.importorskip("cachetools", reason="the extra proxy is not installed")
+pytest.importorskip("redis", reason="the extra proxy is not installed")
+
 from common.errors import SYNTAX_ERROR, CommandError
 from common.replies import OK, ErrorReply, Reply
 from server.engines.redis.cache import CacheStats, ReadThroughCache

@@ -7,6 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+pytest.importorskip("cachetools", reason="the extra proxy is not installed")
+pytest.importorskip("redis", reason="the extra proxy is not installed")
+
 from common.errors import CommandError, backend_timed_out
 from common.replies import OK, Reply
 from common.text import split_args

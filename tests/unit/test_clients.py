@@ -1,4 +1,4 @@
-"""CLIENT: who is connected, under what name, whether they are answered, and the end of them."""
+"""CLIENT: ids, names, LIST and INFO, KILL, REPLY; and the limit on connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.harness.sessions import (
 # ---------------------------------------------------------------- numbers and names
 
 
-def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(session: ClientSession) -> None:
+def test_client_ids_are_unique_and_not_reused(session: ClientSession) -> None:
     numbers = [execute_line(session, "CLIENT ID")]
     for _ in range(3):
         each = connect(session.context)
@@ -37,7 +37,7 @@ def test_every_connection_has_a_number_of_its_own_that_does_not_come_back(sessio
     assert len(session.context.clients) == 1
 
 
-def test_a_connection_has_the_name_that_it_gave_itself(session: ClientSession, other: ClientSession) -> None:
+def test_client_setname_names_the_connection(session: ClientSession, other: ClientSession) -> None:
     assert execute_line(session, "CLIENT GETNAME") is None
     assert execute_line(session, "CLIENT SETNAME worker-1") == OK
     assert execute_line(session, "CLIENT GETNAME") == b"worker-1"
@@ -47,7 +47,7 @@ def test_a_connection_has_the_name_that_it_gave_itself(session: ClientSession, o
 
 
 @pytest.mark.parametrize("name", [b"two words", b"a\nb", b"\x00", b"\x7f", "é".encode(), b" "])
-def test_a_name_that_would_break_a_line_is_refused(session: ClientSession, name: bytes) -> None:
+def test_client_setname_refuses_blanks_and_control_characters(session: ClientSession, name: bytes) -> None:
     execute_line(session, "CLIENT SETNAME old")
     assert execute(session, b"CLIENT", b"SETNAME", name) == INVALID_CLIENT_NAME
     assert execute(session, b"CLIENT", b"SETINFO", b"lib-name", name) == ErrorReply.from_text(
@@ -56,7 +56,7 @@ def test_a_name_that_would_break_a_line_is_refused(session: ClientSession, name:
     assert (session.client.name, session.client.library_name) == (b"old", b"")
 
 
-def test_a_library_tells_its_name_and_its_version(session: ClientSession) -> None:
+def test_client_setinfo_sets_the_library_name_and_version(session: ClientSession) -> None:
     assert send_lines(session, "CLIENT SETINFO LIB-NAME redis-py", "CLIENT SETINFO lib-ver 5.0") == ["OK", "OK"]
     fields = fields_of(session)
     assert (fields["lib-name"], fields["lib-ver"]) == ("redis-py", "5.0")
@@ -64,7 +64,7 @@ def test_a_library_tells_its_name_and_its_version(session: ClientSession) -> Non
 
 
 @pytest.mark.parametrize("name", ["NO-EVICT", "NO-TOUCH"])
-def test_switches_without_effect_are_accepted(session: ClientSession, name: str) -> None:
+def test_client_no_evict_and_no_touch_are_accepted(session: ClientSession, name: str) -> None:
     assert send_lines(session, f"CLIENT {name} ON", f"client {name} off") == ["OK", "OK"]
     assert execute_line(session, f"CLIENT {name} MAYBE") == SYNTAX_ERROR
 
@@ -72,7 +72,7 @@ def test_switches_without_effect_are_accepted(session: ClientSession, name: str)
 # ---------------------------------------------------------------- how many
 
 
-def test_no_more_connections_come_in_than_the_limit_allows() -> None:
+def test_connections_beyond_the_limit_are_refused() -> None:
     clients = ClientRegistry(2)
     first, second = clients.add(), clients.add()
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_no_more_connections_come_in_than_the_limit_allows() -> None:
         clients.add()
 
 
-def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
+def test_a_lower_limit_closes_no_existing_connection() -> None:
     clients = ClientRegistry(1)
     clients.add()
     clients.limit = 2
@@ -98,7 +98,7 @@ def test_the_limit_may_change_and_nobody_is_sent_away() -> None:
         clients.add()
 
 
-def test_many_who_come_at_once_get_no_more_places_than_there_are() -> None:
+def test_concurrent_connections_do_not_exceed_the_limit() -> None:
     clients = ClientRegistry(10)
 
     def come() -> bool:
@@ -123,7 +123,7 @@ def fields_of(session: ClientSession) -> dict[str, str]:
     return parse(send_line(session, "CLIENT INFO"))
 
 
-def test_client_info_tells_these_fields_in_this_order(session: ClientSession) -> None:
+def test_client_info_reports_these_fields_in_this_order(session: ClientSession) -> None:
     send_lines(session, "CLIENT SETNAME worker", "HELLO 3", "WATCH a b", "GET a")
     fields = fields_of(session)
     assert fields.pop("age").isdigit()
@@ -145,7 +145,7 @@ def test_client_info_tells_these_fields_in_this_order(session: ClientSession) ->
     ]
 
 
-def test_client_list_tells_of_the_others_what_they_did_last(session: ClientSession, other: ClientSession) -> None:
+def test_client_list_reports_the_last_command_of_each_connection(session: ClientSession, other: ClientSession) -> None:
     send_lines(other, "GET a", "MULTI", "PING", "PING")
     ours, theirs = map(parse, send_line(session, "CLIENT LIST").split("\n"))
     assert (ours["id"], ours["multi"], ours["cmd"]) == ("1", "-1", "client|list")
@@ -154,7 +154,7 @@ def test_client_list_tells_of_the_others_what_they_did_last(session: ClientSessi
     assert parse(send_line(session, "CLIENT LIST ID 3"))["cmd"] == "NULL"
 
 
-def test_ages_are_told_in_seconds(
+def test_client_list_reports_age_and_idle_time_in_seconds(
     session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_line(other, "PING")
@@ -199,7 +199,7 @@ def test_a_filter_that_client_list_does_not_have_is_refused(
     assert execute_line(session, f"CLIENT LIST {args}") == error
 
 
-def test_a_client_that_has_gone_is_shown_no_more(session: ClientSession, other: ClientSession) -> None:
+def test_a_disconnected_client_is_shown_no_more(session: ClientSession, other: ClientSession) -> None:
     other.close()
     assert send_line(session, "CLIENT LIST").count("\n") == 0
     other.close()
@@ -251,7 +251,7 @@ def test_client_kill_ends_the_connections_that_match(
 
 
 @pytest.mark.parametrize("args", ["10.0.0.1:5000", "ID 1 SKIPME no", "SKIPME no"])
-def test_a_connection_that_ends_itself_is_answered_first(
+def test_client_kill_of_the_own_connection_is_replied_to_first(
     session: ClientSession, other: ClientSession, args: str
 ) -> None:
     reply = session.feed(encode_request(f"CLIENT KILL {args}".encode().split()) + b"SET after 1\n")
@@ -261,7 +261,7 @@ def test_a_connection_that_ends_itself_is_answered_first(
     assert execute_line(other, "DBSIZE") == 0
 
 
-def test_a_client_without_a_connection_is_left_alone() -> None:
+def test_client_kill_ignores_a_client_without_a_transport() -> None:
     session = new_session()
     session.context.clients.add("10.0.0.2:6000")
     assert execute_line(session, "CLIENT KILL ID 2") == 1
@@ -288,7 +288,7 @@ def test_a_client_without_a_connection_is_left_alone() -> None:
     ],
 )
 @pytest.mark.parametrize("dialect", ["text", "RESP"])
-def test_a_silence_holds_as_long_as_was_asked_for(
+def test_reply_mode_off_and_skip_suppress_replies(
     session: ClientSession, lines: str, answers: str, sizes: tuple[int, ...], dialect: str
 ) -> None:
     sent = b""
@@ -303,11 +303,11 @@ def test_a_silence_holds_as_long_as_was_asked_for(
         assert ReplyDecoder().feed(output) == expected
 
 
-def test_what_is_sent_into_a_silence_runs(session: ClientSession) -> None:
+def test_commands_in_reply_mode_off_are_executed(session: ClientSession) -> None:
     assert feed(session, b"CLIENT REPLY OFF\nSET a 1\nMULTI\nINCR a\nEXEC\nCLIENT REPLY ON\nGET a\n") == b"OK\n2\n"
 
 
-def test_quitting_out_of_a_silence_is_not_answered(session: ClientSession) -> None:
+def test_quit_in_reply_mode_off_is_not_replied_to(session: ClientSession) -> None:
     assert feed(session, b"CLIENT REPLY OFF\nQUIT\nPING\n") == b""
     assert session.closing
 
@@ -352,5 +352,5 @@ def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> N
 
 
 @pytest.mark.parametrize(("mode", "after"), [("OFF", ""), ("SKIP", ""), ("ON", "PONG")])
-def test_the_array_of_an_exec_with_a_silence_in_it_is_whole(session: ClientSession, mode: str, after: str) -> None:
+def test_the_array_of_an_exec_with_client_reply_in_it_is_whole(session: ClientSession, mode: str, after: str) -> None:
     assert send_lines(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]

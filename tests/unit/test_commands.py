@@ -153,7 +153,7 @@ def test_get_returns_what_set_gave(session: ClientSession) -> None:
     assert execute(session, b"GET", b"k") == b"v"
 
 
-def test_get_returns_none_where_there_is_no_key(session: ClientSession) -> None:
+def test_get_returns_none_for_a_missing_key(session: ClientSession) -> None:
     assert execute(session, b"GET", b"k") is None
 
 
@@ -175,7 +175,7 @@ def test_set_overwrites(session: ClientSession) -> None:
 # ---------------------------------------------------------------- keys
 
 
-def test_del_counts_the_keys_that_were_there(session: ClientSession, store: Store) -> None:
+def test_del_counts_the_existing_keys(session: ClientSession, store: Store) -> None:
     for key in (b"a", b"b", b"c"):
         store.set(key, b"")
     assert execute(session, b"DEL", b"a", b"none", b"b", b"a") == 2

@@ -37,7 +37,7 @@ def get(session: ClientSession, *patterns: str) -> dict[str, str]:
 # ---------------------------------------------------------------- GET
 
 
-def test_config_get_tells_every_setting(session: ClientSession) -> None:
+def test_config_get_returns_every_setting(session: ClientSession) -> None:
     session.context.settings = Settings(host="127.0.0.1", ports=(9736, 9737))
     assert get(session, "*") == {
         "appendonly": "no",
@@ -148,7 +148,7 @@ def test_one_bad_change_among_several_changes_nothing(session: ClientSession, ar
     assert get(session, "*") == before
 
 
-def test_several_settings_change_at_once(session: ClientSession) -> None:
+def test_config_set_changes_several_settings_at_once(session: ClientSession) -> None:
     assert send_line(session, "CONFIG SET slowlog-log-slower-than 5 slowlog-max-len 7") == "OK"
     assert get(session, "slowlog*") == {"slowlog-log-slower-than": "5", "slowlog-max-len": "7"}
 
@@ -205,7 +205,7 @@ def test_a_limit_on_clients_that_changes_holds_for_connections_to_come(
     connect(session.context)
 
 
-def test_a_request_may_always_be_as_large_as_a_word_of_it(session: ClientSession) -> None:
+def test_a_request_may_always_be_as_large_as_an_argument_of_it(session: ClientSession) -> None:
     session.context.limits = dataclasses.replace(Limits(), max_request=GIB)
     assert execute_line(session, f"CONFIG SET proto-max-bulk-len {4 * GIB}") == OK
     assert session.context.limits == Limits(max_bulk=4 * GIB, max_request=4 * GIB)

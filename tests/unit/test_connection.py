@@ -18,13 +18,13 @@ from common.resp_client import encode_request
 from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 
 
-def test_ping_answers_pong_or_the_message(session: ClientSession) -> None:
+def test_ping_replies_pong_or_the_message(session: ClientSession) -> None:
     assert execute(session, b"PING") == PONG
     assert execute(session, b"PING", b"a b") == b"a b"
     assert execute(session, b"PING", b"") == b""
 
 
-def test_echo_answers_the_message(session: ClientSession) -> None:
+def test_echo_replies_the_message(session: ClientSession) -> None:
     assert execute(session, b"ECHO", b"a\r\nb") == b"a\r\nb"
 
 
@@ -43,7 +43,7 @@ def test_hello_describes_the_server(session: ClientSession) -> None:
     assert execute(session, b"HELLO") == description
 
 
-def test_hello_agrees_on_the_version_of_resp(session: ClientSession) -> None:
+def test_hello_negotiates_the_version_of_resp(session: ClientSession) -> None:
     assert isinstance(execute(session, b"HELLO", b"2"), list)
     assert isinstance(execute(session, b"HELLO", b"3"), dict)
     assert (session.client.protocol_version, isinstance(execute(session, b"HELLO"), dict)) == (3, True)
@@ -167,7 +167,7 @@ def test_the_only_database_is_number_zero(session: ClientSession) -> None:
     assert execute(session, b"SELECT", b"zero") == NOT_AN_INTEGER
 
 
-def test_auth_is_refused_since_there_is_no_password(session: ClientSession) -> None:
+def test_auth_is_refused_because_no_password_is_configured(session: ClientSession) -> None:
     assert execute(session, b"AUTH", b"secret") == NO_PASSWORD
     assert execute(session, b"AUTH", b"default", b"secret") == NO_PASSWORD
     assert execute(session, b"AUTH", b"default", b"secret", b"more") == SYNTAX_ERROR
@@ -176,9 +176,7 @@ def test_auth_is_refused_since_there_is_no_password(session: ClientSession) -> N
 # ---------------------------------------------------------------- RESET
 
 
-def test_reset_takes_everything_back_that_the_connection_had_agreed_on(
-    session: ClientSession, other: ClientSession
-) -> None:
+def test_reset_returns_to_the_state_of_a_new_connection(session: ClientSession, other: ClientSession) -> None:
     send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MULTI", "SET a 1")
     assert execute(session, b"RESET") == SimpleString(b"RESET")
     assert session.client.protocol_version == 2
@@ -190,11 +188,11 @@ def test_reset_takes_everything_back_that_the_connection_had_agreed_on(
 
 
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
-def test_reset_is_answered_out_of_a_silence_and_ends_it(session: ClientSession, mode: str) -> None:
+def test_reset_is_replied_to_in_reply_mode_off_and_ends_it(session: ClientSession, mode: str) -> None:
     assert send_lines(session, f"CLIENT REPLY {mode}", "RESET", "PING") == ["", "RESET", "PONG"]
 
 
-def test_reset_drops_the_queue_of_a_spoiled_transaction_too(session: ClientSession) -> None:
+def test_reset_discards_the_queue_of_a_dirty_transaction_too(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "FLY", "RESET", "MULTI", "PING", "EXEC")[2:] == [
         "RESET",
         "OK",

@@ -1,4 +1,4 @@
-"""The reader: requests come out in order, each with its dialect, and nothing comes after a fatal one."""
+"""Protocol detection: requests in order, each with its encoder; none after a protocol error that closes the stream."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def detector(encoder: ReplyEncoder) -> ProtocolDetector:
     return ProtocolDetector(encoder, DEFAULT_LIMITS)
 
 
-def test_nothing_makes_no_request(detector: ProtocolDetector) -> None:
+def test_no_data_makes_no_request(detector: ProtocolDetector) -> None:
     assert detector.decode(b"") == []
 
 
-def test_requests_that_are_answered_alike_come_in_one_batch(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
+def test_consecutive_requests_of_one_encoder_are_one_batch(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
     data = b"A 1\nB\nC\r\n" + encode_request([b"D"]) + encode_request([b"E", b""]) + b"'\nF\n"
     assert detector.decode(data) == [
         (ENDING_IN_LF, [[b"A", b"1"], [b"B"]]),
@@ -38,7 +38,7 @@ def test_requests_that_are_answered_alike_come_in_one_batch(detector: ProtocolDe
     ]
 
 
-def test_an_unfinished_request_is_kept_for_the_next_feed(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
+def test_a_partial_request_is_stored_for_the_next_call(detector: ProtocolDetector, encoder: ReplyEncoder) -> None:
     assert detector.decode(b"A\n*1\r\n$1") == [(ENDING_IN_LF, [[b"A"]])]
     assert detector.decode(b"\r\nB\r\nC") == [(encoder, [[b"B"]])]
     assert detector.decode(b"\n") == [(ENDING_IN_LF, [[b"C"]])]
@@ -88,7 +88,7 @@ BAD_COUNT = ProtocolError(INVALID_MULTIBULK_LENGTH, close_connection=True)
 @pytest.mark.parametrize(
     ("broken", "problem"), [(b"GET / HTTP/1.1\n", NO_HTTP), (b"*x\r\n", BAD_COUNT)], ids=["text", "RESP"]
 )
-def test_a_fatal_request_is_the_last(
+def test_a_protocol_error_that_closes_the_connection_is_the_last_request(
     detector: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
 ) -> None:
     batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + behind)

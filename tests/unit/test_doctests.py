@@ -7,7 +7,7 @@ import doctest
 import common.text
 
 
-def test_the_examples_in_the_text_dialect_are_true() -> None:
+def test_the_examples_in_the_text_protocol_are_true() -> None:
     result = doctest.testmod(common.text)
     assert result.failed == 0
     assert result.attempted >= 2

@@ -133,7 +133,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
+def test_keyspace_commands_take_the_lock_once_and_release_it(
     session: ClientSession, lock: WatchedLock, line: str
 ) -> None:
     send_line(session, line)
@@ -165,7 +165,7 @@ def test_what_touches_the_store_takes_the_lock_once_and_gives_it_back(
         "INFO server",
     ],
 )
-def test_what_leaves_the_store_alone_takes_no_lock(session: ClientSession, lock: WatchedLock, line: str) -> None:
+def test_control_commands_take_no_lock(session: ClientSession, lock: WatchedLock, line: str) -> None:
     send_line(session, line)
     assert lock.taken == 0
 
@@ -195,13 +195,13 @@ def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: ClientS
     assert (lock.taken, lock.depth) == (1, 0)
 
 
-def test_the_lock_is_given_back_when_a_command_fails(session: ClientSession, lock: WatchedLock) -> None:
+def test_the_lock_is_released_when_a_command_fails(session: ClientSession, lock: WatchedLock) -> None:
     send_line(session, "SET a x")
     assert send_line(session, "INCR a").startswith("(error)")
     assert (lock.taken, lock.depth) == (2, 0)
 
 
-def test_a_block_is_formatted_after_the_lock_is_given_back(engine: EmbeddedEngine, lock: WatchedLock) -> None:
+def test_lines_are_formatted_after_the_lock_is_released(engine: EmbeddedEngine, lock: WatchedLock) -> None:
     execute(engine, "SET a 1")
     reply = execute(engine, "COMPACT")
     assert lock.depth == 0
@@ -278,7 +278,7 @@ def test_time_stands_still_while_a_command_runs() -> None:
     assert execute_line(session, "MGET k k k") == [None, None, None]
 
 
-def test_time_stands_still_while_a_transaction_runs_and_goes_on_behind_it() -> None:
+def test_time_stands_still_while_a_transaction_runs_and_continues_after_it() -> None:
     session = new_session(new_engine(RunningClock()))
     send_lines(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
     assert execute_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]

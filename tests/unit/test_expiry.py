@@ -1,4 +1,4 @@
-"""Keys that expire: what gives them a deadline, what takes it away, and that none is seen from that moment on."""
+"""Expiry: which commands set, keep and remove it, and that no command sees an expired key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.keyspace.store import Store
 from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
 from tests.harness.stores import pairs
 
-# ---------------------------------------------------------------- giving a deadline
+# ---------------------------------------------------------------- giving an expiry
 
 IN_TEN_SECONDS = 2_000_000_010_000
 """By the clock of the tests."""
@@ -53,14 +53,14 @@ def test_a_key_expires_at_its_millisecond_and_not_before(
 @pytest.mark.parametrize(
     "line", ["EXPIRE k 0", "EXPIRE k -1", "PEXPIRE k -5", "EXPIREAT k 1", "PEXPIREAT k 2000000000000", "PEXPIREAT k 0"]
 )
-def test_a_deadline_that_has_come_removes_the_key_at_once(session: ClientSession, store: Store, line: str) -> None:
+def test_an_expiry_in_the_past_removes_the_key_at_once(session: ClientSession, store: Store, line: str) -> None:
     store.set(b"k", b"v")
     assert send_line(session, line) == "1"
     assert store.items() == []
 
 
 @pytest.mark.parametrize("line", ["SET k v PXAT 1", "SET k v EXAT 2000000000", "GETEX k PXAT 1"])
-def test_a_moment_that_is_past_removes_the_key_that_it_is_given_to(
+def test_a_time_in_the_past_removes_the_key_that_it_is_given_to(
     session: ClientSession, store: Store, line: str
 ) -> None:
     store.set(b"k", b"old")
@@ -81,7 +81,7 @@ def test_a_key_that_never_expires_says_so(session: ClientSession, store: Store) 
 
 
 @pytest.mark.parametrize("name", ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])
-def test_a_key_that_is_not_there_gets_no_deadline(session: ClientSession, store: Store, name: str) -> None:
+def test_expire_of_a_missing_key_does_nothing(session: ClientSession, store: Store, name: str) -> None:
     assert send_line(session, f"{name} k 4000000000") == "0"
     assert store.items() == []
 
@@ -97,10 +97,10 @@ def test_a_key_that_is_not_there_gets_no_deadline(session: ClientSession, store:
         ("xx gt", 0, 0, 0, 1),
     ],
 )
-def test_a_condition_compares_with_the_deadline_that_is_there(
+def test_a_condition_compares_with_the_present_expiry(
     session: ClientSession, condition: str, without: int, earlier: int, same: int, later: int
 ) -> None:
-    """No deadline is later than any."""
+    """No expiry is later than any."""
     assert send_lines(session, "SET k v", f"EXPIRE k 100 {condition}") == ["OK", str(without)]
     for seconds, done in ((50, earlier), (100, same), (200, later)):
         assert send_lines(session, "SET k v EX 100", f"EXPIRE k {seconds} {condition}") == ["OK", str(done)]
@@ -124,7 +124,7 @@ def test_a_condition_compares_with_the_deadline_that_is_there(
         ("GETEX k KEEPTTL", SYNTAX_ERROR.text.decode()),
     ],
 )
-def test_what_gives_no_deadline_changes_nothing(session: ClientSession, store: Store, line: str, error: str) -> None:
+def test_a_refused_expiry_changes_nothing(session: ClientSession, store: Store, line: str, error: str) -> None:
     store.set(b"k", b"old")
     assert send_line(session, line) == f"(error) {error}"
     assert store.items() == [(b"k", b"old", None)]
@@ -132,7 +132,7 @@ def test_what_gives_no_deadline_changes_nothing(session: ClientSession, store: S
 
 @pytest.mark.parametrize("time", [MAX_INTEGER, MIN_INTEGER, MAX_INTEGER // 1000 + 1])
 @pytest.mark.parametrize("line", ["EXPIRE k {}", "EXPIREAT k {}", "SET k v EX {}", "SETEX k {} v", "GETEX k EXAT {}"])
-def test_a_deadline_beyond_64_bits_is_refused(session: ClientSession, store: Store, line: str, time: int) -> None:
+def test_an_expiry_beyond_64_bits_is_refused(session: ClientSession, store: Store, line: str, time: int) -> None:
     store.set(b"k", b"old")
     name = line.split(maxsplit=1)[0].lower().encode()
     assert execute_line(session, line.format(time)) == invalid_expire_time(name)
@@ -159,16 +159,16 @@ def test_a_time_below_one_is_refused_where_it_comes_with_a_value(
         "SETNX k 5", "MSETNX k 5", "SET k 5 NX", "TOUCH k", "RENAME k k",
     ],
 )  # fmt: skip
-def test_a_deadline_stays_where_a_value_changes_in_place_or_not_at_all(session: ClientSession, line: str) -> None:
+def test_an_expiry_stays_where_a_value_changes_in_place_or_not_at_all(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "10000"
 
 
 @pytest.mark.parametrize("line", ["SET k 5", "SET k 5 GET", "GETSET k 5", "MSET k 5", "PERSIST k", "GETEX k PERSIST"])
-def test_a_deadline_goes_with_the_value_that_had_it(session: ClientSession, line: str) -> None:
+def test_commands_that_replace_a_value_remove_its_expiry(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET k 1 EX 10", line, "PTTL k")[2] == "-1"
 
 
-def test_persist_tells_whether_there_was_a_deadline(session: ClientSession, clock: Clock) -> None:
+def test_persist_reports_whether_there_was_an_expiry(session: ClientSession, clock: Clock) -> None:
     assert send_lines(session, "SET k v EX 10", "PERSIST k", "PERSIST k", "PERSIST none") == ["OK", "1", "0", "0"]
     clock.forward(20_000)
     assert send_line(session, "GET k") == "v"
@@ -178,17 +178,17 @@ def test_persist_tells_whether_there_was_a_deadline(session: ClientSession, cloc
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "RENAMENX a c", "COPY a c", "COPY a b REPLACE"])
-def test_a_deadline_goes_along_with_its_value(session: ClientSession, line: str) -> None:
+def test_rename_and_copy_take_the_expiry_along(session: ClientSession, line: str) -> None:
     send_lines(session, "SET a 1 EX 10", "SET b 2 EX 20", line)
     assert execute_line(session, f"PTTL {line.split()[2]}") == 10_000
 
 
 @pytest.mark.parametrize("line", ["RENAME a b", "COPY a b REPLACE"])
-def test_a_key_that_is_overwritten_by_one_without_a_deadline_has_none(session: ClientSession, line: str) -> None:
+def test_a_key_that_is_overwritten_by_one_without_an_expiry_has_none(session: ClientSession, line: str) -> None:
     assert send_lines(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
 
 
-def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: ClientSession, store: Store) -> None:
+def test_a_key_that_is_deleted_or_flushed_takes_its_expiry_along(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
     assert send_lines(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
     assert store.expiring_keys == 0
@@ -199,7 +199,7 @@ def test_a_key_that_is_deleted_or_flushed_takes_its_deadline_along(session: Clie
 
 @pytest.fixture
 def expired(session: ClientSession, clock: Clock) -> ClientSession:
-    """A session on a store where `gone` has expired and nobody has touched it since, and `here` has not."""
+    """A session on a store where `gone` has expired and was not accessed since, and `here` has not."""
     send_lines(session, "SET gone 5 PX 100", "SET here 1")
     clock.forward(100)
     return session
@@ -249,7 +249,7 @@ def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: ClientSession,
 # ---------------------------------------------------------------- COMPACT
 
 
-def test_compact_writes_the_moment_at_which_a_key_expires(session: ClientSession) -> None:
+def test_compact_writes_the_time_at_which_a_key_expires(session: ClientSession) -> None:
     send_lines(session, "SET a 1", "SET b 'x y' EX 10")
     assert send_line(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
 

@@ -18,9 +18,7 @@ EACH_COUNTING = pytest.mark.parametrize("counting", COUNTING, ids=lambda args: b
 
 
 @EACH_COUNTING
-def test_a_key_that_is_not_there_counts_as_zero(
-    session: ClientSession, store: Store, counting: tuple[bytes, ...]
-) -> None:
+def test_a_missing_key_counts_as_zero(session: ClientSession, store: Store, counting: tuple[bytes, ...]) -> None:
     name, *by = counting
     assert execute(session, name, b"n", *by) == STEPS[counting]
     assert store.get(b"n") == b"%d" % STEPS[counting]

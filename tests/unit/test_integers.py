@@ -50,7 +50,7 @@ NO_INTEGERS = [
 
 
 @pytest.mark.parametrize("arg", NO_INTEGERS, ids=lambda arg: repr(arg[:24]))
-def test_any_other_word_is_no_integer(arg: bytes) -> None:
+def test_any_other_argument_is_no_integer(arg: bytes) -> None:
     with pytest.raises(CommandError) as caught:
         parse_integer(arg)
     assert caught.value.reply == NOT_AN_INTEGER

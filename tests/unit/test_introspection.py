@@ -127,9 +127,7 @@ def test_a_subcommand_that_is_none_is_an_error(session: ClientSession, name: str
         ("MEMORY USAGE", "memory|usage"),
     ],
 )
-def test_a_wrong_number_of_words_for_a_subcommand_is_an_error_that_names_it(
-    session: ClientSession, line: str, named: str
-) -> None:
+def test_wrong_arity_for_a_subcommand_is_an_error_that_names_it(session: ClientSession, line: str, named: str) -> None:
     assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{named}' command"
 
 

@@ -60,7 +60,7 @@ def session(session: ClientSession) -> ClientSession:
         ("FLUSHALL SYNC ASYNC", SYNTAX_ERROR, [(b"a", b"1"), (b"b", b"2")]),
     ],
 )
-def test_a_command_answers_and_changes_this(
+def test_a_command_replies_and_changes_this(
     session: ClientSession, store: Store, line: str, reply: Reply, after: list[tuple[bytes, bytes]]
 ) -> None:
     assert execute_line(session, line) == reply
@@ -104,7 +104,7 @@ def test_object_encoding_says_how_redis_would_keep_a_value(
 @pytest.mark.parametrize(
     ("subcommand", "reply"), [("REFCOUNT", 1), ("FREQ", FREQUENCY_NOT_TRACKED), ("IDLETIME", IDLE_TIME_NOT_TRACKED)]
 )
-def test_object_tells_of_a_key_that_is_there_and_of_no_other(
+def test_object_reports_a_key_that_is_there_and_of_no_other(
     session: ClientSession, subcommand: str, reply: Reply
 ) -> None:
     assert execute_line(session, f"OBJECT {subcommand} a") == reply

@@ -28,7 +28,7 @@ def lines_of(output: bytes) -> list[str]:
 
 
 def shown(session: ClientSession) -> list[tuple[str, str]]:
-    """Return what was pushed to a session that monitors in text: each command's address and words."""
+    """Return what was pushed to a session that monitors in text: each command's address and arguments."""
     lines = lines_of(b"".join(transport_of(session).pushed))
     matches = [LINE.fullmatch(line) for line in lines]
     return [(match[1], match[2]) for match in matches if match]
@@ -49,22 +49,22 @@ def test_monitor_shows_what_others_send_and_what_the_client_itself_sends(
     ]
 
 
-def test_commands_of_a_transaction_are_shown_as_they_come(session: ClientSession, other: ClientSession) -> None:
+def test_monitor_shows_the_commands_of_a_transaction_when_they_are_queued(
+    session: ClientSession, other: ClientSession
+) -> None:
     send_line(session, "MONITOR")
     assert feed(other, b"MULTI\nSET a 1\nEXEC\n") == b"OK\nQUEUED\n1) OK\n"
     assert [args for _, args in shown(session)] == ['"MULTI"', '"SET" "a" "1"', '"EXEC"']
 
 
 @pytest.mark.parametrize("line", ["'", "x" * 70_000])
-def test_what_is_no_request_is_not_shown(session: ClientSession, other: ClientSession, line: str) -> None:
+def test_monitor_does_not_show_protocol_errors(session: ClientSession, other: ClientSession, line: str) -> None:
     send_line(session, "MONITOR")
     send_line(other, line)
     assert shown(session) == []
 
 
-def test_a_monitor_is_shown_things_in_the_dialect_in_which_it_asked(
-    session: ClientSession, other: ClientSession
-) -> None:
+def test_monitor_lines_have_the_protocol_of_the_monitor_request(session: ClientSession, other: ClientSession) -> None:
     assert execute_line(session, "MONITOR") == OK
     send_line(other, "GET a")
     (line,) = ReplyDecoder().feed(b"".join(transport_of(session).pushed))
@@ -76,9 +76,7 @@ def test_a_monitor_is_shown_things_in_the_dialect_in_which_it_asked(
     assert b"".join(transport_of(third).pushed).endswith(b'"PING"\r\n')
 
 
-def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(
-    session: ClientSession, other: ClientSession
-) -> None:
+def test_several_monitors_see_the_same_and_end_independently(session: ClientSession, other: ClientSession) -> None:
     third = connect(session.context)
     send_lines(session, "MONITOR")
     send_lines(third, "MONITOR")
@@ -92,7 +90,7 @@ def test_all_monitors_see_the_same_and_each_of_them_ends_by_itself(
     assert session.context.monitors.subscribers == ()
 
 
-def test_asking_twice_shows_nothing_twice(session: ClientSession, other: ClientSession) -> None:
+def test_monitor_twice_shows_nothing_twice(session: ClientSession, other: ClientSession) -> None:
     assert send_lines(session, "MONITOR", "MONITOR") == ["OK", "OK"]
     transport_of(session).pushed.clear()
     send_line(other, "PING")
@@ -107,7 +105,7 @@ def test_reset_ends_monitoring(session: ClientSession, other: ClientSession) -> 
     assert shown(session) == []
 
 
-def test_where_there_is_no_connection_there_is_no_monitoring() -> None:
+def test_monitor_without_a_connection_is_refused() -> None:
     session = new_session()
     assert execute_line(session, "MONITOR") == MONITOR_NEEDS_CONNECTION
     assert session.context.monitors.subscribers == ()

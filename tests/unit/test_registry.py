@@ -63,7 +63,7 @@ def entered(function: Function, usage: str = "TEST") -> Command:
         (perhaps_number, 1, 2, -1),
     ],
 )
-def test_the_number_of_words_comes_from_the_signature(function: Function, fewest: int, most: int, arity: int) -> None:
+def test_the_arity_comes_from_the_signature(function: Function, fewest: int, most: int, arity: int) -> None:
     command = entered(function)
     assert (command.min_args, command.max_args, command.arity) == (fewest, most, arity)
 
@@ -73,7 +73,7 @@ def test_the_name_comes_from_the_usage_line() -> None:
     assert (command.name, command.usage, command.summary, command.group) == (b"TEST", b"TEST key", b"Test.", "test")
 
 
-def test_a_word_for_an_int_parameter_is_converted() -> None:
+def test_an_argument_for_an_int_parameter_is_converted() -> None:
     command = entered(number)
     assert command.run(None, b"12", b"-12") == [b"12", -12]
     with pytest.raises(CommandError) as caught:
@@ -89,7 +89,7 @@ def test_an_optional_int_parameter_is_converted_where_it_is_given() -> None:
         command.run(None, b"eight")
 
 
-def test_how_a_command_is_entered_tells_its_flags_keys_and_scope() -> None:
+def test_reads_writes_and_control_set_flags_keys_and_target() -> None:
     group = CommandGroup("test")
     group.reads("R key", "Read.")(one)
     group.writes("W key [key ...]", "Write.", keys=ALL_KEYS)(several)
@@ -135,7 +135,7 @@ def test_a_table_finds_nothing_under_another_name(name: bytes) -> None:
     assert CommandTable([group_of("TEST key")]).find(name) is None
 
 
-def test_a_command_that_is_entered_is_known_at_once_everywhere() -> None:
+def test_a_registered_command_is_found_everywhere() -> None:
     from server.commands import introspection as about
 
     group = CommandGroup("extra")

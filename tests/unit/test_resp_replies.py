@@ -50,7 +50,7 @@ def test_a_reply_is_encoded_in_either_version(reply: Reply, in_2: bytes, in_3: b
     assert encode(ReplyEncoder(3), reply) == in_3
 
 
-def test_an_encoder_speaks_version_2_until_it_is_told_otherwise() -> None:
+def test_an_encoder_uses_resp2_by_default() -> None:
     encoder = ReplyEncoder()
     assert (encoder.version, encode(encoder, None)) == (2, b"$-1\r\n")
     encoder.use(3)
@@ -133,7 +133,7 @@ def test_a_reply_is_decoded_whole_and_byte_by_byte(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
-def test_replies_behind_each_other_are_decoded_in_their_order(size: int) -> None:
+def test_replies_in_a_row_are_decoded_in_their_order(size: int) -> None:
     data = b"".join(data for data, _ in SPECIMENS.values())
     decoder = ReplyDecoder()
     replies = [reply for at in range(0, len(data), size) for reply in decoder.feed(data[at : at + size])]

@@ -1,4 +1,4 @@
-"""RESP requests, good and bad: each whole, byte by byte, in odd pieces, and with something behind it."""
+"""RESP requests, good and bad: each whole, byte by byte, in odd pieces, and with something after it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ MALFORMED = {
     "behind", [b"", encode_request([b"SET", b"after", b"1"]), b"SET after 1\n", b"*$\r\n\x00" * 50]
 )
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
+def test_a_malformed_request_is_replied_to_in_its_turn_and_nothing_after_it_runs(
     session: ClientSession, store: Store, name: str, behind: bytes, sizes: tuple[int, ...]
 ) -> None:
     malformed, reason = MALFORMED[name]
@@ -83,7 +83,7 @@ def test_a_malformed_request_is_answered_in_its_turn_and_nothing_after_it_runs(
 
 @EVERY_WAY
 @pytest.mark.parametrize("count", [b"0", b"-1", b"-5", b"-9223372036854775808"])
-def test_a_request_of_no_words_gets_no_answer(session: ClientSession, count: bytes, sizes: tuple[int, ...]) -> None:
+def test_a_request_of_no_arguments_gets_no_reply(session: ClientSession, count: bytes, sizes: tuple[int, ...]) -> None:
     assert feed(session, PING + b"*" + count + b"\r\n" + PING, *sizes) == b"+PONG\r\n" * 2
 
 
@@ -114,14 +114,14 @@ def test_an_unfinished_request_waits_for_the_rest(session: ClientSession, end: i
     ],
     ids=lambda arg: f"{arg[:12]!r}, {len(arg)} bytes",
 )
-def test_a_word_may_hold_any_bytes(session: ClientSession, arg: bytes, sizes: tuple[int, ...]) -> None:
+def test_an_argument_may_hold_any_bytes(session: ClientSession, arg: bytes, sizes: tuple[int, ...]) -> None:
     request = encode_request([b"ECHO", arg])
     assert feed(session, request + PING, *sizes) == b"$%d\r\n%b\r\n+PONG\r\n" % (len(arg), arg)
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 66, 1000])
 @pytest.mark.parametrize("sizes", [(), (1,), (100,)])
-def test_a_request_may_have_few_words_or_many(session: ClientSession, count: int, sizes: tuple[int, ...]) -> None:
+def test_a_request_may_have_few_arguments_or_many(session: ClientSession, count: int, sizes: tuple[int, ...]) -> None:
     for number in range(count):
         execute(session, b"SET", b"key%d" % number, b"")
     keys = [b"key%d" % number for number in range(count)]
@@ -129,7 +129,7 @@ def test_a_request_may_have_few_words_or_many(session: ClientSession, count: int
 
 
 @EVERY_WAY
-def test_a_pipeline_may_mix_plain_requests_and_words_with_line_breaks(
+def test_a_pipeline_may_mix_plain_requests_and_arguments_with_line_breaks(
     session: ClientSession, sizes: tuple[int, ...]
 ) -> None:
     args = [b"plain", b"a\r\nb", b"", b"plain too", b"\r\n", b"*1\r\n", b"last"]
@@ -145,13 +145,13 @@ def test_a_pipeline_may_be_cut_anywhere(session: ClientSession, size: int) -> No
 
 
 @EVERY_WAY
-def test_text_and_resp_may_take_turns_on_one_connection(session: ClientSession, sizes: tuple[int, ...]) -> None:
+def test_text_and_resp_may_alternate_on_one_connection(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b"SET a 1\r\n" + encode_request([b"INCR", b"a"]) + b"\nGET a\n" + PING + PING + b"PING\r\n"
     assert feed(session, sent, *sizes) == b"OK\r\n:2\r\n2\n+PONG\r\n+PONG\r\nPONG\r\n"
 
 
 @EVERY_WAY
-def test_a_transaction_may_be_spoken_in_both_dialects(session: ClientSession, sizes: tuple[int, ...]) -> None:
+def test_a_transaction_may_mix_text_and_resp(session: ClientSession, sizes: tuple[int, ...]) -> None:
     sent = b"MULTI\n" + encode_request([b"INCR", b"a"]) + b"INCR a\n" + encode_request([b"EXEC"])
     assert feed(session, sent, *sizes) == b"OK\n+QUEUED\r\nQUEUED\n*2\r\n:1\r\n:2\r\n"
 
@@ -161,7 +161,7 @@ def test_a_star_within_a_line_of_text_begins_no_resp_request(session: ClientSess
     assert session.feed(b"*1\n") == b"*1\n"
 
 
-def test_a_whole_request_behind_half_a_header_is_not_taken_for_one(session: ClientSession) -> None:
+def test_a_whole_request_after_half_a_header_is_not_taken_for_one(session: ClientSession) -> None:
     assert session.feed(b"*") == b""
     assert session.feed(PING) == b"-ERR Protocol error: invalid multibulk length\r\n"
     assert session.closing
@@ -175,7 +175,7 @@ def limited(engine: EmbeddedEngine, **limits: int) -> ClientSession:
 
 
 @EVERY_WAY
-def test_a_word_may_be_as_long_as_the_limit_and_no_longer(engine: EmbeddedEngine, sizes: tuple[int, ...]) -> None:
+def test_an_argument_may_be_as_long_as_the_limit_and_no_longer(engine: EmbeddedEngine, sizes: tuple[int, ...]) -> None:
     session = limited(engine, max_bulk=8)
     assert feed(session, encode_request([b"ECHO", b"x" * 8]), *sizes) == b"$8\r\nxxxxxxxx\r\n"
     refusal = b"-ERR Protocol error: invalid bulk length\r\n"
@@ -183,13 +183,13 @@ def test_a_word_may_be_as_long_as_the_limit_and_no_longer(engine: EmbeddedEngine
     assert session.closing
 
 
-def test_a_word_beyond_the_limit_is_refused_before_it_has_come(engine: EmbeddedEngine) -> None:
+def test_an_argument_beyond_the_limit_is_refused_before_it_has_come(engine: EmbeddedEngine) -> None:
     session = limited(engine, max_bulk=8)
     assert session.feed(b"*2\r\n$4\r\nECHO\r\n$9\r\n") == b"-ERR Protocol error: invalid bulk length\r\n"
 
 
 @EVERY_WAY
-def test_a_request_may_have_as_many_words_as_the_limit_and_no_more(
+def test_a_request_may_have_as_many_arguments_as_the_limit_and_no_more(
     engine: EmbeddedEngine, sizes: tuple[int, ...]
 ) -> None:
     session = limited(engine, max_args=3)

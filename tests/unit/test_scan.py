@@ -56,7 +56,7 @@ def test_an_iteration_returns_every_key_once_in_steps_of_the_size_that_was_asked
     assert len(steps) == max(1, -(-count // size))
 
 
-def test_a_step_is_of_ten_keys_unless_told(session: ClientSession, store: Store) -> None:
+def test_a_step_is_of_ten_keys_by_default(session: ClientSession, store: Store) -> None:
     fill(store, 25)
     assert [len(each) for each in scan(session)] == [10, 10, 5]
 
@@ -90,7 +90,7 @@ def test_a_key_that_is_there_throughout_comes_up_whatever_another_session_does(
     assert found >= set(fixed)
 
 
-def test_a_key_that_has_gone_or_expired_does_not_come_up(
+def test_scan_does_not_return_deleted_or_expired_keys(
     session: ClientSession, other: ClientSession, store: Store, clock: Clock
 ) -> None:
     fill(store, 6)
@@ -106,9 +106,7 @@ def test_a_key_that_has_gone_or_expired_does_not_come_up(
     assert (first, rest, cursors) == ([b"key:000", b"key:001"], [b"key:002", b"key:005"], 2)
 
 
-def test_two_iterations_do_not_get_into_each_others_way(
-    session: ClientSession, other: ClientSession, store: Store
-) -> None:
+def test_two_iterations_do_not_disturb_each_other(session: ClientSession, other: ClientSession, store: Store) -> None:
     keys = fill(store, 30)
     ours, first = step(session, b"0")
     assert list(itertools.chain(*scan(other, "COUNT 7"))) == keys
@@ -117,18 +115,18 @@ def test_two_iterations_do_not_get_into_each_others_way(
     assert (ours, first + second + third) == (b"0", keys)
 
 
-# ---------------------------------------------------------------- cursors that nobody gave
+# ---------------------------------------------------------------- cursors that were not returned
 
 
 @pytest.mark.parametrize("cursor", [1, 4, 7, 5 << POSITION_BITS, (5 << POSITION_BITS) + 3, 2**64 - 1])
-def test_a_cursor_that_somebody_made_up_ends_too(session: ClientSession, store: Store, cursor: int) -> None:
+def test_an_iteration_with_an_invented_cursor_ends_too(session: ClientSession, store: Store, cursor: int) -> None:
     keys = fill(store, 5)
     after, found = step(session, b"%d" % cursor)
     assert after == b"0"
     assert found in [keys[place:] for place in range(6)]
 
 
-def test_a_cursor_that_was_used_before_goes_on_from_the_same_place(session: ClientSession, store: Store) -> None:
+def test_a_cursor_that_was_used_before_continues_from_the_same_place(session: ClientSession, store: Store) -> None:
     keys = fill(store, 30)
     cursor, _ = step(session, b"0")
     assert step(session, cursor) == step(session, cursor)
@@ -142,7 +140,7 @@ def test_the_last_cursor_of_an_iteration_may_be_asked_again(session: ClientSessi
     assert step(session, cursor) == (b"0", keys[10:])
 
 
-def test_a_place_behind_the_end_of_a_copy_is_the_end(session: ClientSession, store: Store) -> None:
+def test_a_position_after_the_end_of_a_snapshot_is_the_end(session: ClientSession, store: Store) -> None:
     fill(store, 15)
     cursor, _ = step(session, b"0")
     assert step(session, b"%d" % (int(cursor) + 10_000)) == (b"0", [])
@@ -171,7 +169,7 @@ def remove_some(store: Store, count: int = 1) -> None:
 
 
 @pytest.mark.usefixtures("room_for_four")
-def test_an_iteration_whose_copy_has_gone_misses_nothing(session: ClientSession, store: Store) -> None:
+def test_an_iteration_whose_snapshot_was_evicted_misses_nothing(session: ClientSession, store: Store) -> None:
     keys = fill(store, 40)
     cursor, found = step(session, b"0")
     for key in keys[:5]:
@@ -186,7 +184,7 @@ def test_an_iteration_whose_copy_has_gone_misses_nothing(session: ClientSession,
     assert set(found) <= set(keys)
 
 
-def test_any_number_of_iterations_come_to_their_ends_side_by_side(session: ClientSession, store: Store) -> None:
+def test_concurrent_iterations_all_end(session: ClientSession, store: Store) -> None:
     keys = fill(store, 50)
     cursors, found = [b"0"] * 100, [set[bytes]() for _ in range(100)]
     done = [False] * len(cursors)

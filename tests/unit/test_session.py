@@ -1,4 +1,4 @@
-"""A session's own rules: its end, its output in pieces, and commands that fail as nobody foresaw."""
+"""A session and its stream: QUIT, backpressure, lazy replies, unexpected failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INTERNAL = "(error) ERR internal error, the server's log has the details"
 
 @pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT", "quit", "Disconnect"])
 @pytest.mark.parametrize("sizes", [(), (1,)], ids=["in one piece", "byte by byte"])
-def test_quitting_answers_ok_and_nothing_after_it_runs(
+def test_quit_is_replied_to_and_no_later_request_of_the_pipeline_is_executed(
     session: ClientSession, store: Store, arg: str, sizes: tuple[int, ...]
 ) -> None:
     sent = f"SET before 1\n{arg}\r\nSET after 1\n".encode()
@@ -41,21 +41,21 @@ def test_quitting_answers_ok_and_nothing_after_it_runs(
 
 
 @pytest.mark.parametrize("arg", [b"QUIT", b"DISCONNECT"])
-def test_quitting_in_resp_ends_text_too(session: ClientSession, store: Store, arg: bytes) -> None:
+def test_quit_in_resp_closes_the_connection_for_text_too(session: ClientSession, store: Store, arg: bytes) -> None:
     assert session.feed(encode_request([arg]) + b"SET after 1\n") == b"+OK\r\n"
     assert session.closing
     assert len(store) == 0
 
 
 @pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT"])
-def test_quitting_within_a_transaction_is_not_queued(session: ClientSession, store: Store, arg: str) -> None:
+def test_quit_within_a_transaction_is_not_queued(session: ClientSession, store: Store, arg: str) -> None:
     assert feed(session, f"MULTI\nSET k v\n{arg}\nEXEC\n".encode()) == b"OK\nQUEUED\nOK\n"
     assert session.closing
     assert len(store) == 0
 
 
 @pytest.mark.parametrize("line", ["QUIT now", "DISCONNECT now"])
-def test_quitting_with_a_word_too_many_is_refused(session: ClientSession, line: str) -> None:
+def test_quit_with_arguments_is_refused(session: ClientSession, line: str) -> None:
     name = line.split(maxsplit=1)[0].lower()
     assert send_line(session, line) == f"(error) ERR wrong number of arguments for '{name}' command"
     assert not session.closing
@@ -71,17 +71,17 @@ def test_an_error_or_a_value_does_not_end_the_session(session: ClientSession, li
 # ---------------------------------------------------------------- unknown commands
 
 
-def test_an_unknown_command_is_named_with_its_words(session: ClientSession) -> None:
+def test_an_unknown_command_is_named_with_its_arguments(session: ClientSession) -> None:
     reply = execute(session, b"FLY", b"me", b"", b"to\r\nthe")
     assert reply == ErrorReply.from_text(b"ERR unknown command 'FLY', with args beginning with: 'me' '' 'to  the'")
 
 
-def test_an_unknown_command_without_words_is_named_alone(session: ClientSession) -> None:
+def test_an_unknown_command_without_arguments_is_named_alone(session: ClientSession) -> None:
     assert send_line(session, "fly") == "(error) ERR unknown command 'fly', with args beginning with:"
     assert send_line(session, '""') == "(error) ERR unknown command '', with args beginning with:"
 
 
-def test_an_error_repeats_no_more_than_128_bytes_of_the_words(session: ClientSession) -> None:
+def test_an_error_repeats_no_more_than_128_bytes_of_the_arguments(session: ClientSession) -> None:
     reply = execute(session, b"F" * 500, b"a" * 100, b"b" * 100, b"c")
     assert isinstance(reply, ErrorReply)
     repeated = b"'%b', with args beginning with: '%b' '%b'" % (b"F" * 128, b"a" * 100, b"b" * 25)
@@ -110,7 +110,7 @@ def fill(session: ClientSession, size: int) -> bytes:
     return value
 
 
-def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(session: ClientSession) -> None:
+def test_backpressure_execs_reply_of_large_values_is_sent_in_bounded_pieces(session: ClientSession) -> None:
     value = fill(session, MIB)
     get = encode_request([b"GET", b"large"])
     assert session.feed(encode_request([b"MULTI"]) + get * 50) == b"+OK\r\n" + b"+QUEUED\r\n" * 50
@@ -119,7 +119,7 @@ def test_the_reply_to_a_transaction_of_large_values_comes_in_bounded_pieces(sess
     assert ReplyDecoder().feed(b"".join(pieces)) == [[value] * 50]
 
 
-def test_the_replies_to_a_pipeline_come_in_bounded_pieces_and_only_then_do_the_next_requests_run(
+def test_backpressure_a_pipeline_executes_no_more_than_fits_into_one_output(
     session: ClientSession, store: Store
 ) -> None:
     fill(session, MIB)
@@ -133,13 +133,13 @@ def test_the_replies_to_a_pipeline_come_in_bounded_pieces_and_only_then_do_the_n
     assert store.get(b"after") == b"1"
 
 
-def test_small_replies_come_in_one_piece(session: ClientSession) -> None:
+def test_small_replies_are_sent_in_one_piece(session: ClientSession) -> None:
     assert session.feed(b"PING\n" * 1000) == b"PONG\n" * 1000
     assert not session.pending
     assert session.feed(b"") == b""
 
 
-def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: ClientSession) -> None:
+def test_backpressure_a_pipeline_of_small_replies_pauses_at_the_output_size(session: ClientSession) -> None:
     value = fill(session, 1000)
     pieces = list(answers(session, b"GET large\n" * 1000))
     assert [len(piece) <= OUTPUT_SIZE + 1001 for piece in pieces] == [True] * len(pieces)
@@ -148,7 +148,9 @@ def test_a_pipeline_of_small_replies_pauses_at_the_output_size(session: ClientSe
 
 
 @pytest.mark.parametrize("request_", [b"COMPACT\n", encode_request([b"COMPACT"])], ids=["text", "RESP"])
-def test_compact_of_large_values_comes_in_bounded_pieces(session: ClientSession, store: Store, request_: bytes) -> None:
+def test_backpressure_compact_of_large_values_is_sent_in_bounded_pieces(
+    session: ClientSession, store: Store, request_: bytes
+) -> None:
     value = b"v" * 100_000
     for number in range(50):
         store.set(b"%d" % number, value)
@@ -157,7 +159,7 @@ def test_compact_of_large_values_comes_in_bounded_pieces(session: ClientSession,
     assert sum(map(len, pieces)) > 50 * len(value)
 
 
-def test_new_requests_wait_until_the_pending_output_is_fetched(session: ClientSession) -> None:
+def test_backpressure_new_requests_wait_until_the_pending_output_is_fetched(session: ClientSession) -> None:
     fill(session, MIB)
     session.feed(b"GET large\n")
     assert session.pending
@@ -167,7 +169,7 @@ def test_new_requests_wait_until_the_pending_output_is_fetched(session: ClientSe
     assert session.feed(b"PING\n") == b"PONG\n"
 
 
-def test_quitting_behind_a_large_reply_is_answered_last(session: ClientSession) -> None:
+def test_quit_after_a_large_reply_in_a_pipeline_is_replied_to_last(session: ClientSession) -> None:
     value = fill(session, MIB)
     output = session.feed(b"GET large\nQUIT\nPING\n")
     assert session.pending
@@ -177,7 +179,7 @@ def test_quitting_behind_a_large_reply_is_answered_last(session: ClientSession) 
     assert not session.pending
 
 
-def test_what_compact_prints_is_the_store_of_that_moment_though_it_is_sent_later(
+def test_compact_prints_the_store_of_its_execution_although_it_is_sent_later(
     engine: EmbeddedEngine, store: Store
 ) -> None:
     reader, writer = new_session(engine), new_session(engine)
@@ -191,7 +193,7 @@ def test_what_compact_prints_is_the_store_of_that_moment_though_it_is_sent_later
     assert printed.count(b"SET ") == 10
 
 
-# ---------------------------------------------------------------- what nobody foresaw
+# ---------------------------------------------------------------- unexpected failures
 
 faulty = CommandGroup("faulty")
 
@@ -231,7 +233,7 @@ def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(("line", "fault"), [("BOOM", "the store's fault"), ("BANG", "the session's fault")])
-def test_an_unforeseen_failure_is_answered_and_logged_and_the_session_lives_on(
+def test_an_unforeseen_failure_is_replied_to_and_logged_and_the_session_lives_on(
     engine: EmbeddedEngine, caplog: pytest.LogCaptureFixture, line: str, fault: str
 ) -> None:
     session = new_session(engine, FAULTY)
@@ -241,7 +243,7 @@ def test_an_unforeseen_failure_is_answered_and_logged_and_the_session_lives_on(
     assert send_line(new_session(engine, FAULTY), "SET a 1") == "OK", "the lock was given back"
 
 
-def test_an_unforeseen_failure_within_exec_stands_in_its_place(
+def test_an_unforeseen_failure_within_exec_takes_its_place(
     engine: EmbeddedEngine, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = new_session(engine, FAULTY)
@@ -258,7 +260,9 @@ def test_a_foreseen_refusal_is_not_logged(session: ClientSession, caplog: pytest
     assert caplog.records == []
 
 
-def test_an_engine_that_fails_is_answered_and_logged_and_the_session_lives_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_engine_that_fails_is_replied_to_and_logged_and_the_session_lives_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     session = new_session(BrokenEngine(new_store()))
     assert execute(session, b"GET", b"a") == INTERNAL_ERROR
     assert feed(session, b"MULTI\nGET a\nEXEC\nPING\nEXEC\n").decode().split("\n") == [
@@ -286,7 +290,7 @@ def test_sessions_share_the_store_and_nothing_else(engine: EmbeddedEngine) -> No
     assert send_line(theirs, "EXEC") == "(error) ERR EXEC without MULTI"
 
 
-def test_the_lines_of_a_block_are_made_where_they_are_sent(engine: EmbeddedEngine) -> None:
+def test_lazy_lines_are_generated_while_they_are_sent(engine: EmbeddedEngine) -> None:
     lazy = CommandGroup("lazy")
     made: list[int] = []
 
@@ -313,7 +317,7 @@ def test_a_session_has_every_command_unless_it_is_given_others() -> None:
 
 
 def breaking_off(lines: int) -> CommandTable:
-    """Make a table whose TELL answers so many lines and then fails; the lines are made as they are sent."""
+    """Make a table whose TELL replies so many lines and then fails; the lines are made as they are sent."""
     group = CommandGroup("test")
 
     def told() -> Iterator[bytes]:
@@ -328,7 +332,7 @@ def breaking_off(lines: int) -> CommandTable:
     return CommandTable([group, connection.group, transactions.group])
 
 
-def test_lines_that_break_off_end_in_an_error_and_the_connection_ends() -> None:
+def test_lazy_lines_that_fail_end_in_an_error_and_close_the_connection() -> None:
     session = new_session(commands=breaking_off(2))
     sent = b"TELL\nPING\n"
     assert feed(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
@@ -336,7 +340,7 @@ def test_lines_that_break_off_end_in_an_error_and_the_connection_ends() -> None:
     assert session.context.stats.errors == 1
 
 
-def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:
+def test_lazy_lines_that_fail_after_the_first_output_close_the_connection_too() -> None:
     session = new_session(commands=breaking_off(50_000))
     pieces = list(answers(session, b"TELL\nPING\n"))
     assert len(pieces) > 1
@@ -345,7 +349,7 @@ def test_lines_that_break_off_behind_the_first_output_do_so_too() -> None:
     assert not session.pending
 
 
-def test_in_resp_a_block_that_breaks_off_is_an_error_instead() -> None:
+def test_lazy_lines_that_fail_are_an_error_instead_in_resp() -> None:
     session = new_session(commands=breaking_off(2))
     assert feed(session, encode_request([b"TELL"])) == b"-ERR the source is gone\r\n"
     assert session.closing

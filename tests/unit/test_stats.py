@@ -1,4 +1,4 @@
-"""What the server counts and tells: INFO, SLOWLOG, CONFIG RESETSTAT; and TIME and SHUTDOWN."""
+"""What the server counts and reports: INFO, SLOWLOG, CONFIG RESETSTAT; and TIME and SHUTDOWN."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SECTIONS = ["Server", "Clients", "Memory", "Stats", "Commandstats", "Keyspace"]
         ("nothing", []),
     ],
 )
-def test_info_tells_the_sections_that_were_asked_for(session: ClientSession, args: str, sections: list[str]) -> None:
+def test_info_reports_the_sections_that_were_asked_for(session: ClientSession, args: str, sections: list[str]) -> None:
     lines = send_line(session, f"INFO {args}").split("\n")
     assert [line[2:] for line in lines if line.startswith("# ")] == sections
 
@@ -85,12 +85,12 @@ def test_info_counts_calls_failures_and_refusals(session: ClientSession, other: 
     assert stats["total_error_replies"] == str(2 + 2 + 1 + 1)
 
 
-def test_what_waits_for_exec_is_counted_when_it_runs(session: ClientSession) -> None:
+def test_queued_commands_are_counted_when_exec_runs_them(session: ClientSession) -> None:
     send_lines(session, "MULTI", "GET a", "DISCARD")
     assert record(session, "get") is None
 
 
-def test_info_counts_keys_deadlines_and_what_has_expired(session: ClientSession, store: Store, clock: Clock) -> None:
+def test_info_counts_keys_expiries_and_what_has_expired(session: ClientSession, store: Store, clock: Clock) -> None:
     assert info(session, "keyspace") == {}
     send_lines(session, "SET a 1", "SET b 1 PX 100", "SET c 1 PX 200")
     assert info(session, "keyspace") == {"db0": "keys=3,expires=2,avg_ttl=0"}
@@ -117,7 +117,7 @@ def test_info_counts_connections(session: ClientSession, other: ClientSession) -
     assert (stats["total_connections_received"], stats["rejected_connections"]) == ("3", "1")
 
 
-def test_info_tells_of_the_server_and_its_memory(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_reports_the_server_and_its_memory(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     session.context.settings = Settings(ports=(9736,))
     now = session.context.started + 2 * 86400 + 5.5
     monkeypatch.setattr("server.commands.info.time.monotonic", lambda: now)
@@ -152,7 +152,7 @@ def slow(session: ClientSession) -> ClientSession:
 
 
 def slow_words(session: ClientSession, count: str = "") -> list[list[bytes]]:
-    """Return the words of the slow calls, newest first, without the call before that forgot the others."""
+    """Return the arguments of the slow calls, newest first, without the SLOWLOG RESET before them."""
     reply = execute_line(session, f"SLOWLOG GET {count}")
     assert isinstance(reply, list)
     args = [each[3] for each in reply if isinstance(each, list)]
@@ -160,7 +160,7 @@ def slow_words(session: ClientSession, count: str = "") -> list[list[bytes]]:
     return [each for each in found if each != [b"SLOWLOG", b"RESET"]]
 
 
-def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: ClientSession, other: ClientSession) -> None:
+def test_slowlog_has_the_client_and_the_timestamp(slow: ClientSession, other: ClientSession) -> None:
     send_line(other, "CLIENT SETNAME worker")
     before = time.time_ns() // 10**9
     send_line(other, "SET a 1")
@@ -173,7 +173,7 @@ def test_a_slow_call_is_kept_with_who_made_it_and_when(slow: ClientSession, othe
     assert (args, address, name) == ([b"SET", b"a", b"1"], b"10.0.0.2:6000", b"worker")
 
 
-def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: ClientSession) -> None:
+def test_slowlog_has_the_newest_calls_first_with_rising_ids(slow: ClientSession) -> None:
     send_lines(slow, "GET a", "GET b", "PING", "FLY", "GET")
     assert slow_words(slow) == [[b"PING"], [b"GET", b"b"], [b"GET", b"a"]]
     reply = execute_line(slow, "SLOWLOG GET -1")
@@ -183,13 +183,13 @@ def test_the_newest_slow_calls_come_first_and_have_rising_numbers(slow: ClientSe
     assert len(set(numbers)) == len(numbers)
 
 
-def test_slow_calls_within_a_transaction_are_kept(slow: ClientSession) -> None:
+def test_slowlog_lists_the_commands_of_a_transaction_and_not_exec(slow: ClientSession) -> None:
     send_lines(slow, "MULTI", "GET a", "ECHO b", "EXEC")
     assert [args[0] for args in slow_words(slow)] == [b"ECHO", b"GET", b"MULTI"]
 
 
 @pytest.mark.parametrize(("count", "found"), [("", 10), ("0", 0), ("3", 3), ("-1", 20), ("1000", 20)])
-def test_slowlog_get_returns_ten_unless_told(slow: ClientSession, count: str, found: int) -> None:
+def test_slowlog_get_returns_ten_by_default(slow: ClientSession, count: str, found: int) -> None:
     send_lines(slow, *["PING"] * 20)
     execute_line(slow, "CONFIG SET slowlog-log-slower-than -1")
     reply = execute_line(slow, f"SLOWLOG GET {count}")
@@ -202,13 +202,13 @@ def test_a_count_that_is_none_is_refused(session: ClientSession, count: str) -> 
     assert execute_line(session, f"SLOWLOG GET {count}") == COUNT_TOO_LOW
 
 
-def test_a_call_below_the_threshold_is_not_kept(session: ClientSession) -> None:
+def test_slowlog_does_not_list_calls_below_the_threshold(session: ClientSession) -> None:
     for threshold in ("-1", str(60 * 10**6)):
         send_lines(session, f"CONFIG SET slowlog-log-slower-than {threshold}", "SLOWLOG RESET", "GET a")
         assert send_line(session, "SLOWLOG LEN") == "0"
 
 
-def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: ClientSession) -> None:
+def test_slowlog_max_len_evicts_the_oldest_entries(slow: ClientSession) -> None:
     send_lines(slow, "CONFIG SET slowlog-max-len 3", "GET a", "GET b", "GET c", "GET d")
     assert slow_words(slow) == [[b"GET", b"d"], [b"GET", b"c"], [b"GET", b"b"]]
     send_lines(slow, "CONFIG SET slowlog-log-slower-than -1", "CONFIG SET slowlog-max-len 1")
@@ -217,7 +217,7 @@ def test_the_log_keeps_so_many_calls_and_forgets_the_oldest(slow: ClientSession)
     assert slow_words(slow) == []
 
 
-def test_a_slow_call_is_kept_in_an_abridged_form(slow: ClientSession) -> None:
+def test_slowlog_abbreviates_long_commands(slow: ClientSession) -> None:
     long = b"x" * (MAX_ARG_SIZE + 50)
     execute(slow, b"DEL", b"y" * MAX_ARG_SIZE, long, *[b"k"] * 98)
     (args,) = slow_words(slow)
@@ -230,14 +230,14 @@ def test_a_slow_call_is_kept_in_an_abridged_form(slow: ClientSession) -> None:
 # ---------------------------------------------------------------- TIME and SHUTDOWN
 
 
-def test_time_tells_seconds_and_microseconds(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_reports_seconds_and_microseconds(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.commands.admin.time.time_ns", lambda: 2_000_000_000_000_042_999)
     assert execute_line(session, "TIME") == [b"2000000000", b"42"]
 
 
 @pytest.mark.parametrize("line", ["SHUTDOWN", "shutdown nosave", "SHUTDOWN NOW FORCE NOSAVE"])
 @pytest.mark.parametrize("dialect", ["text", "RESP"])
-def test_shutdown_asks_for_the_end_and_answers_nothing_more(
+def test_shutdown_stops_the_server_without_a_reply(
     session: ClientSession, store: Store, line: str, dialect: str
 ) -> None:
     asked: list[bool] = []
@@ -249,7 +249,7 @@ def test_shutdown_asks_for_the_end_and_answers_nothing_more(
     assert store.items() == []
 
 
-def test_where_there_is_no_server_there_is_no_shutdown(session: ClientSession) -> None:
+def test_shutdown_without_a_server_is_refused(session: ClientSession) -> None:
     assert execute_line(session, "SHUTDOWN") == NO_SHUTDOWN_HERE
     assert not session.closing
 

@@ -28,7 +28,7 @@ def test_a_value_that_was_set_is_there(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"0", b"1"])
-def test_deleting_tells_whether_the_key_was_there(store: Store, value: bytes) -> None:
+def test_deleting_reports_whether_the_key_was_there(store: Store, value: bytes) -> None:
     store.set(b"a", value)
     assert store.delete(b"a") is True
     assert store.delete(b"a") is False

@@ -36,7 +36,7 @@ from tests.harness.stores import pairs
         (b"old", "NX NX", None, b"old"),
     ],
 )
-def test_set_has_conditions_and_may_answer_what_was_there(
+def test_set_has_conditions_and_may_reply_what_was_there(
     session: ClientSession, store: Store, before: bytes | None, options: str, reply: Reply, after: bytes | None
 ) -> None:
     if before is not None:
@@ -178,7 +178,7 @@ def test_a_range_takes_the_bytes_from_start_to_end(
         ("LCS a a", b"ohmytext"),
     ],
 )
-def test_lcs_answers_as_in_the_manual_of_redis(session: ClientSession, line: str, reply: Reply) -> None:
+def test_lcs_replies_as_in_the_manual_of_redis(session: ClientSession, line: str, reply: Reply) -> None:
     send_lines(session, "MSET a ohmytext b mynewtext", "HELLO 3")
     assert execute_line(session, line) == reply
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     ["common"],
-    ["server.process", "server.extras", "server.argument_types"],
+    ["server.process", "server.extras"],
     ["server.settings"],
     ["server.args"],
     ["server.registry"],
@@ -26,7 +26,6 @@ LAYERS = [
     ["server.commands"],
     ["server.net"],
     ["server.http"],
-    ["server.command_line"],
     ["server.app"],
     ["server.__main__"],
     ["client"],

@@ -1,4 +1,4 @@
-"""Splitting lines into words, and printing words so that they can be typed back."""
+"""Splitting lines into arguments, and printing arguments so that they can be typed back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from common.text import UnbalancedQuotes, format_command, quote, split_args
         (b'"\\\xff"', [b"\xff"]),
     ],
 )
-def test_a_line_is_split_into_words(line: bytes, args: list[bytes]) -> None:
+def test_a_line_is_split_into_arguments(line: bytes, args: list[bytes]) -> None:
     assert split_args(line) == args
 
 
@@ -57,7 +57,7 @@ def test_a_line_is_split_into_words(line: bytes, args: list[bytes]) -> None:
         b"it's",
     ],
 )
-def test_a_quote_that_is_not_closed_at_a_words_end_is_unbalanced(line: bytes) -> None:
+def test_a_quote_that_does_not_end_its_argument_is_unbalanced(line: bytes) -> None:
     with pytest.raises(UnbalancedQuotes):
         split_args(line)
 
@@ -94,7 +94,7 @@ def test_a_quote_that_is_not_closed_at_a_words_end_is_unbalanced(line: bytes) ->
         ("ë".encode()[:1], r'"\xc3"'),
     ],
 )
-def test_a_word_is_printed_bare_where_that_is_safe_and_quoted_where_not(arg: bytes, printed: str) -> None:
+def test_an_argument_is_printed_bare_where_that_is_safe_and_quoted_where_not(arg: bytes, printed: str) -> None:
     assert quote(arg).decode() == printed
     assert split_args(quote(arg)) == [arg]
 

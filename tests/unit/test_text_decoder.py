@@ -1,4 +1,4 @@
-"""Lines in, requests out: what the text dialect makes of a stream of bytes, good and bad."""
+"""The text protocol's decoder: lines in, requests out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_replies_lines_end_as_each_requests_did(session: ClientSession, size
 
 @EVERY_WAY
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"   \n", b"\t \t\r\n"])
-def test_an_empty_line_gets_no_answer(session: ClientSession, blank: bytes, sizes: tuple[int, ...]) -> None:
+def test_an_empty_line_gets_no_reply(session: ClientSession, blank: bytes, sizes: tuple[int, ...]) -> None:
     assert feed(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
 
 
@@ -35,7 +35,7 @@ def test_only_one_carriage_return_belongs_to_the_line_break(session: ClientSessi
     assert store.get(b"k") == b"v\r"
 
 
-def test_a_line_without_its_end_gets_no_answer_yet(session: ClientSession) -> None:
+def test_a_line_without_its_end_gets_no_reply_yet(session: ClientSession) -> None:
     assert session.feed(b"PING a\nPI") == b"a\n"
     assert session.feed(b"NG") == b""
     assert session.feed(b"\r") == b""
@@ -93,7 +93,7 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
         ("SET Host: x", "OK"),
     ],
 )
-def test_words_that_only_resemble_http_are_words(session: ClientSession, line: str, reply: str) -> None:
+def test_arguments_that_only_resemble_http_are_arguments(session: ClientSession, line: str, reply: str) -> None:
     assert send_line(session, line) == reply
 
 
@@ -142,6 +142,6 @@ def test_a_star_in_the_rest_of_a_line_that_is_too_long_begins_no_resp_request(
 
 
 @EVERY_WAY
-def test_a_line_with_too_many_words_costs_just_that_line(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
+def test_a_line_with_too_many_arguments_costs_just_that_line(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
     reply = feed(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
     assert reply.decode() == "0\n(error) ERR Protocol error: too many arguments in request\nPONG\n"

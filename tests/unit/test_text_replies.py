@@ -73,7 +73,7 @@ def test_an_encoder_ends_every_line_of_any_reply_alike(encoder: TextEncoder, end
     assert encoder.scalars[type(NO_REPLY)](NO_REPLY) == b""
 
 
-def test_a_block_is_printed_while_its_lines_are_made() -> None:
+def test_lazy_lines_are_printed_while_they_are_generated() -> None:
     made: list[int] = []
 
     def generate() -> Iterator[bytes]:

@@ -8,6 +8,9 @@ from typing import cast
 
 import pytest
 
+pytest.importorskip("cachetools", reason="the extra proxy is not installed")
+pytest.importorskip("redis", reason="the extra proxy is not installed")
+
 from common.errors import CONNECTION_CLOSED, CommandError, backend_unavailable
 from common.replies import OK, ErrorReply, Reply
 from server.engines.redis.cache import ReadThroughCache

@@ -31,7 +31,7 @@ def test_the_replies_of_exec_come_in_the_order_of_the_queue(session: ClientSessi
     assert execute(session, b"EXEC") == [PONG, OK, b"x y", b"e", None]
 
 
-def test_exec_of_nothing_answers_an_empty_array(session: ClientSession) -> None:
+def test_exec_of_nothing_replies_an_empty_array(session: ClientSession) -> None:
     assert execute(session, b"MULTI") == OK
     assert execute(session, b"EXEC") == []
 
@@ -46,7 +46,7 @@ def test_exec_ends_the_transaction(session: ClientSession) -> None:
     ]
 
 
-def test_discard_drops_the_queue_and_ends_the_transaction(session: ClientSession, store: Store) -> None:
+def test_discard_discards_the_queue_and_ends_the_transaction(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "DISCARD", "PING", "DISCARD") == [
         "OK",
         "QUEUED",
@@ -57,7 +57,7 @@ def test_discard_drops_the_queue_and_ends_the_transaction(session: ClientSession
     assert len(store) == 0
 
 
-def test_multi_within_multi_is_refused_and_spoils_nothing(session: ClientSession) -> None:
+def test_multi_within_multi_is_refused_and_does_not_make_it_dirty(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "SET a 1", "MULTI", "EXEC") == [
         "OK",
         "QUEUED",
@@ -95,7 +95,7 @@ def test_multi_within_multi_is_refused_and_spoils_nothing(session: ClientSession
         "too long",
     ],
 )
-def test_what_cannot_be_queued_spoils_the_transaction(
+def test_a_command_that_cannot_be_queued_makes_the_transaction_dirty(
     session: ClientSession, store: Store, bad: str, error: str
 ) -> None:
     assert send_lines(session, "MULTI", "SET a 1", bad, "SET b 2", "EXEC", "EXEC") == [
@@ -109,7 +109,7 @@ def test_what_cannot_be_queued_spoils_the_transaction(
     assert len(store) == 0
 
 
-def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(session: ClientSession) -> None:
+def test_a_dirty_transaction_can_be_discarded_and_the_next_one_is_sound(session: ClientSession) -> None:
     assert send_lines(session, "MULTI", "FLY", "DISCARD", "MULTI", "SET a 1", "EXEC")[2:] == [
         "OK",
         "OK",
@@ -124,7 +124,7 @@ def test_a_spoiled_transaction_can_be_discarded_and_the_next_one_is_sound(sessio
     ]
 
 
-def test_an_error_outside_a_transaction_spoils_none(session: ClientSession) -> None:
+def test_an_error_outside_a_transaction_makes_none_dirty(session: ClientSession) -> None:
     assert send_lines(session, "FLY", "'", "MULTI", "PING", "EXEC")[2:] == ["OK", "QUEUED", "1) PONG"]
 
 
@@ -139,7 +139,7 @@ def test_a_command_that_fails_at_exec_undoes_nothing(session: ClientSession, sto
     assert pairs(store) == [(b"word", b"hello"), (b"a", b"1"), (b"b", b"2")]
 
 
-def test_others_see_a_transaction_not_before_its_exec(engine: EmbeddedEngine) -> None:
+def test_other_clients_see_a_transaction_only_after_exec(engine: EmbeddedEngine) -> None:
     ours, theirs = new_session(engine), new_session(engine)
     send_lines(ours, "MULTI", "SET a 1", "SET b 1")
     assert send_lines(theirs, "GET a", "SET a 7") == ["(nil)", "OK"]
@@ -164,7 +164,9 @@ def test_a_block_within_exec_is_a_string_in_either_version_of_resp(session: Clie
 # ---------------------------------------------------------------- limits
 
 
-def test_a_transaction_may_queue_as_many_commands_as_a_request_has_words_and_no_more(engine: EmbeddedEngine) -> None:
+def test_a_transaction_may_queue_as_many_commands_as_a_request_has_arguments_and_no_more(
+    engine: EmbeddedEngine,
+) -> None:
     session = new_session(engine, limits=Limits(max_args=3))
     assert send_lines(session, "MULTI", "PING", "PING", "PING", "PING", "EXEC") == [
         "OK",
@@ -177,7 +179,7 @@ def test_a_transaction_may_queue_as_many_commands_as_a_request_has_words_and_no_
     assert send_lines(session, "MULTI", "PING", "PING", "PING", "EXEC")[-1] == "1) PONG\n2) PONG\n3) PONG"
 
 
-def test_the_bytes_of_queued_words_are_limited_together(engine: EmbeddedEngine, store: Store) -> None:
+def test_the_bytes_of_queued_arguments_are_limited_together(engine: EmbeddedEngine, store: Store) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
     assert send_lines(session, "MULTI", "SET a " + "x" * 300, "SET b " + "x" * 300, "DISCARD") == [
         "OK",
@@ -195,7 +197,7 @@ def test_the_bytes_of_queued_words_are_limited_together(engine: EmbeddedEngine, 
 
 
 @pytest.mark.parametrize(("room", "reply"), [(0, QUEUED), (-1, TRANSACTION_TOO_LARGE)])
-def test_the_bytes_of_queued_words_may_reach_the_limit(
+def test_the_bytes_of_queued_arguments_may_reach_the_limit(
     engine: EmbeddedEngine, room: int, reply: SimpleString | ErrorReply
 ) -> None:
     args = [b"SET", b"a", b"x" * 300]
@@ -205,14 +207,14 @@ def test_the_bytes_of_queued_words_may_reach_the_limit(
     assert execute(session, *args) == reply
 
 
-def test_many_empty_words_count_as_what_they_take(engine: EmbeddedEngine) -> None:
+def test_many_empty_arguments_count_as_what_they_take(engine: EmbeddedEngine) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
     execute(session, b"MULTI")
     assert execute(session, b"DEL", *[b""] * 10) == QUEUED
     assert execute(session, b"DEL", *[b""] * 10) == TRANSACTION_TOO_LARGE
 
 
-def test_a_transaction_that_grew_too_large_lets_go_of_its_queue(engine: EmbeddedEngine) -> None:
+def test_a_transaction_that_grew_too_large_discards_its_queue(engine: EmbeddedEngine) -> None:
     session = new_session(engine, limits=Limits(max_request=1000))
     send_lines(session, "MULTI", "SET a " + "x" * 500, "SET b " + "x" * 500, "PING")
     assert session.transaction is not None

@@ -12,7 +12,7 @@ TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_tran
 @pytest.mark.parametrize("sizes", [(), (1,), (3, 7)], ids=["in one piece", "byte by byte", "in odd pieces"])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
-def test_a_transcript_is_answered_to_the_byte(
+def test_a_transcript_is_replied_to_to_the_byte(
     session: ClientSession, exchanges: list[tuple[str, str]], ending: bytes, sizes: tuple[int, ...]
 ) -> None:
     sent = b"".join(line.encode() + ending for line, _ in exchanges)
@@ -22,7 +22,7 @@ def test_a_transcript_is_answered_to_the_byte(
 
 
 @pytest.mark.parametrize("exchanges", TRANSCRIPTS)
-def test_a_transcript_is_answered_line_by_line(session: ClientSession, exchanges: list[tuple[str, str]]) -> None:
+def test_a_transcript_is_replied_to_line_by_line(session: ClientSession, exchanges: list[tuple[str, str]]) -> None:
     for line, reply in exchanges:
         assert (line, feed(session, f"{line}\n".encode()).decode()) == (line, reply)
 

@@ -20,7 +20,7 @@ def watched_keys(session: ClientSession) -> int:
 
 
 def transact(session: ClientSession) -> str:
-    """Run a transaction that changes nothing; return what EXEC answers."""
+    """Run a transaction that changes nothing; return what EXEC replies."""
     return send_lines(session, "MULTI", "PING", "EXEC")[-1]
 
 
@@ -162,7 +162,7 @@ def test_a_key_that_had_expired_when_it_came_to_be_watched_does_not_stop_exec(
 
 
 @pytest.mark.parametrize("line", ["PERSIST a", "EXPIRE a 5"])
-def test_a_deadline_that_changes_stops_exec(session: ClientSession, other: ClientSession, line: str) -> None:
+def test_an_expiry_that_changes_stops_exec(session: ClientSession, other: ClientSession, line: str) -> None:
     send_lines(session, "SET a 1 EX 10", "WATCH a")
     send_line(other, line)
     assert transact(session) == DID_NOT_RUN
@@ -177,7 +177,7 @@ def test_a_deadline_that_changes_stops_exec(session: ClientSession, other: Clien
     ids=" ".join,
 )
 @pytest.mark.parametrize("changed", ["before", "after"])
-def test_a_watch_ends_and_forgets_what_has_changed(
+def test_a_watch_ends_and_is_no_longer_dirty(
     session: ClientSession, other: ClientSession, store: Store, ending: list[str], changed: str
 ) -> None:
     send_lines(session, "WATCH a b")
@@ -191,9 +191,7 @@ def test_a_watch_ends_and_forgets_what_has_changed(
     assert transact(session) == RAN
 
 
-def test_a_session_that_closes_leaves_no_watch_behind(
-    session: ClientSession, other: ClientSession, store: Store
-) -> None:
+def test_a_session_that_closes_leaves_no_watch(session: ClientSession, other: ClientSession, store: Store) -> None:
     send_lines(session, "WATCH a b")
     send_lines(other, "WATCH b c")
     session.close()
@@ -205,7 +203,7 @@ def test_a_session_that_closes_leaves_no_watch_behind(
     store.check()
 
 
-def test_a_session_that_closes_within_a_transaction_leaves_nothing_behind(session: ClientSession, store: Store) -> None:
+def test_a_session_that_closes_within_a_transaction_leaves_nothing(session: ClientSession, store: Store) -> None:
     send_lines(session, "WATCH a", "MULTI", "SET a 1")
     session.close()
     assert store.items() == []
@@ -225,7 +223,7 @@ def test_unwatch_inside_multi_comes_too_late(session: ClientSession, other: Clie
     assert send_line(session, "EXEC") == DID_NOT_RUN
 
 
-def test_a_spoiled_transaction_is_refused_before_its_watch_is_looked_at(
+def test_a_dirty_transaction_is_refused_before_its_watch_is_looked_at(
     session: ClientSession, other: ClientSession
 ) -> None:
     send_lines(session, "WATCH a", "MULTI", "FLY")

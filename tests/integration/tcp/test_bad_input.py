@@ -16,7 +16,7 @@ ERROR = b"ERR Protocol error: "
 
 @pytest.fixture
 def beside(server: ServerProcess) -> Iterator[Peer]:
-    """A healthy connection; it must still be answered after the test."""
+    """A healthy connection; it must still be replied to after the test."""
     peer = server.connect()
     assert peer.ask(b"SET healthy yes") == b"OK"
     yield peer
@@ -35,7 +35,7 @@ GOES_ON = [
 
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize(("line", "reason"), [case[1:] for case in GOES_ON], ids=[case[0] for case in GOES_ON])
-def test_a_bad_line_is_answered_in_its_turn_and_the_connection_goes_on(
+def test_a_bad_line_is_replied_to_in_its_turn_and_the_connection_continues(
     server: ServerProcess, line: bytes, reason: bytes
 ) -> None:
     peer = server.connect()
@@ -86,7 +86,7 @@ CLOSES = [
 
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize(("request_", "reason"), [case[1:] for case in CLOSES], ids=[case[0] for case in CLOSES])
-def test_a_malformed_resp_request_is_answered_and_the_connection_closed(
+def test_a_malformed_resp_request_is_replied_to_and_the_connection_closed(
     server: ServerProcess, request_: bytes, reason: bytes
 ) -> None:
     peer = server.connect()
@@ -95,7 +95,7 @@ def test_a_malformed_resp_request_is_answered_and_the_connection_closed(
 
 
 @pytest.mark.usefixtures("beside")
-def test_the_refusal_arrives_even_when_much_more_was_sent_behind_it(server: ServerProcess) -> None:
+def test_the_refusal_arrives_even_when_much_more_was_sent_after_it(server: ServerProcess) -> None:
     peer = server.connect()
     peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)  # so that it really is sent, not just buffered
     peer.send(b"*bad\r\n" + b"SET evil 1\r\n" * 50_000)
@@ -104,7 +104,7 @@ def test_the_refusal_arrives_even_when_much_more_was_sent_behind_it(server: Serv
 
 
 @pytest.mark.parametrize("count", [b"*0\r\n", b"*-1\r\n", b"*-1000000000000\r\n"])
-def test_a_request_of_no_words_gets_no_answer(server: ServerProcess, beside: Peer, count: bytes) -> None:
+def test_a_request_of_no_arguments_gets_no_reply(server: ServerProcess, beside: Peer, count: bytes) -> None:
     peer = server.connect()
     peer.send(count * 3 + b"*1\r\n$4\r\nPING\r\n")
     assert peer.receive(7) == b"+PONG\r\n"

@@ -1,4 +1,4 @@
-"""More clients than may be connected: the one too many is told so and closed, at no cost to the others."""
+"""The limit on connections: one beyond it gets an error and is closed, at no cost to the others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def figures(peer: Peer) -> dict[str, str]:
-    """Return what INFO tells."""
+    """Return what INFO reports."""
     peer.send(b"INFO\nECHO end\n")
     lines = list(iter(peer.line, b"end\n"))
     return dict(line.decode().rstrip().split(":", 1) for line in lines if b":" in line)
 
 
 def served(server: ServerProcess) -> bool:
-    """Tell whether one more client is answered; it leaves again."""
+    """Return whether one more client is served. It disconnects again."""
     peer = Peer(server.port)
     with contextlib.closing(peer):
         try:
@@ -38,7 +38,9 @@ def full_server(start_server: StartServer, places: int = 2, shell: str = "") -> 
     return server, peers
 
 
-def test_one_client_too_many_is_told_so_and_closed_without_a_word_from_it(start_server: StartServer) -> None:
+def test_a_connection_beyond_the_limit_is_refused_and_closed_before_it_sends_anything(
+    start_server: StartServer,
+) -> None:
     server, peers = full_server(start_server)
     threads = server.threads()
     for _ in range(3):
@@ -67,7 +69,7 @@ def kill(peer: Peer, other: Peer) -> None:
     ],
     ids=["close", "reset", "end of input", "QUIT", "protocol error", "CLIENT KILL"],
 )
-def test_a_place_becomes_free_when_a_client_leaves(
+def test_a_closed_connection_makes_room_for_another(
     start_server: StartServer, leave: Callable[[Peer, Peer], object]
 ) -> None:
     server, (first, second) = full_server(start_server)
@@ -101,7 +103,7 @@ def test_the_limit_may_be_changed_while_clients_are_connected(start_server: Star
     assert server.connect().rest() == REFUSAL
 
 
-def test_refused_clients_that_say_much_and_read_nothing_hold_up_nobody(start_server: StartServer) -> None:
+def test_refused_clients_that_say_much_and_read_nothing_block_no_other_client(start_server: StartServer) -> None:
     server, (first, second) = full_server(start_server)
     threads = server.threads()
     refused = [server.connect() for _ in range(200)]

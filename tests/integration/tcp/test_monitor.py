@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.harness.processes import ServerProcess, StartServer, wait_until
 
 
-def test_what_others_send_is_shown_behind_the_reply_to_monitor(server: ServerProcess) -> None:
+def test_monitor_shows_what_others_send_after_its_own_reply(server: ServerProcess) -> None:
     monitor, other = server.connect(), server.connect()
     assert monitor.ask(b"MONITOR") == b"OK"
     for number in range(100):
@@ -18,7 +18,9 @@ def test_what_others_send_is_shown_behind_the_reply_to_monitor(server: ServerPro
     assert shown.endswith(b'] "PING"\n'), "its own commands are shown to it too"
 
 
-def test_a_monitor_that_does_not_read_is_cut_off_and_nobody_waits_for_it(start_server: StartServer) -> None:
+def test_backpressure_a_monitor_that_does_not_read_is_closed_and_blocks_no_other_client(
+    start_server: StartServer,
+) -> None:
     server = start_server()
     monitor, other = server.connect(), server.connect()
     assert monitor.ask(b"MONITOR") == b"OK"
@@ -35,7 +37,7 @@ def test_a_monitor_that_does_not_read_is_cut_off_and_nobody_waits_for_it(start_s
 
 
 def other_info(server: ServerProcess) -> bytes:
-    """Return what INFO tells of clients."""
+    """Return what INFO reports of clients."""
     peer = server.connect()
     peer.send(b"INFO clients\nQUIT\n")
     return peer.rest()

@@ -1,4 +1,4 @@
-"""Many requests in one send, in both dialects, and in pieces of every size: answered all, in order."""
+"""Many requests in one send, in both protocols, and in pieces of every size: replied to all, in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_ten_thousand_resp_requests_in_one_send_get_ten_thousand_replies_in_orde
     assert peer.rest() == b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
 
 
-def test_each_request_is_answered_in_its_own_dialect_when_they_are_mixed(server: ServerProcess) -> None:
+def test_each_request_is_replied_to_in_its_own_protocol_when_they_are_mixed(server: ServerProcess) -> None:
     one_round = [
         (b"SET key 'two words'\n", b"OK\n"),
         (b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", b"$9\r\ntwo words\r\n"),
@@ -42,7 +42,7 @@ def test_each_request_is_answered_in_its_own_dialect_when_they_are_mixed(server:
     assert peer.rest() == b"".join(reply for _, reply in one_round) * 500
 
 
-def test_requests_that_come_a_byte_at_a_time_are_answered(server: ServerProcess) -> None:
+def test_requests_that_come_a_byte_at_a_time_are_replied_to(server: ServerProcess) -> None:
     beside = server.connect()
     peer = server.connect()
     for byte in b'SET key "a b"\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nGET key\n':

@@ -1,4 +1,4 @@
-"""Peers that take what they can: silent ones, vanishing ones, greedy ones, and more than there are file handles."""
+"""Backpressure and resources: peers that are idle, disconnect or do not read, and a lack of file descriptors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def store_value(server: ServerProcess, size: int) -> None:
     assert peer.line() == b"+OK\r\n"
 
 
-def test_pipeliners_that_never_read_cost_the_server_little_memory(start_server: StartServer) -> None:
+def test_backpressure_pipelines_without_a_reader_take_little_memory(start_server: StartServer) -> None:
     server = start_server()
     store_value(server, MIB)
     beside = server.connect()
@@ -45,7 +45,7 @@ def test_pipeliners_that_never_read_cost_the_server_little_memory(start_server: 
     assert server.resident_bytes() - before < 100 * MIB
 
 
-def test_large_replies_to_one_request_are_not_held_in_memory_whole(start_server: StartServer) -> None:
+def test_backpressure_large_replies_are_not_stored_whole(start_server: StartServer) -> None:
     server = start_server()
     store_value(server, MIB)
     beside = server.connect()
@@ -68,7 +68,7 @@ def test_what_a_request_declares_is_not_reserved(start_server: StartServer) -> N
     assert max(watch(server.resident_bytes)) - before < 100 * MIB
 
 
-def test_five_hundred_connections_reset_at_once_harm_nobody(server: ServerProcess) -> None:
+def test_five_hundred_connections_reset_at_once_affect_no_other_client(server: ServerProcess) -> None:
     beside = server.connect()
     assert beside.ask(b"PING") == b"PONG"
     threads = server.threads()
@@ -90,7 +90,7 @@ def test_three_hundred_connections_that_say_nothing_do_not_keep_others_from_bein
     assert {peer.ask(b"PING") for peer in silent} == {b"PONG"}
 
 
-def test_a_burst_of_five_hundred_connects_is_answered_to_the_last(server: ServerProcess) -> None:
+def test_a_burst_of_five_hundred_connections_is_served(server: ServerProcess) -> None:
     burst = [socket.socket() for _ in range(500)]
     try:
         for one in burst:
@@ -114,7 +114,7 @@ def test_idle_connections_cost_no_cpu_time(start_server: StartServer) -> None:
     assert spent[-1] - spent[0] <= 0.02
 
 
-def test_without_file_handles_it_waits_quietly_and_serves_again_when_there_are_some(
+def test_without_file_descriptors_the_server_pauses_accepting_and_resumes(
     start_server: StartServer,
 ) -> None:
     server = start_server(shell="ulimit -n 40")

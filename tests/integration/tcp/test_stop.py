@@ -1,4 +1,4 @@
-"""Stopping the server by a signal: promptly, with exit status 0, and no command half answered."""
+"""Stopping the server by a signal: promptly, with exit status 0, and no reply half sent."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_it_stops_while_a_client_does_not_read(start_server: StartServer, number
 
 
 @either_signal
-def test_a_command_in_flight_is_answered_in_full(start_server: StartServer, number: signal.Signals) -> None:
+def test_a_command_in_flight_is_replied_to_in_full(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server()
     fill(server, 20)
     peer = server.connect()
@@ -79,7 +79,7 @@ def test_a_command_in_flight_is_answered_in_full(start_server: StartServer, numb
     assert server.exit_status() == 0
 
 
-def test_commands_that_a_client_had_sent_are_all_run_or_cut_off_at_one_point(start_server: StartServer) -> None:
+def test_a_pipeline_is_executed_up_to_one_point_when_the_server_stops(start_server: StartServer) -> None:
     server = start_server()
     peer = server.connect()
     peer.send(b"INCR n\n" * 50_000)
@@ -90,7 +90,7 @@ def test_commands_that_a_client_had_sent_are_all_run_or_cut_off_at_one_point(sta
     assert server.exit_status() == 0
 
 
-def test_a_shell_that_ignores_interrupts_still_starts_a_server_that_heeds_them(start_server: StartServer) -> None:
+def test_sigint_stops_a_server_that_was_started_with_sigint_ignored(start_server: StartServer) -> None:
     server = start_server(shell="trap '' INT")
     server.signal(signal.SIGINT)
     assert server.exit_status() == 0
@@ -105,7 +105,7 @@ def test_a_stopped_server_leaves_its_port_free_for_the_next_one_at_once(start_se
     assert start_server("--port", str(port)).connect().ask(b"PING") == b"PONG"
 
 
-def test_it_stops_while_it_has_no_file_handles_left(start_server: StartServer) -> None:
+def test_it_stops_while_it_has_no_file_descriptors_left(start_server: StartServer) -> None:
     server = start_server(shell="ulimit -n 20")
     for _ in range(30):
         server.connect()

@@ -33,7 +33,7 @@ def client(connect: Callable[[], FrameClient]) -> FrameClient:
 
 @pytest.fixture
 def beside(connect: Callable[[], FrameClient]) -> Iterator[FrameClient]:
-    """A healthy connection; it must still be answered after the test."""
+    """A healthy connection; it must still be replied to after the test."""
     healthy = connect()
     healthy.set("healthy", True)
     yield healthy

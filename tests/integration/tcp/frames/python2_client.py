@@ -2,7 +2,7 @@
 # -*- coding: utf-8 -*-
 """A client in Python 2.7, of nothing but its standard library: run as ``python2.7 python2_client.py PORT``.
 
-It ends with status 0 and prints "all is well" when the server answers all of it as the README says.
+It ends with status 0 and prints "all is well" when the server replies all of it as the README says.
 """
 
 from __future__ import print_function, unicode_literals

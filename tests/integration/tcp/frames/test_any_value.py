@@ -78,7 +78,7 @@ def test_each_key_has_its_own_value(drawn: dict[str, Any], pieces: list[int]) ->
 
 
 @given(json_values, sizes)
-def test_any_json_that_is_sent_for_a_request_gets_one_answer_and_closes_nothing(value: Any, pieces: list[int]) -> None:
+def test_any_json_that_is_sent_for_a_request_gets_one_reply_and_closes_nothing(value: Any, pieces: list[int]) -> None:
     session = new_session()
     refusal, pong = answers_in(feed(session, frame(value) + frame({"command": "PING"}), *pieces))
     assert refusal["status_code"] == 400
@@ -86,7 +86,7 @@ def test_any_json_that_is_sent_for_a_request_gets_one_answer_and_closes_nothing(
 
 
 @given(st.binary(min_size=1, max_size=60), sizes)
-def test_any_bytes_that_are_sent_for_a_request_get_one_answer_and_close_nothing(body: bytes, pieces: list[int]) -> None:
+def test_any_bytes_that_are_sent_for_a_request_get_one_reply_and_close_nothing(body: bytes, pieces: list[int]) -> None:
     session = new_session()
     refusal, pong = answers_in(feed(session, framed(body) + frame({"command": "PING"}), *pieces))
     assert refusal["status_code"] == 400

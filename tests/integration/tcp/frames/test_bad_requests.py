@@ -93,7 +93,7 @@ def test_what_is_not_json_is_400_and_says_so(client: FrameClient, body: bytes) -
     assert client.run("EXISTS", "k") == 0
 
 
-def test_a_quote_that_is_never_closed_does_not_hold_up_the_server(client: FrameClient, beside: FrameClient) -> None:
+def test_a_quote_that_is_never_closed_does_not_block_the_server(client: FrameClient, beside: FrameClient) -> None:
     client.send(framed(set_text(b"[" * 300 + b'"' + b'\\"' * 1_000_000)))
     assert refused(client.answer())
     assert beside.run("PING") == "PONG"
@@ -149,20 +149,20 @@ def test_letters_that_only_look_like_a_command_are_none(client: FrameClient, com
     assert client.get("k") == 1
 
 
-def test_an_unknown_command_is_told_as_it_was_written(client: FrameClient) -> None:
+def test_an_unknown_command_is_reported_as_it_was_written(client: FrameClient) -> None:
     answer = client.ask({"command": "fly", "args": ["me", 2, "the moon"]})
     text = "ERR unknown command 'fly', with args beginning with: 'me' '2' 'the moon'"
     assert (answer["status_code"], answer["error"].rstrip()) == (400, text)
 
 
-def test_a_wrong_number_of_arguments_is_400(client: FrameClient) -> None:
+def test_wrong_arity_is_400(client: FrameClient) -> None:
     for request in ({"command": "GET", "args": []}, {"command": "INCR", "key": "k"}):
         name = request["command"].lower()  # type: ignore[attr-defined]
         text = f"ERR wrong number of arguments for '{name}' command"
         assert client.ask(request) == {"status_code": 400, "error": text}
 
 
-def test_more_words_than_a_request_may_have_are_refused() -> None:
+def test_more_arguments_than_a_request_may_have_are_refused() -> None:
     session = new_session(limits=Limits(max_args=3))
     taken, refusal, after = answers_in(
         feed(session, run("EXISTS", "a", "b") + run("EXISTS", "a", "b", "c") + run("PING"))

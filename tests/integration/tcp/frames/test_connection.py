@@ -1,4 +1,4 @@
-"""The connection's own matters: its end, transactions of another dialect, failures, silence, monitoring."""
+"""A connection with frames: QUIT, transactions of another protocol, failures, CLIENT REPLY, MONITOR."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.tcp.frames.test_table import refused
 
 
 @pytest.mark.parametrize("command", ["QUIT", "DISCONNECT", "quit"])
-def test_quitting_by_frame_is_answered_and_nothing_after_it_runs(
+def test_quitting_by_frame_is_replied_to_and_nothing_after_it_runs(
     client: FrameClient, beside: FrameClient, command: str
 ) -> None:
     client.send(set_to("before", 1) + frame({"command": command}) + set_to("after", 1))
@@ -29,7 +29,7 @@ def test_quitting_by_frame_is_answered_and_nothing_after_it_runs(
     assert beside.run("EXISTS", "before", "after") == 1
 
 
-def test_frames_inside_a_transaction_of_text_are_queued_and_answered_202(server: ServerProcess) -> None:
+def test_frames_inside_a_transaction_of_text_are_queued_and_replied_to_202(server: ServerProcess) -> None:
     peer = server.connect()
     queued = b""
     for request in (set_to("k", "v"), get("k"), frame({"command": "DEL", "key": "l"}), run("INCR", "n")):
@@ -119,7 +119,7 @@ def test_the_version_of_resp_is_nothing_to_frames() -> None:
     assert feed(session, run("CONFIG", "GET", "maxmemory")) == before
 
 
-def test_who_monitors_by_frame_is_shown_commands_of_every_dialect_as_frames(
+def test_monitor_by_frame_shows_commands_of_every_protocol_as_frames(
     server: ServerProcess, connect: Callable[[], FrameClient]
 ) -> None:
     watcher, writer = connect(), connect()
@@ -133,7 +133,7 @@ def test_who_monitors_by_frame_is_shown_commands_of_every_dialect_as_frames(
         assert answer["value"].endswith(f"] {shown}"), answer
 
 
-def test_a_person_at_the_same_connection_is_answered_in_text() -> None:
+def test_text_on_the_same_connection_is_replied_to_in_text() -> None:
     session = new_session()
     feed(session, set_to("k", [1, "two"]))
     assert send_line(session, "GET k") == r'"[1, \"two\"]"'

@@ -1,4 +1,4 @@
-"""A length that is out of bounds is refused, the connection is closed, and nobody else notices."""
+"""A length that is out of bounds is refused and the connection is closed, without effect on other clients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_length_out_of_bounds_is_400_and_the_connection_is_closed(
 
 
 @pytest.mark.usefixtures("beside")
-def test_the_refusal_arrives_even_when_much_more_was_sent_behind_it(
+def test_the_refusal_arrives_even_when_much_more_was_sent_after_it(
     client: FrameClient, connect: Callable[[], FrameClient]
 ) -> None:
     client.send(struct.pack(">i", 0) + set_to("evil", 1) * 15_000)
@@ -41,7 +41,7 @@ def test_the_refusal_arrives_even_when_much_more_was_sent_behind_it(
 
 
 @pytest.mark.parametrize("length", OUT_OF_BOUNDS)
-def test_a_length_out_of_bounds_is_told_as_soon_as_its_fourth_byte_is_there(length: int) -> None:
+def test_a_length_out_of_bounds_is_reported_as_soon_as_its_fourth_byte_is_there(length: int) -> None:
     session = new_session()
     header = struct.pack(">i", length)
     assert feed(session, header[:3], 1) == b""

@@ -71,7 +71,7 @@ class Model:
 
 
 def frame_step(model: Model, name: str, key: str, value: Any) -> tuple[bytes, Answer]:
-    """Return the request as a frame, and what is to be answered."""
+    """Return the request as a frame, and the expected reply."""
     request = frame({"command": name, "key": key, "value": value}, ascii_only=False)
     match name:
         case "SET":
@@ -94,7 +94,7 @@ def frame_step(model: Model, name: str, key: str, value: Any) -> tuple[bytes, An
 
 
 def other_step(model: Model, name: str, dialect: str, key: str, arg: bytes) -> tuple[bytes, bytes]:
-    """Return the request as a line or in RESP, and the bytes that are to be answered."""
+    """Return the request as a line or in RESP, and the bytes of the expected reply."""
     args = [name.encode(), key.encode()]
     reply: Reply = None
     match name:
@@ -118,7 +118,7 @@ def other_step(model: Model, name: str, dialect: str, key: str, arg: bytes) -> t
 
 
 @given(st.lists(steps, max_size=25), sizes)
-def test_dialects_mixed_in_one_stream_see_each_others_writes(
+def test_protocols_mixed_in_one_stream_see_each_others_writes(
     drawn: list[tuple[str, str, str, bytes, Any]], pieces: list[int]
 ) -> None:
     model, stream = Model(), b""
@@ -149,7 +149,7 @@ def resp(peer: Peer, *args: bytes) -> bytes:
     return peer.line()
 
 
-def test_every_dialect_sees_at_once_what_the_others_wrote(server: ServerProcess, client: FrameClient) -> None:
+def test_every_protocol_sees_at_once_what_the_others_wrote(server: ServerProcess, client: FrameClient) -> None:
     text, redis = server.connect(), server.connect()
     assert text.ask(b"SET by-text 1") == b"OK"
     assert resp(redis, b"INCR", b"by-text") == b":2\r\n"
@@ -164,7 +164,7 @@ def test_every_dialect_sees_at_once_what_the_others_wrote(server: ServerProcess,
     assert text.ask(b"EXISTS by-text") == b"0"
 
 
-def test_all_dialects_count_at_once_on_one_port_and_lose_nothing(
+def test_all_protocols_count_at_once_on_one_port_and_lose_nothing(
     server: ServerProcess, connect: Callable[[], FrameClient]
 ) -> None:
     def in_text(peer: Peer) -> list[int]:
@@ -184,7 +184,7 @@ def test_all_dialects_count_at_once_on_one_port_and_lose_nothing(
     assert connect().get("counter") == 750
 
 
-def test_connections_of_every_dialect_see_all_that_the_others_wrote_meanwhile(
+def test_connections_of_every_protocol_see_all_that_the_others_wrote_meanwhile(
     server: ServerProcess, connect: Callable[[], FrameClient]
 ) -> None:
     names = [f"{dialect}-{number}" for dialect in ("text", "resp", "frame") for number in range(3)]

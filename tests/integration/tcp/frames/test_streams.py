@@ -1,4 +1,4 @@
-"""However frames come, they are answered whole and in order: cut, pipelined, large, and from many clients at once."""
+"""However frames come, they are replied to whole and in order: cut, pipelined, large, and from many clients at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORY = frame({"command": "SET", "key": "k", "value": VALUE}, ascii_only=False)
 GETS_IT = {"status_code": 200, "value": VALUE}
 
 
-def test_a_frame_that_comes_byte_by_byte_is_answered(client: FrameClient, beside: FrameClient) -> None:
+def test_a_frame_that_comes_byte_by_byte_is_replied_to(client: FrameClient, beside: FrameClient) -> None:
     for byte in STORY + get("k"):
         client.send(bytes([byte]))
         assert beside.run("PING") == "PONG"  # time for the server to read the byte by itself
@@ -28,7 +28,7 @@ def test_a_frame_that_comes_byte_by_byte_is_answered(client: FrameClient, beside
 
 
 @pytest.mark.parametrize("place", range(1, len(STORY)))
-def test_a_frame_that_is_cut_in_two_at_any_place_is_answered(
+def test_a_frame_that_is_cut_in_two_at_any_place_is_replied_to(
     client: FrameClient, beside: FrameClient, place: int
 ) -> None:
     client.send(STORY[:place])
@@ -38,7 +38,7 @@ def test_a_frame_that_is_cut_in_two_at_any_place_is_answered(
     assert beside.get("k") == VALUE
 
 
-def test_two_frames_cut_in_three_at_any_two_places_are_answered() -> None:
+def test_two_frames_cut_in_three_at_any_two_places_are_replied_to() -> None:
     stream = STORY + get("k")
     for first, second in itertools.combinations(range(1, len(stream)), 2):
         assert answers_in(feed(new_session(), stream, first, second - first, len(stream))) == [
@@ -47,7 +47,7 @@ def test_two_frames_cut_in_three_at_any_two_places_are_answered() -> None:
         ]
 
 
-def test_nothing_is_answered_before_a_frame_is_whole() -> None:
+def test_nothing_is_replied_to_before_a_frame_is_whole() -> None:
     session = new_session()
     assert feed(session, STORY[:-1], 1) == b""
     assert answers_in(feed(session, STORY[-1:])) == [{"status_code": 200}]
@@ -60,7 +60,7 @@ def test_a_frame_that_never_became_whole_is_not_run(client: FrameClient, beside:
     assert beside.ask({"command": "GET", "key": "k"}) == {"status_code": 404}
 
 
-def test_frames_in_one_send_are_answered_in_order(client: FrameClient) -> None:
+def test_frames_in_one_send_are_replied_to_in_order(client: FrameClient) -> None:
     client.send(b"".join([STORY, get("k"), run("INCR", "n"), get("none"), frame([]), run("INCR", "n"), get("n")]))
     client.finish_sending()
     answers = answers_in(client.rest())
@@ -95,7 +95,7 @@ def test_fifty_clients_that_count_at_once_count_exactly(
     assert client.get("counter") == 2000
 
 
-def test_half_a_frame_and_a_vanished_client_leave_no_trace(server: ServerProcess, beside: FrameClient) -> None:
+def test_half_a_frame_and_a_disconnected_client_leave_no_trace(server: ServerProcess, beside: FrameClient) -> None:
     threads = server.threads()
     peer = server.connect()
     assert peer.ask(b"PING") == b"PONG"

@@ -19,7 +19,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def refused(answer: Answer, status: int = 400) -> bool:
-    """Tell whether an answer has this status, a reason, and nothing else."""
+    """Return whether a reply has this status, a reason, and nothing else."""
     return answer.keys() == {"status_code", "error"} and answer["status_code"] == status and answer["error"] != ""
 
 
@@ -44,7 +44,7 @@ def test_the_document_has_the_rows_that_are_tested_here() -> None:
 
 
 @pytest.mark.parametrize("value", [0, "", False, [], {}, "v", 1.5, [None, {"k": None}]])
-def test_set_answers_200_and_get_has_the_value(client: FrameClient, value: object) -> None:
+def test_set_replies_200_and_get_has_the_value(client: FrameClient, value: object) -> None:
     assert client.ask({"command": "SET", "key": "k", "value": value}) == {"status_code": 200}
     answer = client.ask({"command": "GET", "key": "k"})
     assert repr(answer) == repr({"status_code": 200, "value": value})
@@ -56,18 +56,18 @@ def test_set_replaces_what_was_there(client: FrameClient) -> None:
     assert client.get("k") == "other"
 
 
-def test_get_answers_404_and_no_value_where_there_is_no_such_key(client: FrameClient) -> None:
+def test_get_replies_404_and_no_value_for_a_missing_key(client: FrameClient) -> None:
     assert client.ask({"command": "GET", "key": "k"}) == {"status_code": 404}
 
 
-def test_del_answers_200_once_and_404_from_then_on(client: FrameClient) -> None:
+def test_del_replies_200_once_and_404_from_then_on(client: FrameClient) -> None:
     client.set("k", 1)
     assert client.ask({"command": "DEL", "key": "k"}) == {"status_code": 200}
     assert client.ask({"command": "DEL", "key": "k"}) == {"status_code": 404}
     assert client.ask({"command": "GET", "key": "k"}) == {"status_code": 404}
 
 
-def test_rst_answers_200_and_every_key_is_gone(client: FrameClient) -> None:
+def test_rst_replies_200_and_deletes_every_key(client: FrameClient) -> None:
     client.set("a", 1)
     client.set("b", 2)
     assert client.ask({"command": "RST"}) == {"status_code": 200}
@@ -102,7 +102,7 @@ def test_any_command_runs_by_its_args_with_the_reply_in_value(
     assert repr(answer) == repr({"status_code": 200, "value": value})
 
 
-def test_a_command_without_arguments_may_leave_args_out(client: FrameClient) -> None:
+def test_a_command_without_arguments_may_omit_args(client: FrameClient) -> None:
     assert client.ask({"command": "DBSIZE"}) == {"status_code": 200, "value": 0}
 
 
@@ -112,7 +112,7 @@ def test_a_block_of_lines_is_an_array_of_lines(client: FrameClient) -> None:
     assert client.run("COMPACT") == [r'SET k "\"a b\""', "SET l 1"]
 
 
-def test_values_by_args_are_strings_and_not_read_as_json(client: FrameClient) -> None:
+def test_values_by_args_are_strings_and_not_parsed_as_json(client: FrameClient) -> None:
     client.set("k", {"a": [1]})
     assert client.run("GET", "k") == '{"a": [1]}'
     assert client.get("k") == {"a": [1]}

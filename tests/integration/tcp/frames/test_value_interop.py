@@ -1,4 +1,4 @@
-"""The README's second table: what one dialect writes, and how it looks to the others."""
+"""The second table of docs/frames.md: what one protocol writes, and how the others read it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_value_nested_as_deep_as_is_allowed_is_read_as_json(server: ServerProc
 
 
 @pytest.mark.parametrize("opening", [b"[" * 300, b'{"k": ' * 300], ids=["arrays", "objects"])
-def test_quotes_that_are_never_closed_do_not_hold_up_the_server(
+def test_quotes_that_are_never_closed_do_not_block_the_server(
     server: ServerProcess, client: FrameClient, opening: bytes
 ) -> None:
     stored = opening + b'"' + b'\\"' * 1_000_000
