@@ -74,7 +74,6 @@ class RequestDecoder:
         """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
         requests: list[Request] = []
         at = 0
-        # Inside a request, a piece could be the end of an argument whose beginning was read before.
         if not self._missing and not self._header:
             at = self._split(data, requests)
         rest = b""
@@ -87,7 +86,10 @@ class RequestDecoder:
         return [(self._encoder, requests)] if requests else [], rest
 
     def _split(self, data: bytes, requests: list[Request]) -> int:
-        """Take the complete, plain requests at the beginning of the data. Return the position after them."""
+        """Take the complete, plain requests at the beginning of the data. Return the position after them.
+
+        Only between requests: inside one, a piece could be the end of an argument whose beginning was read before.
+        """
         pieces = data.split(CRLF)
         last = len(pieces) - 1  # the only piece without a CRLF after it
         # A read that is shorter than the smallest limit cannot contain an argument or a request that exceeds one.

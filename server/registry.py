@@ -364,7 +364,6 @@ def _name_of(usage: str) -> str:
 
 def _parameters(function: Function) -> Sequence[inspect.Parameter]:
     """Return the parameters for arguments. The one before them is the store or the session."""
-    # eval_str, because `from __future__ import annotations` makes ``int`` a string.
     return list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
 
@@ -373,7 +372,6 @@ def _arity(function: Function, depth: int) -> tuple[int, int]:
     parameters = _parameters(function)
     named = [each for each in parameters if each.kind is not each.VAR_POSITIONAL]
     minimum = depth + sum(each.default is each.empty for each in named)
-    # Only *more takes any number. So a call of `Command.run` never fails because of its number of arguments.
     maximum = depth + len(named) if len(named) == len(parameters) else UNBOUNDED
     return minimum, maximum
 
@@ -382,13 +380,13 @@ def _converting(function: Function) -> Function:
     """Convert the arguments of parameters that are annotated ``int`` before the function is called."""
     places = [place for place, each in enumerate(_parameters(function)) if each.annotation is int]
     if not places:
-        return function  # not wrapped: GET and SET, for example, cost one call
+        return function
 
     @wraps(function)
     def converted(target: Any, *args: Any) -> Reply:
         arguments = list(args)
         for place in places:
-            if place < len(arguments):  # an optional one may be missing
+            if place < len(arguments):
                 arguments[place] = parse_integer(arguments[place])
         return function(target, *arguments)
 
