@@ -98,17 +98,17 @@ class Server:
             raise RuntimeError("a server starts once")
         self._is_started = True
         # Every port is bound before anything is served, so a server that cannot have all of them has served no client.
+        # Then the settings get the ports that were picked for a 0, which CONFIG GET and INFO show. The engine is the last
+        # that can fail, because it starts threads, and it is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
             if self.settings.http_port is not None:
                 self._listen(self.settings.http_port, self._new_http_listener)
-            # CONFIG GET port and INFO must show the port that was picked for a 0.
             self.context.settings = self.settings.with_values({"ports": tuple(self.ports)})
-            # Last of what can fail, because it starts threads. First of what serves, because commands need it.
             self.context.engine.start()
-        except BaseException:  # Ctrl-C too: the ports must not stay bound in a process that goes on
+        except BaseException:
             for listener in self._listeners:
-                listener.close()
+                listener.close()  # after Ctrl-C too: the ports must not stay bound in a process that goes on
             self.addresses.clear()
             self._is_stopped = True
             raise
