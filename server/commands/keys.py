@@ -122,7 +122,7 @@ def flushdb(store: Store, *args: bytes) -> Reply:
     return flushall(store, *args)
 
 
-@group.reads("COMPACT", "Print the fewest commands that rebuild the keyspace, oldest key first.", keys=NO_KEYS)
+@group.reads("COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS)
 def compact(store: Store) -> Reply:
     return Lines(_RebuildingLines(store.items()))
 

@@ -46,7 +46,7 @@ class Integer(NamedTuple):
     maximum: int = MAX_INTEGER
     metavar: str = "N"
     too_large: str = ""
-    """Begins the sentence about a value above the maximum, if it is another one."""
+    """Begins the sentence about a value above the maximum. If it is empty, ``rule`` does."""
 
     def parse(self, text: str) -> int:
         # int() would also accept blanks, underscores and digits of other scripts.
@@ -158,7 +158,7 @@ def check_token(text: str) -> str:
     """Return a bearer token, or raise `ValueError` if an ``Authorization`` header cannot carry it (RFC 6750, 2.1)."""
     # An empty token would be equal to the one in "Bearer ", and a blank ends the token in the header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("a token is not empty, and has no blanks and nothing but ASCII")
+        raise ValueError("a token must be printable ASCII without blanks, and not empty")
     return text
 
 
@@ -167,7 +167,7 @@ def check_origin(text: str) -> str:
     # Browsers send it in this form, and it is compared as a string. A slash at the end is a frequent mistake.
     origin = text.lower().removesuffix("/")
     if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
-        raise ValueError(f"an origin is like https://example.org, or *, and not {text!r}")
+        raise ValueError(f"an origin is * or like https://example.org, not {text!r}")
     return origin
 
 
