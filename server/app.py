@@ -98,8 +98,8 @@ class Server:
             raise RuntimeError("a server starts once")
         self._is_started = True
         # Every port is bound before anything is served, so a server that cannot have all of them has served no client.
-        # Then the settings get the ports that were picked for a 0, which CONFIG GET and INFO show. The engine is the last
-        # that can fail, because it starts threads, and it is started before the listeners, whose commands need it.
+        # Then the settings get the ports that were picked for a 0, which CONFIG GET and INFO show. The engine is the
+        # last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
             if self.settings.http_port is not None:
