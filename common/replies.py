@@ -53,11 +53,13 @@ class ErrorReply:
 
     code: bytes
     message: bytes
+    # `common.errors.with_kind` finds the kind of a backing server's error by comparing it with the errors from here.
     kind: ErrorKind = field(default=ErrorKind.CLIENT, compare=False)
 
     @classmethod
     def from_text(cls, text: bytes) -> ErrorReply:
         """Make an error of what a server sent: the code is the text up to the first space."""
+        # The first word is the code by convention, not by the RESP specification. A text without a space is all code.
         code, _, message = text.partition(b" ")
         return cls(code, message)
 
@@ -90,11 +92,13 @@ class NoReply:
     """Nothing is sent. The client turned replies off, or the command has no reply."""
 
 
+# A string, because the alias refers to itself.
 Reply: TypeAlias = (
     "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | list[Reply] "
     "| dict[bytes, Reply] | None"
 )
 
+# Shared instances: these replies are too frequent to be created for each request.
 OK = SimpleString(b"OK")
 QUEUED = SimpleString(b"QUEUED")
 PONG = SimpleString(b"PONG")
