@@ -19,7 +19,7 @@ from server.keyspace.watches import Watch
 from server.registry import Command
 from server.session.context import ServerContext
 from tests.harness.http_wire import HOST, Wire, request
-from tests.harness.processes import TIMEOUT
+from tests.harness.waiting import TIMEOUT
 
 KIB = 1024
 MIB = 1024 * KIB
