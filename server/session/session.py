@@ -204,7 +204,7 @@ class Session:
     def discard_transaction(self) -> None:
         """Discard the queued commands, if any."""
         self.transaction = None
-        self.client.multi_commands = None
+        self.client.multi_commands = -1
 
     def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
         """Execute queued commands, unless a watched key has changed. Raises `CommandError`.
