@@ -6,7 +6,7 @@ a whole, clients see a history in which all of them ran one after another, in th
 serialisability.
 
 Under the lock there is no socket, no disk, no log line and no other lock. Arguments are parsed before it is taken, and
-replies are encoded after it is released. The lock is re-entrant because a transaction executes commands that take it.
+replies are encoded after it is released.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class EmbeddedEngine:
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._stopping = threading.Event()
         self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)

@@ -90,7 +90,7 @@ def test_active_expire_pauses_briefly_while_expired_keys_are_left_and_long_other
 ) -> None:
     slow_clock(monkeypatch)
     waits = Waits(5)
-    fake = SimpleNamespace(Event=lambda: waits, RLock=threading.RLock, Thread=threading.Thread)
+    fake = SimpleNamespace(Event=lambda: waits, Lock=threading.Lock, Thread=threading.Thread)
     monkeypatch.setattr(engine_module, "threading", fake)
     engine = EmbeddedEngine(store)
     fill(store, clock, [1000] * 250)

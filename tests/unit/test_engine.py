@@ -71,7 +71,7 @@ class GuardedStore(Store):
 
 def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
     """Make an engine that uses this lock."""
-    fake = SimpleNamespace(Event=threading.Event, RLock=lambda: lock, Thread=threading.Thread)
+    fake = SimpleNamespace(Event=threading.Event, Lock=lambda: lock, Thread=threading.Thread)
     with monkeypatch.context() as patch, lock:  # while it is made, no other thread can know the engine
         patch.setattr(engine_module, "threading", fake)
         engine = EmbeddedEngine(store)
