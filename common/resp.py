@@ -250,7 +250,7 @@ class ReplyEncoder:
         self.scalars: Mapping[type, Callable[[Any], bytes | None]] = _SCALARS[version]
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Encode any reply in pieces of about `PIECE_SIZE` bytes."""
+        """Encode any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, list):
             yield b"*%d\r\n" % len(reply)
             for item in reply:
