@@ -42,7 +42,7 @@ class Encoder(Protocol):
     scalars: Mapping[type, Callable[[Any], bytes | None]]
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Encode any reply in pieces of about `PIECE_SIZE` bytes."""
+        """Encode any reply in pieces of at most about `PIECE_SIZE` bytes, or one line of `Lines`."""
         ...
 
 

@@ -73,9 +73,9 @@ class ErrorReply:
 class Lines:
     """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
 
-    ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. A lazy
-    one can be read once. No line contains a line break. ``separator`` joins the lines in protocols that send them as
-    one string.
+    ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. An
+    iterator is read once. Any other iterable is read again if an encoder needs the length first. No line contains a
+    line break. ``separator`` joins the lines in protocols that send them as one string.
     """
 
     lines: Iterable[bytes]

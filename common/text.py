@@ -216,7 +216,7 @@ class TextEncoder:
         }
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Print any reply in pieces of at most a line."""
+        """Print any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, Lines):
             yield from self._lines(reply)
         else:

@@ -9,6 +9,7 @@ no thread and no open socket after `Server.stop`. What the program ``run_server.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -104,7 +105,7 @@ class Server:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
             if self.settings.http_port is not None:
                 self._listen(self.settings.http_port, self._new_http_listener)
-            self.context.settings = self.settings.with_values({"ports": tuple(self.ports)})
+            self.context.settings = dataclasses.replace(self.settings, ports=tuple(self.ports))
             self.context.engine.start()
         except BaseException:
             for listener in self._listeners:

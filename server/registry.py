@@ -338,7 +338,7 @@ def _help_command(container: Command, children: Iterable[Command]) -> Command:
 
 
 def _without_subcommand_name(run: Function) -> Function:
-    """Drop the subcommand's name, which `Command.run` gets as the first argument."""
+    """Remove the subcommand's name, which `Command.run` gets as the first argument."""
 
     @wraps(run)
     def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:

@@ -121,7 +121,7 @@ def _describe(client: ClientInfo) -> bytes:
         "idle": (now - client.call.started) // 10**9,
         "flags": "N",
         "db": 0,
-        "multi": -1 if client.multi_commands is None else client.multi_commands,
+        "multi": client.multi_commands,
         "watch": client.watched_keys,
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",

@@ -6,7 +6,7 @@ a whole, clients see a history in which all of them ran one after another, in th
 serialisability.
 
 Under the lock there is no socket, no disk, no log line and no other lock. Arguments are parsed before it is taken, and
-replies are encoded after it is released. The lock is re-entrant because a transaction executes commands that take it.
+replies are encoded after it is released. The lock is re-entrant, so that code that holds it may execute commands.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from common.limits import DEFAULT_LIMITS
 from server.keyspace.expiration import ExpirationIndex
 from server.keyspace.observers import KeyspaceObserver, Removal
 from server.keyspace.scan import ScanSnapshots
@@ -36,9 +37,6 @@ Clock = Callable[[], int]
 ENTRY_SIZE = 104
 """Approximate bytes per key in the dict, beside the key and the value, if the dict is two thirds full."""
 
-DEFAULT_MAX_VALUE_SIZE = 512 * 1024 * 1024
-"""Redis's default of ``proto-max-bulk-len``."""
-
 
 def system_clock() -> int:
     """Return the time of the operating system, in milliseconds since the epoch."""
@@ -49,7 +47,7 @@ class Store:
     """Maps keys to values. Not thread-safe: its engine serialises all calls."""
 
     def __init__(self, clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> None:
-        self.max_value_size = DEFAULT_MAX_VALUE_SIZE
+        self.max_value_size = DEFAULT_LIMITS.max_bulk
         """The bytes up to which APPEND and SETRANGE may make a value grow."""
         self.deletion_count = 0
         """Keys removed since the start, for whatever cause. SCAN's cursors contain it."""

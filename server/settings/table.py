@@ -258,10 +258,6 @@ class Settings:
             cache_tracking=bool(self.cache_tracking),
         )
 
-    def with_values(self, values: Mapping[str, Any]) -> Settings:
-        """Return a copy with other values, by field."""
-        return dataclasses.replace(self, **values)
-
 
 def check(settings: Settings) -> None:
     """Raise `SettingsError` if a value is out of its bounds, or if two settings contradict each other."""
