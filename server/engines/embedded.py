@@ -103,11 +103,11 @@ class EmbeddedEngine:
             for place, (command, args) in enumerate(queue):
                 started = perf_counter_ns()
                 try:
-                    if staged and place in staged:
+                    if command.is_single_step:
+                        outcomes.append(command.run(store, *args[1:]))
+                    else:
                         staged[place].run_step(store)
                         outcomes.append(None)  # until its last stage has run
-                    else:
-                        outcomes.append(command.run(store, *args[1:]))
                 except Exception as problem:  # handled by the session, outside the lock
                     outcomes.append(problem)
                 durations.append(perf_counter_ns() - started)
