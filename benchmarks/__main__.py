@@ -24,7 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
 
 HELP = """\
 measurements:
-  throughput   requests a second and latencies of kvline, Redis and fakeredis
+  throughput   requests per second and latencies of kvline, Redis and fakeredis
   memory       resident memory per key, kvline beside Redis
   startup      time from the start of the process to the first reply to PING, kvline beside Redis
   piping       a file of SET lines through kvline's client, and through redis-cli

@@ -49,14 +49,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_client.sh",
         description="Send commands to a kvline server: at a prompt, by lines from standard input, or one command.",
+        usage="%(prog)s [-h] [--host HOST] [--port PORT] [--local] [--version] [COMMAND [ARGUMENT ...]]",
         epilog="DISCONNECT or Ctrl-D closes the connection. HELP lists the commands.",
     )
     parser.add_argument("--host", default=DEFAULT_HOST, help="the server's address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
     parser.add_argument("--local", action="store_true", help="use a store in this process, without a server")
     parser.add_argument("--version", action="version", version=f"kvline {__version__}")
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="one command to run")
+    parser.add_argument(
+        "args", nargs=argparse.REMAINDER, metavar="COMMAND", help="one command to run, with its arguments"
+    )
     return parser
+
+
+def _port(text: str) -> int:
+    """Convert a port. The resolver would take a number above 65535 modulo 65536, and connect to another server."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
 
 
 def _connect(options: argparse.Namespace) -> Connection | None:
@@ -67,7 +77,7 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         return LocalConnection()
     try:
         return SocketConnection(options.host, options.port)
-    except (OSError, OverflowError, UnicodeError) as problem:
+    except (OSError, UnicodeError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         print(
             f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "

@@ -167,7 +167,7 @@ NO_PASSWORD = _error(
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
-MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a connection that the server can write to by itself")
+MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
 
 
 def invalid_client_attribute(attribute: bytes) -> ErrorReply:
@@ -315,7 +315,7 @@ class HTTPProblem:
 
 HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
-    400, "HTTP/1.1 cannot be upgraded here; send a request with a body without Upgrade"
+    400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )
 HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
 HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
@@ -330,7 +330,7 @@ HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
 HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
 HTTP_CSRF_POSSIBLE = HTTPProblem(
-    403, "any web page can cause this GET, so it may only read; use POST, or give the server a token"
+    403, "any web page can cause this GET, so it may only read; use POST, or start the server with --http-token"
 )
 HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
 

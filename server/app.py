@@ -71,7 +71,7 @@ class Server:
         self._is_stopped = False
         self._listeners: list[AnyListener] = []
         self.addresses: list[str] = []
-        """What the server listens on, once it has started, as people write it. HTTP comes last, as a URL."""
+        """The addresses that the server listens on, once it has started. The last one is HTTP's, as a URL."""
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
         try:

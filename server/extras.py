@@ -7,7 +7,10 @@ class MissingExtra(Exception):
     """An optional dependency of an enabled feature is not installed."""
 
     def __init__(self, option: str, extra: str, problem: ImportError) -> None:
-        super().__init__(f"{option} needs the extra {extra!r} ({problem}): pip install '.[{extra}]' in its folder")
+        super().__init__(
+            f"{option} needs the extra {extra!r} ({problem}): "
+            f"install it with pip install '.[{extra}]' in the folder of kvline"
+        )
 
 
 def explain_import_error(option: str, extra: str, problem: ImportError) -> Exception:

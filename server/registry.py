@@ -6,7 +6,7 @@
     def get(store: Store, key: bytes) -> Reply:
         return store.get(key)
 
-Everything else is derived. The usage line gives the name, and, if its second word is in capitals too (``CLIENT KILL
+Everything else is derived. The usage line gives the name, and, if its second part is in capitals too (``CLIENT KILL
 ...``), makes the entry a subcommand. The function's parameters give the number of arguments. A parameter annotated
 ``int`` is converted, with Redis's error if the argument is not an integer. HELP, COMMAND INFO and DOCS, the checks of
 MULTI, redaction in MONITOR and SLOWLOG, and the client's completion read the table.

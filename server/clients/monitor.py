@@ -1,4 +1,4 @@
-"""MONITOR: send every command that the server executes to the connections that asked for them."""
+"""MONITOR: send every request that the server accepts to the connections that have sent MONITOR."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def time_(session: Session) -> Reply:
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@group.control("MONITOR", "Show every command that the server executes, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
+@group.control("MONITOR", "Show every request that the server accepts, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
 def monitor(session: Session) -> Reply:
     session.start_monitoring()
     return OK
@@ -47,7 +47,7 @@ def shutdown(session: Session, *args: bytes) -> Reply:
     return NO_REPLY  # as in Redis: clients take the closed connection for success, and every reply for a failure
 
 
-group.container("SLOWLOG", "Show the commands that took longest.")
+group.container("SLOWLOG", "Show the most recent slow commands.")
 
 
 @group.control("SLOWLOG GET [count]", "Return the most recent slow commands: 10 by default, -1 for all.", ADMIN_CONTROL)

@@ -207,7 +207,7 @@ def client_no_evict(session: Session, mode: bytes) -> Reply:
     return OK
 
 
-@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: reads leave no trace.", FLAGS)
+@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: access times are not tracked.", FLAGS)
 def client_no_touch(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     return OK

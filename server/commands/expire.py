@@ -29,7 +29,9 @@ def expire(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Repl
     return _expire(store, key, seconds, SECONDS, conditions, b"expire")
 
 
-@group.writes("PEXPIRE key milliseconds [NX | XX | GT | LT]", "Set the time to live of a key in ms.", Flag.FAST)
+@group.writes(
+    "PEXPIRE key milliseconds [NX | XX | GT | LT]", "Set the time to live of a key in milliseconds.", Flag.FAST
+)
 def pexpire(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, milliseconds, MILLISECONDS, conditions, b"pexpire")
 

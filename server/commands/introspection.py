@@ -38,7 +38,7 @@ def help_(session: Session, name: bytes | None = None, subcommand: bytes | None 
     return Lines(lines)
 
 
-@group.control("COMMAND", "Describe all commands to a program.", CONTROL)
+@group.control("COMMAND", "Return a description of all commands, for programs.", CONTROL)
 def command_(session: Session) -> Reply:
     return [_describe(each) for each in session.context.commands]
 
@@ -66,7 +66,7 @@ def command_list(session: Session, *args: bytes) -> Reply:
     raise CommandError(SYNTAX_ERROR)
 
 
-@group.control("COMMAND INFO [command-name ...]", "Describe commands to a program.", CONTROL)
+@group.control("COMMAND INFO [command-name ...]", "Return a description of commands, for programs.", CONTROL)
 def command_info(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
     if not names:

@@ -124,7 +124,7 @@ def flushdb(*args: bytes) -> Stages[Store, ClearedContents]:
     return (yield from flushall(*args))
 
 
-@group.reads("COMPACT", "Print the fewest commands that rebuild the keyspace, oldest key first.", keys=NO_KEYS)
+@group.reads("COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS)
 def compact(store: Store) -> Reply:
     return Lines(_RebuildingLines(store.copy_items()))
 

@@ -54,7 +54,7 @@ def discard(session: Session) -> Reply:
 
 @group.control(
     "WATCH key [key ...]",
-    "Execute the next transaction only if none of these keys has changed by then.",
+    "Execute the next transaction only if none of these keys has changed until then.",
     FLAGS | Flag.NOT_QUEUED,
     keys=ALL_KEYS,
 )

@@ -25,7 +25,7 @@ InfoSection: TypeAlias = dict[str, object]
 
 
 class CallContext:
-    """What a session and its engine tell each other about the call in progress. One per session, reused."""
+    """What a session and its engine exchange about the call in progress. One per session, reused."""
 
     __slots__ = ("durations", "read_through", "started")
 

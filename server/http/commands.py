@@ -68,7 +68,7 @@ RESOURCES = {b"keys": b"DELETE, GET, HEAD, PUT", b"compact": b"GET, HEAD"}
 async def run_command(request: Request) -> Response:
     """Execute a command.
 
-    Every command works. Its arguments are strings, numbers or booleans.
+    Every command works except MONITOR. Its arguments are strings, numbers or booleans.
     """
     args = _arguments(_json(request.body))
     if len(args) > request.session.context.limits.max_args:

@@ -3,7 +3,7 @@
     bytes -> RequestParser -> Application.admit -> handler -> Response -> bytes
 
 At most one request is executed at a time, because HTTP/1.1 has responses in the order of the requests. Every buffer has
-a bound: while a request is executed, or the client does not read, at most one read of further input is kept, and then
+a bound: while a request is executed, or the client does not read, at most one read of further input is stored, and then
 the socket is not read any more.
 
 A handler that does not have to wait runs at once, inside `_process`. It becomes a task if it waits for a worker thread.
@@ -139,7 +139,7 @@ class HTTPConnection(asyncio.Protocol):
         self._connections.discard(self)
 
     def eof_received(self) -> bool:
-        """Return whether the connection stays open to answer what the client sent before it ended its side."""
+        """Return whether the connection stays open, to respond to what the client sent before it closed its side."""
         self._has_eof = True
         self._process()
         return self._owes_response() and not self._is_closing
@@ -165,10 +165,10 @@ class HTTPConnection(asyncio.Protocol):
     # ---------------------------------------------------------------- requests
 
     def _process(self) -> None:
-        """Answer requests in their order until one has to wait for something.
+        """Respond to requests in their order until one has to wait for something.
 
         One further piece of input is parsed. The rest has to wait for a turn of the event loop, so that one client with
-        many requests does not hold up the others.
+        many requests does not delay the others.
         """
         parser = self._parser
         has_parsed = False

@@ -110,7 +110,7 @@ MATCH = Parameter("match", "a pattern as in KEYS", {"type": "string"}, "greet*",
 CURSOR = Parameter(
     "cursor", "the cursor of the previous response", {"type": "string", "pattern": "^[0-9]{1,20}$"}, "0", _cursor
 )
-COUNT = Parameter("count", "about how many keys to return, at least 1", POSITIVE, 100, _positive)
+COUNT = Parameter("count", "the approximate number of keys to return, at least 1", POSITIVE, 100, _positive)
 
 
 # ---------------------------------------------------------------- one key
@@ -270,7 +270,7 @@ def _etag(value: bytes) -> bytes:
 
 
 async def _etag_in_time(value: bytes) -> bytes:
-    """Return a value's entity tag without holding up the event loop."""
+    """Return a value's entity tag without delaying the event loop."""
     return _etag(value) if len(value) <= MAX_HASHED_ON_LOOP else await in_worker(_etag, value)
 
 
@@ -358,7 +358,7 @@ async def delete_all(request: Request) -> Response:
 
 @routes.add("GET", "/compact", {200: ResponseSpec("Commands of the text protocol, one a line.", (LINES,))}, safe=True)
 async def compact(request: Request) -> Response:
-    """Return the fewest commands that rebuild the store, oldest key first."""
+    """Return commands that rebuild the keyspace, oldest key first."""
     request.parameters()
     lines = await request.execute(b"COMPACT")
     assert isinstance(lines, Lines)

@@ -82,7 +82,7 @@ class IncomingRequest:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the request can be answered. The rest of its body is then discarded."""
+        """Whether the request can be executed or refused. The rest of its body is then discarded."""
         return self.is_complete or self.body_limit is None or self.response is not None
 
     @property

@@ -74,7 +74,7 @@ def to_argument(value: Any) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError:
-            raise ValueError("a string holds half a surrogate pair") from None
+            raise ValueError("a string contains half a surrogate pair") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("arguments are strings and numbers")
+        raise ValueError("an argument must be a string or a number")
     return dump_json(value)

@@ -45,7 +45,7 @@ class Integer(NamedTuple):
     maximum: int = MAX_INTEGER
     metavar: str = "N"
     too_large: str = ""
-    """Begins the sentence about a value above the maximum, if it is another one."""
+    """Begins the sentence about a value above the maximum. If it is empty, ``rule`` does."""
 
     def parse(self, text: str) -> int:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
@@ -153,7 +153,7 @@ class Text(NamedTuple):
 def check_token(text: str) -> str:
     """Return a bearer token, or raise `ValueError` if an ``Authorization`` header cannot carry it (RFC 6750, 2.1)."""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("a token is not empty, and has no blanks and nothing but ASCII")
+        raise ValueError("a token must be printable ASCII without blanks, and not empty")
     return text
 
 
@@ -161,7 +161,7 @@ def check_origin(text: str) -> str:
     """Return an origin in lower case without a slash at its end (RFC 6454, 6.2), or raise `ValueError`."""
     origin = text.lower().removesuffix("/")
     if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
-        raise ValueError(f"an origin is like https://example.org, or *, and not {text!r}")
+        raise ValueError(f"an origin is * or like https://example.org, not {text!r}")
     return origin
 
 

@@ -83,7 +83,7 @@ def _argument(entry: Setting) -> dict[str, Any]:
 
 
 def _converter(entry: Setting) -> Callable[[str], Any]:
-    """Return what argparse converts an argument with; argparse shows the text of no other error than its own."""
+    """Return the converter of an option. It raises the error whose text argparse shows; other texts are replaced."""
 
     def convert(text: str) -> Any:
         try:

@@ -62,7 +62,10 @@ class Group(NamedTuple):
 
 
 HTTP = Group("HTTP, on a port of its own (extra: http)")
-BACKEND = Group("a backing Redis", "serve the keys of a Redis or a Redis Cluster (extra: proxy)")
+BACKEND = Group(
+    "a backing Redis",
+    "Serve the keys of a Redis or a Redis Cluster (extra: proxy). The cache is off unless a cache option is given.",
+)
 
 
 class Setting(NamedTuple):
@@ -176,22 +179,24 @@ class Settings:
         (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
         option="--port", repeatable=True, unset=0, config="port")
 
-    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the longest line of text")
+    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text")
     max_bulk: int = setting(
-        DEFAULT_LIMITS.max_bulk, SIZE, "the longest RESP bulk string", config="proto-max-bulk-len", mutable=True)
-    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the longest JSON frame")
+        DEFAULT_LIMITS.max_bulk, SIZE, "the maximum length of a RESP bulk string",
+        config="proto-max-bulk-len", mutable=True)
+    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the maximum length of a JSON frame")
     max_clients: int = setting(
-        DEFAULT_MAX_CLIENTS, CLIENTS, "the most connections at once, on all ports together",
+        DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         config="maxclients", mutable=True)
 
     all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
-    log_level: str = setting("info", LOG_LEVEL, "the least severe messages to log", config="loglevel", mutable=True)
+    log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
         option="", variable="", config="slowlog-log-slower-than", mutable=True)
     slowlog_max_len: int = setting(
-        DEFAULT_SLOWLOG_MAX_LEN, Integer("must be a number of at least 0", minimum=0), "the most entries of SLOWLOG",
+        DEFAULT_SLOWLOG_MAX_LEN, Integer("must be a number of at least 0", minimum=0),
+        "the maximum number of entries of SLOWLOG",
         option="", variable="", config="slowlog-max-len", mutable=True)
 
     http_port: int | None = setting(None, PORT, "a port for HTTP; 0 picks a free one", group=HTTP)
@@ -206,22 +211,25 @@ class Settings:
         (), Text("NAME"),
         "a host name that requests may use, besides the server's address and localhost; may be given more than once",
         option="--http-host", repeatable=True, group=HTTP)
-    http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the longest body of a request", group=HTTP)
+    http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the maximum size of the body of a request", group=HTTP)
 
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
         group=BACKEND, secret=True)
     backend_connections: int | None = setting(
-        None, COUNT, "connections to each server", unset=DEFAULT_BACKEND_CONNECTIONS, requires="backend", group=BACKEND)
+        None, COUNT, "the maximum number of connections to each server",
+        unset=DEFAULT_BACKEND_CONNECTIONS, requires="backend", group=BACKEND)
     backend_timeout: float | None = setting(
-        None, SECONDS, "the longest wait for a reply", unset=DEFAULT_BACKEND_TIMEOUT, requires="backend", group=BACKEND)
+        None, SECONDS, "the maximum duration of a request",
+        unset=DEFAULT_BACKEND_TIMEOUT, requires="backend", group=BACKEND)
     cache_keys: int | None = setting(
-        None, COUNT, "cache the replies to GET, for at most this number of keys",
+        None, COUNT, "cache GET, for at most this number of keys",
         unset=DEFAULT_CACHE_KEYS, requires="backend", group=BACKEND)
     cache_ttl: float | None = setting(
-        None, SECONDS, "cache each of them for this long", unset=DEFAULT_CACHE_TTL, requires="backend", group=BACKEND)
+        None, SECONDS, "cache GET, each value for at most this long",
+        unset=DEFAULT_CACHE_TTL, requires="backend", group=BACKEND)
     cache_tracking: bool | None = setting(
-        None, SWITCH, "let the backing Redis (6 or newer) report every change, which invalidates the cached value",
+        None, SWITCH, "cache GET, and invalidate the keys that the backing Redis (6 or newer) reports as changed",
         requires="backend", group=BACKEND)
     # fmt: on
 

@@ -12,7 +12,8 @@ def test_a_missing_package_names_the_option_the_extra_and_the_command_that_insta
     error = explain_import_error("--backend", "proxy", problem)
     assert isinstance(error, MissingExtra)
     assert str(error) == (
-        "--backend needs the extra 'proxy' (No module named 'redis'): pip install '.[proxy]' in its folder"
+        "--backend needs the extra 'proxy' (No module named 'redis'): "
+        "install it with pip install '.[proxy]' in the folder of kvline"
     )
 
 

@@ -182,7 +182,7 @@ def test_an_empty_variable_is_no_variable() -> None:
         (
             "KVLINE_HTTP_TOKEN",
             "two words",
-            "KVLINE_HTTP_TOKEN: a token is not empty, and has no blanks and nothing but ASCII",
+            "KVLINE_HTTP_TOKEN: a token must be printable ASCII without blanks, and not empty",
         ),
         ("KVLINE_CACHE_KEYS", "5", "KVLINE_CACHE_KEYS needs --backend"),
         ("KVLINE_CACHE_TRACKING", "yes", "KVLINE_CACHE_TRACKING needs --backend"),

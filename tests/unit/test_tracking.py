@@ -115,4 +115,6 @@ def test_a_lost_connection_empties_the_cache_and_is_logged_once(
     connection.refusal = None
     wait_until(lambda: tracking.connected, "tracking is connected again")
     assert connection.connected == 2
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["cache bypassed (no tracking)"]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "cache bypassed (tracking is not connected)"
+    ]

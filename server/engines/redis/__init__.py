@@ -1,1 +1,1 @@
-"""The engine in front of a backing Redis or Redis Cluster. Imported only if the command line asks for it."""
+"""The engine in front of a backing Redis or Redis Cluster. Imported only if the settings have a backend."""

@@ -173,7 +173,8 @@ class RedisEngine:
                 for node in self._backend.nodes():
                     node.execute([b"PING"])
         except CommandError as problem:
-            logger.warning("%s: %s", self._description["backend_url"], problem.reply.text.decode(errors="replace"))
+            text = problem.reply.text.decode(errors="replace")
+            logger.warning("no reply from the backing server %s: %s", self._description["backend_url"], text)
 
     def stop(self) -> None:
         """Close every connection to the backing server."""

@@ -55,7 +55,7 @@ class RedisSocket:
         try:
             self._connection = connection_class(**options, redis_connect_func=_no_login, protocol=2)
         except (RedisError, TypeError, ValueError) as problem:
-            raise ValueError(str(problem)) from None
+            raise ValueError(f"is refused by redis-py: {problem}") from None
 
     def open(self) -> socket.socket:
         """Connect within `seconds_left`, TLS handshake included. Raises TimeoutError or ConnectionError."""
@@ -80,6 +80,12 @@ def _no_login(_: object) -> None:
 
 
 def parse_redis_url(url: str) -> dict[str, Any]:
-    """Return the settings in a ``redis://``, ``rediss://`` or ``unix://`` URL, with the names that redis-py uses."""
-    settings: dict[str, Any] = parse_url(url)
+    """Return the settings in a ``redis://``, ``rediss://`` or ``unix://`` URL, with the names that redis-py uses.
+
+    Raises ValueError if redis-py does not accept the URL.
+    """
+    try:
+        settings: dict[str, Any] = parse_url(url)
+    except ValueError as problem:
+        raise ValueError(f"is refused by redis-py: {problem}") from None
     return settings

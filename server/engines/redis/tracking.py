@@ -63,7 +63,8 @@ class Tracking:
                 if self.connected:
                     logged = False
                 if not logged and not self._stop.is_set():
-                    logger.warning("cache bypassed (no tracking): %s", problem.reply.text.decode(errors="replace"))
+                    reason = problem.reply.text.decode(errors="replace")
+                    logger.warning("cache bypassed (tracking is not connected): %s", reason)
                     logged = True
             self.connected = False
             self._cache.clear()

@@ -85,7 +85,7 @@ def _host_and_port(text: str) -> NodeAddress:
     except ValueError:
         host, port = None, None
     if not host or port == 0 or "," in text:
-        raise ValueError(f"{text!r} is not host:port")
+        raise ValueError(f"contains {text!r}, which is not host:port")
     return host, port or DEFAULT_PORT
 
 
@@ -97,9 +97,9 @@ def _check_options(parts: SplitResult) -> None:
         raise ValueError("contains a #, which must be written %23")
     if parts.scheme == "unix":
         if not parts.path:
-            raise ValueError("unix:// needs the path of a socket")
+            raise ValueError("needs the path of a socket after unix://")
     elif not (parts.path.removeprefix("/") or "0").isdecimal():
-        raise ValueError(f"a database is a number, not {parts.path[1:]!r}")
+        raise ValueError(f"has the database {parts.path[1:]!r}, which is not a number")
 
 
 def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:
@@ -113,7 +113,7 @@ def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:
     if is_cluster:
         del settings["host"]
         if login.database:
-            raise ValueError("a cluster has database 0 only")
+            raise ValueError("must not select a database, because a cluster has database 0 only")
     RedisSocket(settings)  # raises ValueError for a wrong ssl_ option
     return ConnectionSettings(settings, login)
 

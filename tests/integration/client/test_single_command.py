@@ -81,12 +81,11 @@ def test_a_refused_connection_is_reported_with_the_command_that_starts_a_server(
     assert f"./run_server.sh --port {port}" in message
 
 
-@pytest.mark.parametrize("port", ["99999", "-1", "x", "0"])
-def test_an_invalid_port_is_refused_without_a_traceback(port: str) -> None:
-    ended = run_client("--port", port, "PING")
-    assert ended.returncode in (1, 2)
-    assert ended.stderr
-    assert b"Traceback" not in ended.stderr
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "x", "0"])
+def test_an_invalid_port_is_refused(port: str) -> None:
+    ended = run_client(f"--port={port}", "PING")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert f"a port is a number from 1 to 65535, not {port!r}".encode() in ended.stderr
 
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail ready\r\n", b""])

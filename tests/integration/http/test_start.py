@@ -65,7 +65,7 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         f"kvline can't start: --http-port needs the extra 'http' (no {package} here): "
-        "pip install '.[http]' in its folder\n"
+        "install it with pip install '.[http]' in the folder of kvline\n"
     )
 
 
@@ -78,17 +78,17 @@ def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: 
 def test_a_token_in_the_environment_that_can_be_none_is_refused_by_name() -> None:
     ended = run_server("--port", "0", "--http-port", "0", KVLINE_HTTP_TOKEN="two words")
     assert ended.returncode == 2
-    assert "KVLINE_HTTP_TOKEN: a token is not empty, and has no blanks" in ended.stderr
+    assert "KVLINE_HTTP_TOKEN: a token must be printable ASCII without blanks" in ended.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--http-port", "x"], "a port is a number from 0 to 65535, not 'x'"),
-        (["--http-token", ""], "a token is not empty"),
-        (["--http-token", "two words"], "a token is not empty, and has no blanks"),
-        (["--http-cors", "example.org"], "an origin is like https://example.org, or *, and not 'example.org'"),
-        (["--http-cors", "https://example.org/path"], "an origin is like https://example.org"),
+        (["--http-token", ""], "a token must be printable ASCII without blanks, and not empty"),
+        (["--http-token", "two words"], "a token must be printable ASCII without blanks"),
+        (["--http-cors", "example.org"], "an origin is * or like https://example.org, not 'example.org'"),
+        (["--http-cors", "https://example.org/path"], "an origin is * or like https://example.org"),
         (["--http-max-body", "0"], "a limit is a number of bytes, at least 1, not '0'"),
     ],
 )
