@@ -37,6 +37,8 @@ def protocol_error(reason: bytes) -> ErrorReply:
 
 UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
 NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP")
+NO_TLS_HERE = protocol_error(b"this port does not speak TLS")
+NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")

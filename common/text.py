@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
-from common.errors import NO_HTTP_HERE, TOO_MANY_ARGUMENTS, UNBALANCED_QUOTES, line_too_long
+from common.errors import (
+    NO_HTTP_HERE,
+    NO_TLS_HERE,
+    NUL_IN_LINE,
+    TOO_MANY_ARGUMENTS,
+    UNBALANCED_QUOTES,
+    line_too_long,
+)
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 
@@ -274,6 +281,10 @@ ENDING_IN_CRLF = TextEncoder(b"\r\n")
 # the attacker wrote. Redis closes such connections too ("Host:" and "POST" are aliases of a command that quits).
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PRI) \S+ HTTP/\d|Host:", re.IGNORECASE)
 
+# The same in TLS: the session ID in a browser's ClientHello can contain lines that the attacker wrote. Every
+# ClientHello contains NUL bytes, by which one is recognised that does not arrive at the beginning of a request.
+_TLS_HANDSHAKE = b"\x16\x03"
+
 
 class TextDecoder:
     """Cut a stream of bytes into lines and the lines into arguments.
@@ -291,11 +302,16 @@ class TextDecoder:
         """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
         batches: list[DecodedRequests] = []
         at = 0
+        may_be_binary = b"\0" in data or self._partial.startswith(_TLS_HANDSHAKE[:1]) or _TLS_HANDSHAKE in data
         while at < len(data):
             # Only at the beginning of a line. Inside one, any byte may appear.
             if not self._partial and not self._skipping and data[at] in self._others:
                 return batches, data[at:]
             end = data.find(b"\n", at)
+            if may_be_binary and (error := self._binary_error(data[at:end] if end >= 0 else data[at:])):
+                self._partial.clear()
+                batches.append((ENDING_IN_LF, [ProtocolError(error, close_connection=True)]))
+                break
             if end < 0:
                 self._store_partial(data[at:], batches)
                 break
@@ -313,6 +329,12 @@ class TextDecoder:
             if isinstance(request, ProtocolError) and request.close_connection:
                 break
         return batches, b""
+
+    def _binary_error(self, part: bytes) -> ErrorReply | None:
+        """Return the error of a part of a line that begins a TLS connection, or that contains a NUL byte."""
+        if not self._skipping and (bytes(self._partial[:2]) + part[:2]).startswith(_TLS_HANDSHAKE):
+            return NO_TLS_HERE
+        return NUL_IN_LINE if b"\0" in part else None
 
     def _store_partial(self, part: bytes, batches: list[DecodedRequests]) -> None:
         """Store the beginning of a line. If it grows beyond the limit, refuse the line at once and skip to its end."""

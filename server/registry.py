@@ -10,18 +10,27 @@ Everything else is derived. The usage line gives the name, and, if its second pa
 ...``), makes the entry a subcommand. The function's parameters give the number of arguments. A parameter annotated
 ``int`` is converted, with Redis's error if the argument is not an integer. HELP, COMMAND INFO and DOCS, the checks of
 MULTI, redaction in MONITOR and SLOWLOG, and the client's completion read the table.
+
+The function of a keyspace command runs under the keyspace lock. A command that has much to do beside its access to the
+keyspace runs in stages instead. Its function is a generator with one ``yield``, and gets no store:
+
+    @group.reads_in_stages("KEYS pattern", "Return all keys that match a pattern.")
+    def keys(pattern: bytes) -> Stages[Store, list[bytes]]:
+        matches = matcher(pattern)                      # before the lock is taken
+        found = yield Store.all_keys                    # the yielded function is called with the store, under the lock
+        return [key for key in found if matches(key)]   # after it is released
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Flag as EnumFlag
 from enum import auto
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from common.codec import Args
 from common.errors import CommandError, unknown_command, unknown_subcommand, wrong_arity
@@ -29,6 +38,14 @@ from common.replies import Lines, Reply
 from server.args.integers import parse_integer
 
 Function: TypeAlias = Callable[..., Reply]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+Stages: TypeAlias = Generator[Callable[[S], T], T, Reply]
+"""A command in stages: what its generator yields is called with the store, and its result is sent back."""
+
+StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
 UNBOUNDED = 2**63
 
@@ -131,7 +148,14 @@ class Command:
     min_args: int  # the name included
     max_args: int
     run: Function
+    stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
+
+    is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
+
+    def __post_init__(self) -> None:
+        # Stored, because the session looks at it for every request.
+        object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
 
     @property
     def reads(self) -> bool:
@@ -161,6 +185,33 @@ class Command:
             return args
         shown = 1 + self.name.count(b"|")  # the names are no secret: one, or two of a subcommand
         return args[:shown] + [REDACTED] * (len(args) - shown)
+
+
+class StagedCall(Generic[S]):
+    """One execution of a command in stages. The caller takes the lock for `run_step` alone.
+
+    Making one runs the first stage. It and `finish` raise what the command raises.
+    """
+
+    __slots__ = ("_result", "_stages", "_step")
+
+    def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
+        self._stages: Stages[S, Any] = stages(*args)
+        self._step: Callable[[S], Any] = next(self._stages)
+        self._result: Any = None
+
+    def run_step(self, store: S) -> None:
+        """Run the stage that accesses the keyspace, under the lock."""
+        self._result = self._step(store)
+
+    def finish(self) -> Reply:
+        """Run the last stage, and return the reply."""
+        try:
+            self._stages.send(self._result)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+        raise RuntimeError("a command in stages yields once")
 
 
 class ArityError(CommandError):
@@ -194,6 +245,18 @@ class CommandGroup:
         """Register a command that may change the keyspace. Its function gets the store."""
         return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
 
+    def reads_in_stages(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that reads the keyspace, in stages."""
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys)
+
+    def writes_in_stages(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that may change the keyspace, in stages."""
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
+
     def control(
         self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
     ) -> Callable[[Function], Function]:
@@ -221,27 +284,72 @@ class CommandGroup:
         self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, targets_keyspace: bool
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
-            name = _name_of(usage)
-            depth = 1 + name.count("|")
-            min_args, max_args = _arity(function, depth)
+            depth = _depth(usage)
             run = _converting(function)
-            self.commands.append(
-                Command(
-                    name=name.encode(),
-                    usage=usage.encode(),
-                    summary=summary.encode(),
-                    group=self.name,
-                    flags=flags,
-                    keys=keys,
-                    targets_keyspace=targets_keyspace,
-                    min_args=min_args,
-                    max_args=max_args,
-                    run=run if depth == 1 else _without_subcommand_name(run),
-                )
+            self._add(
+                usage,
+                summary,
+                flags,
+                keys,
+                _parameters(function)[1:],
+                targets_keyspace=targets_keyspace,
+                run=run if depth == 1 else _without_subcommand_name(run),
             )
             return function
 
         return register
+
+    def _register_staged(
+        self, usage: str, summary: str, flags: Flag, keys: KeySpec
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        if _depth(usage) > 1:
+            raise ValueError("a subcommand cannot run in stages")
+
+        def register(function: StagedFunction) -> StagedFunction:
+            stages = _converting(function)
+            self._add(
+                usage,
+                summary,
+                flags,
+                keys,
+                _parameters(function),
+                targets_keyspace=True,
+                run=_in_single_step(stages),
+                stages=stages,
+            )
+            return function
+
+        return register
+
+    def _add(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        parameters: Sequence[inspect.Parameter],
+        *,
+        targets_keyspace: bool,
+        run: Function,
+        stages: StagedFunction | None = None,
+    ) -> None:
+        """Add an entry. ``parameters`` are those of the function that take arguments."""
+        min_args, max_args = _arity(parameters, _depth(usage))
+        self.commands.append(
+            Command(
+                name=_name_of(usage).encode(),
+                usage=usage.encode(),
+                summary=summary.encode(),
+                group=self.name,
+                flags=flags,
+                keys=keys,
+                targets_keyspace=targets_keyspace,
+                min_args=min_args,
+                max_args=max_args,
+                run=run,
+                stages=stages,
+            )
+        )
 
 
 class CommandTable:
@@ -347,6 +455,17 @@ def _without_subcommand_name(run: Function) -> Function:
     return run_subcommand
 
 
+def _in_single_step(stages: StagedFunction) -> Function:
+    """Run all stages with the store at hand, for an engine that takes the lock for the whole command."""
+
+    def run(store: Any, *args: bytes) -> Reply:
+        call: StagedCall[Any] = StagedCall(stages, args)
+        call.run_step(store)
+        return call.finish()
+
+    return run
+
+
 def _not_runnable(*_: object) -> Reply:
     raise AssertionError("a container's requests are resolved to its subcommands")
 
@@ -362,32 +481,36 @@ def _name_of(usage: str) -> str:
     return f"{name}|{rest[0]}" if rest and _CAPITALS.fullmatch(rest[0]) else name
 
 
-def _parameters(function: Function) -> Sequence[inspect.Parameter]:
-    """Return the parameters for arguments. The one before them is the store or the session."""
-    return list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+def _depth(usage: str) -> int:
+    """Return how many names a command has: 1, or 2 for a subcommand."""
+    return 1 + _name_of(usage).count("|")
 
 
-def _arity(function: Function, depth: int) -> tuple[int, int]:
+def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
+    """Return the parameters. The first is the store or the session, except for a command in stages."""
+    return list(inspect.signature(function, eval_str=True).parameters.values())
+
+
+def _arity(parameters: Sequence[inspect.Parameter], depth: int) -> tuple[int, int]:
     """Return the minimum and maximum number of arguments, with the ``depth`` names before them."""
-    parameters = _parameters(function)
     named = [each for each in parameters if each.kind is not each.VAR_POSITIONAL]
     minimum = depth + sum(each.default is each.empty for each in named)
     maximum = depth + len(named) if len(named) == len(parameters) else UNBOUNDED
     return minimum, maximum
 
 
-def _converting(function: Function) -> Function:
+def _converting(function: Callable[..., T]) -> Callable[..., T]:
     """Convert the arguments of parameters that are annotated ``int`` before the function is called."""
     places = [place for place, each in enumerate(_parameters(function)) if each.annotation is int]
     if not places:
         return function
 
     @wraps(function)
-    def converted(target: Any, *args: Any) -> Reply:
+    def converted(*args: Any) -> T:
         arguments = list(args)
         for place in places:
             if place < len(arguments):
                 arguments[place] = parse_integer(arguments[place])
-        return function(target, *arguments)
+        return function(*arguments)
 
     return converted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
@@ -16,8 +16,9 @@ from common.replies import OK, Lines, Reply, SimpleString
 from common.text import format_command
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
 from server.args.options import parse_options, require
+from server.keyspace.contents import ClearedContents, ItemsCopy
 from server.keyspace.store import Store
-from server.registry import ALL_KEYS, NO_KEYS, CommandGroup, Flag, KeySpec
+from server.registry import ALL_KEYS, NO_KEYS, CommandGroup, Flag, KeySpec, Stages
 
 group = CommandGroup("generic")
 
@@ -109,28 +110,29 @@ def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply
     return 1
 
 
-@group.writes("FLUSHALL [ASYNC | SYNC]", "Delete all keys.", keys=NO_KEYS)
-def flushall(store: Store, *args: bytes) -> Reply:
+@group.writes_in_stages("FLUSHALL [ASYNC | SYNC]", "Delete all keys.", keys=NO_KEYS)
+def flushall(*args: bytes) -> Stages[Store, ClearedContents]:
     require(len(args) <= 1)
     parse_options(args, flags=(b"ASYNC", b"SYNC"))
-    store.clear()
+    cleared = yield Store.clear
+    cleared.free()
     return OK
 
 
-@group.writes("FLUSHDB [ASYNC | SYNC]", "Delete all keys of the only database.", keys=NO_KEYS)
-def flushdb(store: Store, *args: bytes) -> Reply:
-    return flushall(store, *args)
+@group.writes_in_stages("FLUSHDB [ASYNC | SYNC]", "Delete all keys of the only database.", keys=NO_KEYS)
+def flushdb(*args: bytes) -> Stages[Store, ClearedContents]:
+    return (yield from flushall(*args))
 
 
 @group.reads("COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS)
 def compact(store: Store) -> Reply:
-    return Lines(_RebuildingLines(store.items()))
+    return Lines(_RebuildingLines(store.copy_items()))
 
 
 class _RebuildingLines:
     """A line per key. The items are copied under the lock, and the lines formatted when they are read, each time."""
 
-    def __init__(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+    def __init__(self, items: ItemsCopy) -> None:
         self._items = items
 
     def __iter__(self) -> Iterator[bytes]:

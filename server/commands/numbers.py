@@ -15,10 +15,13 @@ group = CommandGroup("string")
 
 FLAGS = Flag.DENYOOM | Flag.FAST
 
-_FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?0*[0-9]{1,5})?|[+-]?inf(?:inity)?", re.IGNORECASE)
+# The quantifiers are possessive. Without that, [0-9]+\.?[0-9]* splits 5 KB of digits in every way, in quadratic time.
+_FLOAT = re.compile(
+    rb"[+-]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:e[+-]?0*[0-9]{1,5})?|[+-]?inf(?:inity)?", re.IGNORECASE
+)
 
-MAX_FLOAT_LENGTH = 5 * 1024
-"""Bytes of the longest accepted number, as in Redis (``MAX_LONG_DOUBLE_CHARS``)."""
+MAX_FLOAT_LENGTH = 5 * 1024 - 1
+"""Bytes of the longest accepted number, as in Redis (``MAX_LONG_DOUBLE_CHARS``, which includes a final NUL)."""
 
 MAX_FLOAT = Decimal((2**64 - 1) << (2**14 - 64))
 MIN_FLOAT = Decimal(2) ** -(2**14 + 62)

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from common.replies import Reply
 from server.args.glob import matcher
 from server.args.integers import parse_cursor, parse_integer
 from server.args.options import parse_options, require
 from server.keyspace.store import Store
-from server.registry import NO_KEYS, CommandGroup
+from server.registry import NO_KEYS, CommandGroup, Stages
 
 group = CommandGroup("generic")
 
 DEFAULT_COUNT = 10
 
 
-@group.reads("KEYS pattern", "Return all keys that match a pattern.", keys=NO_KEYS)
-def keys(store: Store, pattern: bytes) -> Reply:
+@group.reads_in_stages("KEYS pattern", "Return all keys that match a pattern.", keys=NO_KEYS)
+def keys(pattern: bytes) -> Stages[Store, list[bytes]]:
     matches = matcher(pattern)
-    return [key for key in store.all_keys() if matches(key)]
+    found = yield Store.all_keys
+    return [key for key in found if matches(key)]
 
 
-@group.reads(
+@group.reads_in_stages(
     "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]",
     "Return some keys and the cursor for the next ones; start with 0, end when it is 0 again.",
     keys=NO_KEYS,
 )
-def scan(store: Store, cursor: bytes, *args: bytes) -> Reply:
+def scan(cursor: bytes, *args: bytes) -> Stages[Store, tuple[int, list[bytes]]]:
     position = parse_cursor(cursor)
     options = parse_options(args, valued=(b"MATCH", b"COUNT", b"TYPE"))
     count = parse_integer(options.get(b"COUNT", b"%d" % DEFAULT_COUNT))
     require(count > 0)
-    next_cursor, found = store.scan_page(position, count)
     matches = matcher(options.get(b"MATCH", b"*"))
     is_string = options.get(b"TYPE", b"string").lower() == b"string"
-    return [b"%d" % next_cursor, [key for key in found if is_string and key in store and matches(key)]]
+    next_cursor, found = yield lambda store: _existing(store, *store.scan_page(position, count))
+    return [b"%d" % next_cursor, [key for key in found if is_string and matches(key)]]
+
+
+def _existing(store: Store, next_cursor: int, page: list[bytes]) -> tuple[int, list[bytes]]:
+    """Return a page of SCAN without the keys that were removed since its snapshot was made."""
+    return next_cursor, [key for key in page if key in store]

@@ -78,6 +78,10 @@ class Engine(Protocol[W]):
         """Execute one command atomically, and set ``call.started``. Raises what the command raises."""
         ...
 
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same for a command with ``stages``, and run the first and the last one without the lock, if any."""
+        ...
+
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
         """Execute one command if that does not wait for I/O. Otherwise return `WOULD_BLOCK` without side effects."""
         ...

@@ -6,7 +6,8 @@ a whole, clients see a history in which all of them ran one after another, in th
 serialisability.
 
 Under the lock there is no socket, no disk, no log line and no other lock. Arguments are parsed before it is taken, and
-replies are encoded after it is released. The lock is re-entrant, so that code that holds it may execute commands.
+replies are encoded after it is released. Commands that have more to do run in stages (`server.registry`), of which one
+is under the lock. The lock is re-entrant, so that code that holds it may execute commands.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from common.replies import Reply
 from server.engines.base import CallContext, InfoSection, KeyCounts, QueuedCommand
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import Command
+from server.registry import Command, StagedCall
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
@@ -67,9 +68,21 @@ class EmbeddedEngine:
         finally:
             self._release()
 
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
+        call.started = began = perf_counter_ns()
+        staged = _begin(command, args)
+        prepared = perf_counter_ns()
+        with self._step() as store:
+            call.started = perf_counter_ns() - (prepared - began)  # the wait for the lock does not count
+            staged.run_step(store)
+        return staged.finish()
+
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command, which never waits for I/O."""
-        return self.execute(command, args, call)
+        if command.is_single_step:
+            return self.execute(command, args, call)
+        return self.execute_in_stages(command, args, call)
 
     def may_block(self, command: Command) -> bool:
         """Return False: nothing here waits for I/O."""
@@ -79,19 +92,29 @@ class EmbeddedEngine:
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
+        staged = {place: _StagedPart(*each) for place, each in enumerate(queue) if not each[0].is_single_step}
         outcomes: list[Reply | Exception] = []
+        durations: list[int] = []
         with self._step() as store:
             dirty = store.is_dirty(watch)
             store.unwatch(watch)
             if dirty:
                 return None
-            for command, args in queue:
+            for place, (command, args) in enumerate(queue):
                 started = perf_counter_ns()
                 try:
-                    outcomes.append(command.run(store, *args[1:]))
+                    if command.is_single_step:
+                        outcomes.append(command.run(store, *args[1:]))
+                    else:
+                        staged[place].run_step(store)
+                        outcomes.append(None)  # until its last stage has run
                 except Exception as problem:  # handled by the session, outside the lock
                     outcomes.append(problem)
-                call.durations.append(perf_counter_ns() - started)
+                durations.append(perf_counter_ns() - started)
+        for place, part in staged.items():
+            outcomes[place] = part.finish()
+            durations[place] = part.nanoseconds
+        call.durations += durations
         return outcomes
 
     def new_watch(self) -> Watch:
@@ -152,3 +175,45 @@ class EmbeddedEngine:
         pause = EXPIRE_INTERVAL
         while not self._stopping.wait(pause):
             pause = EXPIRE_INTERVAL if self.expire_slice() else EXPIRE_PAUSE
+
+
+def _begin(command: Command, args: Args) -> StagedCall[Store]:
+    """Run the first stage of a command."""
+    assert command.stages is not None, "the command has a single step"
+    return StagedCall(command.stages, args[1:])
+
+
+class _StagedPart:
+    """A command in stages in a transaction. What one of its stages raises is its outcome, and ends it."""
+
+    def __init__(self, command: Command, args: Args) -> None:
+        self.nanoseconds = 0
+        """The time that its stages took, together."""
+        self._outcome: Reply | Exception = None
+        self._call: StagedCall[Store] | None = None
+        with self._stage():
+            self._call = _begin(command, args)
+
+    def run_step(self, store: Store) -> None:
+        """Run the stage that accesses the keyspace."""
+        if self._call is not None:
+            with self._stage():
+                self._call.run_step(store)
+
+    def finish(self) -> Reply | Exception:
+        """Run the last stage, and return the outcome."""
+        if self._call is not None:
+            with self._stage():
+                self._outcome = self._call.finish()
+        return self._outcome
+
+    @contextmanager
+    def _stage(self) -> Iterator[None]:
+        started = perf_counter_ns()
+        try:
+            yield
+        except Exception as problem:  # handled by the session
+            self._outcome = problem
+            self._call = None
+        finally:
+            self.nanoseconds += perf_counter_ns() - started

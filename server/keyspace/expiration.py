@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 PURGE_SIZE = 1024
 """A heap of fewer seconds is not purged."""
@@ -55,6 +56,23 @@ class ExpirationIndex:
     def clear(self) -> None:
         """Remove every expiry."""
         self.by_key, self._by_second, self._seconds = {}, {}, []
+
+    def expired(self, now: int) -> AbstractSet[bytes]:
+        """Return the keys that have expired, without removing them."""
+        present_second = now // 1000
+        keys = {key for key in self._by_second.get(present_second, ()) if self.by_key[key] <= now}
+        for second in self._seconds_before(present_second):
+            keys |= self._by_second.get(second, frozenset())
+        return keys
+
+    def _seconds_before(self, end: int) -> Iterator[int]:
+        """Yield the seconds before ``end``, in any order. In a heap, what is after a later second is later too."""
+        places = [0]
+        while places:
+            place = places.pop()
+            if place < len(self._seconds) and self._seconds[place] < end:
+                yield self._seconds[place]
+                places += (2 * place + 1, 2 * place + 2)
 
     def pop_expired(self, now: int) -> Iterator[bytes]:
         """Yield the keys that have expired, earliest second first, and remove their expiries."""

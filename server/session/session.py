@@ -117,8 +117,10 @@ class Session:
         self.client.last_command = command
         call = self._call
         try:
-            if command.targets_keyspace:
+            if command.is_single_step:
                 reply = self._engine_execute(command, args, call)
+            elif command.targets_keyspace:
+                reply = self._engine.execute_in_stages(command, args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = command.run(self, *args[1:])

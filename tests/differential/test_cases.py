@@ -248,6 +248,33 @@ STORIES = {
         INCRBYFLOAT f "(nan)"
         INCRBYFLOAT f "nan(1)"
     """,
+    "INCRBYFLOAT: length": f"""
+        INCRBYFLOAT f {"1".rjust(255, "0")}
+        INCRBYFLOAT f {"1".rjust(5119, "0")}
+        INCRBYFLOAT f {"1".rjust(5120, "0")}
+        SET f {"1".rjust(5119, "0")}
+        INCRBYFLOAT f 1
+        SET f {"1".rjust(5120, "0")}
+        INCRBYFLOAT f 1
+        """,
+    "LCS: size": r"""
+        SETRANGE a 10999 ab
+        SETRANGE b 10998 cab
+        LCS a b LEN
+        LCS a b IDX
+        LCS b a IDX WITHMATCHLEN
+        SETRANGE a 11583 x
+        SETRANGE b 11583 y
+        LCS a b IDX
+        APPEND a z
+        LCS a b LEN
+        LCS b a LEN
+        SETRANGE a 300000 x
+        LCS a none IDX
+        SET c aa
+        LCS a c IDX
+        LCS c a IDX
+        """,
     "INCRBYFLOAT: hexadecimal": r"""
         SET f 1
         INCRBYFLOAT f 0x10

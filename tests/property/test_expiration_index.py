@@ -45,6 +45,10 @@ class ExpirationIndexMachine(RuleBasedStateMachine):
         assert set(popped) <= set(expired)
         assert len(popped) == min(most, len(expired))
 
+    @rule(now=times)
+    def expired(self, now: int) -> None:
+        assert self.index.expired(now) == {key for key, expires_at in self.model.items() if expires_at <= now}
+
     @invariant()
     def it_is_consistent_and_equals_the_model(self) -> None:
         self.index.check()

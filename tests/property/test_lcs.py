@@ -73,6 +73,36 @@ def test_the_matches_are_the_stretches_of_the_subsequence_from_last_to_first(a: 
     assert plain[b"matches"] == [match[:2] for match in matches if isinstance(match, list)]
 
 
+def walk_of_redis(a: bytes, b: bytes) -> list[list[list[int]]]:
+    """Return the matches as Redis's lcsCommand finds them, cell by cell."""
+    lengths = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, mine in enumerate(a, 1):
+        for j, theirs in enumerate(b, 1):
+            lengths[i][j] = lengths[i - 1][j - 1] + 1 if mine == theirs else max(lengths[i - 1][j], lengths[i][j - 1])
+    matches: list[list[list[int]]] = []
+    i, j = len(a), len(b)
+    while i and j:
+        if a[i - 1] == b[j - 1]:
+            i, j = i - 1, j - 1
+            if matches and matches[-1][0][0] == i + 1 and matches[-1][1][0] == j + 1:
+                matches[-1][0][0], matches[-1][1][0] = i, j
+            else:
+                matches.append([[i, i], [j, j]])
+        elif lengths[i - 1][j] > lengths[i][j - 1]:
+            i -= 1
+        else:
+            j -= 1
+    return matches
+
+
+@settings(max_examples=examples(300))
+@given(values, values)
+def test_the_walk_back_is_that_of_redis_whichever_value_is_longer(a: bytes, b: bytes) -> None:
+    reply = execute(session_with(a, b), b"LCS", b"a", b"b", b"IDX")
+    assert isinstance(reply, dict)
+    assert reply[b"matches"] == walk_of_redis(a, b)
+
+
 def numbers(match: Reply) -> tuple[list[int], list[int], int]:
     assert isinstance(match, list)
     in_a, in_b, length = match

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pytest
@@ -12,40 +9,14 @@ import pytest
 from common.errors import CommandError
 from common.replies import OK, Lines, Reply
 from server.commands import COMMANDS
-from server.engines import embedded as engine_module
 from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from tests.harness.clock import Clock
+from tests.harness.locks import WatchedLock, engine_on
 from tests.harness.sessions import ClientSession, execute_line, feed, new_session, send_line, send_lines
 from tests.harness.stores import new_engine, pairs
-
-
-class WatchedLock:
-    """A lock that can be asked whether it is held, and how often it was taken from outside."""
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.taken = 0
-        self.on_acquire: Callable[[], None] = lambda: None
-
-    def acquire(self) -> None:
-        self.taken += self.depth == 0
-        self.depth += 1
-        self.on_acquire()
-
-    def release(self) -> None:
-        assert self.depth > 0
-        self.depth -= 1
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 class GuardedStore(Store):
@@ -68,16 +39,6 @@ class GuardedStore(Store):
         if not self.lock.depth:
             raise AssertionError(f"{name} was set without the lock")
         super().__setattr__(name, value)
-
-
-def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    """Make an engine that uses this lock."""
-    fake = SimpleNamespace(Event=threading.Event, RLock=lambda: lock, Thread=threading.Thread)
-    with monkeypatch.context() as patch, lock:  # while it is made, no other thread can know the engine
-        patch.setattr(engine_module, "threading", fake)
-        engine = EmbeddedEngine(store)
-    lock.taken = 0
-    return engine
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from common.errors import NOT_A_FLOAT, WOULD_BE_INFINITE
@@ -81,3 +83,24 @@ def test_many_steps_of_a_tenth_lose_nothing(session: ClientSession) -> None:
     for _ in range(1000):
         total = execute(session, b"INCRBYFLOAT", b"n", b"0.1")
     assert total == b"100"
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(255, True), (5119, True), (5120, False)])
+def test_the_longest_number_is_as_long_as_in_redis(
+    session: ClientSession, store: Store, size: int, is_read: bool
+) -> None:
+    number = b"1".rjust(size, b"0")
+    assert execute(session, b"INCRBYFLOAT", b"n", number) == (b"1" if is_read else NOT_A_FLOAT)
+    store.set(b"n", number)
+    assert execute(session, b"INCRBYFLOAT", b"n", b"1") == (b"2" if is_read else NOT_A_FLOAT)
+
+
+def test_a_value_that_is_too_long_for_a_number_is_not_parsed(session: ClientSession, store: Store) -> None:
+    store.set(b"n", b"1" * 50_000_000)
+    tracemalloc.start()
+    try:
+        assert execute(session, b"INCRBYFLOAT", b"n", b"1") == NOT_A_FLOAT
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000

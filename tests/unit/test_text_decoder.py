@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from common.limits import Limits
@@ -145,3 +147,74 @@ def test_a_star_in_the_rest_of_a_line_that_is_too_long_begins_no_resp_request(
 def test_a_line_with_too_many_arguments_costs_just_that_line(narrow: ClientSession, sizes: tuple[int, ...]) -> None:
     reply = feed(narrow, b"DEL a b\nDEL a b c\nPING\n", *sizes)
     assert reply.decode() == "0\n(error) ERR Protocol error: too many arguments in request\nPONG\n"
+
+
+# ---------------------------------------------------------------- TLS and NUL bytes
+
+NO_TLS = b"(error) ERR Protocol error: this port does not speak TLS\n"
+NUL_IN_LINE = b"(error) ERR Protocol error: a line of text contains a NUL byte\n"
+
+
+def client_hello(session_id: bytes) -> bytes:
+    """Return the beginning of a TLS connection. The session ID and the random bytes are the client's choice."""
+    hello = b"\x03\x03" + b"\nSET random 1\n".ljust(32, b"r") + bytes([len(session_id)]) + session_id
+    hello += b"\x00\x02\x13\x01\x01\x00\x00\x00"
+    return b"\x16\x03\x01" + struct.pack(">H", len(hello) + 4) + b"\x01\x00" + struct.pack(">H", len(hello)) + hello
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("before", [b"", b"PING\n", b"PING\r\n\r\n", b"*1\r\n$4\r\nPING\r\n"])
+def test_a_tls_client_hello_closes_the_connection_and_no_line_in_it_runs(
+    session: ClientSession, store: Store, before: bytes, sizes: tuple[int, ...]
+) -> None:
+    """Cross-protocol scripting through a browser: what the attacker chooses in a ClientHello contains lines."""
+    reply = feed(session, before + client_hello(b"\nSET a 1\r\nSET b 2\n") + b"\nSET c 3\n", *sizes)
+    assert reply.endswith(NO_TLS)
+    assert reply.count(b"ERR") == 1
+    assert session.closing
+    assert len(store) == 0
+
+
+def test_a_tls_handshake_is_refused_without_waiting_for_a_line_end(session: ClientSession) -> None:
+    assert session.feed(b"\x16") == b""
+    assert session.feed(b"\x03") == NO_TLS
+    assert session.closing
+
+
+@pytest.mark.parametrize("line", [b"\x16", b"\x16PING", b"\x16\x02"])
+def test_a_line_that_only_resembles_a_handshake_is_an_unknown_command(session: ClientSession, line: bytes) -> None:
+    assert feed(session, line + b"\nPING\n").endswith(b"\nPONG\n")
+    assert feed(session, b"ECHO \x16\x03\n") == b'"\\x16\\x03"\n'
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("line", [b"SET a 1\0", b"SET\0a 1", b"S\0ET a 1", b'SET a "\0"', b"SET a '\0'\r", b" \0"])
+def test_a_nul_byte_in_a_line_closes_the_connection_and_nothing_of_the_line_runs(
+    session: ClientSession, store: Store, line: bytes, sizes: tuple[int, ...]
+) -> None:
+    assert feed(session, b"SET before 1\n" + line + b"\nSET after 1\n", *sizes) == b"OK\n" + NUL_IN_LINE
+    assert session.closing
+    assert pairs(store) == [(b"before", b"1")]
+
+
+def test_a_nul_byte_closes_the_connection_before_its_line_ends(session: ClientSession) -> None:
+    assert session.feed(b"SET a ") == b""
+    assert session.feed(b"\0") == NUL_IN_LINE
+    assert session.closing
+
+
+def test_a_nul_byte_in_the_rest_of_a_line_that_is_too_long_closes_the_connection(narrow: ClientSession) -> None:
+    assert feed(narrow, b"x" * 1000) == f"{TOO_LONG}\n".encode()
+    assert feed(narrow, b"xx\0") == NUL_IN_LINE
+    assert narrow.closing
+
+
+def test_an_escaped_nul_byte_is_part_of_an_argument(session: ClientSession, store: Store) -> None:
+    assert feed(session, b'SET a "\\x00"\n') == b"OK\n"
+    assert store.get(b"a") == b"\0"
+
+
+def test_a_transaction_is_discarded_when_a_nul_byte_closes_the_connection(session: ClientSession, store: Store) -> None:
+    feed(session, b"MULTI\nSET a 1\nEXEC\0\n")
+    session.close()
+    assert len(store) == 0

@@ -60,6 +60,10 @@ class CachedReads:
             if command.writes:
                 self._invalidate([(command, args)])
 
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same: the backing server runs its commands in its own way."""
+        return self.execute(command, args, call)
+
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
         """Return a reply that is cached. Otherwise return `WOULD_BLOCK`: the backing server must be asked."""
         if not self._may_use_cache(command, call):

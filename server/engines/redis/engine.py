@@ -71,6 +71,10 @@ class RedisEngine:
             self._on_failure(problem)
             raise
 
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same: the backing server runs its commands in its own way."""
+        return self.execute(command, args, call)
+
     def try_execute(self, command: Command, args: Args, call: CallContext) -> WouldBlock:
         """Return `WOULD_BLOCK`: every command waits for the backing server."""
         return WOULD_BLOCK

@@ -1,0 +1,45 @@
+"""All contents of a store at once: a copy of them, to be read, and what was cleared, to be freed.
+
+Both are made under the lock and used outside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from server.keyspace.expiration import ExpirationIndex
+from server.keyspace.scan import ScanSnapshots
+
+
+class ItemsCopy:
+    """The keys, values and expiries at one point in time, oldest key first. It can be read several times.
+
+    Two dicts are copied, because a copy of a dict is several times as fast as a list of tuples.
+    """
+
+    def __init__(self, values: dict[bytes, bytes], expiries: dict[bytes, int], now: int) -> None:
+        self._values = values
+        self._expiries = expiries
+        self._now = now
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes, int | None]]:
+        expires_at = self._expiries.get
+        for key, value in self._values.items():
+            time = expires_at(key)
+            if time is None or time > self._now:
+                yield key, value, time
+
+
+class ClearedContents:
+    """What a store contained before it was cleared."""
+
+    def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: ScanSnapshots) -> None:
+        self._values = values
+        self._others: list[ExpirationIndex | ScanSnapshots] = [expiration, snapshots]
+
+    def free(self) -> None:
+        """Free the memory, key by key: other threads can run meanwhile, as they could not while a dict is freed."""
+        self._others.clear()  # references alone: the keys themselves are freed with the values
+        values = self._values
+        while values:
+            values.popitem()
