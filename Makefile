@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 JOBS ?= auto
-COVERAGE_FLOOR := 80
+COVERAGE_FLOOR := 98
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
 
@@ -13,10 +13,10 @@ test: $(INSTALLED) ## run every test, with as many processes as there are cores 
 	$(PYTEST)
 
 quick: $(INSTALLED) ## run the tests that start no server: unit and property, the latter with few examples
-	KVLINE_TEST_PROFILE=quick $(PYTEST) tests/unit tests/property
+	KVLINE_TEST_PROFILE=quick $(PYTEST) --dist load tests/unit tests/property
 
-coverage: $(INSTALLED) ## run every test and measure the branch coverage of what runs in the tests' own process
-	$(PYTEST) --cov --cov-report term:skip-covered --cov-fail-under $(COVERAGE_FLOOR)
+coverage: $(INSTALLED) ## run every test with few examples, and measure branch coverage, of started processes too
+	KVLINE_TEST_PROFILE=quick $(PYTEST) --cov --cov-report term:skip-covered --cov-fail-under $(COVERAGE_FLOOR)
 
 lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three platforms)
 	$(VENV)/bin/ruff check .

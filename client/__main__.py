@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if connection is None:
         return 1
     try:
+        # fsencode restores the bytes that the operating system passed: a value need not be valid in this locale.
         return _run(connection, [os.fsencode(arg) for arg in options.args])
     except (ConnectionLost, MalformedReply) as problem:
         print(f"kvline: {problem}", file=sys.stderr)
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
     parser.add_argument("--local", action="store_true", help="use a store in this process, without a server")
     parser.add_argument("--version", action="version", version=f"kvline {__version__}")
+    # REMAINDER: an argument of the command may begin with a minus, as in "INCRBY n -1".
     parser.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="COMMAND", help="one command to run, with its arguments"
     )
@@ -77,6 +79,7 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         return LocalConnection()
     try:
         return SocketConnection(options.host, options.port)
+    # UnicodeError: a host name that IDNA cannot encode.
     except (OSError, UnicodeError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         print(
@@ -89,6 +92,8 @@ def _connect(options: argparse.Namespace) -> Connection | None:
 
 def _run(connection: Connection, args: list[bytes]) -> int:
     protocol = ClientProtocol()
+    # Before anything else, because the client relies on RESP3 to print text without quotes. A server that refuses it
+    # (Redis 5) still gets the commands, in RESP2.
     connection.exchange(protocol, protocol.hello_request())
     output = _buffered_stdout()
     if args:
@@ -97,6 +102,7 @@ def _run(connection: Connection, args: list[bytes]) -> int:
         return 0
     if not sys.stdin.isatty():
         return run_lines(connection, protocol, sys.stdin.fileno(), output)
+    # The server describes its own commands, so hints also fit a Redis or a kvline of another version.
     (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
     editor = line_editor(usage_lines(documents), History(history_file()))
     return run_shell(connection, protocol, editor, output)

@@ -24,14 +24,16 @@ def run_lines(connection: Connection, protocol: ClientProtocol, source: int, out
     partial = bytearray()
 
     def read_requests() -> bytes | None:
+        # Not a file object: its buffer may hold lines while `select` waits for the descriptor to become readable.
         data = os.read(source, READ_SIZE)
         end = data.rfind(b"\n") + 1
-        if data and not end:
+        if data and not end:  # the middle of a long line
             partial.extend(data)
-            return b""
+            return b""  # nothing to send yet; None would be the end of the input
         if not data and not partial:
             return None
         lines = (bytes(partial) + data[:end]).split(b"\n")
+        # At the end of the input data is empty, so the partial line is in `lines`, and the next call returns None.
         partial[:] = data[end:]
         return b"".join([protocol.request_for_line(line.removesuffix(b"\r")) for line in lines])
 
@@ -52,4 +54,4 @@ def run_command(connection: Connection, protocol: ClientProtocol, args: Args, ou
 def print_replies(replies: Iterable[Reply], output: BinaryIO) -> None:
     """Print replies as the text protocol does."""
     output.writelines(piece for reply in replies for piece in ENDING_IN_LF.stream(reply))
-    output.flush()
+    output.flush()  # a reply must be visible before the next prompt, and to the reader of a pipe

@@ -53,15 +53,19 @@ class SocketConnection:
     """A TCP connection. Raises `OSError` if it cannot connect."""
 
     def __init__(self, host: str, port: int) -> None:
+        # The colons of an IPv6 address would be taken for the one before the port (RFC 3986, 3.2.2).
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._socket = socket.create_connection((host, port), CONNECT_TIMEOUT)
+        # The timeout was for the connection alone. A command may take as long as it needs.
         self._socket.settimeout(None)
+        # A request is sent at once, even if the previous one is not acknowledged yet (Nagle's algorithm, RFC 896).
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def exchange(self, protocol: ClientProtocol, request: bytes) -> list[Reply]:
         """Send a request and return the replies to show. Raises `ConnectionLost`."""
         outgoing = bytearray(request)
         replies: list[Reply] = []
+        # All at once is safe for one request: a server reads it to its end before it replies.
         while outgoing:
             self._send(outgoing)
         while protocol.has_pending_replies:
@@ -79,15 +83,18 @@ class SocketConnection:
         server = self._socket.fileno()
         self._socket.setblocking(False)
         while outgoing or protocol.has_pending_replies or not at_end:
+            # The server is always among them: it may close the connection, or send an error, without a request.
             sources = [server] if at_end or len(outgoing) >= HIGH_WATER else [server, source]
             readable, writable, _ = select.select(sources, [server] if outgoing else [], [])
             if server in readable:
                 show(protocol.receive(self._receive()))
+            # After the replies: if the server has closed the connection, the reason that it sent is shown first.
             if writable:
                 self._send(outgoing)
             if source in readable:
                 requests = read_requests()
                 outgoing += requests or b""
+                # After QUIT nothing is sent any more, so the rest of the input is not read.
                 at_end = requests is None or protocol.closing
 
     def close(self) -> None:

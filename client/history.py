@@ -20,7 +20,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._problem: OSError | None = None
+        self._problem: OSError | None = None  # the last failure; shown at the end, not between prompts
         self.lines = self._read()[-HISTORY_LENGTH:]
         """The latest lines, oldest first."""
 
@@ -29,10 +29,12 @@ class History:
         if not line or self.lines[-1:] == [line]:
             return
         self.lines.append(line)
+        # With O_APPEND the system moves to the end for each write, so lines of several clients do not overwrite.
         self._write([line], os.O_APPEND)
 
     def close(self) -> None:
         """Cut the file to the latest lines. Print a warning if anything could not be written."""
+        # Read again, because other clients may have added lines since this one started.
         lines = self._read()
         if len(lines) > HISTORY_LENGTH:
             self._write(lines[-HISTORY_LENGTH:], os.O_TRUNC)
@@ -41,6 +43,7 @@ class History:
 
     def _read(self) -> list[str]:
         try:
+            # surrogateescape: a line may contain bytes that are not UTF-8, and must not make the history unreadable.
             with self._path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 return [line.removesuffix("\n") for line in file if line != "\n"]
         except OSError:  # there is no file before the first run
@@ -49,6 +52,7 @@ class History:
     def _write(self, lines: list[str], mode: int) -> None:
         """Write lines to the file, which only its owner can read. A failure is stored for `close`."""
         try:
+            # 0o600, because typed lines contain values, and passwords for AUTH.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | mode, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 file.writelines(f"{line}\n" for line in lines)

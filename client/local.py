@@ -22,6 +22,8 @@ class LocalConnection:
     name = "local"
 
     def __init__(self) -> None:
+        # The engine is not started: it would start the thread of the active expire cycle. Keys expire on access anyway.
+        # The client has no transport and the context no `shut_down`, so MONITOR and SHUTDOWN are refused.
         context = ServerContext(EmbeddedEngine(Store()), COMMANDS)
         self._stream = RequestStream(Session(context, context.clients.add()))
 
@@ -30,12 +32,14 @@ class LocalConnection:
         if self._stream.closing:
             raise ConnectionLost("the session is over")
         replies = protocol.receive(self._stream.feed(request))
+        # `feed` returns at most about `OUTPUT_SIZE` bytes at a time, and more only when it is called again.
         while self._stream.pending:
             replies += protocol.receive(self._stream.feed(b""))
         return replies
 
     def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Execute what ``read_requests`` returns and show the replies, to the end of the input."""
+        # Without `select`: nothing but the input can be waited for.
         while not protocol.closing and (request := read_requests()) is not None:
             show(protocol.receive(self._stream.feed(request)))
             while self._stream.pending:

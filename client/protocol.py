@@ -62,6 +62,7 @@ class ClientProtocol:
 
     def hello_request(self) -> bytes:
         """Return the first request of a connection, which selects RESP3. Its reply is not shown."""
+        # Hidden: the user did not send it. An error means a server without RESP3, and is not the user's concern either.
         self._pending.append(_PendingRequest(b"HELLO", hidden=True))
         return encode_request([b"HELLO", b"3"])
 
@@ -88,6 +89,7 @@ class ClientProtocol:
         name = args[0].upper()
         if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
             self.closing = True
+        # When the request is sent, not when it is replied to: OFF and SKIP have no reply that could be followed.
         if not self._set_reply_mode(name, args):
             self._expect_reply(_PendingRequest(name))
         if name in (b"MULTI", b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:  # with more arguments they are refused
@@ -102,6 +104,7 @@ class ClientProtocol:
             request = self._pending.popleft() if self._pending else _UNSOLICITED
             if request.hidden:
                 continue
+            # By the reply and not by the request, because a MULTI or an EXEC may be refused.
             self._follow(request.name, reply)
             shown.append(reply if request.override is None else request.override)
         return shown
@@ -115,6 +118,7 @@ class ClientProtocol:
 
     def _set_reply_mode(self, name: bytes, args: Args) -> bool:
         """Follow a command that sets the reply mode. Return whether it turns off its own reply, as OFF and SKIP do."""
+        # As in Redis (`resetCommand`). Its own reply is then sent, even if replies were off.
         if name == b"RESET":
             self._reply_mode = _ReplyMode.ON
         if name != b"CLIENT" or len(args) != 3 or args[1].upper() != b"REPLY" or self._is_queueing:
@@ -124,6 +128,7 @@ class ClientProtocol:
             self._reply_mode = _ReplyMode.ON
         elif mode == b"OFF":
             self._reply_mode = _ReplyMode.OFF
+        # SKIP does not end OFF: Redis sets CLIENT_REPLY_SKIP_NEXT only if CLIENT_REPLY_OFF is not set.
         elif mode == b"SKIP" and self._reply_mode is not _ReplyMode.OFF:
             self._reply_mode = _ReplyMode.SKIP_NEXT
         return mode in (b"OFF", b"SKIP")

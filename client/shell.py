@@ -13,6 +13,7 @@ from client.protocol import ClientProtocol
 
 def run_shell(connection: Connection, protocol: ClientProtocol, editor: LineEditor, output: BinaryIO) -> int:
     """Read, run and print until DISCONNECT, QUIT or Ctrl-D. Return the exit status. Raises `ConnectionLost`."""
+    # `closing` is set by DISCONNECT and QUIT when they are typed, so their reply is printed before the loop ends.
     with editor:
         while not protocol.closing:
             try:
@@ -21,6 +22,7 @@ def run_shell(connection: Connection, protocol: ClientProtocol, editor: LineEdit
                 continue  # Ctrl-C discards the line. The shell goes on.
             except EOFError:
                 break
+            # Bytes that are not UTF-8 are surrogates in the line. fsencode restores them.
             request = protocol.request_for_line(os.fsencode(line))
             if request:
                 print_replies(connection.exchange(protocol, request), output)

@@ -17,6 +17,7 @@ PIECE_SIZE = 64 * 1024
 """Bytes per piece in which a large value or block of lines is encoded. Memory then does not depend on its size."""
 
 
+# Not an exception: a decoder returns the valid requests of a read together with the invalid one after them.
 @dataclass(frozen=True, slots=True)
 class ProtocolError:
     """A request that could not be read. After ``close_connection`` nothing later in the stream can be trusted."""
@@ -26,7 +27,7 @@ class ProtocolError:
 
 
 Args: TypeAlias = list[bytes]
-"""A request: the command name and its arguments."""
+"""A request: the command name and its arguments. Never empty: decoders skip empty requests."""
 
 Request: TypeAlias = Args | ProtocolError
 
@@ -41,10 +42,11 @@ class Encoder(Protocol):
     scalars: Mapping[type, Callable[[Any], bytes | None]]
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Encode any reply in pieces of about `PIECE_SIZE` bytes."""
+        """Encode any reply in pieces of at most about `PIECE_SIZE` bytes, or one line of `Lines`."""
         ...
 
 
+# The encoder travels with its requests, because the protocol may change between two requests of one read.
 DecodedRequests: TypeAlias = tuple[Encoder, list[Request]]
 """Consecutive requests, and the encoder for their replies."""
 

@@ -22,6 +22,7 @@ class CommandError(Exception):
         self.reply = reply
 
 
+# ERR is the code of every error without a code of its own, as in Redis (`addReplyErrorLength`).
 def _error(message: bytes, kind: ErrorKind = ErrorKind.CLIENT) -> ErrorReply:
     return ErrorReply(b"ERR", message, kind)
 
@@ -41,9 +42,11 @@ NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
+# Redis skips these two bytes without looking at them. A wrong length would then shift all that follows by some bytes.
 MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
 
 
+# The text names the limit, unlike Redis's ("too big inline request"), because it is a setting here (`--max-line`).
 def line_too_long(limit: int) -> ErrorReply:
     return protocol_error(b"line longer than %d bytes" % limit)
 
@@ -78,11 +81,13 @@ NO_KEY_ARGUMENTS = _error(b"The command has no key arguments")
 INVALID_NUMBER_OF_ARGUMENTS = _error(b"Invalid number of arguments specified for command")
 
 
+# Redis prints names in lower case here, as they are in its command table: `client|kill` for a subcommand.
 def wrong_arity(name: bytes) -> ErrorReply:
     return _error(b"wrong number of arguments for '%b' command" % name.lower())
 
 
 def unknown_command(args: Sequence[bytes]) -> ErrorReply:
+    # As in Redis 7, whose limit includes the quotes and blanks. Without a limit, 512 MB would be sent back.
     shown: list[bytes] = []
     room = MAX_ECHOED
     for arg in args[1:]:
@@ -107,6 +112,7 @@ def no_such_command(name: bytes) -> ErrorReply:
 NOT_AN_INTEGER = _error(b"value is not an integer or out of range", ErrorKind.CONFLICT)
 NOT_A_FLOAT = _error(b"value is not a valid float", ErrorKind.CONFLICT)
 WOULD_OVERFLOW = _error(b"increment or decrement would overflow", ErrorKind.CONFLICT)
+# Not a CONFLICT: -2**63 cannot be negated, whatever is stored (`decrbyCommand`, since Redis 7).
 DECREMENT_WOULD_OVERFLOW = _error(b"decrement would overflow")
 WOULD_BE_INFINITE = _error(b"increment would produce NaN or Infinity", ErrorKind.CONFLICT)
 NO_SUCH_KEY = _error(b"no such key")
@@ -141,12 +147,14 @@ NESTED_MULTI = _error(b"MULTI calls can not be nested")
 WATCH_INSIDE_MULTI = _error(b"WATCH inside MULTI is not allowed")
 EXEC_WITHOUT_MULTI = _error(b"EXEC without MULTI")
 DISCARD_WITHOUT_MULTI = _error(b"DISCARD without MULTI")
+# As for Redis's commands with the flag NO_MULTI. The error makes the transaction dirty.
 NO_MULTI_HERE = _error(b"Command not allowed inside a transaction")
 TRANSACTION_TOO_LARGE = _error(b"transaction too large, its queue has reached the limit of one request")
 EXEC_ABORTED = ErrorReply(b"EXECABORT", b"Transaction discarded because of previous errors.")
 CROSS_SLOT = ErrorReply(b"CROSSSLOT", b"Keys in request don't hash to the same slot")
 
 
+# The kind is that of the cause, so that HTTP sends the status of the cause and not 400.
 def exec_aborted_by(error: ErrorReply) -> ErrorReply:
     return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
 
@@ -164,6 +172,7 @@ NO_PASSWORD = _error(
     b"AUTH <password> called without any password configured for the default user. "
     b"Are you sure your configuration is correct?"
 )
+# Redis has two texts for a bad id: this one in CLIENT LIST, the next one in CLIENT KILL.
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
@@ -201,6 +210,7 @@ NO_SHUTDOWN_TO_ABORT = _error(b"No shutdown in progress.")
 NO_SHUTDOWN_HERE = _error(b"SHUTDOWN needs a server, and this session has none")
 
 
+# The four errors of CONFIG SET are Redis 7's. Since then one CONFIG SET may change several parameters.
 def unknown_parameter(name: bytes) -> ErrorReply:
     return _error(b"Unknown option or number of arguments for CONFIG SET - '%b'" % name[:MAX_ECHOED])
 
@@ -246,6 +256,7 @@ NO_SLOTS_SERVED = b"the cluster serves no slots"
 TOO_MANY_REDIRECTS = b"the cluster redirected the request too often"
 """Reasons for `backend_unavailable`."""
 
+# A client must not repeat an INCR after this. Without these words it may.
 OUTCOME_UNKNOWN = b"; whether the command ran is unknown"
 
 
@@ -292,6 +303,7 @@ def nodes_failed(failed: int, nodes: int) -> bytes:
     return b"some nodes failed, the others have executed the command (%d of %d failed)" % (failed, nodes)
 
 
+# A dict of errors works because an `ErrorReply` compares and hashes without its kind.
 _KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}
 _KINDS_BY_CODE = {b"OOM": ErrorKind.OUT_OF_MEMORY}
 
@@ -317,16 +329,19 @@ HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
     400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )
+# RFC 9112, 3.2: a request with no Host header, or with more than one, gets 400.
 HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
 HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
 
 HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")
+# RFC 9110, 15.5.6: a 405 must have an Allow header.
 HTTP_METHOD_NOT_ALLOWED = HTTPProblem(405, "method not allowed; see the Allow header")
 HTTP_NO_SUCH_KEY = HTTPProblem(404, "no such key")
 HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was changed")
 HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
 
 HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
+# Against DNS rebinding: a page's own host name may resolve to this server, and is then "same origin" to the browser.
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
 HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
 HTTP_CSRF_POSSIBLE = HTTPProblem(

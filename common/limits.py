@@ -22,22 +22,29 @@ class Limits:
     """
 
     max_line: int = 64 * KIB
-    """A line of text, without its line break."""
+    """A line of text, without its line break. A longer one is skipped to its end, and the connection stays open."""
 
     max_bulk: int = 512 * MIB
     """An argument of a RESP request."""
 
     max_frame: int = 16 * MIB - 1
-    """The JSON of a frame. The first byte of a longer one's length would not be zero."""
+    """The JSON of a frame. The first byte of a longer one's length would not be zero.
+
+    That byte selects the protocol (`server.protocols.detection`), so this limit can be lowered and not raised.
+    """
 
     max_args: int = 1024 * 1024
-    """The number of arguments of a request, and of commands in a transaction."""
+    """The number of arguments of a request, and of commands in a transaction.
+
+    Redis 6's limit. Redis 7 accepts up to 2**31 - 1, which would let a client make the server create as many objects.
+    """
 
     max_request: int = GIB
     """The arguments of a request together, and of all commands in a transaction."""
 
     def allow(self, args: Sequence[bytes]) -> bool:
         """Return whether the sizes of a request's arguments are within the bounds."""
+        # Only for requests whose read is larger than a limit, so the cost of a list does not matter.
         sizes = list(map(len, args))
         return max(sizes) <= self.max_bulk and sum(sizes) <= self.max_request
 

@@ -53,11 +53,13 @@ class ErrorReply:
 
     code: bytes
     message: bytes
+    # `common.errors.with_kind` finds the kind of a backing server's error by comparing it with the errors from here.
     kind: ErrorKind = field(default=ErrorKind.CLIENT, compare=False)
 
     @classmethod
     def from_text(cls, text: bytes) -> ErrorReply:
         """Make an error of what a server sent: the code is the text up to the first space."""
+        # The first word is the code by convention, not by the RESP specification. A text without a space is all code.
         code, _, message = text.partition(b" ")
         return cls(code, message)
 
@@ -71,9 +73,9 @@ class ErrorReply:
 class Lines:
     """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
 
-    ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. A lazy
-    one can be read once. No line contains a line break. ``separator`` joins the lines in protocols that send them as
-    one string.
+    ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. An
+    iterator is read once. Any other iterable is read again if an encoder needs the length first. No line contains a
+    line break. ``separator`` joins the lines in protocols that send them as one string.
     """
 
     lines: Iterable[bytes]
@@ -90,11 +92,13 @@ class NoReply:
     """Nothing is sent. The client turned replies off, or the command has no reply."""
 
 
+# A string, because the alias refers to itself.
 Reply: TypeAlias = (
     "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | list[Reply] "
     "| dict[bytes, Reply] | None"
 )
 
+# Shared instances: these replies are too frequent to be created for each request.
 OK = SimpleString(b"OK")
 QUEUED = SimpleString(b"QUEUED")
 PONG = SimpleString(b"PONG")

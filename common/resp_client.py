@@ -10,7 +10,7 @@ from common.resp import CRLF, bulk_header, parse_length
 
 
 def encode_request(args: Iterable[bytes]) -> bytes:
-    """Encode a command as a client sends it."""
+    """Encode a command as a client sends it: an array of bulk strings, which any bytes fit into."""
     parts = [b"%b\r\n%b\r\n" % (bulk_header(len(arg)), arg) for arg in args]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
@@ -36,6 +36,7 @@ class _Aggregate:
     def value(self) -> Reply:
         if not self.is_map:
             return self.items
+        # A `Reply` has only maps with bytes as keys. RESP3 allows any key: such a map stays flat, as in RESP2.
         keys = self.items[::2]
         if not all(isinstance(key, bytes) for key in keys):
             return self.items
@@ -43,12 +44,17 @@ class _Aggregate:
 
 
 class ReplyDecoder:
-    """Cut a stream of bytes into replies, RESP2 and RESP3 alike, however the stream is cut into pieces."""
+    """Cut a stream of bytes into replies, RESP2 and RESP3 alike, however the stream is cut into pieces.
+
+    Sets and pushes become lists. Attributes (``|``) and streamed types (``$?``) of RESP3 are malformed here: Redis 7
+    sends the former only for DEBUG PROTOCOL, and the latter never.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no CRLF begins before this position in the buffer
         self._bulk: tuple[int, int] | None = None  # mark and length of a string whose header has been read
+        # A stack instead of recursion: the state survives between two reads, in the middle of any nested reply.
         self._open: list[_Aggregate] = []
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -60,6 +66,7 @@ class ReplyDecoder:
             at, done, reply = step
             if done:
                 replies.append(reply)
+        # Once per read, not per reply: removing a beginning may move all bytes after it.
         del self._buffer[:at]
         self._searched = max(0, self._searched - at)
         return replies
@@ -72,6 +79,7 @@ class ReplyDecoder:
         if self._bulk is not None:
             mark, length = self._bulk
             end = at + length
+            # By its length, not by a search: a string may contain CRLF, and a long one is not scanned at each read.
             if len(self._buffer) < end + 2:
                 return None
             if self._buffer[end : end + 2] != CRLF:
@@ -80,18 +88,22 @@ class ReplyDecoder:
             return end + 2, *self._complete(_string(mark, bytes(self._buffer[at:end])))
         end = self._buffer.find(CRLF, max(at, self._searched))
         if end < 0:
+            # The last byte may be a CR whose LF is in the next read. Without this position, a long line that arrives
+            # in small pieces would be searched from its beginning each time, in quadratic time.
             self._searched = max(at, len(self._buffer) - 1)
             return None
         mark, text = self._buffer[at], bytes(self._buffer[at + 1 : end])
         if mark in b"$=!":
             length = _declared(text)
-            if length < 0:
+            if length < 0:  # $-1, the null of RESP2
                 return end + 2, *self._complete(None)
             self._bulk = (mark, length)
             return end + 2, False, None
         if mark in b"*%~>":
             count = _declared(text)
+            # An empty aggregate is complete at once, *-1 is the null array of RESP2.
             if count > 0:
+                # "*1" repeated costs a server four bytes a level, but the client a frame of its stack when it prints.
                 if len(self._open) == MAX_REPLY_DEPTH:
                     raise MalformedReply(f"a reply nested more than {MAX_REPLY_DEPTH} deep")
                 self._open.append(_Aggregate(mark, count))
@@ -101,6 +113,7 @@ class ReplyDecoder:
 
     def _complete(self, reply: Reply) -> tuple[bool, Reply]:
         """Add a reply to the innermost open aggregate. Return whether the outermost one is complete, and its value."""
+        # One item may complete several levels: the last of the innermost aggregate, which is the last of the next.
         while self._open:
             top = self._open[-1]
             top.items.append(reply)
@@ -122,12 +135,14 @@ def _declared(text: bytes) -> int:
 def _string(mark: int, data: bytes) -> Reply:
     if mark == 0x3D:  # a verbatim string: three letters of format, a colon, the text
         text = data[4:]
+        # INFO separates its lines by CRLF, other texts by LF. The separator is kept, so that the text can be restored.
         separator = b"\r\n" if b"\r\n" in text else b"\n"
         return Lines(text.split(separator) if text else [], separator)
     return ErrorReply.from_text(data) if mark == 0x21 else data
 
 
 _BOOLEANS = {b"t": True, b"f": False}
+# int() and float() accept more than RESP: blanks around the digits, underscores, "infinity".
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf)|-?nan", re.IGNORECASE)
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
@@ -153,7 +168,7 @@ _SIMPLE: dict[int, Callable[[bytes], Reply]] = {
     ord("+"): SimpleString,
     ord("-"): ErrorReply.from_text,
     ord(":"): _number,
-    ord("("): _number,
+    ord("("): _number,  # a big number, which Python's int holds
     ord(","): _float,
     ord("#"): lambda text: _BOOLEANS[text],
     ord("_"): _null,

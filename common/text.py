@@ -48,9 +48,11 @@ def split_args(line: bytes) -> Args:
     >>> split_args(rb'SET "odd key" it\s "\x00\n"')
     [b'SET', b'odd key', b'it\\s', b'\x00\n']
     """
+    # The usual line has no quotes, and bytes.split gives the same arguments as the regular expression then.
     if b'"' not in line and b"'" not in line:
         args = line.replace(b"\t", b" ").split(b" ")
         return [arg for arg in args if arg] if b"" in args else args
+    # `_ARGUMENT` skips the blanks after an argument. Those before the first one would be read as an empty argument.
     return list(_quoted_args(line.lstrip(b" \t")))
 
 
@@ -60,6 +62,7 @@ def _quoted_args(line: bytes) -> Iterator[bytes]:
         match = _ARGUMENT.match(line, at)
         if match is None:
             raise UnbalancedQuotes
+        # Not None if the quotes were empty: "" is an argument, as in `sdssplitargs`.
         bare, double, single = match.groups()
         if double is not None:
             bare += _ESCAPE.sub(_unescape, double)
@@ -76,6 +79,8 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 # ---------------------------------------------------------------- quoting
 
+# No blank, quote or control character. The first one is not "(" either: a stored "(nil)" must not look like a null,
+# nor "(error) …" like an error.
 _BARE_ASCII = re.compile(rb"[!#-&)-~][!#-&(-~]*")
 
 _ESCAPED_BYTES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 <= byte < 0x7F} | {
@@ -119,6 +124,7 @@ def quote(arg: bytes) -> bytes:
 
 def quote_always(arg: bytes) -> bytes:
     """Print an argument in double quotes, whether it needs them or not."""
+    # One invalid byte makes the whole value binary: mixing both forms would print some bytes as text by chance.
     try:
         escaped = arg.decode().translate(_ESCAPED_CHARACTERS).encode()
     except UnicodeDecodeError:
@@ -131,6 +137,7 @@ def quoted_pieces(value: bytes) -> Iterator[bytes]:
     if _BARE_ASCII.fullmatch(value) or _is_bare(value):
         yield from _slices(value)
         return
+    # UTF-8 is checked to the end first, because what has been printed cannot be taken back.
     yield b'"'
     if _is_utf8(value):
         for text in _decoded_pieces(value):
@@ -146,6 +153,7 @@ def _slices(value: bytes) -> Iterator[bytes]:
 
 def _decoded_pieces(value: bytes) -> Iterator[str]:
     """Decode UTF-8 piece by piece. Raises `UnicodeDecodeError`."""
+    # Incremental, because a piece may end in the middle of a character.
     decoder = codecs.getincrementaldecoder("utf-8")()
     for piece in _slices(value):
         yield decoder.decode(piece)
@@ -162,6 +170,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _escape_bytes(value: bytes) -> bytes:
+    # Latin-1 maps each byte to the character of the same number, so that str.translate can be used on bytes.
     return value.decode("latin-1").translate(_ESCAPED_BYTES).encode("ascii")
 
 
@@ -185,8 +194,10 @@ def format_command(args: Iterable[bytes]) -> bytes:
 
 # ---------------------------------------------------------------- replies
 
+# One line per error, as in RESP. Otherwise an argument that an error repeats could add lines that look like replies.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
+# By the exact type of the reply, because bool is a subclass of int.
 _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     bytes: quote,
     int: lambda number: b"%d" % number,
@@ -206,12 +217,13 @@ class TextEncoder:
         self._line_break = line_break
         self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {
             **{kind: _with_ending(form, line_break) for kind, form in _SCALAR_FORMS.items()},
+            # Entries that override the forms: no line break for nothing, and None for what `stream` must cut.
             NoReply: lambda _: b"",
             bytes: lambda value: quote(value) + line_break if len(value) <= PIECE_SIZE else None,
         }
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Print any reply in pieces of at most a line."""
+        """Print any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, Lines):
             yield from self._lines(reply)
         else:
@@ -220,6 +232,7 @@ class TextEncoder:
 
     def _lines(self, reply: Lines) -> Iterator[bytes]:
         """Print lines with a line break each, so that the error of a lazy reply that fails midway begins a new line."""
+        # No lines are one empty line, so that every reply has a line and a person sees that it has arrived.
         lines = iter(reply.lines)
         yield next(lines, b"") + self._line_break
         for line in lines:
@@ -246,6 +259,7 @@ class TextEncoder:
         number = 0
         for number, item in enumerate(items, 1):
             label = b"%d) " % number
+            # A nested array begins on the line of its own label, as in redis-cli: "1) 1) a".
             yield label if number == 1 else self._line_break + margin + label
             yield from self._pieces(item, margin + b" " * len(label))
         if not number:
@@ -256,6 +270,7 @@ def _with_ending(form: Callable[[Any], bytes], ending: bytes) -> Callable[[Any],
     return lambda reply: form(reply) + ending
 
 
+# telnet sends and expects CRLF (RFC 854), netcat and scripts use LF. The line break of a request selects its encoder.
 ENDING_IN_LF = TextEncoder(b"\n")
 ENDING_IN_CRLF = TextEncoder(b"\r\n")
 
@@ -289,6 +304,7 @@ class TextDecoder:
         at = 0
         may_be_binary = b"\0" in data or self._partial.startswith(_TLS_HANDSHAKE[:1]) or _TLS_HANDSHAKE in data
         while at < len(data):
+            # Only at the beginning of a line. Inside one, any byte may appear.
             if not self._partial and not self._skipping and data[at] in self._others:
                 return batches, data[at:]
             end = data.find(b"\n", at)
@@ -301,14 +317,14 @@ class TextDecoder:
                 break
             line = data[at:end]
             at = end + 1
-            if self._skipping:
+            if self._skipping:  # the end of a line that has been refused already
                 self._skipping = False
                 continue
             if self._partial:
                 line = bytes(self._partial) + line
                 self._partial.clear()
             request = self._request(line.removesuffix(b"\r"))
-            if request:
+            if request:  # an empty line gets no reply, as in Redis
                 _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
             if isinstance(request, ProtocolError) and request.close_connection:
                 break
@@ -326,13 +342,16 @@ class TextDecoder:
             return
         self._partial += part
         if len(self._partial) > self._limits.max_line + 1:  # one more, because it may be the CR of a line break
+            # Redis closes the connection here. A line break resynchronises the stream, so that is not necessary.
             self._partial.clear()
             self._skipping = True
             batches.append((ENDING_IN_LF, [ProtocolError(line_too_long(self._limits.max_line))]))
 
     def _request(self, line: bytes) -> Request:
+        # A line within one read never passes through `_store_partial`.
         if len(line) > self._limits.max_line:
             return ProtocolError(line_too_long(self._limits.max_line))
+        # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
         if _HTTP.match(line):
             return ProtocolError(NO_HTTP_HERE, close_connection=True)
         try:
@@ -344,6 +363,7 @@ class TextDecoder:
         return args
 
 
+# Requests with the same encoder share a batch. A pipeline of one client is then one batch.
 def _append(request: Request, encoder: Encoder, batches: list[DecodedRequests]) -> None:
     if batches and batches[-1][0] is encoder:
         batches[-1][1].append(request)

@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     reader = SettingsReader(os.environ)
     settings = reader.read(arguments)
+    # Before the first thread, because threads inherit the signal mask.
     stop_signal = StopSignal()
     prepare(
         log_level=settings.log_level,
@@ -25,13 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shares_gil_with_http=settings.http_port is not None,
     )
     try:
+        # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
         server = Server(settings, shut_down=stop_signal.request)
         server.start()
     except SettingsError as problem:
-        reader.fail(problem)
+        reader.fail(problem)  # it knows whether the value is from an option or from a variable
     except StartError as problem:
         print(f"kvline {problem}", file=sys.stderr)
         return 1
+    # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         print(f"listening on {address}", file=sys.stderr, flush=True)
     stop_signal.wait()

@@ -9,6 +9,7 @@ no thread and no open socket after `Server.stop`. What the program ``run_server.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Server:
         shut_down: Callable[[], None] | None = None,
     ) -> None:
         self.settings = Settings() if settings is None else settings
-        check(self.settings)
+        check(self.settings)  # a program may construct Settings without a SettingsReader
         self._stopping = threading.Lock()
         self._is_started = False
         self._is_stopped = False
@@ -89,6 +90,7 @@ class Server:
         self._scheduler = ThreadPerConnection()
         # The log level belongs to the process.
         changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
+        # The same path as for CONFIG SET, so that a setting cannot have one effect at the start and another one later.
         self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
 
     def start(self) -> None:
@@ -96,15 +98,18 @@ class Server:
         if self._is_started:
             raise RuntimeError("a server starts once")
         self._is_started = True
+        # Every port is bound before anything is served, so a server that cannot have all of them has served no client.
+        # Then the settings get the ports that were picked for a 0, which CONFIG GET and INFO show. The engine is the
+        # last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
             if self.settings.http_port is not None:
                 self._listen(self.settings.http_port, self._new_http_listener)
-            self.context.settings = self.settings.with_values({"ports": tuple(self.ports)})
+            self.context.settings = dataclasses.replace(self.settings, ports=tuple(self.ports))
             self.context.engine.start()
         except BaseException:
             for listener in self._listeners:
-                listener.close()
+                listener.close()  # after Ctrl-C too: the ports must not stay bound in a process that goes on
             self.addresses.clear()
             self._is_stopped = True
             raise
@@ -116,6 +121,7 @@ class Server:
 
         Does nothing if the server is not running. If another thread is stopping it, wait until it has stopped.
         """
+        # Held to the end: a second caller returns only when the server has stopped.
         with self._stopping:
             if self._is_stopped or not self._is_started:
                 return
@@ -124,6 +130,7 @@ class Server:
             threads = [threading.Thread(target=each.stop, name=f"stop {each.address}") for each in self._listeners]
             for thread in threads:
                 thread.start()
+            # One limit for all of them together: they wait at the same time.
             give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT
             for thread in threads:
                 thread.join(max(0.0, give_up_at - time.monotonic()))
@@ -149,13 +156,14 @@ class Server:
     @property
     def http_url(self) -> str | None:
         """The URL of the HTTP listener, without a path; None without HTTP."""
+        # HTTP is bound after all other ports, so its address is the last one.
         return self.addresses[-1] if self.settings.http_port is not None else None
 
     def _listen(self, port: int, new_listener: Callable[[int], L]) -> L:
         """Bind a port. Raises `StartError`."""
         try:
             listener = new_listener(port)
-        except (OSError, UnicodeError) as problem:
+        except (OSError, UnicodeError) as problem:  # UnicodeError: a host name that IDNA cannot encode
             reason = getattr(problem, "strerror", None) or problem
             raise StartError(f"can't listen on {self.settings.host}:{port}: {reason}") from problem
         except MissingExtra as problem:
@@ -185,6 +193,7 @@ class Server:
 
     def _stop_in_background(self) -> None:
         """Stop the server without blocking the thread of the connection that asked for it, which `stop` waits for."""
+        # Not a daemon: the process must not end before the last replies have been sent.
         threading.Thread(target=self.stop, name="shutdown").start()
 
 
@@ -197,6 +206,7 @@ def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
         from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
     except ImportError as problem:
         raise explain_import_error("--backend", "proxy", problem) from None
+    # The only setting that is not checked by its kind: the extra is needed to read the URL.
     try:
         return build_engine(backend)
     except ValueError as problem:

@@ -48,10 +48,14 @@ resource = _optional_module("resource")
 
 
 def prepare(*, log_level: str, all_cores: bool, shares_gil_with_http: bool) -> None:
-    """Set up the process of a server: its log, its limits, and how its threads run."""
+    """Set up the process of a server: its log, its limits, and how its threads run.
+
+    ``log_level`` is as for `set_log_level`. ``all_cores`` leaves out `stay_on_one_core`. ``shares_gil_with_http`` is
+    true if the process serves HTTP too (see `SWITCH_INTERVAL`). What the platform refuses is left out and is no error.
+    """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     set_log_level(log_level)
-    threading.stack_size(THREAD_STACK_SIZE)
+    threading.stack_size(THREAD_STACK_SIZE)  # for threads that are started from now on
     if shares_gil_with_http:
         sys.setswitchinterval(SWITCH_INTERVAL)
     raise_file_limit()
@@ -70,6 +74,7 @@ def raise_file_limit() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
+        # macOS refuses an unlimited number (ValueError). The server then has the limit that it was started with.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as problem:
         logger.debug("the limit on open files stays as it is: %s", problem)
@@ -78,6 +83,7 @@ def raise_file_limit() -> None:
 def has_gil() -> bool:
     """Return whether this Python runs one thread at a time."""
     is_gil_enabled = getattr(sys, "_is_gil_enabled", None)  # Python 3.13 and later
+    # Not a question of the build: a free-threaded Python enables the GIL if an extension module needs it.
     return is_gil_enabled is None or bool(is_gil_enabled())
 
 
@@ -119,11 +125,12 @@ def resident_bytes() -> int:
         pages = int(_read("/proc/self/statm").split()[1])
     except (OSError, IndexError, ValueError):
         return _peak_of_resource()
-    return pages * mmap.PAGESIZE
+    return pages * mmap.PAGESIZE  # statm counts in pages: proc(5)
 
 
 def peak_resident_bytes() -> int:
     """Return the most memory that the process has had. It is never less than `resident_bytes`."""
+    # These figures are inexact (proc(5)) and are not read at the same time. A peak below the present is not possible.
     return max(_peak_of_resource(), _peak_of_proc(), resident_bytes())
 
 
@@ -135,7 +142,7 @@ def _peak_of_resource() -> int:
 
 
 def _peak_of_proc() -> int:
-    if resource is not None:
+    if resource is not None:  # `_peak_of_resource` has it, without a file to read
         return 0
     try:
         status = _read("/proc/self/status")
@@ -165,6 +172,7 @@ class StopSignal:
             # A shell that starts a program in the background lets it ignore SIGINT, and some systems discard an ignored
             # signal even while it is blocked.
             signal.signal(number, self._handle)
+        # The platform is compared literally, because mypy knows by it that these functions exist.
         if sys.platform != "win32" and self._uses_sigwait:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
@@ -186,6 +194,7 @@ class StopSignal:
 
     def request(self) -> None:
         """Ask for the stop from inside the process, from any thread."""
+        # Every thread blocks the signal, so it stays pending for the process until `wait` takes it.
         if self._uses_sigwait:
             os.kill(os.getpid(), signal.SIGTERM)
         else:  # on Windows, os.kill would end the process at once

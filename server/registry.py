@@ -133,6 +133,7 @@ ONE_KEY = KeySpec(1, 1, 1)
 ALL_KEYS = KeySpec(1, -1, 1)
 
 
+# eq=False: a command is compared and hashed by identity. It is the key of the statistics, which each request updates.
 @dataclass(frozen=True, slots=True, eq=False)
 class Command:
     """A command or a subcommand. ``run`` gets its target and all arguments after the command's own name."""
@@ -169,7 +170,7 @@ class Command:
     @property
     def arity(self) -> int:
         """The number of arguments as Redis reports it: exact, or negative for a minimum."""
-        if self.subcommands:
+        if self.subcommands:  # as Redis reports containers: -2, and COMMAND -1
             return -self.min_args
         return self.min_args if self.min_args == self.max_args else -self.min_args
 
@@ -182,7 +183,7 @@ class Command:
         """Return the arguments as MONITOR and SLOWLOG may show them."""
         if Flag.SENSITIVE not in self.flags:
             return args
-        shown = 1 + self.name.count(b"|")
+        shown = 1 + self.name.count(b"|")  # the names are no secret: one, or two of a subcommand
         return args[:shown] + [REDACTED] * (len(args) - shown)
 
 
@@ -222,7 +223,11 @@ class ArityError(CommandError):
 
 
 class CommandGroup:
-    """A family of commands, one per module."""
+    """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
+
+    The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
+    those that the decorator implies. ``keys`` says which arguments are keys.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -348,7 +353,10 @@ class CommandGroup:
 
 
 class CommandTable:
-    """Every command of the server. Immutable after construction, so safe to use from any thread."""
+    """Every command of the server. Immutable after construction, so safe to use from any thread.
+
+    Raises `ValueError` if two commands have the same name.
+    """
 
     def __init__(self, groups: Iterable[CommandGroup]) -> None:
         entries = sorted((each for group in groups for each in group.commands), key=lambda each: each.name)
@@ -357,6 +365,7 @@ class CommandTable:
         for entry in entries:
             container, _, name = entry.name.partition(b"|")
             table = subcommands.setdefault(container, {}) if name else self._commands
+            # A second entry would silently replace the first, in the order of the modules' imports.
             if table.setdefault(name or container, entry) is not entry:
                 raise ValueError(f"two commands are called {entry.name!r}")
         for container, children in subcommands.items():
@@ -390,6 +399,7 @@ class CommandTable:
             if subcommand is None:
                 raise CommandError(unknown_subcommand(command.name, args[1]))
             command = subcommand
+        # After the subcommand: its arity counts, and Redis's error names it (`client|kill`).
         if not command.min_args <= len(args) <= command.max_args:
             raise ArityError(command)
         return command
@@ -436,7 +446,7 @@ def _help_command(container: Command, children: Iterable[Command]) -> Command:
 
 
 def _without_subcommand_name(run: Function) -> Function:
-    """Drop the subcommand's name, which `Command.run` gets as the first argument."""
+    """Remove the subcommand's name, which `Command.run` gets as the first argument."""
 
     @wraps(run)
     def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:

@@ -13,7 +13,8 @@ from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
 from tests.harness import profiles  # loads the profile, also for tests that do not import it
-from tests.harness.sessions import ClientSession, Clock, connect
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, connect
 from tests.harness.stores import check_stores, new_store
 
 FOLDERS = {"unit", "property", "tcp", "http", "proxy", "client", "differential", "clients", "stress", "docs"}

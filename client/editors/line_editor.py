@@ -31,6 +31,7 @@ class LineEditor(Protocol):
 
 def line_editor(usages: Mapping[str, str], history: History) -> LineEditor:
     """Return the editor with hints if the terminal supports it and prompt_toolkit is installed, else the plain one."""
+    # stdin is a terminal, or there would be no shell. If stdout is a file, hints would be written into it.
     if os.environ.get("TERM", "") in DUMB_TERMINALS or not sys.stdout.isatty():
         return ReadlineEditor(usages, history)
     try:

@@ -54,12 +54,13 @@ class PromptToolkitEditor:
         self._session: PromptSession[str] = PromptSession(
             history=_SharedHistory(history),
             completer=_ArgumentCompleter(usages),
-            complete_while_typing=False,
+            complete_while_typing=False,  # hints show what may follow; Tab alone completes, as in readline
             complete_style=CompleteStyle.READLINE_LIKE,
+            # Without the hint when Enter is pressed, so that the scrollback contains only what was typed.
             input_processors=[ConditionalProcessor(self._hints, ~is_done)],
             key_bindings=_paste_as_typed(),
             style=STYLE,
-            enable_suspend=True,
+            enable_suspend=True,  # Ctrl-Z, which prompt_toolkit ignores by default
             input=terminal_input,
             output=terminal_output or _default_output(),
         )
@@ -99,8 +100,10 @@ class _HintProcessor(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = transformation_input.fragments
         document = transformation_input.document
+        # Elsewhere in the line the text after the cursor is not what the hint continues.
         if not document.is_cursor_at_the_end:
             return Transformation(fragments)
+        # One column less than the row: a hint that wrapped would move the rows below it with every key.
         width = transformation_input.width
         room = width - 1 - (self.prompt_width + fragment_list_width(fragments)) % width
         return Transformation([*fragments, ("class:hint", _cut(hint(self._usages, document.text), room))])
@@ -108,6 +111,7 @@ class _HintProcessor(Processor):
 
 def _cut(text: str, columns: int) -> str:
     """Return the longest beginning of the text that is at most ``columns`` wide."""
+    # Not a slice, because a character may be two columns wide.
     while get_cwidth(text) > columns:
         text = text[:-1]
     return text
@@ -122,6 +126,7 @@ class _ArgumentCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         unfinished = len(before) - max(before.rfind(blank) for blank in BLANKS) - 1
+        # Negative: `completions` returns whole arguments, which replace what was typed of this one.
         for argument in completions(self._usages, before):
             yield Completion(f"{argument} ", start_position=-unfinished, display=argument)
 
@@ -134,7 +139,7 @@ class _SharedHistory(ToolkitHistory):
         self._shared = history
 
     def load_history_strings(self) -> Iterable[str]:
-        return reversed(self._shared.lines)
+        return reversed(self._shared.lines)  # prompt_toolkit wants the latest first
 
     def store_string(self, string: str) -> None:
         self._shared.add(string)
@@ -146,9 +151,12 @@ def _paste_as_typed() -> KeyBindings:
 
     @bindings.add(Keys.BracketedPaste)
     def paste(event: KeyPressEvent) -> None:
+        # Terminals send the line breaks of a paste as CR, LF or CRLF.
         first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         event.current_buffer.insert_text(first)
         keys = [key for line in others for key in (KeyPress(Keys.Enter), KeyPress(Keys.BracketedPaste, line))]
+        # Each line is fed as a paste of its own, so that a tab in it is text and does not complete. They are fed first:
+        # what was typed since the paste must not overtake its lines.
         event.app.key_processor.feed_multiple(keys, first=True)
 
     return bindings

@@ -27,7 +27,7 @@ class ReadlineEditor:
         try:
             line = input(prompt)
         except (EOFError, KeyboardInterrupt):
-            print(flush=True)
+            print(flush=True)  # the cursor is still in the row of the prompt: see `LineEditor.read`
             raise
         self._history.add(line)
         return line
@@ -39,7 +39,9 @@ class ReadlineEditor:
             for line in self._history.lines:
                 readline.add_history(line)
             readline.set_completer(self._complete)
+            # By default "-" and "|" delimit as well, which cuts arguments such as LIB-NAME.
             readline.set_completer_delims(BLANKS)
+            # libedit (macOS) has a syntax of its own. Before Python 3.13 only the docstring distinguishes it.
             uses_libedit = "libedit" in (readline.__doc__ or "")
             readline.parse_and_bind("bind ^I rl_complete" if uses_libedit else "tab: complete")
         return self
@@ -50,5 +52,6 @@ class ReadlineEditor:
     def _complete(self, _: str, state: int) -> str | None:
         """Return the completion with index ``state``, or None after the last one. `readline` calls it."""
         assert readline is not None
+        # readline passes only the argument before the cursor. Completions depend on those before it, too.
         matches = completions(self._usages, readline.get_line_buffer()[: readline.get_endidx()])
         return f"{matches[state]} " if state < len(matches) else None

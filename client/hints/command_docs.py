@@ -23,10 +23,10 @@ def _arguments(document: Reply) -> str:
     """Print the arguments of a command. Empty if the server does not document them."""
     if not isinstance(document, dict):
         return ""
-    if b"usage" in document:
+    if b"usage" in document:  # kvline: the line as the command table has it
         return _text(document[b"usage"]).partition(" ")[2]
     subcommands = document.get(b"subcommands")
-    if isinstance(subcommands, dict):
+    if isinstance(subcommands, dict):  # before the arguments: a container of Redis has none of its own
         return f"<{' | '.join(_subcommand(name, each) for name, each in subcommands.items())}>"
     return " ".join(map(_argument, _described(document)))
 
@@ -49,7 +49,9 @@ def _argument(argument: dict[bytes, Reply]) -> str:
     token = _text(argument.get(b"token"))
     parts = list(map(_argument, _described(argument)))
     kind = _text(argument.get(b"type"))
+    # The types of arguments are those of Redis's COMMAND DOCS. Any other type is a value, shown by its name.
     if kind == "oneof":
+        # Brackets are not doubled: an optional choice without a keyword gets its square brackets below.
         value = " | ".join(parts) if "optional" in known and not token else f"<{' | '.join(parts)}>"
     elif kind == "block":
         value = " ".join(parts)
@@ -58,6 +60,7 @@ def _argument(argument: dict[bytes, Reply]) -> str:
     else:
         value = _text(argument.get(b"display_text") or argument.get(b"name"))
     whole = f"{token} {value}".strip()
+    # With multiple_token the keyword is repeated with each value, as GET is in SORT.
     if "multiple" in known:
         whole += f" [{whole if 'multiple_token' in known else value} ...]"
     return f"[{whole}]" if "optional" in known else whole
@@ -65,5 +68,6 @@ def _argument(argument: dict[bytes, Reply]) -> str:
 
 def _text(value: Reply) -> str:
     """Return a string that the server sent, on one line. Empty if the value is not a string."""
+    # A server may send names and flags as simple or as bulk strings. Redis sends flags as simple strings.
     data = value.text if isinstance(value, SimpleString) else value
     return " ".join(data.decode(errors="replace").split()) if isinstance(data, bytes) else ""

@@ -47,10 +47,11 @@ def completions(usages: Mapping[str, str], before: str) -> list[str]:
 
 
 def _candidates(usages: Mapping[str, str], args: list[str] | None) -> set[str]:
-    if args is None:
+    if args is None:  # inside quotes every text is a value
         return set()
     if not args:
         return set(usages)
+    # Keywords alone. The name of any other argument represents a value that only the user knows.
     possible = list(next_tokens(_elements_after(usages, args) or ()))
     keywords = {token.text for token in possible if token.is_keyword}
     return keywords.union(usages) if any(token.text in _COMMAND_NAME_ARGUMENTS for token in possible) else keywords
@@ -59,6 +60,7 @@ def _candidates(usages: Mapping[str, str], args: list[str] | None) -> set[str]:
 def _split(line: str) -> list[str] | None:
     """Split a line into arguments. Return None if a quote is not closed."""
     try:
+        # With the rules of the server, so that a hint never disagrees with what the server will read.
         args = split_args(line.encode("utf-8", "surrogateescape"))
     except UnbalancedQuotes:
         return None

@@ -29,7 +29,7 @@ class Token:
 
     @property
     def is_keyword(self) -> bool:
-        return self.text == self.text.upper()
+        return self.text == self.text.upper()  # true of punctuation too, such as "*" in XADD
 
     def __str__(self) -> str:
         return self.text
@@ -55,12 +55,14 @@ Elements: TypeAlias = tuple[Element, ...]
 # ---------------------------------------------------------------- parsing and printing
 
 
+# Cached, because the hint is computed again after each key.
 @lru_cache(maxsize=1024)
 def parse_usage(usage: str) -> Elements:
     """Parse a usage line and return the elements after the command's name. Unbalanced brackets are tolerated."""
     lexemes = iter(_LEXEME.findall(usage))
     next(lexemes, None)  # the name
     whole = _parse_group(lexemes, optional=False)
+    # Without alternatives at the top level, the group that was parsed is not part of the line.
     return whole.alternatives[0] if len(whole.alternatives) == 1 else (whole,)
 
 
@@ -69,6 +71,7 @@ def _parse_group(lexemes: Iterator[str], *, optional: bool) -> Group:
     alternatives: list[list[Element]] = [[]]
     repeated = False
     for lexeme in lexemes:
+        # Recursion ends with the nesting of the line. A closing bracket ends the innermost group, whatever its kind.
         if lexeme in "[<":
             alternatives[-1].append(_parse_group(lexemes, optional=lexeme == "["))
         elif lexeme in "]>":
@@ -107,7 +110,7 @@ def _consume(elements: Elements, argument: str, *, keywords_only: bool) -> Eleme
             # argument that is known by its position.
             skipped = elements[:position] if keywords_only and _is_optional(element) else ()
             return rest + skipped + elements[position + 1 :]
-        if not _is_optional(element):
+        if not _is_optional(element):  # a required element is in the way
             return None
     return None
 
@@ -119,6 +122,7 @@ def _consume_element(element: Element, argument: str, *, keywords_only: bool) ->
     for alternative in element.alternatives:
         rest = _consume(alternative, argument, keywords_only=keywords_only)
         if rest is not None:
+            # One more round may follow. It is optional, even if the first one was required.
             return (*rest, replace(element, optional=True)) if element.repeated else rest
     return None
 

@@ -13,6 +13,7 @@ MAX_CURSOR_LENGTH = 20
 
 def parse_integer(arg: bytes) -> int:
     """Parse an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
+    # As Redis's `string2ll`. Longer text cannot be valid, and the time of int() grows faster than its length.
     if len(arg) <= MAX_INTEGER_LENGTH:
         try:
             number = int(arg)
@@ -27,6 +28,7 @@ def parse_integer(arg: bytes) -> int:
 
 def parse_cursor(arg: bytes) -> int:
     """Parse a cursor of SCAN: 64 bits without a sign, leading zeros allowed. Raises `CommandError`."""
+    # bytes.isdigit accepts ASCII digits alone. Redis uses strtoul, which also accepts a sign: no cursor has one.
     if not arg.isdigit() or len(arg) > MAX_CURSOR_LENGTH or int(arg) > MAX_CURSOR:
         raise CommandError(INVALID_CURSOR)
     return int(arg)

@@ -26,13 +26,15 @@ def parse_options(
     for arg in rest:
         option = arg.upper()
         if option in flags:
-            options[option] = b""
+            options[option] = b""  # repeated flags are accepted, as in Redis
         elif option in valued:
+            # The next argument is the value even if it is the name of an option, as in Redis: `SET k v EX NX`.
             value = next(rest, None)
             require(value is not None)
             options[option] = value or b""
         else:
             raise CommandError(SYNTAX_ERROR)
+    # After all of them are parsed. The error is the same for every mistake, so the order cannot be seen.
     for group in exclusive:
         require(sum(option in options for option in group) <= 1)
     return options

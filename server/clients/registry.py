@@ -42,7 +42,7 @@ class ClientInfo:
     library_version: bytes = b""
     protocol_version: int = 2
     last_command: Command | None = None
-    multi_commands: int | None = None  # queued commands, None outside a transaction
+    multi_commands: int = -1  # queued commands, -1 outside a transaction
     watched_keys: int = 0
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``

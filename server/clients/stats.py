@@ -15,6 +15,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import add, sub
 from typing import TypeAlias
 
 from server.registry import Command
@@ -39,12 +40,19 @@ class CommandStat:
         """The number of calls."""
         return sum(self.buckets)
 
-    def add(self, other: CommandStat, sign: int = 1) -> None:
-        """Add what another one has counted, or subtract it."""
-        self.buckets = [mine + sign * its for mine, its in zip(self.buckets, other.buckets, strict=True)]
-        self.nanoseconds += sign * other.nanoseconds
-        self.failed += sign * other.failed
-        self.rejected += sign * other.rejected
+    def add(self, other: CommandStat) -> None:
+        """Add what another one has counted."""
+        self.buckets = list(map(add, self.buckets, other.buckets))
+        self.nanoseconds += other.nanoseconds
+        self.failed += other.failed
+        self.rejected += other.rejected
+
+    def subtract(self, other: CommandStat) -> None:
+        """Subtract what another one had counted."""
+        self.buckets = list(map(sub, self.buckets, other.buckets))
+        self.nanoseconds -= other.nanoseconds
+        self.failed -= other.failed
+        self.rejected -= other.rejected
 
     def __bool__(self) -> bool:
         return bool(self.rejected or any(self.buckets))
@@ -91,31 +99,35 @@ class StatsRegistry:
 
     def totals(self) -> StatsByCommand:
         """Return what was counted of every command since the start or the last `reset`."""
-        with self._lock:
-            totals = self._merged()
-            for command, stat in self._baseline.items():
-                totals[command].add(stat, -1)
+        baseline = self._baseline  # read first, because no count is less than in an earlier baseline
+        totals = self._merged()
+        for command, stat in baseline.items():
+            totals[command].subtract(stat)
         return {command: stat for command, stat in totals.items() if stat}
 
     @property
     def errors(self) -> int:
         """Error replies since the start or the last `reset`."""
-        with self._lock:
-            return self._count_errors() - self._error_baseline
+        return self._count_errors() - self._error_baseline
 
     def reset(self) -> None:
         """Count from zero. Shards have one writer each, so they are not changed: the present totals are subtracted."""
-        with self._lock:
-            self._baseline = self._merged()
-            self._error_baseline = self._count_errors()
+        self._baseline = self._merged()
+        self._error_baseline = self._count_errors()
 
     def _merged(self) -> StatsByCommand:
         totals: StatsByCommand = {}
-        _merge(totals, [self._closed, *self._shards])
+        with self._lock:
+            _merge(totals, [self._closed])
+            shards = list(self._shards)
+        # Without the lock, because a new connection takes it: the shards of 2000 clients took 50 ms. Each is counted
+        # once. One that is closed meanwhile is not in the copy of ``_closed``.
+        _merge(totals, shards)
         return totals
 
     def _count_errors(self) -> int:
-        return self._closed.errors + sum(shard.errors for shard in self._shards)
+        with self._lock:
+            return self._closed.errors + sum(shard.errors for shard in self._shards)
 
 
 def _merge(totals: StatsByCommand, shards: Iterable[CommandStats]) -> None:

@@ -18,6 +18,7 @@ ADMIN_CONTROL = CONTROL | Flag.ADMIN
 
 @group.control("TIME", "Return the time: seconds since the epoch, and microseconds.", CONTROL | Flag.FAST)
 def time_(session: Session) -> Reply:
+    # The system's clock and not the store's: a control command has no step, and with a backing Redis no store.
     seconds, microseconds = divmod(time.time_ns() // 1000, 10**6)
     return [b"%d" % seconds, b"%d" % microseconds]
 
@@ -36,12 +37,14 @@ def monitor(session: Session) -> Reply:
 def shutdown(session: Session, *args: bytes) -> Reply:
     flags = (b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT")
     options = parse_options(args, flags, exclusive=[(b"NOSAVE", b"SAVE")])
+    # Before anything is stopped. ABORT excludes all other flags, as in Redis.
     if b"ABORT" in options:
         require(len(options) == 1)
         raise CommandError(NO_SHUTDOWN_TO_ABORT)
     require(b"SAVE" not in options)  # there is nothing to save to
     if session.context.shut_down is None:
         raise CommandError(NO_SHUTDOWN_HERE)
+    # Returns at once: the server stops in another thread, which waits for this command to finish.
     session.context.shut_down()
     session.closing = True
     return NO_REPLY  # as in Redis: clients take the closed connection for success, and every reply for a failure
@@ -53,6 +56,7 @@ group.container("SLOWLOG", "Show the most recent slow commands.")
 @group.control("SLOWLOG GET [count]", "Return the most recent slow commands: 10 by default, -1 for all.", ADMIN_CONTROL)
 def slowlog_get(session: Session, count: bytes = b"10") -> Reply:
     try:
+        # Bytes and not `int`: Redis has the same text for a count that is not a number as for one that is too low.
         number = parse_integer(count)
     except CommandError:
         raise CommandError(COUNT_TOO_LOW) from None

@@ -47,7 +47,7 @@ def client_id(session: Session) -> Reply:
 
 @group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS)
 def client_getname(session: Session) -> Reply:
-    return session.client.name or None
+    return session.client.name or None  # an empty name is no name: CLIENT SETNAME "" removes it, as in Redis
 
 
 @group.control("CLIENT SETNAME name", "Set the name of this connection.", FLAGS)
@@ -58,6 +58,7 @@ def client_setname(session: Session, name: bytes) -> Reply:
 
 @group.control("CLIENT SETINFO <LIB-NAME name | LIB-VER version>", "Set the client library of this connection.", FLAGS)
 def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
+    # A command of Redis 7.2, because redis-py 5 and later send it with every new connection.
     match attribute.upper():
         case b"LIB-NAME":
             session.client.library_name = checked_name(value, invalid_client_attribute(attribute))
@@ -82,6 +83,7 @@ def client_list(session: Session, *args: bytes) -> Reply:
         case [b"TYPE"] if len(args) == 2:
             clients = clients if _client_type(args[1]) == NORMAL else []
         case [b"ID"] if len(args) > 1:
+            # An id that does not exist is no error, and gets no line, as in Redis.
             ids = {_parse_id(arg, INVALID_CLIENT_ID) for arg in args[1:]}
             clients = [each for each in clients if each.id in ids]
         case _:
@@ -106,6 +108,8 @@ def _parse_id(arg: bytes, error: ErrorReply) -> int:
 
 def _describe(client: ClientInfo) -> bytes:
     """Describe a connection as Redis's CLIENT LIST does, in the fields that have a meaning here."""
+    # A monotonic clock: ages do not change when the system's time is set. Another thread may be writing to the client,
+    # so the fields may be from slightly different times.
     now = perf_counter_ns()
     fields = {
         "id": client.id,
@@ -113,10 +117,11 @@ def _describe(client: ClientInfo) -> bytes:
         "laddr": client.local_address,
         "name": client.name.decode(),
         "age": (now - client.connected_at) // 10**9,
+        # Since its last command began. This command sets it too, so a connection that asks about itself is not idle.
         "idle": (now - client.call.started) // 10**9,
         "flags": "N",
         "db": 0,
-        "multi": -1 if client.multi_commands is None else client.multi_commands,
+        "multi": client.multi_commands,
         "watch": client.watched_keys,
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
@@ -133,17 +138,20 @@ def _describe(client: ClientInfo) -> bytes:
     ADMIN_FLAGS,
 )
 def client_kill(session: Session, arg: bytes, *args: bytes) -> Reply:
+    # The form of Redis before 2.8.12. It replies OK or an error, the form with filters replies the number of clients.
     if not args:
         return _kill_address(session, arg)
     options = parse_options((arg, *args), valued=(b"ID", b"ADDR", b"LADDR", b"SKIPME", b"TYPE", b"USER"))
     skip_me = options.get(b"SKIPME", b"yes").lower()
     require(skip_me in (b"yes", b"no"))
+    # Every filter is checked before the first client is killed.
     matches = _filter(options)
     killed = [
         each
         for each in session.context.clients.all()
         if matches(each) and (skip_me == b"no" or each is not session.client)
     ]
+    # A killed client is deregistered later, by its own thread, so the number is that of the clients found.
     for each in killed:
         _kill(session, each)
     return len(killed)
@@ -151,10 +159,12 @@ def client_kill(session: Session, arg: bytes, *args: bytes) -> Reply:
 
 def _filter(options: dict[bytes, bytes]) -> Callable[[ClientInfo], bool]:
     id_ = _parse_id(options[b"ID"], CLIENT_ID_TOO_LOW) if b"ID" in options else None
+    # Redis 7 has the same text for an id that is not a number as for one that is not positive.
     if id_ is not None and id_ <= 0:
         raise CommandError(CLIENT_ID_TOO_LOW)
     address, local = options.get(b"ADDR"), options.get(b"LADDR")
     kind = _client_type(options.get(b"TYPE", NORMAL))
+    # Redis refuses a user that does not exist, instead of matching nothing.
     user = options.get(b"USER", DEFAULT_USER)
     if user != DEFAULT_USER:
         raise CommandError(no_such_user(user))
@@ -171,6 +181,7 @@ def _filter(options: dict[bytes, bytes]) -> Callable[[ClientInfo], bool]:
 
 
 def _kill_address(session: Session, address: bytes) -> Reply:
+    # This form may kill its own connection: SKIPME is for the form with filters (Redis's CLIENT KILL documentation).
     for each in session.context.clients.all():
         if each.address.encode() == address:
             _kill(session, each)
@@ -190,10 +201,11 @@ def client_reply(session: Session, mode: bytes) -> Reply:
     match mode.upper():
         case b"ON":
             session.set_reply_mode(ReplyMode.ON)
-            return OK
+            return OK  # the only mode with a reply of its own
         case b"OFF":
             session.set_reply_mode(ReplyMode.OFF)
         case b"SKIP":
+            # As in Redis: SKIP does not end OFF, otherwise the request after the next one would get a reply.
             if session.reply_mode is not ReplyMode.OFF:
                 session.set_reply_mode(ReplyMode.SKIP_NEXT)
         case _:

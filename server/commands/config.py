@@ -33,7 +33,7 @@ group.container("CONFIG", "Read or change the server's settings.")
 @group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
 def config_resetstat(session: Session) -> Reply:
     session.context.stats.reset()
-    session.context.engine.reset_stats()
+    session.context.engine.reset_stats()  # failures of a backing Redis, which sessions do not count
     return OK
 
 
@@ -44,6 +44,7 @@ def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
 
 @group.control("CONFIG SET parameter value [parameter value ...]", "Change settings: all of them or none.", FLAGS)
 def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
+    # A syntax error and not an arity error, as in Redis 7.
     require(len(more) % 2 == 0)
     set_config(session.context, [(name, value), *zip(more[::2], more[1::2], strict=True)])
     return OK
@@ -51,8 +52,9 @@ def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Rep
 
 def get_config(context: ServerContext, patterns: Sequence[bytes]) -> dict[bytes, Reply]:
     """Return the parameters whose names match one of the patterns, with their values as text."""
+    # In any case, as in Redis. A dict, so a parameter that several patterns match appears once.
     matchers = [matcher(pattern.lower()) for pattern in patterns]
-    settings = context.settings
+    settings = context.settings  # read once: a CONFIG SET meanwhile replaces the object, so this one is consistent
     return {
         name.encode(): parameter.text(settings).encode()
         for name, parameter in PARAMETERS.items()
@@ -61,10 +63,15 @@ def get_config(context: ServerContext, patterns: Sequence[bytes]) -> dict[bytes,
 
 
 def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-    """Change parameters: all of them or none. Raises `CommandError` for the first one that cannot be changed."""
+    """Change parameters: all of them or none. Raises `CommandError` for the first one that cannot be changed.
+
+    Names may be in any case. A limit on input applies to new connections, everything else at once.
+    """
     values: dict[str, Any] = {}
+    # All or none: everything is parsed before anything is changed (Redis 7 restores the old values instead).
     parsed = [_parse(name, text) for name, text in pairs]
     for (name, _), (parameter, value) in zip(pairs, parsed, strict=True):
+        # By field, because the same name may be given in two cases.
         if parameter.name in values:
             raise CommandError(duplicate_parameter(name))
         values[parameter.name] = value
@@ -79,6 +86,7 @@ def _parse(name: bytes, text: bytes) -> tuple[Setting, Any]:
     if not parameter.mutable:
         raise CommandError(immutable_parameter(name))
     try:
+        # Strict decoding would raise a UnicodeDecodeError, which is a ValueError, and its text would become the reason.
         return parameter, parameter.kind.parse_config(text.decode(errors="surrogateescape"))
     except ValueError as problem:
         raise CommandError(invalid_parameter(name, str(problem))) from None

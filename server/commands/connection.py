@@ -37,7 +37,7 @@ def echo(session: Session, message: bytes) -> Reply:
 
 @group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL)
 def select(session: Session, index: int) -> Reply:
-    if index:
+    if index:  # clients select 0 on connecting, so the command must exist
         raise CommandError(DATABASE_OUT_OF_RANGE)
     return OK
 
@@ -46,6 +46,7 @@ def select(session: Session, index: int) -> Reply:
     "AUTH [username] password", "Authenticate. Always fails: no password is configured.", BEFORE_AUTH | Flag.SENSITIVE
 )
 def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
+    # SENSITIVE all the same: a client that is configured with a password sends it, and MONITOR must not show it.
     require(len(more) <= 1)
     raise CommandError(NO_PASSWORD)
 
@@ -56,10 +57,12 @@ def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     BEFORE_AUTH | Flag.SENSITIVE,
 )
 def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
+    # Everything is parsed before anything is changed. Redis 7.0 keeps the name of a HELLO that fails in a later option.
     version = session.client.protocol_version if protover is None else _parse_version(protover)
     name = _parse_hello_options(args)
     if name is not None:
         session.client.name = checked_name(name, INVALID_CLIENT_NAME)
+    # Before the reply is encoded: the reply to HELLO is in the new version already, as in Redis.
     session.set_protocol_version(version)
     return {
         b"server": b"kvline",
@@ -74,6 +77,7 @@ def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Repl
 
 def _parse_version(arg: bytes) -> int:
     try:
+        # Two errors, as in Redis. Only a version that is a number gets NOPROTO, which means "try another one".
         version = parse_integer(arg)
     except CommandError:
         raise CommandError(PROTOCOL_NOT_A_NUMBER) from None
@@ -90,6 +94,7 @@ def _parse_hello_options(args: tuple[bytes, ...]) -> bytes | None:
         match arg.upper(), next(rest, None):
             case b"SETNAME", bytes() as name:
                 pass
+            # The guard takes the password. Without one, the option is incomplete, which is a syntax error.
             case b"AUTH", bytes() if next(rest, None) is not None:
                 raise CommandError(NO_PASSWORD)
             case _:
@@ -99,6 +104,7 @@ def _parse_hello_options(args: tuple[bytes, ...]) -> bytes | None:
 
 def checked_name(name: bytes, error: ErrorReply) -> bytes:
     """Return a name if it is printable ASCII without blanks. Otherwise raise `CommandError` with this error."""
+    # As in Redis (`clientSetNameOrReply`): a blank or a line break would add fields or lines to CLIENT LIST.
     if not all(ord("!") <= byte <= ord("~") for byte in name):
         raise CommandError(error)
     return name
@@ -114,7 +120,7 @@ def reset(session: Session) -> Reply:
     "QUIT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
 )
 def quit_(session: Session) -> Reply:
-    session.closing = True
+    session.closing = True  # the reply is still sent
     return OK
 
 

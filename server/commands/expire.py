@@ -20,6 +20,7 @@ from server.registry import CommandGroup, Flag
 
 group = CommandGroup("generic")
 
+# The replies of TTL and its variants, as since Redis 2.8.
 NO_KEY = -2
 NO_TTL = -1
 
@@ -55,10 +56,13 @@ def pexpireat(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes)
 
 
 def _expire(store: Store, key: bytes, time: bytes, unit: Unit, args: Sequence[bytes], command: bytes) -> Reply:
+    # In the order of `expireGenericCommand`: options, the number, its range, and only then whether the key exists. So a
+    # wrong request gets its error even without the key.
     conditions = _conditions(args)
     expires_at = to_expires_at(parse_integer(time), unit, store.now(), command)
     if key not in store or not _conditions_hold(store.expires_at(key), expires_at, conditions):
         return 0
+    # A time that is over deletes the key, and counts as a success: Redis replies 1, too.
     store.expire_at(key, expires_at)
     return 1
 
@@ -69,6 +73,7 @@ def _conditions(args: Sequence[bytes]) -> set[bytes]:
         if arg.upper() not in (b"NX", b"XX", b"GT", b"LT"):
             raise CommandError(unsupported_option(arg))
         conditions.add(arg.upper())
+    # The two texts are Redis's (`parseExtendedExpireArgumentsOrReply`). XX may be combined with GT or LT.
     if b"NX" in conditions and len(conditions) > 1:
         raise CommandError(NX_AND_OTHERS)
     if {b"GT", b"LT"} <= conditions:
@@ -82,6 +87,7 @@ def _conditions_hold(before: int | None, expires_at: int, conditions: set[bytes]
         return False
     if b"XX" in conditions and before is None:
         return False
+    # So GT never changes a key without expiry, and LT always does.
     if b"GT" in conditions and (before is None or expires_at <= before):
         return False
     return not (b"LT" in conditions and before is not None and expires_at >= before)
@@ -89,12 +95,14 @@ def _conditions_hold(before: int | None, expires_at: int, conditions: set[bytes]
 
 @group.writes("PERSIST key", "Remove the expiry of a key; return 1 if it had one.", Flag.FAST)
 def persist(store: Store, key: bytes) -> Reply:
+    # `in` removes a key that has expired. Otherwise PERSIST could bring it back.
     return int(key in store and store.persist(key))
 
 
 @group.reads("TTL key", "Return the time to live of a key in seconds; -1 without expiry, -2 without key.", Flag.FAST)
 def ttl(store: Store, key: bytes) -> Reply:
     left = _time_to_live(store, key)
+    # Rounded to the nearest second, as `ttlGenericCommand` does: the TTL just after SET k v EX 10 is 10, not 9.
     return left if left < 0 else (left + 500) // 1000
 
 

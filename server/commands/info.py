@@ -18,14 +18,17 @@ from server.session.session import Session
 
 group = CommandGroup("server")
 
+# Without commandstats, which is long and is not a default section of Redis either.
 DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
 
 
 @group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
 def info(session: Session, *sections: bytes) -> Reply:
+    # A section that does not exist is no error, and adds nothing, as in Redis.
     wanted = {section.lower().decode(errors="replace") for section in sections}
     if wanted & {"all", "everything"}:
         wanted = set(_SECTIONS)
+    # Together with other names, "default" is added to them: INFO default commandstats.
     elif not wanted or "default" in wanted:
         wanted |= set(DEFAULT_SECTIONS)
     lines: list[bytes] = []
@@ -34,7 +37,7 @@ def info(session: Session, *sections: bytes) -> Reply:
         if figures is not None:
             lines.append(f"# {name.capitalize()}".encode())
             lines += [f"{key}:{value}".encode() for key, value in figures.items()]
-            lines.append(b"")
+            lines.append(b"")  # sections are separated by an empty line
     return Lines(lines, b"\r\n")
 
 
@@ -67,6 +70,7 @@ def _clients(context: ServerContext) -> InfoSection:
 
 
 def _memory(context: ServerContext) -> InfoSection:
+    # Redis reports what its allocator has handed out. Python does not know that of the whole process, so both are RSS.
     used = resident_bytes()
     peak = peak_resident_bytes()
     return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": peak, "maxmemory": 0}
@@ -74,6 +78,7 @@ def _memory(context: ServerContext) -> InfoSection:
 
 def _stats(context: ServerContext) -> InfoSection:
     records = context.stats.totals().values()
+    # None if a backing Redis cannot be reached. INFO must still work then, because it shows that failure.
     counts = context.engine.key_counts()
     figures: InfoSection = {
         "total_connections_received": context.clients.received,
@@ -87,12 +92,14 @@ def _stats(context: ServerContext) -> InfoSection:
 
 
 def _commandstats(context: ServerContext) -> InfoSection:
+    # Commands without a call have no line, as in Redis. A subcommand is named as in Redis: cmdstat_client|list.
     records = sorted(context.stats.totals().items(), key=lambda each: each[0].name)
     return {f"cmdstat_{command.name.decode().lower()}": _record(record) for command, record in records}
 
 
 def _record(record: CommandStat) -> str:
     microseconds = record.nanoseconds // 1000
+    # A command may have been rejected only, so that it has a record without a call.
     average = record.nanoseconds / 1000 / record.calls if record.calls else 0.0
     return (
         f"calls={record.calls},usec={microseconds},usec_per_call={average:.2f},"
@@ -106,6 +113,7 @@ def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
 
 
 def _keyspace(context: ServerContext) -> InfoSection:
+    # Without keys there is no line db0, as in Redis. avg_ttl is not kept, because nothing samples the keys.
     counts = context.engine.key_counts()
     return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts and counts.keys else {}
 

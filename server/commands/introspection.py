@@ -23,6 +23,7 @@ group = CommandGroup("server")
 @group.control("HELP [command] [subcommand]", "List the commands, or describe one.", CONTROL)
 def help_(session: Session, name: bytes | None = None, subcommand: bytes | None = None) -> Reply:
     commands = session.context.commands
+    # A command of kvline, for people at a terminal: one column of names, so that the summaries align.
     if name is None:
         width = max(len(command.name) for command in commands)
         return Lines([command.name.ljust(width) + b"  " + command.summary for command in commands])
@@ -61,6 +62,7 @@ def command_list(session: Session, *args: bytes) -> Reply:
         case [b"FILTERBY", b"PATTERN", _]:
             matches = matcher(args[2].lower())
             return [name for name in names if matches(name)]
+        # There are no modules and no ACL categories. Redis returns nothing for those that do not exist, and no error.
         case [b"FILTERBY", b"ACLCAT" | b"MODULE", _]:
             return []
     raise CommandError(SYNTAX_ERROR)
@@ -71,6 +73,7 @@ def command_info(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
     if not names:
         return [_describe(each) for each in commands]
+    # A null for an unknown name, so that the elements correspond to the names.
     found = map(commands.find_subcommand, names)
     return [None if each is None else _describe(each) for each in found]
 
@@ -79,6 +82,7 @@ def command_info(session: Session, *names: bytes) -> Reply:
 def command_docs(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
     found = map(commands.find_subcommand, names) if names else commands
+    # A map, unlike COMMAND INFO, so an unknown name is left out, as in Redis.
     return {each.name.lower(): _document(each) for each in found if each is not None}
 
 
@@ -86,11 +90,13 @@ def command_docs(session: Session, *names: bytes) -> Reply:
 def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> Reply:
     args = [name, arg, *more]
     commands = session.context.commands
+    # The order of `getKeysSubcommand`: the command, whether it has keys, the number of arguments.
     if commands.find(name) is None:
         raise CommandError(INVALID_COMMAND)
     try:
         command = commands.resolve(args)
     except ArityError as problem:
+        # `resolve` checks the number first, so a command without keys must be recognised here.
         error = INVALID_NUMBER_OF_ARGUMENTS if problem.command.keys.first else NO_KEY_ARGUMENTS
         raise CommandError(error) from None
     except CommandError:  # an unknown subcommand
@@ -102,6 +108,7 @@ def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> 
 
 def _describe(command: Command) -> Reply:
     """Describe a command in the form of Redis's COMMAND INFO. ACL categories, tips and key specs are empty."""
+    # Ten elements, as since Redis 7. Older clients read the first six.
     keys = command.keys
     flags: list[Reply] = [SimpleString(name.encode()) for name in command.flag_names]
     subcommands = [_describe(each) for each in command.subcommands.values()]
@@ -114,7 +121,7 @@ def _document(command: Command) -> dict[bytes, Reply]:
     document: dict[bytes, Reply] = {
         b"summary": command.summary,
         b"group": command.group.encode(),
-        b"usage": command.usage,
+        b"usage": command.usage,  # what the client composes hints from; Redis has a tree of arguments instead
     }
     if command.subcommands:
         document[b"subcommands"] = {each.name.lower(): _document(each) for each in command.subcommands.values()}

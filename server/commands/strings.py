@@ -32,6 +32,7 @@ def get(store: Store, key: bytes) -> Reply:
 
 @group.writes(f"SET key value [NX | XX] [GET] [{USAGE} | KEEPTTL]", "Set the value of a key.", GROWS)
 def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
+    # The usual SET has no options, and needs no parsing and no reading of the old value.
     if options:
         return _set_with_options(store, key, value, options)
     store.set(key, value)
@@ -45,14 +46,17 @@ def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes,
         valued=UNITS,
         exclusive=[(b"NX", b"XX"), (*UNITS, b"KEEPTTL")],
     )
+    # Before the conditions, as in `setGenericCommand`: an invalid time is an error even if NX would not set the key.
     expires_at = expires_at_option(options, store.now(), b"set")
     before = store.get(key)
+    # NX: the key does not exist. XX: it does. Neither: always true.
     condition = before is None if b"NX" in options else before is not None or b"XX" not in options
     if condition:
         if b"KEEPTTL" in options:
-            store.overwrite(key, value)
+            store.overwrite(key, value)  # `get` above has removed the key if it had expired
         else:
             store.set(key, value, expires_at)
+    # With GET the reply is the old value whether the key was set or not, also with NX (since Redis 7).
     if b"GET" in options:
         return before
     return OK if condition else None
@@ -77,6 +81,7 @@ def psetex(store: Store, key: bytes, milliseconds: int, value: bytes) -> Reply:
 
 
 def _set_expiring(store: Store, key: bytes, value: bytes, time: int, unit: Unit, command: bytes) -> Reply:
+    # The time is converted first, so that an invalid one changes nothing.
     store.set(key, value, to_positive_expires_at(time, unit, store.now(), command))
     return OK
 
@@ -84,7 +89,7 @@ def _set_expiring(store: Store, key: bytes, value: bytes, time: int, unit: Unit,
 @group.writes("GETSET key value", "Set the value of a key; return its old value.", FAST_GROWTH)
 def getset(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
-    store.set(key, value)
+    store.set(key, value)  # removes the expiry, as SET does
     return before
 
 
@@ -98,6 +103,8 @@ def getdel(store: Store, key: bytes) -> Reply:
 @group.writes(f"GETEX key [{USAGE} | PERSIST]", "Return the value of a key and change its expiry.", Flag.FAST)
 def getex(store: Store, key: bytes, *args: bytes) -> Reply:
     options = parse_options(args, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
+    # As `getexCommand`: the options are parsed before the key is read, but their time is checked after it. So a
+    # missing key gets null even with EX 0.
     value = store.get(key)
     if value is None:
         return None
@@ -116,6 +123,7 @@ def mget(store: Store, key: bytes, *more: bytes) -> Reply:
 
 @group.writes("MSET key value [key value ...]", "Set the values of keys atomically.", GROWS, keys=KEYS_AND_VALUES)
 def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
+    # `_pairs` returns a list, not a generator: an odd number of arguments is refused before the first key is set.
     for each, its_value in _pairs((key, value, *more), b"mset"):
         store.set(each, its_value)
     return OK
@@ -129,6 +137,7 @@ def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
 )
 def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
     pairs = _pairs((key, value, *more), b"msetnx")
+    # All are checked first. A key that is given twice does not count as existing, and gets its last value, as in Redis.
     if any(each in store for each, _ in pairs):
         return 0
     for each, its_value in pairs:
@@ -137,6 +146,7 @@ def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
 
 
 def _pairs(args: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]:
+    # The table only knows a minimum, because it derives the arity from the function's parameters.
     if len(args) % 2:
         raise CommandError(wrong_arity(command))
     return list(zip(args[::2], args[1::2], strict=True))
@@ -148,8 +158,9 @@ def append(store: Store, key: bytes, value: bytes) -> Reply:
     if before is None:
         store.set(key, value)
         return len(value)
+    # Before the concatenation, which would allocate the value. A new key is not checked: that is a SET.
     _check_length(store, len(before) + len(value))
-    store.overwrite(key, before + value)
+    store.overwrite(key, before + value)  # a value that is changed in place keeps its expiry
     return len(before) + len(value)
 
 
@@ -161,8 +172,10 @@ def strlen(store: Store, key: bytes) -> Reply:
 @group.reads("GETRANGE key start end", "Return a part of a value, both ends included; -1 is the last byte.")
 def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
     value = store.get(key) or b""
+    # As in `getrangeCommand`. Without it, -1 and -5 in a value of one byte would both become 0, and return that byte.
     if start < 0 and end < 0 and start > end:
         return b""
+    # An end before the beginning becomes 0, so GETRANGE key 0 -100 returns the first byte, as in Redis 7.0.
     first = max(start + len(value), 0) if start < 0 else start
     last = max(end + len(value), 0) if end < 0 else end
     return value[first : last + 1]
@@ -178,8 +191,10 @@ def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
     if offset < 0:
         raise CommandError(OFFSET_OUT_OF_RANGE)
     before = store.get(key)
+    # In the order of `setrangeCommand`. An empty value creates no key and is not an error, whatever the offset.
     if not value:
         return len(before or b"")
+    # Before the padding: an offset may be up to 2**63 - 1.
     _check_length(store, offset + len(value))
     old = before or b""
     new = old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :]

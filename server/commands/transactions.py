@@ -21,6 +21,7 @@ FLAGS = CONTROL | Flag.NOSCRIPT | Flag.FAST | Flag.ALLOW_BUSY
 
 @group.control("MULTI", "Start a transaction: queue the commands that follow.", FLAGS | Flag.NOT_QUEUED)
 def multi(session: Session) -> Reply:
+    # An error, but the transaction stays open and can still be executed, as in Redis. The same is true of WATCH.
     if session.transaction is not None:
         raise CommandError(NESTED_MULTI)
     session.begin_transaction()
@@ -30,13 +31,16 @@ def multi(session: Session) -> Reply:
 @group.control(
     "EXEC",
     "Execute the queued commands atomically.",
+    # SKIP_SLOWLOG: the slow log lists the commands of the transaction themselves.
     CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED,
 )
 def exec_(session: Session) -> Reply:
     transaction = session.transaction
     if transaction is None:
         raise CommandError(EXEC_WITHOUT_MULTI)
+    # Closed first, so that no error below leaves the session in a transaction.
     session.discard_transaction()
+    # Before the watch is looked at: if both are dirty, Redis replies EXECABORT and not null (`execCommand`).
     if transaction.dirty:
         session.unwatch()
         raise CommandError(EXEC_ABORTED)
@@ -47,6 +51,7 @@ def exec_(session: Session) -> Reply:
 def discard(session: Session) -> Reply:
     if session.transaction is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
+    # The watch belongs to the transaction that it protects, so it ends with it (`discardTransaction`).
     session.discard_transaction()
     session.unwatch()
     return OK
@@ -61,10 +66,11 @@ def discard(session: Session) -> Reply:
 def watch(session: Session, key: bytes, *more: bytes) -> Reply:
     if session.transaction is not None:
         raise CommandError(WATCH_INSIDE_MULTI)
-    session.watch_keys([key, *more])
+    session.watch_keys([key, *more])  # in addition to keys that are watched already
     return OK
 
 
+# Without NOT_QUEUED, unlike WATCH: in a transaction it is queued, as in Redis. When it runs, EXEC has ended the watch.
 @group.control("UNWATCH", "Unwatch all keys.", FLAGS)
 def unwatch(session: Session) -> Reply:
     session.unwatch()

@@ -25,7 +25,7 @@ InfoSection: TypeAlias = dict[str, object]
 
 
 class CallContext:
-    """What a session and its engine exchange about the call in progress. One per session, reused."""
+    """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
     __slots__ = ("durations", "read_through", "started")
 

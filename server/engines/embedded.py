@@ -7,7 +7,7 @@ serialisability.
 
 Under the lock there is no socket, no disk, no log line and no other lock. Arguments are parsed before it is taken, and
 replies are encoded after it is released. Commands that have more to do run in stages (`server.registry`), of which one
-is under the lock. The lock is re-entrant because a transaction executes commands that take it.
+is under the lock. The lock is re-entrant, so that code that holds it may execute commands.
 """
 
 from __future__ import annotations

@@ -19,7 +19,10 @@ GROUPS: Sequence[RouteGroup] = (keys.routes, commands.routes, operations.routes)
 """The routes that the OpenAPI document describes."""
 
 MAX_WORKERS = 200
-"""Threads for requests that wait for another machine or take long. Further requests wait for a free thread."""
+"""Threads for requests that wait for another machine or take long. Further requests wait for a free thread.
+
+They are started when they are needed, so a server whose requests rarely wait has few of them.
+"""
 
 INTERNAL_PROBLEM = HTTPProblem(500, text_of(INTERNAL_ERROR))
 
@@ -38,7 +41,10 @@ class Application:
         self._routes = RouteTable([*GROUPS, documentation.routes_for(GROUPS)])
 
     def admit(self, incoming: IncomingRequest) -> None:
-        """Find the route of a request whose head has arrived, or refuse it."""
+        """Find the route of a request whose head has arrived, or refuse it. Raises nothing.
+
+        The parser calls this before the body, so that a refused body is neither stored nor awaited.
+        """
         try:
             self._admit(incoming)
         except HTTPError as problem:
@@ -48,25 +54,31 @@ class Application:
             self._refuse(incoming, HTTPError(INTERNAL_PROBLEM))
 
     def _refuse(self, incoming: IncomingRequest, problem: HTTPError) -> None:
+        # Refusals too, because without these headers a page cannot read the status or the sentence of the error.
         response = incoming.refuse(problem)
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
 
     def _admit(self, incoming: IncomingRequest) -> None:
         headers = incoming.headers
+        # First of all: a browser sends a preflight without credentials (Fetch standard, CORS-preflight fetch), so the
+        # check of the token would refuse it.
         if self._cors is not None and (preflight := self._cors.preflight(incoming.method, headers)) is not None:
             incoming.response = preflight
             return
         incoming.route, incoming.path_argument = self._routes.find(incoming.method, incoming.path)
+        # The access check needs the route: some are public, and some are safe for other origins.
         self._access.check(incoming.route, headers)
         if incoming.route.takes_body:
             incoming.body_limit = self._max_body
+            # Refused before a 100 Continue, so that a client that waits for one never sends the body. A body without a
+            # declared size is counted as it arrives.
             declared = headers.get(b"content-length", b"0")
             if declared.isdigit() and int(declared) > self._max_body:
                 raise HTTPError(http_body_too_large(self._max_body))
 
     def new_request(self, session: Session, incoming: IncomingRequest) -> Request:
-        """Return an admitted request as its handler gets it."""
+        """Return an admitted request as its handler gets it. Its body must be complete, if its route takes one."""
         headers = incoming.headers
         return Request(
             session,
@@ -84,6 +96,7 @@ class Application:
             response = await incoming.route.handler(request)
         except HTTPError as problem:
             response = problem.response()
+        # Handlers raise `HTTPError` for the errors of commands, with one exception.
         except CommandError as problem:  # raised by a reply that is made while it is read
             response = command_failed(problem.reply).response()
         except Exception:

@@ -22,7 +22,16 @@ from common.errors import (
     http_not_in_transaction,
 )
 from common.replies import ErrorKind, ErrorReply, Reply
-from server.http.messages import JSON, STATUS_BY_KIND, HTTPError, Request, Response, in_worker, lazy_response
+from server.http.messages import (
+    JSON,
+    STATUS_BY_KIND,
+    HTTPError,
+    Request,
+    Response,
+    in_worker,
+    lazy_response,
+    reads_backend,
+)
 from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
 from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
@@ -61,7 +70,10 @@ PATH_ARGUMENTS: Schema = {
 }
 
 RESOURCES = {b"keys": b"DELETE, GET, HEAD, PUT", b"compact": b"GET, HEAD"}
-"""First parts of paths that are resources, with their methods. They are commands too, but only in capitals."""
+"""First parts of paths that are resources, with their methods. They are commands too, but only in capitals.
+
+Otherwise a mistaken `GET /keys/a/b` would execute KEYS, with a confusing error or a large reply.
+"""
 
 
 @routes.add("POST", "/", {200: RESULT}, headers=ENCODING, body=COMMAND)
@@ -71,6 +83,7 @@ async def run_command(request: Request) -> Response:
     Every command works except MONITOR. Its arguments are strings, numbers or booleans.
     """
     args = _arguments(_json(request.body))
+    # The limit of RESP requests. An argument is an object of its own, many times larger than the `0,` in a body.
     if len(args) > request.session.context.limits.max_args:
         raise HTTPError(HTTP_TOO_MANY_ARGUMENTS)
     return await _outcome(request, args)
@@ -79,10 +92,12 @@ async def run_command(request: Request) -> Response:
 @routes.add("POST", "/pipeline", {200: RESULTS}, headers=ENCODING, body=COMMANDS)
 async def run_pipeline(request: Request) -> Response:
     """Execute commands one after the other. Commands of other clients may run between them."""
+    # In one worker from beginning to end. One step per command would cost a change of threads for each that waits.
     return await in_worker(_run_pipeline, request)
 
 
 def _run_pipeline(request: Request) -> Response:
+    # All arguments are read first, so that malformed input executes nothing.
     return _outcomes(_execute_in_order(request.session, _all_arguments(request)), request.wants_base64)
 
 
@@ -90,7 +105,7 @@ def _execute_in_order(session: Session, commands: list[Args]) -> Iterator[Reply]
     """Execute commands as their replies are asked for, none after one that closes the connection."""
     for args in commands:
         yield session.execute(args)
-        if session.closing:
+        if session.closing:  # after QUIT, as on a RESP connection
             return
 
 
@@ -102,15 +117,18 @@ async def run_transaction(request: Request) -> Response:
 
 def _run_transaction(request: Request) -> Response:
     commands = _all_arguments(request)
+    # Commands that are not queued, such as EXEC and RESET, would end the transaction that begins below.
     for args in commands:
         command = request.session.context.commands.find(args[0])
         if command is not None and command.flags & (Flag.NOT_QUEUED | Flag.NO_MULTI):
             raise HTTPError(http_not_in_transaction(command.name.decode()))
     execute = request.session.execute
     execute([b"MULTI"])
+    # All commands are queued even after an error, so that EXEC reports it as in Redis (EXECABORT).
     errors = [reply for reply in map(execute, commands) if isinstance(reply, ErrorReply)]
     replies = execute([b"EXEC"])
     if not isinstance(replies, list):
+        # EXECABORT does not say why. The first command that could not be queued does.
         return _failure(errors[0] if errors else replies)
     return _outcomes(iter(replies), request.wants_base64)
 
@@ -123,6 +141,7 @@ async def run_path(request: Request) -> Response:
     has no token executes only commands that read.
     """
     args = [*_path_arguments(request), *_options(request)]
+    # An <img> of any page can send this GET. See `AccessPolicy.csrf_possible`. An unknown command fails anyway.
     command = request.session.context.commands.find(args[0])
     if request.csrf_possible and command is not None and Flag.READONLY not in command.flags:
         raise HTTPError(HTTP_CSRF_POSSIBLE)
@@ -142,11 +161,12 @@ async def run_path_with_body(request: Request) -> Response:
 
     The query follows it as options.
     """
-    last = [request.body] if request.body else []
+    last = [request.body] if request.body else []  # an empty value needs another form of the request
     return await _outcome(request, [*_path_arguments(request), *last, *_options(request)])
 
 
 def _path_arguments(request: Request) -> Args:
+    # Split before decoding, so that %2F is a slash inside an argument.
     args = [unquote_to_bytes(part) for part in request.path_argument.split(b"/")]
     if not args[0]:
         raise HTTPError(HTTP_NOT_FOUND)
@@ -157,6 +177,7 @@ def _path_arguments(request: Request) -> Args:
 
 
 def _options(request: Request) -> Args:
+    # `EX=60` is two arguments, and `NX` without a value is one.
     return [arg for pair in request.query_pairs() for arg in pair if arg]
 
 
@@ -177,7 +198,7 @@ def _arguments(command: Any) -> Args:
 
 
 def _argument(value: Any) -> bytes:
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # before numbers, because bool is a subclass of int
         return b"true" if value else b"false"
     try:
         return to_argument(value)
@@ -202,7 +223,10 @@ async def _outcome(request: Request, args: Args) -> Response:
     reply = await request.outcome(args)
     if isinstance(reply, ErrorReply):
         return _failure(reply)
-    return lazy_response(JSON, outcome_pieces(reply, base64=request.wants_base64))
+    pieces = outcome_pieces(reply, base64=request.wants_base64)
+    if reads_backend(reply):
+        return await in_worker(lazy_response, JSON, pieces)
+    return lazy_response(JSON, pieces)
 
 
 def _failure(reply: Reply) -> Response:

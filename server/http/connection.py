@@ -50,6 +50,7 @@ RETRY_AFTER = 1
 """Seconds after which a client that was refused at the limit of clients may try again."""
 
 BODYLESS_STATUS = (204, 304)
+"""Responses without Content-Length. RFC 9110 (8.6) forbids it in a 204. In a 304 it would be that of the 200."""
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -59,7 +60,11 @@ logger = logging.getLogger(__name__)
 
 
 class HTTPConnection(asyncio.Protocol):
-    """Serve one connection. All methods but `kill` belong to the thread of the event loop."""
+    """Serve one connection. All methods but `kill` belong to the thread of the event loop.
+
+    Nothing needs a lock, because the state changes on the event loop only. A worker thread uses the session of the
+    request that is executed, and of this object at most `enable_push` and `kill`.
+    """
 
     def __init__(self, application: Application, connections: set[HTTPConnection]) -> None:
         self._application = application
@@ -93,6 +98,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def kill(self) -> None:
         """Close the connection. May be called from any thread."""
+        # `abort` discards the output. `close` would wait until a client that does not read has read all of it.
         with contextlib.suppress(RuntimeError):  # the event loop has ended, and the connection with it
             self._loop.call_soon_threadsafe(self._transport.abort)
 
@@ -102,6 +108,8 @@ class HTTPConnection(asyncio.Protocol):
         """Close the connection after the response to the request that is executed, at the latest after a time limit."""
         self._is_stopping = True
         self._loop.call_later(SHUTDOWN_TIMEOUT, self._transport.abort)
+        # Otherwise the next response ends the connection, because `_is_stopping` turns keep-alive off. Input that is
+        # not parsed yet has had no effect.
         if self._task is None and not self._parser.requests:
             self._transport.close()
 
@@ -123,13 +131,16 @@ class HTTPConnection(asyncio.Protocol):
         try:
             self._client = self._context.clients.add(format_address(peer), format_address(local), self)
         except TooManyClients:
+            # The connection is kept until its first request has got a 503 with Retry-After; see `_take_head`.
             # A client that sends nothing must not keep its socket either.
             self._loop.call_later(LINGER_TIMEOUT, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
+        # Requests that wait for their turn are not executed. `_stream` must not wait for a client that reads no more.
         self._parser.close()
         self._wake_writer()
+        # A worker thread may still use the client and its statistics. Then the task leaves when the worker has ended.
         if self._task is None:
             self._leave()
 
@@ -140,6 +151,8 @@ class HTTPConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Return whether the connection stays open, to respond to what the client sent before it closed its side."""
+        # A client may close its side after its last request, as `nc -N` does, and still read the responses.
+        # On False the event loop closes the transport.
         self._has_eof = True
         self._process()
         return self._owes_response() and not self._is_closing
@@ -150,15 +163,17 @@ class HTTPConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_write_paused = False
         self._wake_writer()
-        self._process()
+        self._process()  # requests whose responses had to wait for the client
 
     def _wake_writer(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        # Input that arrives during the lingering close is read only to be discarded.
         if not self._is_closing:
             self._idle_since = None
+            # While a request is executed, input is not parsed, because parsed requests take far more memory than bytes.
             self._parser.feed(data, parse=self._task is None)
             self._process()
 
@@ -172,16 +187,20 @@ class HTTPConnection(asyncio.Protocol):
         """
         parser = self._parser
         has_parsed = False
+        # Each turn may change every part of the condition: a handler may become a task, and a write may call
+        # `pause_writing` before it returns.
         while self._task is None and not (self._is_write_paused or self._is_closing or self._transport.is_closing()):
             if parser.requests:
                 incoming = parser.requests[0]
                 if incoming.is_ready:
                     self._begin(parser.requests.popleft())
                     continue
+                # The client waits for this before it sends the body (RFC 9110, 10.1.1). If a part of the body has
+                # arrived, it does not wait. Only the first request gets it, because responses are in order.
                 if incoming.expects_continue and not incoming.size:
                     incoming.expects_continue = False
                     self._write(CONTINUE)
-            elif parser.is_closed:
+            elif parser.is_closed:  # all responses are written: the error of malformed input may follow them
                 self._end()
                 return
             if not parser.unparsed:
@@ -192,10 +211,12 @@ class HTTPConnection(asyncio.Protocol):
             parser.parse_piece()
             has_parsed = True
         self._control_reading()
+        # `eof_received` kept the transport open for these responses. Nothing else closes it.
         if self._has_eof and not self._owes_response():
             self._transport.close()
 
     def _owes_response(self) -> bool:
+        # After the end of the input, a request that is not ready never will be, so it gets no response.
         requests = self._parser.requests
         return self._task is not None or bool(self._parser.unparsed) or (bool(requests) and requests[0].is_ready)
 
@@ -204,12 +225,15 @@ class HTTPConnection(asyncio.Protocol):
             self._is_scheduled = False
             self._process()
 
+        # At most one turn is scheduled, although each call of `_process` before that turn asks for one.
         if not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(process)
 
     def _control_reading(self) -> None:
         """Read from the socket only if all input is parsed."""
+        # So one read at most is kept, and TCP's flow control stops a client that sends faster than its requests are
+        # executed. During the lingering close `_end` reads in any case.
         wants_input = not self._parser.unparsed
         if wants_input != self._is_reading and not (self._is_closing or self._transport.is_closing()):
             self._is_reading = wants_input
@@ -228,30 +252,36 @@ class HTTPConnection(asyncio.Protocol):
     def _respond_503(self, incoming: IncomingRequest) -> None:
         headers = [(b"retry-after", b"%d" % RETRY_AFTER)]
         incoming.refuse(HTTPError(HTTPProblem(503, text_of(TOO_MANY_CLIENTS)), headers))
-        incoming.keep_alive = False
+        incoming.keep_alive = False  # an unregistered client must not keep its socket
 
     def _begin(self, incoming: IncomingRequest) -> None:
         """Execute a request as far as it goes without waiting."""
+        self._idle_since = None  # a pipelined request arrived before the last response, which set the time
         if incoming.response is not None:
             if incoming.expects_continue and not incoming.is_complete:
                 incoming.keep_alive = False  # the client may send the body or not, so the next request has no place
             self._write_response(incoming, incoming.response)
             return
         assert self._client is not None, "at the limit of clients every request is refused"
+        # A session for each request: HTTP is stateless, and a proxy sends requests of several users on one connection.
+        # An open MULTI or WATCH must not reach the next of them.
         session = Session(self._context, self._client)
         handler = self._application.respond(incoming, self._application.new_request(session, incoming))
         workers = self._application.workers
+        # The whole handler, because already the parsing of the body may take long.
         if incoming.size > LARGE_BODY:
             self._start_task(incoming, session, self._loop.run_in_executor(workers, run_in_this_thread, handler))
             return
         try:
+            # Most handlers return in this step, without a task and without a further turn of the event loop.
             call = handler.send(None)
         except StopIteration as end:
             response: Response = end.value
             if isinstance(response.body, bytes):
+                # In this order, because `_end_session` lets other threads run, and the client is waiting.
                 self._write_response(incoming, response, closes=session.closing)
                 self._end_session(session)
-            else:
+            else:  # a task keeps the session open: to make a body may execute commands, as in a pipeline
                 self._start_task(incoming, session, _return(response))
         else:
             self._start_task(incoming, session, run_with_workers(handler, call, workers))
@@ -263,6 +293,8 @@ class HTTPConnection(asyncio.Protocol):
         """Send a response that has to be waited for, or whose body is made while it is sent."""
         try:
             response = await pending
+            # The body of a HEAD is not even made. RFC 9110 (9.3.2) lets a server omit headers whose values it knows
+            # only after that, such as Content-Length.
             if isinstance(response.body, bytes) or incoming.method == b"HEAD":
                 self._write_response(incoming, response, closes=session.closing)
             else:
@@ -278,13 +310,14 @@ class HTTPConnection(asyncio.Protocol):
         self._task = None
         self._end_session(session)
         if self._is_lost:
-            self._leave()
+            self._leave()  # which `connection_lost` left to this task
         else:
             self._process()
 
     def _end_session(self, session: Session) -> None:
         session.close()
         client = session.client
+        # CLIENT SETNAME and HELLO write to the client, which the connection's later requests share.
         if client.name or client.protocol_version != 2:
             client.name, client.protocol_version = b"", 2
         # Under load the event loop is always ready to run. Without this, other threads waited for the kernel to end
@@ -301,9 +334,9 @@ class HTTPConnection(asyncio.Protocol):
         keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
         head = _head(response, keep_alive)
         if incoming.method == b"HEAD":
-            self._write(head)
+            self._write(head)  # with the Content-Length that GET would have (RFC 9110, 8.6)
         elif len(body) < LARGE_RESPONSE:
-            self._write(head + body)
+            self._write(head + body)  # one system call and, with TCP_NODELAY, one packet for a small response
         else:
             self._write(head)
             self._write(body)
@@ -319,9 +352,11 @@ class HTTPConnection(asyncio.Protocol):
         keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
         self._write(_head(response, keep_alive))
         while not self._is_lost:
+            # Wait before making a part, so that at most one waits in memory if the client reads slowly. A worker
+            # makes it, because that may execute commands.
             await self._drain()
             part = await self._loop.run_in_executor(self._application.workers, next_part, body)
-            if not part:
+            if not part:  # also, a chunk of size 0 would end the body (RFC 9112, 7.1)
                 break
             self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
         if is_chunked:
@@ -362,11 +397,12 @@ class HTTPConnection(asyncio.Protocol):
             self._write(_head(response, keep_alive=False) + response.body)
         self._is_closing = True
         self._parser.close()
+        # What the client still sends is discarded by `data_received`. Unread, it would cause the reset.
         if not self._is_reading:
             self._transport.resume_reading()
         if self._has_eof or not self._transport.can_write_eof():
             self._transport.close()
-        else:
+        else:  # half-close, then wait for the client to close its side (RFC 9112, 9.6)
             self._transport.write_eof()
             self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
 
@@ -387,11 +423,12 @@ def _head(response: Response, keep_alive: bool) -> bytes:
     """Return the status line and the headers of a response."""
     lines = [STATUS_LINES[response.status], _date_header(int(time.time()))]
     lines += [b"%b: %b\r\n" % header for header in response.headers]
+    # An HTTP/1.1 connection persists unless a header says otherwise (RFC 9112, 9.3), so keep-alive needs none.
     lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
     return b"".join(lines)
 
 
-@lru_cache(1)
+@lru_cache(1)  # all responses of the same second share it
 def _date_header(seconds: int) -> bytes:
     """Return the header that RFC 9110 (6.6.1) requires of a server with a clock."""
     return f"date: {formatdate(seconds, usegmt=True)}\r\n".encode()

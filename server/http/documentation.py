@@ -19,7 +19,7 @@ ASSETS = {
     b"swagger-ui-bundle.js": b"text/javascript; charset=utf-8",
     b"favicon-32x32.png": b"image/png",
 }
-"""The files that are served, and their types."""
+"""The files that are served, and their types. No other name is read, so a path cannot leave the folder."""
 
 PAGE = b"""\
 <!DOCTYPE html>
@@ -43,6 +43,7 @@ PAGE = b"""\
 def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
     """Return the routes of the documentation of these groups. They need no token, because they contain no data."""
     routes = RouteGroup("documentation")
+    # Made once, because the routes do not change while the server runs.
     document = json.dumps(openapi_document(groups), ensure_ascii=False).encode()
 
     async def openapi(request: Request) -> Response:
@@ -50,6 +51,7 @@ def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
 
     routes.add("GET", "/openapi.json", {}, safe=True, public=True)(openapi)
     routes.add("GET", "/docs", {}, safe=True, public=True)(page)
+    # Without this route, /docs/x would be the command DOCS; see `server.http.commands.run_path`.
     routes.add("GET", "/docs/{file}", {}, safe=True, public=True)(not_found)
     routes.add("GET", "/docs/assets/{file}", {}, safe=True, public=True)(asset)
     return routes
@@ -71,6 +73,6 @@ async def not_found(request: Request) -> Response:
     raise HTTPError(HTTP_NOT_FOUND)
 
 
-@cache
+@cache  # bounded by the number of `ASSETS`
 def _read(name: bytes) -> bytes:
     return Path(swagger_ui_path, name.decode()).read_bytes()

@@ -22,6 +22,7 @@ from server.http.messages import (
     in_worker,
     json_response,
     lazy_response,
+    reads_backend,
 )
 from server.http.reply_json import json_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
@@ -93,6 +94,7 @@ def _flag(arg: bytes) -> bool:
 
 
 def _cursor(arg: bytes) -> bytes:
+    # Up to 64 bits without a sign. Checked here as well as by SCAN, because this error names the parameter.
     if not arg.isdigit() or len(arg) > 20:
         raise ValueError
     return arg
@@ -137,15 +139,19 @@ async def get_value(request: Request) -> Response:
     request.parameters()
     value = await request.execute(b"GET", _key(request))
     etag = await _etag_in_time(value) if isinstance(value, bytes) else None
+    # If-Match precedes If-None-Match (RFC 9110, 13.2.2). A missing key does not even match `*` (13.1.1).
     if _etag_matches(request, b"if-match", etag) is False:
         raise _precondition_failed()
     if not isinstance(value, bytes) or etag is None:
         raise _not_found()
+    # Any client may change the value at any time, so a cache must ask before each use (RFC 9111, 5.2.2.4). The 304 that
+    # it gets must have these headers too (RFC 9110, 15.4.5).
     headers = [(b"etag", etag), (b"vary", b"accept"), (b"cache-control", b"no-cache")]
     if _etag_matches(request, b"if-none-match", etag):
         return Response(304, headers=headers)
     if request.wants_json:
         return lazy_response(JSON, _value_json(value), headers)
+    # Clients choose the bytes. With nosniff a browser never runs them as a script of this origin (Fetch standard).
     return Response(200, value, [(b"content-type", OCTETS), (b"x-content-type-options", b"nosniff"), *headers])
 
 
@@ -189,15 +195,17 @@ async def put_value(request: Request) -> Response:
     key = _key(request)
     seconds, milliseconds, only_if_missing, only_if_present = request.parameters(EX, PX, NX, XX)
     if None not in (seconds, milliseconds) or (only_if_missing and only_if_present):
-        raise HTTPError(HTTP_EXCLUSIVE_PARAMETERS)
+        raise HTTPError(HTTP_EXCLUSIVE_PARAMETERS)  # SET would reply with a syntax error that names none of them
     args = [b"SET", key, request.body]
     args += [b"EX", b"%d" % seconds] if seconds is not None else []
     args += [b"PX", b"%d" % milliseconds] if milliseconds is not None else []
     args += [b"NX"] if only_if_missing else []
     args += [b"XX"] if only_if_present else []
+    # SET does not report whether the key existed. EXISTS in the same transaction does, for the choice of 200 or 201.
     existed, done = await _conditional_update(request, key, [b"EXISTS", key], args)
     if done is None:
         raise _precondition_failed()
+    # A PUT may return the new tag, because the body is stored as it is (RFC 9110, 9.3.4). No further GET is needed.
     return Response(200 if existed else 201, headers=[(b"etag", await _etag_in_time(request.body))])
 
 
@@ -242,10 +250,12 @@ async def increment(request: Request) -> Response:
 
 def _key(request: Request) -> bytes:
     argument = request.path_argument
+    # A plus is a plus in a path. The bytes need not be UTF-8.
     return unquote_to_bytes(argument) if b"%" in argument else argument
 
 
 def _value_json(value: bytes) -> Iterator[bytes]:
+    # Checked as a whole, because the name of the only member depends on it.
     try:
         value.decode()
     except UnicodeDecodeError:
@@ -265,7 +275,12 @@ def _not_found() -> HTTPError:
 
 
 def _etag(value: bytes) -> bytes:
-    """Return a value's entity tag. It depends on the bytes alone, so equal values have equal tags, in JSON or not."""
+    """Return a value's entity tag. It depends on the bytes alone, so equal values have equal tags, in JSON or not.
+
+    So a client that has read the value in JSON can use the tag as the condition of a PUT of bytes. Nothing is stored
+    beside the value, so a change through another protocol changes the tag as well.
+    """
+    # A cryptographic hash: a client cannot construct another value with the same tag, which If-Match would accept.
     return b'"%b"' % blake2b(value, digest_size=16).hexdigest().encode()
 
 
@@ -284,6 +299,9 @@ def _etag_matches(request: Request, header: bytes, etag: bytes | None) -> bool |
         return None
     if etag is None:
         return False
+    # A proxy that compresses makes the tag a weak one. It is accepted in If-Match too, although RFC 9110 (13.1.1)
+    # wants a strong comparison there: the hash identifies the stored bytes in either form. No tag of this server has a
+    # comma, so a plain split is enough.
     tags = [tag.strip(b" \t").removeprefix(b"W/") for tag in field.split(b",")]
     return tags == [b"*"] or etag in tags
 
@@ -302,15 +320,17 @@ async def _conditional_update(request: Request, key: bytes, *commands: Args) -> 
     """Execute commands in one step if the key's value meets the conditions of the headers. Raises `HTTPError`.
 
     With conditions the key is watched, so the step fails if the value changes after it was checked.
+    Returns the commands' replies in order.
     """
     if request.headers.keys() & {b"if-match", b"if-none-match"}:
+        # WATCH before GET, so that a change between GET and EXEC makes EXEC fail and no update is lost.
         await request.execute(b"WATCH", key)
         value = await request.execute(b"GET", key)
         _check_conditions(request, await _etag_in_time(value) if isinstance(value, bytes) else None)
-    elif len(commands) == 1:
+    elif len(commands) == 1:  # atomic by itself, and a transaction would cost a backing Redis three commands for one
         return [await request.execute(*commands[0])]
     replies = await request.execute_all(*commands)
-    if replies is None:
+    if replies is None:  # the value has changed since it was checked: 412 too, so the client reads it again
         raise _precondition_failed()
     return replies
 
@@ -332,6 +352,7 @@ async def list_keys(request: Request) -> Response:
     Begin without a cursor and continue with the returned one until it is `0`.
     """
     match, cursor, count = request.parameters(MATCH, CURSOR, COUNT)
+    # SCAN rather than KEYS, which would hold the store for as long as it takes to list all keys.
     args = [b"SCAN", cursor or b"0"]
     args += [b"MATCH", match] if match is not None else []
     args += [b"COUNT", b"%d" % count] if count is not None else []
@@ -340,6 +361,7 @@ async def list_keys(request: Request) -> Response:
 
 def _listing_json(reply: Reply, base64: bool) -> Iterator[bytes]:
     assert isinstance(reply, list)
+    # The cursor is a string: it has up to 64 bits, and JavaScript's numbers are exact up to 53.
     next_cursor, found = reply
     yield b'{"cursor":'
     yield from json_pieces(next_cursor)
@@ -360,6 +382,10 @@ async def delete_all(request: Request) -> Response:
 async def compact(request: Request) -> Response:
     """Return commands that rebuild the keyspace, oldest key first."""
     request.parameters()
+    # `Lines` makes each line when it is asked for, so the response never is in memory as a whole.
     lines = await request.execute(b"COMPACT")
     assert isinstance(lines, Lines)
-    return lazy_response(TEXT, (line + b"\n" for line in lines.lines))
+    pieces = (line + b"\n" for line in lines.lines)
+    if reads_backend(lines):
+        return await in_worker(lazy_response, TEXT, pieces)
+    return lazy_response(TEXT, pieces)

@@ -39,7 +39,8 @@ def create_http_listener(
     """Bind a port for HTTP. Raises `OSError` or `UnicodeError` if the address can't be bound.
 
     ``token`` is the bearer token that requests need, ``origins`` are those that CORS allows, ``names`` are further
-    host names of the server, and ``max_body`` is the maximum size of a request's body in bytes.
+    host names of the server, and ``max_body`` is the maximum size of a request's body in bytes. Without ``token``
+    no request needs one. Port 0 picks a free port. Connections wait in the backlog until `HTTPListener.start`.
     """
     access = AccessPolicy(host, token, origins, names)
     cors = CORSPolicy(origins) if origins else None
@@ -52,6 +53,7 @@ class HTTPListener:
     def __init__(self, host: str, port: int, application: Application) -> None:
         family, address = resolve(host, port)
         try:
+            # Bound here rather than by the event loop, so that the caller gets the error, and knows the port at once.
             self._socket = socket.create_server(address[:2], family=family, backlog=BACKLOG)
         except OSError as problem:
             if problem.errno is None:
@@ -81,15 +83,18 @@ class HTTPListener:
         self._is_running.wait()
 
     def stop(self) -> None:
-        """Accept no more connections, wait for the requests that are executed, then close all connections."""
+        """Accept no more connections, wait for the requests that are executed, then close all connections.
+
+        Takes about `SHUTDOWN_TIMEOUT` and `CANCEL_TIMEOUT` at most. Also releases the address, as `close` does.
+        """
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop_requested.set)
-            self._thread.join()
+            self._thread.join()  # it ends, because every wait in `_serve` after the request to stop has a limit
         self.close()
 
     def close(self) -> None:
-        """Release the address."""
+        """Release the address and the worker threads. For a listener that was never started; otherwise use `stop`."""
         self._socket.close()
         self._application.close()
 
@@ -100,15 +105,17 @@ class HTTPListener:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._serve())
         finally:
-            self._is_running.set()
+            self._is_running.set()  # also if the loop fails to start, because `start` waits without a time limit
 
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
+        # With the backlog again, because this calls `listen` a second time, with 100 by default.
         server = await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
         self._is_running.set()
         checks = loop.create_task(self._close_idle_connections())
         await self._stop_requested.wait()
         checks.cancel()
+        # Without `wait_closed`, which since Python 3.12 waits for every connection, and without a time limit.
         server.close()
         await self._close_connections()
 
@@ -118,7 +125,9 @@ class HTTPListener:
     async def _close_idle_connections(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_CHECK_INTERVAL)
+            # One task for all connections: a timer for each would be cancelled and set again with every request.
             since = asyncio.get_running_loop().time() - KEEP_ALIVE_TIMEOUT
+            # A copy, because a connection that closes removes itself.
             for connection in list(self._connections):
                 connection.close_if_idle(since)
 
@@ -128,6 +137,7 @@ class HTTPListener:
         limit = loop.time() + SHUTDOWN_TIMEOUT + CANCEL_TIMEOUT
         for connection in list(self._connections):
             connection.shut_down()
+        # Polled, because a server stops once. A connection stays in the set until its worker has ended.
         while self._connections and loop.time() < limit:
             await asyncio.sleep(0.01)
 
@@ -135,6 +145,7 @@ class HTTPListener:
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return what makes uvloop's event loop, None for asyncio's own if uvloop is not installed."""
     try:
+        # Imported by name, because uvloop does not exist for Windows, and mypy checks the code for Windows too.
         factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
     except ImportError:
         return None

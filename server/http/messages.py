@@ -33,7 +33,7 @@ from common.errors import (
     http_unknown_parameter,
 )
 from common.limits import KIB
-from common.replies import ErrorKind, ErrorReply, Reply
+from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK
 from server.session.session import Session
 
@@ -75,7 +75,11 @@ class HTTPError(Exception):
 
 
 def json_response(status: int, value: object, headers: Iterable[tuple[bytes, bytes]] = ()) -> Response:
-    """Make a response with a value in JSON."""
+    """Make a response with a value in JSON.
+
+    ``headers`` follow the content type. Non-ASCII text is sent as UTF-8, without escapes. Raises TypeError for a value
+    that JSON does not have, such as bytes.
+    """
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status, body, [(b"content-type", JSON), *headers])
 
@@ -83,14 +87,27 @@ def json_response(status: int, value: object, headers: Iterable[tuple[bytes, byt
 def lazy_response(
     content_type: bytes, pieces: Iterator[bytes], headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> Response:
-    """Make a response whose body is streamed if it is large. The first part is made now."""
+    """Make a response whose body is streamed if it is large. The first part is made now.
+
+    Raises what making the first part raises, so that such a failure still gets a status of its own. Afterwards the
+    status has been sent, and a failure can only cut the body short.
+    """
+    # A small body is complete now. It gets a Content-Length, and needs neither chunks nor a task.
     start = next_part(pieces)
     body = start if len(start) < MIN_STREAMED_SIZE else chain([start], pieces)
     return Response(200, body, [(b"content-type", content_type), *headers])
 
 
+def reads_backend(reply: Reply) -> bool:
+    """Return whether reading the reply may wait for I/O: lines that can be read once come from a backing Redis."""
+    return isinstance(reply, Lines) and isinstance(reply.lines, Iterator)
+
+
 def next_part(pieces: Iterator[bytes]) -> bytes:
-    """Join pieces until there is enough to send. Return less only at the end, and then ``b""``."""
+    """Join pieces until there is enough to send. Return less only at the end, and then ``b""``.
+
+    Pieces may be as small as a bracket or a comma. To send each of them would cost a write and a turn of a thread.
+    """
     part: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -110,7 +127,10 @@ RunningHandler: TypeAlias = Coroutine[BlockingCall, Any, Response]
 
 @coroutine
 def in_worker(function: Callable[..., T], *args: Any) -> Generator[BlockingCall, T, T]:
-    """Call a function that may block or take long, in a worker thread. Raises what it raises."""
+    """Call a function that may block or take long, in a worker thread. Raises what it raises.
+
+    Only a handler may await this, not a task: the event loop does not know the object that is yielded here.
+    """
     return (yield partial(function, *args))
 
 
@@ -121,6 +141,7 @@ def run_in_this_thread(handler: RunningHandler) -> Response:
         while True:
             try:
                 result = call()
+            # Raised inside the handler, at its `await`, so that it can be caught there as in any coroutine.
             except Exception as problem:
                 call = handler.throw(problem)
             else:
@@ -141,10 +162,12 @@ async def run_with_workers(handler: RunningHandler, call: BlockingCall, workers:
                 call = handler.throw(problem)
             else:
                 call = handler.send(result)
+    # How a coroutine that is driven by hand returns its value (PEP 492).
     except StopIteration as end:
         response: Response = end.value
         return response
     finally:
+        # A task that is cancelled while a worker runs leaves the handler suspended. Close it, so that it cleans up now.
         handler.close()
 
 
@@ -153,7 +176,11 @@ async def run_with_workers(handler: RunningHandler, call: BlockingCall, workers:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the query: how it is read, and how it is documented. ``read`` may raise ValueError."""
+    """A parameter of the query: how it is read, and how it is documented.
+
+    ``read`` gets the decoded bytes, and raises ValueError or `CommandError` for a wrong value. Then ``description``
+    completes the sentence of the error. ``schema`` and ``example`` are for the OpenAPI document only.
+    """
 
     name: str
     description: str
@@ -177,6 +204,7 @@ class Request:
 
     async def outcome(self, args: Args) -> Reply:
         """Execute a command and return its reply, which may be an error."""
+        # Nearly every command of an embedded store, and a cached GET of a backing Redis, ends here without a thread.
         reply = self.session.try_execute(args)
         if reply is WOULD_BLOCK:
             return await in_worker(self.session.execute, args)
@@ -187,7 +215,11 @@ class Request:
         return raise_for_error(await self.outcome(list(args)))
 
     async def execute_all(self, *commands: Args) -> list[Reply] | None:
-        """Execute commands as one transaction. Return None if a watched key has changed. Raises `HTTPError`."""
+        """Execute commands as one transaction. Return None if a watched key has changed. Raises `HTTPError`.
+
+        It is also raised if one of several commands failed. As in Redis, the others have been executed then.
+        """
+        # The session belongs to this request alone. If one of these raises, closing it discards the transaction.
         await self.execute(b"MULTI")
         for args in commands:
             await self.execute(*args)
@@ -199,11 +231,11 @@ class Request:
         given: dict[str, bytes] = {}
         for name, value in self.query_pairs():
             text = name.decode(errors="replace")
-            if text in given:
+            if text in given:  # a proxy and this server could each obey another one
                 raise HTTPError(http_duplicate_parameter(text))
             given[text] = value or b""
         values = [_read(each, given.pop(each.name, None)) for each in known]
-        if given:
+        if given:  # with a misspelt `ex`, a key would be stored without an expiry
             raise HTTPError(http_unknown_parameter(next(iter(given))))
         return values
 
@@ -224,6 +256,7 @@ class Request:
 
 
 def _decode(part: bytes) -> bytes:
+    # As browsers encode forms (URL standard, application/x-www-form-urlencoded). In a path, a plus is a plus.
     return unquote_to_bytes(part.replace(b"+", b" "))
 
 
@@ -247,7 +280,7 @@ STATUS_BY_KIND = {
     ErrorKind.UPSTREAM_TIMEOUT: 504,
     ErrorKind.OUT_OF_MEMORY: 507,
 }
-"""The HTTP status of a command's error."""
+"""The HTTP status of a command's error. 502 and 504 are those of a gateway (RFC 9110, 15.6), 507 is from RFC 4918."""
 
 
 def raise_for_error(reply: Reply) -> Reply:
@@ -264,4 +297,5 @@ def command_failed(error: ErrorReply) -> HTTPError:
 
 def text_of(error: ErrorReply) -> str:
     """Return an error's text as it appears in JSON."""
+    # An error may quote an argument, which may contain any byte. JSON is UTF-8 (RFC 8259, 8.1).
     return error.text.decode(errors="replace")

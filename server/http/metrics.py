@@ -31,7 +31,7 @@ class MetricsCollector:
         self._context = context
 
     def collect(self) -> Iterator[Metric]:
-        """Return all metrics."""
+        """Return all metrics. May wait for a backing server, to count its keys."""
         context = self._context
         yield InfoMetricFamily("kvline", "The server.", value={"version": __version__})
         stats = context.stats.totals()
@@ -44,6 +44,7 @@ class MetricsCollector:
     def _of_clients(self) -> Iterator[Metric]:
         clients, stats = self._context.clients, self._context.stats
         yield GaugeMetricFamily("kvline_connections", "Open connections.", value=len(clients))
+        # The client library adds `_total` to the name of each counter.
         yield CounterMetricFamily("kvline_connections_received", "Connections since the start.", value=clients.received)
         yield CounterMetricFamily(
             "kvline_connections_rejected", "Connections refused at the limit of clients.", value=clients.rejected
@@ -55,7 +56,7 @@ class MetricsCollector:
         """Return the numbers that only some engines have, such as those of a cache."""
         for section in self._context.engine.info_sections().values():
             for name, value in section.items():
-                if isinstance(value, int | float):
+                if isinstance(value, int | float):  # not the URL; a gauge, because CONFIG RESETSTAT may reset it
                     yield GaugeMetricFamily(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
 
@@ -77,6 +78,7 @@ def _commands(stats: StatsByCommand) -> Metric:
         "Commands by name and outcome: done, failed, or rejected for their number of arguments.",
         labels=("command", "outcome"),
     )
+    # Failed calls are among `calls`, rejected ones are not: their number of arguments was wrong, so nothing was called.
     for command, stat in stats.items():
         outcomes = {"done": stat.calls - stat.failed, "failed": stat.failed, "rejected": stat.rejected}
         for outcome, count in outcomes.items():
@@ -97,6 +99,7 @@ def _durations(stats: StatsByCommand) -> Metric:
 
 def _buckets(stat: CommandStat) -> list[tuple[str, float]]:
     """Return each bucket's upper bound in seconds, and how many calls took no longer."""
+    # Prometheus's buckets are cumulative. Bucket n of the statistics counts calls of less than 2 ** n nanoseconds.
     sums = list(accumulate(stat.buckets))
     bounds = [(repr(2**n / 1e9), float(sums[n])) for n in range(MIN_BUCKET, MAX_BUCKET + 1, 2)]
     return [*bounds, ("+Inf", float(sums[-1]))]

@@ -62,6 +62,7 @@ def _operation(tag: str, route: Route) -> Schema:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content([route.body])}
     if not route.public:
+        # With a token or without, because the document does not depend on whether this server has one.
         operation["security"] = [{"token": []}, {}]
     return operation
 
@@ -86,6 +87,7 @@ def _query_parameter(parameter: Parameter) -> Schema:
 
 def _responses(route: Route) -> Schema:
     """Describe the responses: those of every operation, and those of this route."""
+    # The route's own responses replace the general ones, because a route may give a status a meaning of its own.
     absent = set() if route.takes_body else {413}
     absent |= {401} if route.public else set()
     specs = {status: ResponseSpec(REFUSALS[status]) for status in REFUSALS.keys() - absent} | route.responses

@@ -24,6 +24,7 @@ METRICS = BodySpec("text/plain", {"type": "string"}, "kvline_keys 2.0\n")
 @routes.add("GET", "/healthz", {200: ResponseSpec("The server runs.", (HEALTH,))}, safe=True, public=True)
 async def health(request: Request) -> Response:
     """Report that the server runs. This needs no token."""
+    # The backing server is not asked: an orchestrator would restart this server because of an outage of the other.
     return json_response(200, {"status": "ok", "version": __version__})
 
 
@@ -36,6 +37,8 @@ async def metrics(request: Request) -> Response:
 
 
 def _collect(context: ServerContext) -> bytes:
+    # A registry of its own, because the library's global one is shared by all servers in a process (and adds metrics of
+    # Python). Without auto_describe, because that would collect everything once more to learn the names.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MetricsCollector(context))
     return generate_latest(registry)

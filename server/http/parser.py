@@ -69,6 +69,7 @@ class IncomingRequest:
         self.version = version
         self.headers = headers
         self.keep_alive = keep_alive
+        # A server must ignore the expectation in an HTTP/1.0 request (RFC 9110, 10.1.1).
         self.expects_continue = version == "1.1" and headers.get(b"expect", b"").lower() == b"100-continue"
         self.is_complete = False
         self.route: Route | None = None
@@ -82,7 +83,10 @@ class IncomingRequest:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the request can be executed or refused. The rest of its body is then discarded."""
+        """Whether the request can be executed or refused. The rest of its body is then discarded.
+
+        It can be before its body has arrived, if it is refused or its route takes no body.
+        """
         return self.is_complete or self.body_limit is None or self.response is not None
 
     @property
@@ -97,9 +101,10 @@ class IncomingRequest:
         return response
 
     def take(self, data: bytes) -> None:
-        """Take a part of the body."""
+        """Take a part of the body. A body that exceeds ``body_limit`` refuses the request with 413."""
         if self.body_limit is None or self.response is not None:
             return
+        # Counted here, because a chunked body declares no size. `Application` refuses a declared one before it arrives.
         self.size += len(data)
         if self.size > self.body_limit:
             self.refuse(HTTPError(http_body_too_large(self.body_limit)))
@@ -108,7 +113,10 @@ class IncomingRequest:
 
 
 class _Refused(Exception):
-    """The input can't be accepted, nor anything after it."""
+    """The input can't be accepted, nor anything after it.
+
+    A parser that reads on could take the rest of this request for a new one (request smuggling; RFC 9112, 11.2).
+    """
 
     def __init__(self, problem: HTTPProblem) -> None:
         super().__init__(problem.sentence)
@@ -149,6 +157,7 @@ class RequestParser:
         """Take input, and parse it at once if that is allowed and possible."""
         if self.is_closed:
             return
+        # The common case, a small request on an idle connection, is parsed without a copy into `unparsed`.
         if parse and not self.unparsed and len(data) <= HEAD_PIECE_SIZE and self.can_parse:
             self._parse(data)
         else:
@@ -156,6 +165,7 @@ class RequestParser:
 
     def parse_piece(self) -> None:
         """Parse the next piece of the input."""
+        # A small piece holds few requests. Inside a body large pieces are safe, and cost fewer calls.
         size = HEAD_PIECE_SIZE if self._receiving is None else BODY_PIECE_SIZE
         piece = bytes(self.unparsed[:size])
         del self.unparsed[:size]
@@ -172,13 +182,17 @@ class RequestParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            # httptools has stopped after this request, and reports how much it has read. It resumes by itself, so the
+            # rest is parsed as requests, as if nothing had been offered.
             self.unparsed[:0] = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             if not self.is_closed:  # else it is the input after a request that ends the connection
                 self._refuse(self._error or HTTP_MALFORMED)
+        # llhttp has no limit of its own. Trailers count too: nothing after the body's last part is progress.
         self._head_size = 0 if self._made_progress else self._head_size + len(data)
         if self._head_size > MAX_HEAD_SIZE and not self.is_closed:
             self._refuse(HTTP_HEAD_TOO_LARGE)
+        # A server must not process requests after one that ends the connection (RFC 9112, 9.6).
         if self.is_closed:
             self.unparsed.clear()
 
@@ -186,6 +200,8 @@ class RequestParser:
         """Stop parsing. An incomplete request gets this error as its response, unless it has one already."""
         self.is_closed = True
         incomplete = self._receiving
+        # A request without its body may have been executed, or may have a response. HTTP allows one final response per
+        # request, so the error is sent only in place of one.
         if incomplete is None:
             self.refusal = problem
         elif self.requests and self.requests[-1] is incomplete and incomplete.response is None:
@@ -200,6 +216,7 @@ class RequestParser:
         self._hosts = 0
 
     def on_url(self, url: bytes) -> None:
+        # httptools calls this for each part of a request line that arrives in pieces.
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -207,30 +224,36 @@ class RequestParser:
             return  # a trailer: RFC 9110 (6.5.1) lets a server ignore it
         name = name.lower()
         headers = self._headers
+        # One value per name, as RFC 9110 (5.3) allows. llhttp has refused a second Content-Length.
         headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
         if name == b"host":
-            self._hosts += 1
+            self._hosts += 1  # the joined value does not show how many there were
 
     def on_headers_complete(self) -> None:
         try:
             self._take_head()
         except _Refused as refused:
+            # httptools raises HttpParserCallbackError in place of what a callback raises.
             self._error = refused.problem
             raise
 
     def _take_head(self) -> None:
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
+        # llhttp accepts HTTP/0.9 too, whose responses have no head.
         if version not in ("1.1", "1.0"):
             raise _Refused(HTTP_MALFORMED)
         if parser.should_upgrade() and _has_body(headers):
             raise _Refused(HTTP_UPGRADE_WITH_BODY)
         url = _split_url(self._url)
+        # With two of them, a proxy could check one name and this server the other.
         if self._hosts != 1 and (version == "1.1" or self._hosts > 1):  # RFC 9112, 3.2
             raise _Refused(HTTP_HOST_REQUIRED)
+        # HTTP/1.0 is never kept alive: the end of a streamed body is the end of its connection.
         keep_alive = version == "1.1" and parser.should_keep_alive()
         incoming = self._receiving = IncomingRequest(parser.get_method(), url, version, headers, keep_alive)
         self._made_progress = True
+        # `on_head` decides first whether the body is kept, because its first part may be in the same piece of input.
         self._on_head(incoming)
         self.requests.append(incoming)
 
@@ -252,15 +275,18 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 
 def _split_url(url: bytes) -> tuple[bytes, bytes]:
     """Return the path and the query of a request target (RFC 9112, 3.2)."""
+    # RFC 3986 allows ASCII only. Two parsers may disagree on other bytes.
     if not url.isascii():
         raise _Refused(HTTP_MALFORMED)
+    # The origin form, which is nearly every request, without a parser.
     if url.startswith(b"/") and b"#" not in url:
         path, _, query = url.partition(b"?")
         return path, query
+    # A server must accept the absolute form (RFC 9112, 3.2.2). `*` is the path of a general OPTIONS (3.2.4).
     try:
         parsed = httptools.parse_url(url)
     except httptools.HttpParserInvalidURLError:
         raise _Refused(HTTP_MALFORMED) from None
-    if parsed.path is None:
+    if parsed.path is None:  # http://host without a slash
         raise _Refused(HTTP_MALFORMED)
     return parsed.path, parsed.query or b""

@@ -17,6 +17,7 @@ from common.resp import format_double
 CHUNK_SIZE = 48 * 1024
 """Bytes of a string that are encoded at a time. A multiple of 3, so that only the end of base64 needs padding."""
 
+# One for all strings: `json.dumps` with an option makes a new encoder for each.
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -27,9 +28,9 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
             yield b"null"
         case int():
             yield b"%d" % reply
-        case float():
+        case float():  # a string, as in RESP2; JSON has neither inf nor nan
             yield from _string((format_double(reply),), base64)
-        case bytes() if len(reply) <= CHUNK_SIZE:
+        case bytes() if len(reply) <= CHUNK_SIZE:  # most strings, without the generators of a long one
             yield b'"%b"' % (b64encode(reply) if base64 else _escape(reply.decode(errors="replace")))
         case bytes():
             yield from _string((reply,), base64)
@@ -58,7 +59,10 @@ def outcome_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
 
 
 def array_pieces(items: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
-    """Encode an array of items that are encoded already."""
+    """Encode an array of items that are encoded already.
+
+    An item is asked for when the pieces before it have been consumed. A pipeline executes its next command then.
+    """
     lead = b"["
     for pieces in items:
         yield lead
@@ -82,6 +86,7 @@ def _string(parts: Iterable[bytes], base64: bool) -> Iterator[bytes]:
 
 
 def _escaped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    # Incremental, because a character of several bytes may be cut by the end of a chunk.
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for chunk in _chunks(parts):
         yield _escape(decoder.decode(chunk))
@@ -89,6 +94,7 @@ def _escaped(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _escape(text: str) -> bytes:
+    # Without the quotes, because a long string is encoded in several parts.
     return _ENCODER.encode(text)[1:-1].encode()
 
 
@@ -96,6 +102,7 @@ def _in_base64(parts: Iterable[bytes]) -> Iterator[bytes]:
     left = b""
     for chunk in _chunks(parts):
         data = left + chunk
+        # Base64 encodes 3 bytes as 4 characters. A part may have any length, so up to 2 bytes wait for the next one.
         whole = len(data) - len(data) % 3
         left = data[whole:]
         yield b64encode(data[:whole])

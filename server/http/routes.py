@@ -48,7 +48,10 @@ class Route:
     headers: dict[str, str] = field(default_factory=dict)
     body: BodySpec | None = None
     safe: bool = False
-    """Whether it changes nothing (RFC 9110, 9.2.1), so that pages of other origins may send it."""
+    """Whether it changes nothing (RFC 9110, 9.2.1), so that pages of other origins may send it.
+
+    They cannot read the response unless CORS allows it, so sending it gives them nothing.
+    """
     public: bool = False
     """Whether it needs no token."""
 
@@ -59,7 +62,7 @@ class Route:
 
 
 class RouteGroup:
-    """The routes of one module."""
+    """The routes of one module. ``tag`` is the heading under which the OpenAPI document lists them."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
@@ -78,7 +81,10 @@ class RouteGroup:
         safe: bool = False,
         public: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Register a handler. The first line of its docstring is the summary, the rest is the description."""
+        """Register a handler. The first line of its docstring is the summary, the rest is the description.
+
+        The other parameters are the fields of `Route`. A request's body is discarded unless ``body`` describes it.
+        """
 
         def register(handler: Handler) -> Handler:
             summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
@@ -116,6 +122,7 @@ class _Pattern:
 
     def argument_of(self, path: bytes) -> bytes | None:
         """Return the variable part of a path, None if the path does not match."""
+        # In `/keys/incr`, prefix and suffix of `/keys/{key}/incr` overlap. It is the key `incr`, and no match here.
         end = len(path) - len(self.suffix)
         if end < len(self.prefix) or not (path.startswith(self.prefix) and path.endswith(self.suffix)):
             return None
@@ -129,20 +136,23 @@ class RouteTable:
         by_path: dict[str, _ByMethod] = {}
         for route in (route for group in groups for route in group.routes):
             routes = by_path.setdefault(route.path, {})
-            if route.method.encode() in routes:
+            if route.method.encode() in routes:  # the later one would replace the other without a trace
                 raise ValueError(f"two routes for {route.method} {route.path}")
             routes[route.method.encode()] = route
+        # RFC 9110 (9.1) requires HEAD beside GET. The connection leaves the body out.
         for routes in by_path.values():
             if b"GET" in routes:
                 routes.setdefault(b"HEAD", routes[b"GET"])
         self._exact = {path.encode(): routes for path, routes in by_path.items() if "{" not in path}
         patterns = [_pattern(path, routes) for path, routes in by_path.items() if "{" in path]
+        # Longest first, so that `/keys/{key}` is tried before `/{args}`, which matches every path.
         self._patterns = sorted(patterns, key=lambda each: len(each.prefix) + len(each.suffix), reverse=True)
 
     def find(self, method: bytes, path: bytes) -> tuple[Route, bytes]:
         """Return the route of a request, and the variable part of its path. Raises `HTTPError`: 404 or 405.
 
-        A path that matches without having the method falls through to the patterns after it.
+        A path that matches without having the method falls through to the patterns after it. Paths are compared as they
+        were sent, still percent-encoded, so that an encoded slash is a part of a key.
         """
         exact = self._exact.get(path)
         if exact is not None and (route := exact.get(method)) is not None:
@@ -158,6 +168,7 @@ class RouteTable:
         matching += [each.routes for each in self._patterns if each.argument_of(path) is not None]
         if not matching:
             return HTTPError(HTTP_NOT_FOUND)
+        # RFC 9110 (15.5.6) requires Allow in a 405.
         # The last one matches every path, and refuses those that belong to a resource.
         methods = {method for routes in matching[:-1] or matching for method in routes}
         return HTTPError(HTTP_METHOD_NOT_ALLOWED, [(b"allow", b", ".join(sorted(methods)))])

@@ -29,26 +29,34 @@ ANY_ORIGIN = b"*"
 
 
 class AccessPolicy:
-    """Decide whether a request may be executed. Raises `OSError` or `UnicodeError` for a host that has no address."""
+    """Decide whether a request may be executed. Raises `OSError` or `UnicodeError` for a host that has no address.
+
+    ``host`` is the address to listen on, ``token`` the bearer token or None, ``origins`` those that CORS allows (``*``
+    for all), and ``names`` further host names of the server.
+    """
 
     def __init__(self, host: str, token: str | None, origins: Sequence[str], names: Sequence[str] = ()) -> None:
         is_loopback = _is_loopback(host)
+        # Host names and origins are compared without regard to case (RFC 9110, 4.2.3).
         self._names = {name.lower().encode() for name in ("localhost", host, *names)}
         self._token = None if token is None else token.encode()
         self._origins = {origin.lower().encode() for origin in origins}
         self._checks_host = is_loopback or token is None
         self._reachable_without_token = token is None and not is_loopback
+        # Bounded, because clients choose the keys. Per instance, because the method reads `self`.
         self._is_allowed_host = lru_cache(128)(self._find_allowed_host)
 
     def check(self, route: Route, headers: RequestHeaders) -> None:
-        """Raise `HTTPError` if the request may not be executed."""
+        """Raise `HTTPError` if the request may not be executed: 401 without the token, otherwise 403."""
         host = headers.get(b"host", b"")
         if self._checks_host and not self._is_allowed_host(host):
             raise HTTPError(HTTP_HOST_NOT_ALLOWED)
         if self._token is not None and not route.public:
             scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+            # In constant time. The time of `==` depends on how much of a guess is right, which reveals byte after byte.
             if scheme.lower() != b"bearer" or not hmac.compare_digest(credentials.strip(), self._token):
                 raise HTTPError(HTTP_TOKEN_REQUIRED, [(b"www-authenticate", b"Bearer")])
+        # CORS does not prevent this: a browser sends a simple POST, and only keeps the response from the page.
         if not route.safe and self._is_cross_origin(host, headers):
             raise HTTPError(HTTP_CROSS_ORIGIN_WRITE)
 
@@ -62,17 +70,22 @@ class AccessPolicy:
 
     def _find_allowed_host(self, host: bytes) -> bool:
         """Return whether a Host names this machine: by an address, or by a name that no other site can point here."""
+        # The port does not matter: a proxy or a container may map another one. An IP address is allowed, because
+        # rebinding needs a name. No browser omits Host, so an empty one is a program's.
         name = host.lower().rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host.lower()
         return not name or name in self._names or _is_address(name.strip(b"[]"))
 
     def _is_cross_origin(self, host: bytes, headers: RequestHeaders) -> bool:
         origin = headers.get(b"origin")
+        # Browsers send Origin with each POST, PUT and DELETE, but not with every GET (Fetch standard). `none` is an
+        # address that the user has typed. Programs send no such header. `same-site` is refused, because another port
+        # of this host is another origin.
         if origin is None:
             return headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
         if self._origins & {ANY_ORIGIN, origin.lower()}:
             return False
         its_host = origin.lower().partition(b"://")[2]  # a TLS proxy in front of the server changes the scheme
-        return not its_host or its_host != host.lower()
+        return not its_host or its_host != host.lower()  # no host: `null`, the origin of a sandboxed page or a file
 
 
 def _is_address(name: bytes) -> bool:
@@ -85,6 +98,7 @@ def _is_address(name: bytes) -> bool:
 
 def _is_loopback(host: str) -> bool:
     """Return whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
+    # Resolved, because `localhost` is a name, and another name may resolve to a loopback address too.
     _, address = resolve(host, 0)
     return ip_address(address[0]).is_loopback
 
@@ -113,24 +127,34 @@ class CORSPolicy:
         """Return the response to a preflight request, None if the request is not one."""
         if method != b"OPTIONS" or b"origin" not in headers or b"access-control-request-method" not in headers:
             return None
+        # Refused by an error rather than by missing headers, so that the developer of the page sees the reason.
         allowed = self._allowed_origin(headers)
         if (
             not allowed
             or headers[b"access-control-request-method"] not in ALLOWED_METHODS
+            # Private Network Access: a page of the public network asks to reach this machine or its network. To list an
+            # origin does not permit that.
             or b"access-control-request-private-network" in headers
         ):
             raise HTTPError(HTTP_PREFLIGHT_REJECTED)
         response = Response(200, b"OK", [(b"content-type", TEXT), *PREFLIGHT_HEADERS, *allowed])
+        # The requested names instead of `*`, which does not cover Authorization (Fetch standard), so not the token.
         if (names := headers.get(b"access-control-request-headers")) is not None:
             response.headers.append((b"access-control-allow-headers", names))
         return response
 
     def complete(self, response: Response, headers: RequestHeaders) -> None:
-        """Add to a response what allows a page of the request's origin to read it."""
+        """Add to a response what allows a page of the request's origin to read it.
+
+        ``headers`` are those of the request. Replaces ``response.headers``.
+        """
+        # Vary also if the origin is missing or not allowed. Otherwise a cache could give such a response, which lacks
+        # the header, to a page of an allowed origin (Fetch standard, CORS protocol and HTTP caches).
         others = [(name, value) for name, value in response.headers if name != b"vary"]
         vary = [value for name, value in response.headers if name == b"vary"]
         response.headers = [*others, (b"vary", b", ".join([*vary, b"Origin"]))]
         if allowed := self._allowed_origin(headers):
+            # Without this, scripts cannot read the tag that they need for If-Match.
             response.headers += [*allowed, (b"access-control-expose-headers", b"ETag")]
 
     def _allowed_origin(self, headers: RequestHeaders) -> Headers:
@@ -138,6 +162,7 @@ class CORSPolicy:
         origin = headers.get(b"origin")
         if origin is None:
             return []
+        # Access-Control-Allow-Credentials is never sent: a page proves itself by the token, not by a browser's cookies.
         if ANY_ORIGIN in self._origins:
             return [(b"access-control-allow-origin", ANY_ORIGIN)]
         return [(b"access-control-allow-origin", origin)] if origin.lower() in self._origins else []

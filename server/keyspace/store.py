@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Set
 from itertools import islice
 
+from common.limits import DEFAULT_LIMITS
 from server.keyspace.contents import ClearedContents, ItemsCopy
 from server.keyspace.expiration import ExpirationIndex
 from server.keyspace.observers import KeyspaceObserver, Removal
@@ -40,9 +41,6 @@ ENTRY_SIZE = 104
 MAX_EXPIRED_PER_STEP = 1000
 """Expired keys that a command on all keys removes. It only skips the rest, because a removal takes about 1 µs."""
 
-DEFAULT_MAX_VALUE_SIZE = 512 * 1024 * 1024
-"""Redis's default of ``proto-max-bulk-len``."""
-
 
 def system_clock() -> int:
     """Return the time of the operating system, in milliseconds since the epoch."""
@@ -53,7 +51,7 @@ class Store:
     """Maps keys to values. Not thread-safe: its engine serialises all calls."""
 
     def __init__(self, clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> None:
-        self.max_value_size = DEFAULT_MAX_VALUE_SIZE
+        self.max_value_size = DEFAULT_LIMITS.max_bulk
         """The bytes up to which APPEND and SETRANGE may make a value grow."""
         self.deletion_count = 0
         """Keys removed since the start, for whatever cause. SCAN's cursors contain it."""

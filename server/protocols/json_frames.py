@@ -90,6 +90,7 @@ def _to_json(reply: Reply) -> Any:
 class FrameEncoder:
     """Write the replies to one form of request."""
 
+    # Empty: no reply can be encoded without its request's form, so each goes through `stream`.
     scalars: Mapping[type, Callable[[Any], bytes | None]] = {}
 
     def __init__(self, form: Form) -> None:
@@ -97,9 +98,10 @@ class FrameEncoder:
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode a reply as one piece, because its length comes first. `NoReply` is no piece."""
-        if isinstance(reply, NoReply):
+        if isinstance(reply, NoReply):  # after CLIENT REPLY OFF on this connection, or to SHUTDOWN
             return
         body = dump_json(self._object(reply))
+        # Not cut and not split: the client expects one object per request. The connection stays in step.
         if len(body) > MAX_REPLY_SIZE:
             body = dump_json(_error_object(FRAME_REPLY_TOO_LONG))
         yield HEADER.pack(len(body)) + body
@@ -117,13 +119,14 @@ def _error_object(error: ErrorReply) -> dict[str, Any]:
 
 
 def _get_reply(reply: Reply) -> dict[str, Any]:
+    # Only this form parses the value, because only a frame's GET returns what a frame's SET has stored as JSON.
     if isinstance(reply, bytes):
         return {"status_code": 200, "value": load_value(reply)}
     return {"status_code": 404}
 
 
 def _del_reply(reply: Reply) -> dict[str, Any]:
-    return {"status_code": 200 if reply else 404}
+    return {"status_code": 200 if reply else 404}  # the number of deleted keys
 
 
 def _ack(_: Reply) -> dict[str, Any]:
@@ -161,6 +164,7 @@ class FrameDecoder:
             if len(self._partial) < HEADER.size:
                 break
             length = HEADER.unpack_from(self._partial)[0]
+            # Checked before a byte of the body is stored. Nothing after a wrong length can be trusted.
             if not 0 < length <= self._limits.max_frame:
                 error = invalid_frame_length(length, self._limits.max_frame)
                 batches.append((ACK, [ProtocolError(error, close_connection=True)]))
@@ -168,7 +172,9 @@ class FrameDecoder:
             at = self._fill(HEADER.size + length, data, at)
             if len(self._partial) < HEADER.size + length:
                 break
+            # A slice of the bytearray would be a second copy.
             self._append(bytes(memoryview(self._partial)[HEADER.size :]), batches)
+            # Not clear(), which would fail if a memoryview of the bytearray still existed.
             self._partial = bytearray()
         return batches, b""
 
@@ -182,6 +188,7 @@ class FrameDecoder:
         try:
             encoder, request = _parse_request(parse_json(body))
         except ValueError as problem:
+            # The length was valid, so the next frame begins after this one, and the connection stays open.
             encoder, request = ACK, ProtocolError(invalid_frame(str(problem)))
         if isinstance(request, list) and len(request) > self._limits.max_args:
             request = ProtocolError(TOO_MANY_ARGUMENTS)
@@ -202,6 +209,7 @@ def _parse_request(request: Any) -> tuple[Encoder, Request]:
     capitals = command.upper()  # of ASCII alone: in Unicode the ligature in "ﬂushall" becomes FL
     if capitals in NOT_IN_FRAMES:
         raise ValueError(f"{capitals.decode()} is not available in frames")
+    # First: GET with "args" is a command like any other, with the generic form of reply.
     if "args" in request:
         return GENERIC, [command, *_arguments(request["args"])]
     match capitals:

@@ -20,6 +20,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _finite_float(digits: str) -> float:
     number = float(digits)
+    # 1e999 becomes an infinity, which would be stored as "Infinity". That is not JSON (RFC 8259, 6).
     if number in (float("inf"), float("-inf")):
         raise UnreadableJSON("a number is too large")
     return number
@@ -34,9 +35,11 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def _is_too_deep(text: bytes) -> bool:
+    # Two counts decide the usual case. Brackets in strings only make this bound too high.
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
+    # Without its strings. Whether the brackets match is for the parser: this only bounds how deep it can recurse.
     for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_DEPTH:
@@ -46,6 +49,7 @@ def _is_too_deep(text: bytes) -> bool:
 
 def parse_json(text: bytes) -> Any:
     """Parse JSON strictly. Raises `UnreadableJSON`, with a reason for the client."""
+    # Before parsing: a RecursionError depends on the stack that is left, and its depth on the version of Python.
     if _is_too_deep(text):
         raise UnreadableJSON(f"it is nested more than {MAX_DEPTH} deep")
     try:
@@ -75,6 +79,7 @@ def to_argument(value: Any) -> bytes:
             return value.encode()
         except UnicodeEncodeError:
             raise ValueError("a string contains half a surrogate pair") from None
+    # bool is a subclass of int. Redis has no booleans, and "true" or "1" would be a guess.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("an argument must be a string or a number")
     return dump_json(value)

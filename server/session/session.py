@@ -206,7 +206,7 @@ class Session:
     def discard_transaction(self) -> None:
         """Discard the queued commands, if any."""
         self.transaction = None
-        self.client.multi_commands = None
+        self.client.multi_commands = -1
 
     def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
         """Execute queued commands, unless a watched key has changed. Raises `CommandError`.
@@ -226,12 +226,15 @@ class Session:
         for (command, args), nanoseconds in zip(for_engine, call.durations, strict=True):
             self._record(command, args, nanoseconds)
         of_engine = iter(outcomes)
-        return [
+        replies = [
             self._reply_in_transaction(command, next(of_engine))
             if command.targets_keyspace
             else self._run_control(command, args)
             for command, args in queue
         ]
+        # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
+        outcomes.clear()
+        return replies
 
     def _reply_in_transaction(self, command: Command, outcome: Reply | Exception) -> Reply:
         if isinstance(outcome, Exception):

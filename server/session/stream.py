@@ -17,9 +17,9 @@ seen is durable. Without a log it is None and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from typing import TypeAlias
 
-from common.codec import DecodedRequests, Encoder, ProtocolError, Request
+from common.codec import Encoder, ProtocolError, Request
 from common.errors import CommandError
 from common.replies import NO_REPLY, Reply, SimpleString
 from common.resp import ReplyEncoder
@@ -28,6 +28,9 @@ from server.session.session import ReplyMode, Session
 
 OUTPUT_SIZE = 256 * 1024
 """Bytes of output after which ``feed`` returns, even if requests are left."""
+
+Batches: TypeAlias = Iterator[tuple[Encoder, Iterable[Request]]]
+"""Requests that were decoded and not executed, grouped by encoder."""
 
 
 class RequestStream:
@@ -40,7 +43,7 @@ class RequestStream:
         self._detector = ProtocolDetector(self._resp, session.context.limits)
         self._encoder: Encoder = self._resp  # of the request that is being executed
         self._output: Iterator[bytes] = iter(())  # the rest of the reply that filled the last output
-        self._requests: Iterator[DecodedRequests | tuple[Encoder, Iterable[Request]]] = iter(())  # those after it
+        self._requests: Batches = iter(())  # those after it
         self.pending = False
         """There is more output: send what ``feed`` returned, then call ``feed(b"")``."""
         session.stream = self
@@ -79,9 +82,7 @@ class RequestStream:
         self._output = iter(())
         self._requests = iter(())
 
-    def _process_requests(
-        self, batches: Iterator[DecodedRequests | tuple[Encoder, Iterable[Request]]], pieces: list[bytes], size: int
-    ) -> bytes:
+    def _process_requests(self, batches: Batches, pieces: list[bytes], size: int) -> bytes:
         """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE` and store the position.
 
         Not a generator: creating one costs more than a GET.
@@ -93,7 +94,9 @@ class RequestStream:
             rest = iter(requests)
             for request in rest:
                 if session.alters_output:
-                    pieces.append(self.take_pushes())
+                    pushed = self.take_pushes()
+                    pieces.append(pushed)
+                    size += len(pushed)
                     reply = self._execute_in_mode(request)
                 elif isinstance(request, list):  # the usual case first
                     reply = execute(request)
@@ -107,7 +110,8 @@ class RequestStream:
                     self._output = self._encode_in_pieces(encoder, reply)
                     size = _take(self._output, pieces, size)
                 if size >= OUTPUT_SIZE:
-                    self._requests = chain([(encoder, rest)], batches)
+                    # Not a chain of iterators: it would be nested once more by each large reply of a pipeline.
+                    self._requests = iter([(encoder, rest), *batches])
                     self.pending = True
                     return b"".join(pieces)
                 if session.closing:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
 
+# Also excludes "inf", which float() accepts.
 MAX_SECONDS = 3600.0
 
 CONFIG_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -38,7 +39,7 @@ class Kind(Protocol[T]):
 
 
 class Integer(NamedTuple):
-    """An integer within bounds. ``rule`` begins the sentence about a bad value."""
+    """An integer from ``minimum`` to ``maximum``, both included. ``rule`` begins the sentence about a bad value."""
 
     rule: str
     minimum: int = 1
@@ -48,6 +49,7 @@ class Integer(NamedTuple):
     """Begins the sentence about a value above the maximum. If it is empty, ``rule`` does."""
 
     def parse(self, text: str) -> int:
+        # int() would also accept blanks, underscores and digits of other scripts.
         number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
         if number is not None and self.minimum <= number <= self.maximum:
             return number
@@ -59,6 +61,7 @@ class Integer(NamedTuple):
         if not CONFIG_INTEGER.fullmatch(text):
             raise ValueError(NOT_PARSED_AS_INTEGER)
         number = int(text)
+        # Two texts, as in Redis: 64 bits are a question of parsing (`string2ll`), the bounds are the parameter's own.
         if not MIN_INTEGER <= number <= MAX_INTEGER:
             raise ValueError(NOT_PARSED_AS_INTEGER)
         if not self.minimum <= number <= self.maximum:
@@ -70,7 +73,7 @@ class Integer(NamedTuple):
 
 
 class Seconds:
-    """A duration in seconds, which may have a fraction."""
+    """A duration in seconds, which may have a fraction: above 0, at most `MAX_SECONDS`."""
 
     metavar = "SECONDS"
 
@@ -78,12 +81,12 @@ class Seconds:
         try:
             seconds = float(text)
         except ValueError:
-            seconds = math.nan
+            seconds = math.nan  # fails every comparison, so the next line refuses it, and "nan" itself too
         if not 0 < seconds <= MAX_SECONDS:
             raise ValueError(f"must be a number of seconds above 0, at most {MAX_SECONDS:g}, not {text!r}")
         return seconds
 
-    parse_config = parse
+    parse_config = parse  # CONFIG SET changes no setting of this kind, so there is no text of Redis to imitate
 
     def format(self, value: float) -> str:
         return f"{value:g}"
@@ -104,6 +107,7 @@ class Choice(NamedTuple):
         return text
 
     def parse_config(self, text: str) -> str:
+        # In any case, as Redis compares the values of an enum (`configEnumGetValue`).
         if text.lower() not in self.choices:
             raise ValueError(not_one_of(self.choices))
         return text.lower()
@@ -152,6 +156,7 @@ class Text(NamedTuple):
 
 def check_token(text: str) -> str:
     """Return a bearer token, or raise `ValueError` if an ``Authorization`` header cannot carry it (RFC 6750, 2.1)."""
+    # An empty token would be equal to the one in "Bearer ", and a blank ends the token in the header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("a token must be printable ASCII without blanks, and not empty")
     return text
@@ -159,6 +164,7 @@ def check_token(text: str) -> str:
 
 def check_origin(text: str) -> str:
     """Return an origin in lower case without a slash at its end (RFC 6454, 6.2), or raise `ValueError`."""
+    # Browsers send it in this form, and it is compared as a string. A slash at the end is a frequent mistake.
     origin = text.lower().removesuffix("/")
     if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
         raise ValueError(f"an origin is * or like https://example.org, not {text!r}")

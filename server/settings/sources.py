@@ -27,10 +27,12 @@ class SettingsReader:
         """Return the settings. ``arguments`` are those of the process if None."""
         values = vars(self._parser.parse_args(arguments))
         for entry in SETTINGS:
+            # Only options that were given are in the namespace (argparse.SUPPRESS), so defaults cannot hide a variable.
             if entry.name in values:
                 self._sources[entry.name] = entry.option or ""
                 if entry.repeatable:
                     values[entry.name] = tuple(values[entry.name])
+            # An empty variable counts as missing (docs/operations.md). An empty option does not.
             elif entry.variable and (text := self._environ.get(entry.variable)):
                 self._sources[entry.name] = entry.variable
                 try:
@@ -38,6 +40,7 @@ class SettingsReader:
                 except ValueError as problem:
                     self._parser.error(f"{entry.variable}: {problem}")
         settings = Settings(**values)
+        # Again, although each value was parsed: only now is it known whether settings contradict each other.
         try:
             check(settings)
         except SettingsError as problem:
@@ -55,7 +58,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="run_server.sh",
         description="A key-value server for telnet, Redis clients, JSON frames and HTTP.",
         epilog="Every option can also be set in the environment: --max-line is KVLINE_MAX_LINE. The command line wins.",
-        argument_default=argparse.SUPPRESS,
+        argument_default=argparse.SUPPRESS,  # `SettingsReader.read` must see which options were given
     )
     sections: dict[Group | None, Callable[..., object]] = {None: parser.add_argument}
     for entry in SETTINGS:
@@ -89,7 +92,7 @@ def _converter(entry: Setting) -> Callable[[str], Any]:
         try:
             return entry.kind.parse(text)
         except ValueError as problem:
-            raise argparse.ArgumentTypeError(str(problem)) from None
+            raise argparse.ArgumentTypeError(str(problem)) from None  # a ValueError would be "invalid convert value"
 
     return convert
 

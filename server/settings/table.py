@@ -93,9 +93,10 @@ class Setting(NamedTuple):
 
     def text(self, settings: Settings) -> str:
         """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
+        # An entry without a field is one of `CONSTANTS`.
         value = getattr(settings, self.name) if self.name else self.default
         if self.repeatable:
-            value = value[0] if value else self.unset
+            value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
         return self.kind.format(value)
 
 
@@ -122,6 +123,7 @@ def setting(
     another setting, without which this one is an error. ``config`` is the name of the parameter in CONFIG, and CONFIG
     SET may change a ``mutable`` one. A ``secret`` does not appear in ``repr``.
     """
+    # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
         kind=kind,
         help=help,
@@ -174,6 +176,7 @@ class Settings:
     """The settings of one server. Immutable: CONFIG SET replaces the whole object."""
 
     # fmt: off
+    # One line or two per setting reads as a table. The formatter would give each argument a line of its own.
     host: str = setting("127.0.0.1", Text("HOST"), "the address to listen on", config="bind")
     ports: tuple[int, ...] = setting(
         (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
@@ -216,6 +219,7 @@ class Settings:
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
         group=BACKEND, secret=True)
+    # None by default, and not the value in `unset`: `check` must see whether a setting was given without its backend.
     backend_connections: int | None = setting(
         None, COUNT, "the maximum number of connections to each server",
         unset=DEFAULT_BACKEND_CONNECTIONS, requires="backend", group=BACKEND)
@@ -235,6 +239,7 @@ class Settings:
 
     def input_limits(self) -> Limits:
         """Return the bounds on a connection's input. A request may always be as large as its largest argument."""
+        # Otherwise a --max-bulk above 1 GiB would have no effect: the request around the argument would be refused.
         max_request = max(DEFAULT_LIMITS.max_request, self.max_bulk)
         return Limits(self.max_line, self.max_bulk, self.max_frame, max_request=max_request)
 
@@ -246,15 +251,12 @@ class Settings:
             self.backend,
             connections=self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
             timeout=self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
+            # Each of the three options switches the cache on, with defaults for the others.
             has_cache=self.cache_keys is not None or self.cache_ttl is not None or bool(self.cache_tracking),
             cache_keys=self.cache_keys or DEFAULT_CACHE_KEYS,
             cache_ttl=self.cache_ttl or DEFAULT_CACHE_TTL,
             cache_tracking=bool(self.cache_tracking),
         )
-
-    def with_values(self, values: Mapping[str, Any]) -> Settings:
-        """Return a copy with other values, by field."""
-        return dataclasses.replace(self, **values)
 
 
 def check(settings: Settings) -> None:
@@ -263,9 +265,11 @@ def check(settings: Settings) -> None:
         value = getattr(settings, entry.name)
         for each in value if entry.repeatable else () if value is None else (value,):
             try:
+                # Through text, so that values from a program obey the same rules as those from a command line.
                 entry.kind.parse(entry.kind.format(each))
             except ValueError as problem:
                 raise SettingsError(entry.name, f"is not valid: {problem}") from None
+        # False: --no-cache-tracking without a backend is not a contradiction.
         if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
 
@@ -279,6 +283,7 @@ def _entries() -> Iterable[Setting]:
     """Complete the entries with what follows from the names of their fields."""
     for each in dataclasses.fields(Settings):
         entry: Setting = each.metadata["entry"]
+        # An empty string means "none", so only None may be replaced.
         option = f"--{each.name.replace('_', '-')}" if entry.option is None else entry.option
         variable = f"KVLINE_{option[2:].replace('-', '_').upper()}" if entry.variable is None else entry.variable
         yield entry._replace(name=each.name, option=option, variable=variable)
@@ -288,6 +293,7 @@ def _constant(config: str, value: str) -> Setting:
     return Setting(kind=Text(""), help="always this value", default=value, option="", variable="", config=config)
 
 
+# Computed once: the names of the fields are known only after the class is complete.
 SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
 CONSTANTS = (

@@ -14,7 +14,8 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.retry
 
-from tests.harness.processes import TIMEOUT, server, shared_server, start_server
+from tests.harness.processes import server, shared_server, start_server
+from tests.harness.waiting import TIMEOUT
 
 __all__ = ["server", "shared_server", "start_server"]
 

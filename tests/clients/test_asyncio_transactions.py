@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 import redis.asyncio
 
-from tests.harness.processes import TIMEOUT, ServerProcess
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import TIMEOUT
 
 TASKS = 8
 ROUNDS = 25

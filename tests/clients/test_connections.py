@@ -13,8 +13,9 @@ import redis.backoff
 import redis.retry
 
 from tests.clients.conftest import Connect
-from tests.harness.processes import TIMEOUT, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.redis_py import plain, refused
+from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
 
 NO_PASSWORD = "AUTH <password> called without any password configured for the default user"
 ONE = {"single_connection_client": True}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.processes import ServerProcess, wait_until
+from tests.harness.processes import ServerProcess
 from tests.harness.redis_py import milliseconds, refused
+from tests.harness.waiting import wait_until
 
 LATER = 2_000_000_000
 """A time that is far off, in seconds since the epoch."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.npm import node_modules
-from tests.harness.processes import TIMEOUT, ServerProcess
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import TIMEOUT
 
 FOLDER = Path(__file__).parent / "ioredis"
 

@@ -11,8 +11,9 @@ import redis
 import redis.asyncio
 
 from tests.clients.conftest import Connect
-from tests.harness.processes import TIMEOUT, ServerProcess, StartServer
+from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.redis_py import plain, refused
+from tests.harness.waiting import TIMEOUT
 
 IMMUTABLE = r"CONFIG SET failed \(possibly related to argument 'port'\) - can't set immutable config"
 

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 import redis
 
-from tests.harness.processes import ServerProcess, all_at_once, wait_until
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import all_at_once, wait_until
 
 CLIENTS = 8
 ROUNDS = 25

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.harness.other_http_server import answering_always
-from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, environment
+from tests.harness.processes import ROOT, RUN_SERVER, environment
+from tests.harness.waiting import TIMEOUT
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
 
@@ -185,8 +186,8 @@ def test_the_workflow_runs_what_is_there() -> None:
     assert scripts
     assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test"}
-    assert {"lint", "test"} <= targets
+    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test", "coverage"}
+    assert {"lint", "test", "coverage"} <= targets
 
 
 def test_the_workflow_may_only_read_and_names_the_versions_of_what_it_uses() -> None:

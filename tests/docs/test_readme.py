@@ -13,7 +13,8 @@ import pytest
 
 from scripts.command_table import DOCUMENT, document
 from server.commands import COMMANDS
-from tests.harness.processes import ROOT, TIMEOUT, ServerProcess, StartServer, environment
+from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.waiting import TIMEOUT
 
 README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```console\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)

@@ -8,9 +8,10 @@ import pytest
 
 from common.resp_client import encode_request
 from common.text import split_args
-from tests.harness.processes import TIMEOUT, Peer, wait_until
+from tests.harness.processes import Peer
 from tests.harness.redis_server import HOST, RedisServer, find_redis
 from tests.harness.resp_wire import Reply, read_reply
+from tests.harness.waiting import TIMEOUT, wait_until
 
 SHORT = "1"
 """``--backend-timeout`` of servers whose backing Redis fails in the test."""

@@ -20,7 +20,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, NamedTuple, TypeAlias
 
-from tests.harness.processes import wait_until
+from tests.harness.waiting import wait_until
 
 HOST = "127.0.0.1"
 

@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any
 
-from tests.harness.processes import TIMEOUT
+from tests.harness.waiting import TIMEOUT
 
 Answer = dict[str, Any]
 

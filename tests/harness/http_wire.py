@@ -10,7 +10,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.harness.processes import TIMEOUT, ServerProcess
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import TIMEOUT
 
 HOST = b"Host: localhost\r\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import TIMEOUT
+from tests.harness.waiting import TIMEOUT
 
 WANTED_NODE = 20
 INSTALL = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]

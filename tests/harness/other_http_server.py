@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.harness.processes import TIMEOUT
+from tests.harness.waiting import TIMEOUT
 
 
 @contextmanager

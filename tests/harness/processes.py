@@ -1,7 +1,4 @@
-"""Start the server and the client as real processes, and talk to the server over real sockets.
-
-Nothing here waits for a time to pass. A test that needs a state polls until it is reached, and fails after `TIMEOUT`.
-"""
+"""Start the server and the client as real processes, and talk to the server over real sockets."""
 
 from __future__ import annotations
 
@@ -14,55 +11,18 @@ import struct
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 import pytest
+
+from tests.harness.waiting import TIMEOUT, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SERVER = ROOT / "run_server.sh"
 RUN_CLIENT = ROOT / "run_client.sh"
-
-TIMEOUT = 60.0
-"""Seconds after which a state that was not reached counts as never reached. A busy machine takes more than 20."""
-
-T = TypeVar("T")
-
-
-def wait_until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT) -> T:
-    """Poll until the condition is true and return what it returned. Fail the test after the timeout."""
-    deadline = time.monotonic() + seconds
-    while not (outcome := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} seconds in vain until {what}")
-        time.sleep(0.01)
-    return outcome
-
-
-def watch(sample: Callable[[], float], seconds: float = 1.0) -> list[float]:
-    """Take samples of something for a while, to see what it does while it is idle."""
-    samples = [sample()]
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(0.01)
-        samples.append(sample())
-    return samples
-
-
-def all_at_once(functions: Sequence[Callable[[], T]]) -> list[T]:
-    """Run each function in a thread of its own, all starting at once. Raise what one of them raised."""
-    barrier = threading.Barrier(len(functions))
-
-    def started_together(function: Callable[[], T]) -> T:
-        barrier.wait(TIMEOUT)
-        return function()
-
-    with ThreadPoolExecutor(len(functions)) as pool:
-        return list(pool.map(started_together, functions))
 
 
 def environment(**more: str) -> dict[str, str]:

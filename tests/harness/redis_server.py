@@ -10,7 +10,8 @@ import socket
 import subprocess
 from contextlib import ExitStack
 
-from tests.harness.processes import TIMEOUT, Peer, wait_until
+from tests.harness.processes import Peer
+from tests.harness.waiting import TIMEOUT, wait_until
 
 HOST = "127.0.0.1"
 WANTED_VERSION = 7

@@ -48,19 +48,6 @@ def parse_transcript(text: str) -> list[tuple[str, str]]:
     return exchanges
 
 
-class Clock:
-    """A clock that is set by hand. It starts in the year 2033."""
-
-    def __init__(self) -> None:
-        self.now = 2_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def forward(self, milliseconds: int) -> None:
-        self.now += milliseconds
-
-
 class FakeTransport:
     """A connection as sessions see it. It stores what is pushed to it, and whether it was killed."""
 

@@ -14,7 +14,8 @@ from codecs import getincrementaldecoder
 from pathlib import Path
 from types import TracebackType
 
-from tests.harness.processes import RUN_CLIENT, TIMEOUT, environment, wait_until
+from tests.harness.processes import RUN_CLIENT, environment
+from tests.harness.waiting import TIMEOUT, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
 """What moves the cursor or rings the bell, and what may yet turn out to when the rest of it has come."""

@@ -16,8 +16,9 @@ from server.app import Server, StartError
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.settings import Settings, SettingsError
-from tests.harness.processes import Peer, wait_until
-from tests.harness.sessions import Clock
+from tests.harness.clock import Clock
+from tests.harness.processes import Peer
+from tests.harness.waiting import wait_until
 
 ANY_PORT = Settings(ports=(0,))
 

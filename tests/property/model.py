@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from common.codec import Args
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.text import format_command
-from tests.harness.sessions import Clock
+from tests.harness.clock import Clock
 
 NOT_AN_INTEGER = ErrorReply.from_text(b"ERR value is not an integer or out of range")
 WOULD_OVERFLOW = ErrorReply.from_text(b"ERR increment or decrement would overflow")

@@ -18,8 +18,8 @@ pytest.importorskip("redis", reason="the extra proxy is not installed")
 
 from common.replies import OK, Reply
 from server.engines.redis.cache import ReadThroughCache
+from tests.harness.clock import Clock
 from tests.harness.profiles import examples
-from tests.harness.sessions import Clock
 
 TTL = 10
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.embedded import EmbeddedEngine
-from tests.harness.sessions import Clock, feed, new_session
+from tests.harness.clock import Clock
+from tests.harness.sessions import feed, new_session
 from tests.harness.stores import new_store
 from tests.property.strategies import args, sizes
 

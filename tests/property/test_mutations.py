@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.embedded import EmbeddedEngine
-from tests.harness.sessions import Clock, execute, new_session
+from tests.harness.clock import Clock
+from tests.harness.sessions import execute, new_session
 from tests.harness.stores import Recorder, new_store
 
 keys = st.sampled_from([b"a", b"b", b""])

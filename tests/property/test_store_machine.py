@@ -11,8 +11,9 @@ from common.replies import NULL_ARRAY, OK, QUEUED, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import ENDING_IN_LF, format_command
 from server.engines.embedded import EmbeddedEngine
+from tests.harness.clock import Clock
 from tests.harness.profiles import examples
-from tests.harness.sessions import ClientSession, Clock, encode, feed, new_session
+from tests.harness.sessions import ClientSession, encode, feed, new_session
 from tests.harness.stores import Recorder, new_store
 from tests.property.model import Model
 

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from common.replies import OK, QUEUED, Reply
-from tests.harness.processes import ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.waiting import all_at_once, wait_until
 from tests.stress.test_sockets import then_set, until_done
 from tests.stress.test_watch import Client, milliseconds
 

@@ -15,8 +15,8 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession
+from tests.harness.waiting import all_at_once
 
 pytestmark = pytest.mark.stress
 

@@ -10,7 +10,8 @@ from itertools import chain
 
 import pytest
 
-from tests.harness.processes import Peer, ServerProcess, all_at_once
+from tests.harness.processes import Peer, ServerProcess
+from tests.harness.waiting import all_at_once
 
 pytestmark = pytest.mark.stress
 

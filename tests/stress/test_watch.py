@@ -15,8 +15,9 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
-from tests.harness.processes import Peer, ServerProcess, all_at_once, wait_until
+from tests.harness.processes import Peer, ServerProcess
 from tests.harness.sessions import ClientSession
+from tests.harness.waiting import all_at_once, wait_until
 from tests.stress.test_sockets import then_set, until_done
 
 pytestmark = pytest.mark.stress

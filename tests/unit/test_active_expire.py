@@ -10,8 +10,9 @@ import pytest
 from server.engines import embedded as engine_module
 from server.engines.embedded import EXPIRE_INTERVAL, EXPIRE_PAUSE, EXPIRE_SLICE, EmbeddedEngine
 from server.keyspace.store import Store
-from tests.harness.processes import wait_until
-from tests.harness.sessions import ClientSession, Clock, execute_line, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, execute_line, send_lines
+from tests.harness.waiting import wait_until
 
 
 def fill(store: Store, clock: Clock, lives: list[int]) -> None:

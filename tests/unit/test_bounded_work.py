@@ -18,8 +18,9 @@ from server.engines.embedded import EmbeddedEngine
 from server.keyspace.random_keys import MAX_WALK, POOL_SIZE, RandomKeys
 from server.keyspace.store import MAX_EXPIRED_PER_STEP, Store
 from server.registry import NO_KEYS, CommandGroup, CommandTable, Stages
+from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, counted_work, engine_on
-from tests.harness.sessions import ClientSession, Clock, execute, execute_line, new_session, send_lines
+from tests.harness.sessions import ClientSession, execute, execute_line, new_session, send_lines
 
 MANY = 10_000
 A_FEW = 100

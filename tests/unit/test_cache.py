@@ -18,8 +18,8 @@ pytest.importorskip("redis", reason="the extra proxy is not installed")
 from common.errors import SYNTAX_ERROR, CommandError
 from common.replies import OK, ErrorReply, Reply
 from server.engines.redis.cache import CacheStats, ReadThroughCache
-from tests.harness.processes import TIMEOUT, all_at_once, wait_until
-from tests.harness.sessions import Clock
+from tests.harness.clock import Clock
+from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
 
 TTL = 1000
 THREADS = 100

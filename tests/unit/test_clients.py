@@ -10,7 +10,6 @@ from common.errors import CLIENT_ID_TOO_LOW, INVALID_CLIENT_ID, INVALID_CLIENT_N
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from server.clients.registry import ClientRegistry, TooManyClients
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import (
     ClientSession,
     connect,
@@ -22,6 +21,7 @@ from tests.harness.sessions import (
     send_lines,
     transport_of,
 )
+from tests.harness.waiting import all_at_once
 
 # ---------------------------------------------------------------- numbers and names
 

@@ -16,8 +16,8 @@ from server.args.integers import MAX_INTEGER
 from server.clients.registry import TooManyClients
 from server.keyspace.store import Store
 from server.settings import MAX_MAX_CLIENTS, PARAMETERS, Settings
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession, connect, execute, execute_line, new_session, send_line, send_lines
+from tests.harness.waiting import all_at_once
 
 
 @pytest.fixture(autouse=True)

@@ -180,7 +180,7 @@ def test_reset_returns_to_the_state_of_a_new_connection(session: ClientSession, 
     send_lines(session, "HELLO 3 SETNAME worker", "WATCH a", "MULTI", "SET a 1")
     assert execute(session, b"RESET") == SimpleString(b"RESET")
     assert session.client.protocol_version == 2
-    assert (session.client.name, session.client.watched_keys, session.client.multi_commands) == (b"", 0, None)
+    assert (session.client.name, session.client.watched_keys, session.client.multi_commands) == (b"", 0, -1)
     assert session.transaction is None
     assert send_line(other, "SET a 2") == "OK"
     assert send_lines(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.codec import DecodedRequests, Decoder, ProtocolError, Request
@@ -94,3 +96,26 @@ def test_a_protocol_error_that_closes_the_connection_is_the_last_request(
     batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + behind)
     requests = [request for _, requests in batches for request in requests]
     assert requests == [[b"A"], problem]
+
+
+class CountedBytes(bytes):
+    """Bytes that count how much of them is split."""
+
+    total = 0
+
+    def split(self, *args: Any) -> list[bytes]:
+        CountedBytes.total += len(self)
+        return super().split(*args)
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return CountedBytes(part) if isinstance(part, bytes) else part
+
+
+@pytest.mark.parametrize("unit", [b"\n*0\r\n", b"P\n*1\r\n$1\r\nP\r\n", b"*1\r\n$1\r\nP\r\n\0\0\0\2{}"])
+def test_changes_of_the_protocol_within_a_read_take_linear_time(detector: ProtocolDetector, unit: bytes) -> None:
+    data = CountedBytes(unit * 500)
+    for _ in range(2):
+        CountedBytes.total = 0
+        detector.decode(data)
+        assert CountedBytes.total <= len(data)

@@ -13,8 +13,9 @@ from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
+from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, engine_on
-from tests.harness.sessions import ClientSession, Clock, execute_line, feed, new_session, send_line, send_lines
+from tests.harness.sessions import ClientSession, execute_line, feed, new_session, send_line, send_lines
 from tests.harness.stores import new_engine, pairs
 
 

@@ -8,7 +8,8 @@ from common.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS,
 from common.replies import OK, Reply, SimpleString
 from server.args.integers import MAX_INTEGER, MIN_INTEGER
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 from tests.harness.stores import pairs
 
 # ---------------------------------------------------------------- giving an expiry

@@ -7,7 +7,8 @@ import pytest
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.observers import Removal
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, new_session, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, new_session, send_lines
 from tests.harness.stores import Recorder, new_store
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -80,6 +82,37 @@ def test_backpressure_compact_leaves_in_bounded_outputs(session: ClientSession, 
     (reply,) = ReplyDecoder().feed(b"".join(pieces))
     lines = list(reply.lines) if isinstance(reply, Lines) else reply.split(b"\n") if isinstance(reply, bytes) else []
     assert [line.split()[1] for line in lines] == [b"key:%d" % number for number in range(5000)]
+
+
+MANY_LARGE_REPLIES = """
+import threading
+from server.session import stream
+from tests.harness.sessions import answers, new_session
+
+def run():
+    session = new_session()
+    print(len(b"".join(answers(session, b"PING\\n" * 5000))))
+
+stream.OUTPUT_SIZE = 1
+threading.stack_size(128 * 1024)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+def test_backpressure_many_large_replies_of_one_read_need_no_deep_stack() -> None:
+    """Each large reply was one more level of recursion, which ended the process on a small stack."""
+    done = subprocess.run([sys.executable, "-c", MANY_LARGE_REPLIES], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "25000\n"), done.stderr
+
+
+def test_backpressure_pushed_data_counts_as_output(session: ClientSession) -> None:
+    """A client that monitors is also sent its own requests."""
+    send_line(session, "MONITOR")
+    pieces = list(answers(session, encode_request([b"SET", b"k", b"x" * 50_000]) * 20))
+    assert len(b"".join(pieces)) > 20 * 50_000 - PIECE_SIZE
+    assert max(map(len, pieces)) <= OUTPUT_SIZE + PIECE_SIZE
 
 
 class CountedLines:

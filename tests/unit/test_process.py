@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from server import process
-from tests.harness.processes import ROOT, TIMEOUT
+from tests.harness.processes import ROOT
+from tests.harness.waiting import TIMEOUT
 
 MIB = 1024 * 1024
 

@@ -7,8 +7,8 @@ import pytest
 from common.resp_client import encode_request
 from server.clients import push
 from server.clients.push import MAX_PUSHED_BYTES, MAX_PUSHED_ITEMS, PushQueue
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession, connect, send_line, transport_of
+from tests.harness.waiting import all_at_once
 
 
 class Events:

@@ -11,7 +11,8 @@ from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
 from server.keyspace import scan as scan_module
 from server.keyspace.scan import DELETIONS_BITS, POSITION_BITS, ScanSnapshots
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, Clock, execute, execute_line, send_line, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 
 
 def step(session: ClientSession, cursor: bytes, options: str = "") -> tuple[bytes, list[bytes]]:

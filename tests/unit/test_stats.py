@@ -20,7 +20,8 @@ from server.clients.registry import TooManyClients
 from server.clients.slowlog import MAX_ARG_SIZE, MAX_ARGS
 from server.keyspace.store import Store
 from server.settings import Settings
-from tests.harness.sessions import ClientSession, Clock, connect, execute, execute_line, feed, send_line, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, connect, execute, execute_line, feed, send_line, send_lines
 
 # ---------------------------------------------------------------- INFO
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,8 +13,8 @@ from server.clients.registry import ClientRegistry, TooManyClients
 from server.clients.stats import CommandStat, CommandStats, StatsRegistry
 from server.commands import COMMANDS
 from server.registry import Command
-from tests.harness.processes import all_at_once
 from tests.harness.sessions import ClientSession, connect, new_session, send_line, send_lines
+from tests.harness.waiting import all_at_once
 
 ALL = list(COMMANDS)
 GET, SET = COMMANDS.resolve([b"GET", b"a"]), COMMANDS.resolve([b"SET", b"a", b"1"])
@@ -129,6 +130,42 @@ def in_background(function: Callable[[], None]) -> Callable[[], None]:
             raise problems[0]
 
     return end
+
+
+class ProbedCounts(defaultdict[Command, CommandStat]):
+    """Counts of a client. When they are read, another client connects, and this one disconnects."""
+
+    def __init__(self, connect_and_disconnect: Callable[[], None]) -> None:
+        super().__init__(CommandStat)
+        self.connect_and_disconnect: Callable[[], None] | None = connect_and_disconnect
+
+    def copy(self) -> ProbedCounts:
+        if self.connect_and_disconnect is not None:
+            thread = threading.Thread(target=self.connect_and_disconnect, daemon=True)
+            self.connect_and_disconnect = None
+            thread.start()
+            thread.join(5)
+            assert not thread.is_alive()
+        return self
+
+
+@pytest.mark.parametrize("reading", ["totals", "reset"])
+def test_clients_connect_and_disconnect_while_the_shards_are_read(reading: str) -> None:
+    stats = StatsRegistry()
+    shard = stats.new_shard()
+
+    def connect_and_disconnect() -> None:
+        stats.new_shard()
+        stats.close_shard(shard)
+
+    shard.by_command = ProbedCounts(connect_and_disconnect)
+    count(shard, GET)
+    if reading == "reset":
+        stats.reset()
+        assert stats.totals() == {}
+    else:
+        assert numbers(stats.totals()[GET]) == (1, 100, 0, 0), "counted once"
+        assert numbers(stats.totals()[GET]) == (1, 100, 0, 0)
 
 
 @pytest.mark.usefixtures("eager_switches")

@@ -123,3 +123,9 @@ def test_the_keyspace_lock_is_in_one_module(module: str) -> None:
         getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(MODULES[module])
     }
     assert ("RLock" in names) == (module == "server.engines.embedded")
+
+
+@EVERY_MODULE
+def test_what_runs_under_the_keyspace_lock_takes_no_lock(module: str) -> None:
+    if is_in(module, ["common", "server.args", "server.commands", "server.keyspace"]):
+        assert "threading" not in imports(module)

@@ -16,7 +16,7 @@ from common.replies import OK, ErrorReply, Reply
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.connection import BackendConnection
 from server.engines.redis.tracking import Tracking
-from tests.harness.processes import wait_until
+from tests.harness.waiting import wait_until
 
 
 class FakeConnection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from common.errors import TRANSACTION_TOO_LARGE
@@ -220,3 +222,16 @@ def test_a_transaction_that_grew_too_large_discards_its_queue(engine: EmbeddedEn
     assert session.transaction is not None
     assert session.transaction.queue == []
     assert session.transaction.dirty
+
+
+@pytest.mark.parametrize("failing", ["INCR text", "CLIENT KILL none"])
+def test_a_command_that_fails_in_exec_leaves_no_reference_cycle(session: ClientSession, failing: str) -> None:
+    """It kept the replies and the output of the connection until the garbage collector ran."""
+    send_lines(session, "SET text value", "MULTI", failing, "GET text")
+    gc.collect()
+    gc.disable()
+    try:
+        assert send_line(session, "EXEC").startswith("1) (error)")
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

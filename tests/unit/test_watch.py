@@ -8,7 +8,8 @@ from common.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
 from common.replies import NULL_ARRAY, OK
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch, Watches
-from tests.harness.sessions import ClientSession, Clock, connect, execute_line, send_line, send_lines
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, connect, execute_line, send_line, send_lines
 
 RAN = "1) PONG"
 DID_NOT_RUN = "(nil)"

@@ -15,15 +15,18 @@ class Backend(Protocol):
     """One server or a cluster. Every wait ends with the request's deadline; errors are raised as `CommandError`."""
 
     def execute(self, command: Command, args: Args) -> Reply:
-        """Run one command and return its reply. Raises `CommandError`, also if the reply is an error."""
+        """Run one command and return its reply. Raises `CommandError`, also if the reply is an error.
+
+        It is as atomic as on the server. Over several nodes of a cluster it is not.
+        """
         ...
 
     def node_for_keys(self, keys: Sequence[bytes]) -> Node:
-        """Return the server that can run a transaction on these keys."""
+        """Return the server that can run a transaction on these keys. Raises `CommandError` if there is none."""
         ...
 
     def nodes(self) -> list[Node]:
-        """Return every server that has keys of its own."""
+        """Return every server that has keys of its own, so no replica. Raises `CommandError` if they are unknown."""
         ...
 
     def allowed_in_multi(self, command: Command) -> bool:

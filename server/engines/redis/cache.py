@@ -82,7 +82,7 @@ class ReadThroughCache:
         self._ttl = ttl
         self._clock = clock
         self._lock = threading.Lock()
-        self._acquire, self._release = self._lock.acquire, self._lock.release
+        self._acquire, self._release = self._lock.acquire, self._lock.release  # bound once, for every hit
         self._reset()
         self._hits = self._misses = self._evictions = self._expirations = self._coalesced = 0
 
@@ -103,16 +103,20 @@ class ReadThroughCache:
             in_flight, is_ours = self._join_or_start_fetch(key, now)
         finally:
             self._release()
+        # Without the lock: readers of other keys must not wait for this fetch.
         if is_ours:
             return self._run(key, fetch, in_flight)
         try:
             return in_flight.result()
-        except CancelledError:
+        except CancelledError:  # the fetching thread terminates, which says nothing about the key
             pass
-        return self.get(key, fetch)
+        return self.get(key, fetch)  # here rather than in the handler, so that errors do not chain
 
     def get_cached(self, key: bytes) -> bytes | None:
-        """Return the cached value of a key, which counts as a hit, or None, which counts as nothing."""
+        """Return the cached value of a key, which counts as a hit, or None, which counts as nothing.
+
+        A caller that gets None calls `get` next, and that counts the read. Takes no longer than the lock is held.
+        """
         now = self._clock()
         self._acquire()  # a with statement takes longer, and every hit passes here
         try:
@@ -132,6 +136,8 @@ class ReadThroughCache:
         """
         for key in keys:
             with self._lock:  # acquired again for each key, so that a long list does not block readers
+                # The fetch may have read the old value. `_finish` finds that it is not the current one, and later
+                # readers start another.
                 self._fetches.pop(key, None)
                 if key in self._expires_at:
                     self._remove(key)
@@ -139,7 +145,7 @@ class ReadThroughCache:
     def clear(self) -> None:
         """Invalidate all keys in one step."""
         with self._lock:
-            removed = self._values, self._expires_at
+            removed = self._values, self._expires_at  # keeps them alive beyond the with statement
             self._reset()
         del removed  # after the lock is released, because freeing many entries takes long
 
@@ -158,10 +164,12 @@ class ReadThroughCache:
             reply = fetch(key)
             self._finish(key, in_flight, reply)
         except Exception as problem:
+            # First out of `_fetches`, then resolved. Otherwise a reader could still join, and get the error of a fetch
+            # that ended before its read began.
             self._finish(key, in_flight, None)
             in_flight.set_exception(problem)
             raise
-        except BaseException:
+        except BaseException:  # such as SystemExit, which is meant for this thread only
             self._finish(key, in_flight, None)
             in_flight.cancel()
             raise
@@ -175,6 +183,7 @@ class ReadThroughCache:
             if self._fetches.get(key) is not in_flight:
                 return
             del self._fetches[key]
+            # A missing key (None) is not cached, so `get_cached` can return None for a miss.
             if isinstance(reply, bytes) and now < in_flight.expires_at:
                 self._make_room(now)
                 self._values[key] = reply
@@ -184,10 +193,12 @@ class ReadThroughCache:
 
     def _join_or_start_fetch(self, key: bytes, now: float) -> tuple[InFlightFetch, bool]:
         """Return the fetch of a key that is not cached, and whether the caller has to run it."""
+        # A fetch older than the TTL gets no more readers, because its result would be too old for them.
         in_flight = self._fetches.get(key)
         if in_flight is not None and now < in_flight.expires_at:
             self._coalesced += 1
             return in_flight, False
+        # Expired, or the caller would not be here. Removed, so that `_finish` inserts it as the newest entry again.
         if key in self._expires_at:
             self._expirations += 1
             self._remove(key)
@@ -199,6 +210,8 @@ class ReadThroughCache:
         """If full, evict the oldest entry if it has expired, otherwise the least recently used one."""
         if len(self._values) < self._capacity:
             return
+        # The oldest entry expires first, or nearly so: entries are in the order in which their fetches ended, and all
+        # have the same TTL. So no search is needed.
         oldest, expires_at = next(iter(self._expires_at.items()))
         if expires_at <= now:
             self._expirations += 1

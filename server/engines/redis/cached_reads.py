@@ -33,7 +33,10 @@ from server.engines.redis.transactions import BackendWatch
 from server.registry import Command
 
 CACHEABLE = frozenset({b"GET"})
-"""Commands whose replies are cached. Each reads one key, its only argument, and nothing else."""
+"""Commands whose replies are cached. Each reads one key, its only argument, and nothing else.
+
+`CachedReads` takes ``args[1]`` for the key, and the cache has one value per key, so a second command would need more.
+"""
 
 
 class CachedReads:
@@ -47,11 +50,13 @@ class CachedReads:
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command, or return its cached reply. Concurrent misses of a key are coalesced into one."""
         if self._may_use_cache(command, call):
+            # For a hit, and for a reader that waits for another thread's fetch. For a fetch the engine sets it again.
             call.started = perf_counter_ns()
             return self._cache.get(args[1], lambda _: self._engine.execute(command, args, call))
         try:
             return self._engine.execute(command, args, call)
         finally:
+            # After the write: a read between an earlier invalidation and the write would store the old value again.
             if command.writes:
                 self._invalidate([(command, args)])
 
@@ -64,7 +69,7 @@ class CachedReads:
         if not self._may_use_cache(command, call):
             return self._engine.try_execute(command, args, call)
         call.started = perf_counter_ns()
-        value = self._cache.get_cached(args[1])
+        value = self._cache.get_cached(args[1])  # None is not ambiguous: only bytes are cached
         return WOULD_BLOCK if value is None else value
 
     def execute_all(
@@ -74,7 +79,7 @@ class CachedReads:
         try:
             return self._engine.execute_all(queue, watch, call)
         finally:
-            self._invalidate(queue)
+            self._invalidate(queue)  # also if the watch was dirty and nothing ran, which costs no more than a miss
 
     def _may_use_cache(self, command: Command, call: CallContext) -> bool:
         return (
@@ -86,7 +91,7 @@ class CachedReads:
         for command, args in commands:
             if not command.writes:
                 continue
-            if command.keys.first:
+            if command.keys.first:  # 0 for a command without keys
                 self._cache.invalidate(command.keys.of(args))
             else:  # FLUSHALL, FLUSHDB
                 self._cache.clear()
@@ -104,6 +109,7 @@ class CachedReads:
 
     def start(self) -> None:
         """Start tracking and the engine."""
+        # Does not wait for the connection: until it is open, reads bypass the cache.
         if self._tracking is not None:
             self._tracking.start()
         self._engine.start()

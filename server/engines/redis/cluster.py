@@ -68,7 +68,7 @@ class Cluster:
         self._lock = threading.Lock()  # guards _nodes and _closed; never held while anything waits
         self._closed = False
         self._loading = threading.Lock()  # held by the one thread that loads the slot table
-        self._last_refresh = float("-inf")
+        self._last_refresh = float("-inf")  # on the monotonic clock; written by the thread that holds _loading
         self._on_all_nodes: dict[bytes, Callable[[Args], Reply]] = {
             b"DBSIZE": self._sum,
             b"FLUSHALL": self._write_to_all,
@@ -87,7 +87,7 @@ class Cluster:
 
     def node_for_keys(self, keys: Sequence[bytes]) -> Node:
         """Return the node that serves these keys. Raises `CommandError` if they do not have a common slot."""
-        return self._node(self._owner(common_slot(keys))) if keys else self.nodes()[0]
+        return self._node(self._owner(common_slot(keys))) if keys else self.nodes()[0]  # without keys any node will do
 
     def nodes(self) -> list[Node]:
         """Return every node that serves a slot, in an order that stays the same while the cluster does."""
@@ -102,8 +102,10 @@ class Cluster:
 
     def on_node_failure(self) -> None:
         """Load the slot table again, in a thread, because the request that failed has no time left for it."""
+        # Before the first load, requests load the table themselves and report its failure to their clients.
         if self._slots is None or self._closed or time.monotonic() - self._last_refresh < REFRESH_INTERVAL:
             return
+        # Acquired here and released by the new thread, which `threading.Lock` permits. So there is only one of them.
         if self._loading.acquire(blocking=False):
             self._last_refresh = time.monotonic()
             try:
@@ -113,16 +115,18 @@ class Cluster:
 
     def on_moved(self, moved: ErrorReply, sender: Node) -> None:
         """Note the new owner of a slot. Other slots have probably moved too, so load the table again."""
+        # The one slot now, so that the request can go on at once. The specification recommends the reload.
         slot, address = _parse_redirect(moved, sender)
         self._slot_table().move(slot, address)
         self.on_node_failure()
 
     def close(self) -> None:
         """Close every connection."""
+        # `_node` closes nodes that are added later.
         with self._lock:
             self._closed = True
             nodes = list(self._nodes.values())
-        for node in nodes:
+        for node in nodes:  # without the lock, which is never held while sockets are closed
             node.close()
 
     # ---------------------------------------------------------------- commands with keys
@@ -132,17 +136,20 @@ class Cluster:
         node = self._node(self._owner(slot))
         asking = False
         for _ in range(MAX_REDIRECTS + 1):
+            # In one write on one connection, because ASKING is a flag of the connection for its next command only.
             reply = node.send_all([[b"ASKING"], args] if asking else [args], writes=writes)[-1]
             asking = False
             if not isinstance(reply, ErrorReply):
                 return reply
             if reply.code == b"MOVED":
+                # Unlike ASK, this concerns all later requests too.
                 self.on_moved(reply, node)
                 node = self._node(self._owner(slot))
             elif reply.code == b"ASK":  # for this request only: the slot is migrating
+                # The slot table stays as it is: keys that have not been moved yet are still on the old node.
                 node = self._node(_parse_redirect(reply, node)[1])
                 asking = True
-            elif reply.code == b"TRYAGAIN":
+            elif reply.code == b"TRYAGAIN":  # some of the keys have been moved, so no node has all of them
                 time.sleep(min(TRYAGAIN_INTERVAL, seconds_left()))
             else:
                 return raise_for_error(reply)
@@ -150,6 +157,7 @@ class Cluster:
 
     def _owner(self, slot: int) -> NodeAddress:
         """Return the node that serves a slot. A slot without a node may have been assigned meanwhile."""
+        # Loaded by the request itself, because without an owner there is no node that could reply with MOVED.
         owner = self._slot_table().owners[slot]
         if owner is None:
             with self._exclusively():
@@ -162,8 +170,9 @@ class Cluster:
         with self._lock:
             node = self._nodes.get(address)
             if node is None:
+                # Creating a node opens no connection, so it does not wait with the lock held.
                 node = self._nodes[address] = Node(self._settings.at(*address), self._max_connections)
-                if self._closed:
+                if self._closed:  # `close` did not see this node, and its connections would outlive the engine
                     node.close()
             return node
 
@@ -171,11 +180,12 @@ class Cluster:
 
     def _slot_table(self) -> SlotTable:
         """Return the slot table. The first requests wait until one of them has loaded it."""
+        # Read once without a lock: a refresh replaces the whole table by one assignment.
         slots = self._slots
         if slots is not None:
             return slots
         with self._exclusively():
-            return self._slots if self._slots is not None else self._load()
+            return self._slots if self._slots is not None else self._load()  # another thread may have loaded it
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -189,6 +199,7 @@ class Cluster:
 
     def _refresh(self) -> None:
         try:
+            # No client waits for this. If it fails, the old table stays, and the next failure of a request tries again.
             with suppress(CommandError), time_limit(REFRESH_TIMEOUT):
                 self._load()
         finally:
@@ -206,6 +217,8 @@ class Cluster:
             except CommandError as raised:
                 problem = raised
                 continue
+            # The new table first, so that few requests take a node that is retired next. One that does still works,
+            # because `_node` creates the node again.
             self._slots = slots
             self._retire_all_but(slots.nodes)
             return slots
@@ -213,13 +226,17 @@ class Cluster:
 
     def _candidates(self) -> list[NodeAddress]:
         """Return nodes to ask for the slot table: known nodes and seeds in random order."""
+        # The seeds too, because all nodes of the table may have been replaced. In random order, so that a node that
+        # hangs does not delay every refresh.
         known = {*self._seeds, *(self._slots.nodes if self._slots is not None else ())}
         return random.sample(sorted(known), min(len(known), MAX_REFRESH_CANDIDATES))
 
     def _ask_for_slots(self, address: NodeAddress) -> SlotTable:
+        # A connection of its own: a busy pool would delay the refresh, and a seed need not be a node that serves slots.
         connection = BackendConnection(self._settings.at(*address))
         try:
             connection.connect()
+            # Deprecated in Redis 7 in favour of CLUSTER SHARDS, which Redis 6 does not have.
             (reply,) = connection.send_all([[b"CLUSTER", b"SLOTS"]])
         finally:
             connection.disconnect()
@@ -245,6 +262,7 @@ class Cluster:
     def _write_to_all(self, args: Args) -> Reply:
         """Run a write on every node, even if one of them fails. Raises `CommandError` afterwards if any has failed."""
         nodes = self.nodes()
+        # FLUSHALL is not atomic over several nodes. If only some of them fail, the error says how many.
         failures: list[CommandError] = []
         for node in nodes:
             try:
@@ -258,6 +276,7 @@ class Cluster:
         return OK
 
     def _sum(self, args: Args) -> Reply:
+        # One node after the other. Any failure raises, because a sum over the other nodes would look like a right one.
         total = 0
         for node in self.nodes():
             count = node.execute(args)
@@ -279,18 +298,20 @@ class Cluster:
         """Return a random key of a random node that has keys. Keys of small nodes are more likely than others."""
         nodes = self.nodes()
         random.shuffle(nodes)
-        keys = (node.execute(args) for node in nodes)
+        keys = (node.execute(args) for node in nodes)  # lazily: most often the first node has a key
         return next((key for key in keys if key is not None), None)
 
     def _scan(self, args: Args) -> Reply:
         """Iterate over one node after the other. The lowest bits of the cursor are the index of the node."""
+        # The client keeps the state of the iteration, as with Redis, so nothing has to be stored here for it.
         node_cursor, index = divmod(parse_cursor(args[1]), 1 << NODE_BITS)
         nodes = self.nodes()
-        if index >= len(nodes):
+        if index >= len(nodes):  # a cursor of another cluster, or nodes have been removed
             raise CommandError(INVALID_CURSOR)
         next_cursor, keys = scan(nodes[index], [args[0], b"%d" % node_cursor, *args[2:]])
         if next_cursor != b"0":
             return [b"%d" % ((int(next_cursor) << NODE_BITS) + index), keys]
+        # The node is complete. The cursor of the next one begins with 0. After the last node all of it is 0, the end.
         index += 1
         return [b"%d" % (index if index < len(nodes) else 0), keys]
 

@@ -41,7 +41,11 @@ RECEIVE_SIZE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What is sent first on every new connection."""
+    """What is sent first on every new connection.
+
+    A user name without a password is an AUTH with an empty one, as in redis-py. ``password`` stays out of ``repr``,
+    because that may appear in a log.
+    """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -53,7 +57,7 @@ class Login:
 class ConnectionSettings:
     """How to connect to a server, and how to log in."""
 
-    socket: SocketSettings = field(repr=False)
+    socket: SocketSettings = field(repr=False)  # may contain ssl_password
     login: Login = field(default_factory=Login)
 
     @property
@@ -67,7 +71,10 @@ class ConnectionSettings:
 
 
 class BackendConnection:
-    """One connection, which can be opened again after it has closed. Used by one thread at a time."""
+    """One connection, which can be opened again after it has closed. Used by one thread at a time.
+
+    Only `disconnect` may be called by another thread meanwhile.
+    """
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._redis_socket = RedisSocket(settings.socket)
@@ -79,25 +86,30 @@ class BackendConnection:
 
     def connect(self) -> None:
         """Open the connection and log in. Raises `CommandError` if the server is down, too slow, or refuses it."""
+        # redis-py returns the socket that it has, if it has one, although the server may have closed it.
         self.disconnect()
         try:
             self._socket = self._redis_socket.open()
             self._is_readable = _readability_test(self._socket)
             self._log_in(self._login_settings)
+        # Before OSError, of which it is a subclass: a time-out is an error of another kind.
         except TimeoutError:
             self.disconnect()
             raise backend_timed_out(CONNECTING) from None
         except OSError as problem:
             self.disconnect()
             raise backend_unavailable(_reason(problem)) from problem
+        # A refused login (CommandError), or SystemExit. A connection that is half logged in must not be used.
         except BaseException:
             self.disconnect()
             raise
 
     def disconnect(self) -> None:
         """Close the connection. May be called from any thread, and wakes a thread that waits for a reply."""
+        # First, so that the owning thread, once its wait has failed, does not use the closed socket again.
         self._socket = None
         self._redis_socket.close()
+        # What was read belongs to the old connection, perhaps the first half of a reply.
         self._decoder = ReplyDecoder()
         self._replies = deque()
 
@@ -106,6 +118,8 @@ class BackendConnection:
 
         Readable without a request means that the server has closed the connection.
         """
+        # The server closes idle connections (`timeout`, CLIENT KILL, a restart). Without this check the next request
+        # would fail, and a write could not be sent again, because it might have run.
         return self._socket is not None and not self._replies and not self._is_readable()
 
     def send_all(self, requests: Requests, *, writes: bool = False) -> list[Reply]:
@@ -122,6 +136,7 @@ class BackendConnection:
         except OSError as problem:
             self.disconnect()
             raise backend_unavailable(_reason(problem), outcome_unknown=writes) from problem
+        # Replies are outstanding, as in the two cases above. See the third rule of this module.
         except BaseException:
             self.disconnect()
             raise
@@ -133,6 +148,7 @@ class BackendConnection:
         """
         try:
             return self._next_reply()
+        # A time-out is no failure here: nothing is outstanding, and half a message stays in the decoder.
         except TimeoutError:
             raise
         except OSError as problem:
@@ -144,6 +160,8 @@ class BackendConnection:
     def _log_in(self, login: Login) -> None:
         """Send the whole login in one write. Raises `CommandError` for the first command that the server refuses."""
         requests = _login_requests(login)
+        # HELLO is the last one, because without AUTH before it a server with a password refuses it. RESP3 has the types
+        # that RESP2 cannot express, and lets invalidation messages arrive on the connection that asked for them.
         # Redis 5 and older do not have HELLO. Their error is ignored, and replies stay in RESP2.
         *replies, _ = self._exchange([*requests, [b"HELLO", b"3"]])
         for reply in replies:
@@ -162,6 +180,8 @@ class BackendConnection:
         opened = self._open_socket()
         _limit_waits(opened, seconds_left())
         opened.sendall(b"".join(map(encode_request, requests)))
+        # All is written before anything is read, which does not deadlock: Redis reads on although its replies are
+        # not read, and keeps them in an output buffer.
         return [self._next_reply() for _ in requests]
 
     def _next_reply(self) -> Reply:
@@ -172,12 +192,14 @@ class BackendConnection:
 
     def _receive(self) -> None:
         opened = self._open_socket()
+        # Each time again: the timeout of a socket is per call, and a slow server could send a byte for each of them.
         _limit_waits(opened, seconds_left())
         data = opened.recv(RECEIVE_SIZE)
-        if not data:
+        if not data:  # closed by the server, or by `disconnect` in another thread
             raise ConnectionError(CONNECTION_CLOSED.decode())
         try:
             self._replies.extend(self._decoder.feed(data))
+        # Not a Redis. The beginning of the next reply is unknown, so the connection is of no more use.
         except MalformedReply as problem:
             raise ConnectionError(not_a_redis_reply(str(problem)).decode()) from problem
 
@@ -203,6 +225,7 @@ def _login_requests(login: Login) -> list[Args]:
 
 def _readability_test(opened: socket.socket) -> Callable[[], bool]:
     """Return a function that reports whether ``recv`` would return at once."""
+    # TLS decrypts a record at a time, so data may wait in the SSL object while the socket is not readable.
     if isinstance(opened, ssl.SSLSocket):
         return lambda: _tls_is_readable(opened)
     if sys.platform == "win32":
@@ -214,9 +237,9 @@ def _readability_test(opened: socket.socket) -> Callable[[], bool]:
 
 def _tls_is_readable(opened: ssl.SSLSocket) -> bool:
     """Report whether application data or the end has arrived. Bytes on the wire may be a session ticket only."""
-    opened.settimeout(0)
+    opened.settimeout(0)  # `_limit_waits` sets it again before the next request
     try:
-        opened.recv(1)
+        opened.recv(1)  # the byte is lost, but then the connection is not used again
     except ssl.SSLWantReadError:
         return False
     except OSError:
@@ -226,6 +249,7 @@ def _tls_is_readable(opened: ssl.SSLSocket) -> bool:
 
 def _limit_waits(opened: socket.socket, seconds: float) -> None:
     """Set the timeout of a socket to ``seconds``, or up to 5 % more if that saves the system call."""
+    # The first request sets 2 % more than it has left. The next one has about the same time left, so it keeps that.
     limit = opened.gettimeout()
     if limit is None or not seconds <= limit <= seconds * 1.05:
         opened.settimeout(seconds * 1.02)

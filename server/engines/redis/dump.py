@@ -21,7 +21,10 @@ from server.engines.redis.time_limit import time_limit
 from server.engines.redis.transactions import result_of_exec
 
 PAGE_SIZE = 100
-"""COUNT of each SCAN, and the maximum number of keys whose values are read at once."""
+"""COUNT of each SCAN, and the maximum number of keys whose values are read at once.
+
+Redis runs one command at a time, so a large COUNT would delay its other clients.
+"""
 
 PAGE_BYTES = 1024 * 1024
 """Bytes of values that are read at once, estimated from the sizes of the values before."""
@@ -37,7 +40,7 @@ def compact(nodes: Sequence[Node], timeout: float) -> Lines:
     read while the lines are consumed, each within ``timeout`` seconds. That raises `CommandError` if it fails.
     """
     lines = (line for node in nodes for line in _Dump(node, timeout).lines())
-    return Lines(chain(list(islice(lines, 1)), lines))
+    return Lines(chain(list(islice(lines, 1)), lines))  # `list` reads now, the rest stays lazy
 
 
 class _Dump:
@@ -51,6 +54,7 @@ class _Dump:
     def lines(self) -> Iterator[bytes]:
         """Yield one line per key. Raises `CommandError`."""
         cursor = b"0"
+        # Redis replies with null for a command that it does not have. PEXPIRETIME is new in Redis 7.
         with time_limit(self._timeout):
             has_pexpiretime = self._node.execute([b"COMMAND", b"INFO", b"PEXPIRETIME"]) != [None]
         while True:
@@ -60,9 +64,10 @@ class _Dump:
                 with time_limit(self._timeout):
                     lines = self._read(keys[: self._batch_size], has_pexpiretime)
                 del keys[: self._batch_size]
+                # The batch adapts to the values: up to a hundred small ones in a round trip, large ones one by one.
                 size = sum(map(len, lines)) // len(lines) if lines else 1
                 self._batch_size = max(1, min(PAGE_BYTES // size, PAGE_SIZE))
-                yield from lines
+                yield from lines  # outside of every `time_limit`, because the consumer may be slow
             if cursor == b"0":
                 return
 
@@ -71,6 +76,7 @@ class _Dump:
 
     def _read(self, keys: Sequence[bytes], has_pexpiretime: bool) -> list[bytes]:
         """Return the lines of these keys, without those that were deleted or do not hold a string."""
+        # One transaction per key rather than one for all, so that Redis serves other clients in between.
         transactions = [_read_transaction(key, has_pexpiretime) for key in keys]
         replies = iter(self._node.send_all(list(chain.from_iterable(transactions))))
         lines: list[bytes] = []
@@ -85,13 +91,14 @@ def scan(node: Node, request: Args) -> tuple[bytes, list[Any]]:
     """Run a SCAN on one server and return its next cursor and the keys. Raises `CommandError`."""
     reply = node.execute(request)
     match reply:
-        case [bytes(cursor), list(keys)] if cursor.isdigit():
+        case [bytes(cursor), list(keys)] if cursor.isdigit():  # the cluster calculates with it
             return cursor, keys
     raise unexpected_reply(reply)
 
 
 def _read_transaction(key: bytes, has_pexpiretime: bool) -> list[Args]:
     """Return the requests that read a key in one step. Before Redis 7, expires_at is computed from the TTL."""
+    # TIME in the same transaction, because the TTL counts from the clock of that server.
     expiry = [[b"PEXPIRETIME", key]] if has_pexpiretime else [[b"PTTL", key], [b"TIME"]]
     return [[b"MULTI"], [b"GET", key], *expiry, [b"EXEC"]]
 

@@ -29,7 +29,10 @@ from server.engines.redis.transactions import BackendWatch, Transactions
 from server.registry import Command
 
 KEY_COUNTS_TIMEOUT = 1.0
-"""Maximum seconds that INFO waits for the backing server's own figures."""
+"""Maximum seconds that INFO and the metrics wait for the backing server's own figures.
+
+Less than the limit of a request, because monitoring must go on while that server is down.
+"""
 
 BLOCKING_CONTROL_COMMANDS = frozenset({b"EXEC", b"INFO", b"WATCH"})
 """Control commands, which the session runs, that ask the backing server something."""
@@ -41,7 +44,10 @@ logger = logging.getLogger(__name__)
 
 
 class RedisEngine:
-    """Executes commands on a backing Redis. Each call returns or raises within ``timeout`` seconds."""
+    """Executes commands on a backing Redis. Each call returns or raises within ``timeout`` seconds.
+
+    ``description`` is shown in INFO, and contains ``backend_url``. Safe to use from any thread.
+    """
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
         self._backend = backend
@@ -57,7 +63,7 @@ class RedisEngine:
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command. Raises `CommandError`, also if the backing server's reply is an error."""
-        call.started = perf_counter_ns()
+        call.started = perf_counter_ns()  # so the wait for a connection counts as execution
         try:
             with time_limit(self._timeout):
                 return self._handlers.get(command.name, self._backend.execute)(command, args)
@@ -78,10 +84,12 @@ class RedisEngine:
         return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
 
     def _compact(self, command: Command, args: Args) -> Reply:
+        # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.
         return compact(self._backend.nodes(), self._timeout)
 
     def _on_failure(self, problem: CommandError) -> None:
         """Count the failure, and report it to the backend, if a server was down, too slow or served no client."""
+        # Other errors, such as WRONGTYPE, are ordinary replies.
         if is_upstream_failure(problem):
             with self._counters:
                 self._unavailable += 1
@@ -99,13 +107,16 @@ class RedisEngine:
         Raises `CommandError` if the transaction as a whole is refused, or if it is unknown whether it ran.
         """
         started = perf_counter_ns()
+        # A command that cannot be sent must not make the server refuse all of them. As with any command that fails in
+        # EXEC, the others run.
         sent = [each for each in queue if self._allowed_in_multi(each[0])]
+        # With nothing to send, an EXEC still finds out whether the watch is dirty.
         replies = self._run_transaction(sent, watch) if sent or watch.keys else []
         if replies is None:
             return None
         # How long each command took is not known, so each gets the same share.
         call.durations += [(perf_counter_ns() - started) // max(1, len(queue))] * len(queue)
-        outcomes = map(_outcome, replies)
+        outcomes = map(_outcome, replies)  # an iterator: each command that was sent takes the next one
         return [
             next(outcomes) if self._allowed_in_multi(command) else CommandError(not_in_transaction(command.name))
             for command, _ in queue
@@ -146,7 +157,7 @@ class RedisEngine:
         try:
             with time_limit(min(self._timeout, KEY_COUNTS_TIMEOUT)):
                 counts = list(map(count_keys, self._backend.nodes()))
-        except CommandError:
+        except CommandError:  # not counted as a failure, because no client's command failed
             return None
         return KeyCounts(*map(sum, zip(*counts, strict=True)))
 
@@ -167,7 +178,10 @@ class RedisEngine:
         """Do nothing: the backing server has limits of its own for its keys and values."""
 
     def start(self) -> None:
-        """Check that the backing server replies. If it does not, log a warning and go on."""
+        """Check that the backing server replies. If it does not, log a warning and go on.
+
+        May wait for ``timeout`` seconds. To go on lets both servers start in any order.
+        """
         try:
             with time_limit(self._timeout):
                 for node in self._backend.nodes():
@@ -195,6 +209,7 @@ def count_keys(node: Node) -> tuple[int, int, int]:
     keys, keyspace, stats = map(raise_for_error, replies)
     if not isinstance(keys, int):
         raise unexpected_reply(keys)
+    # `db0:keys=2,expires=1,avg_ttl=0`. A database without keys has no line.
     database = _parse_info(keyspace).get(f"db{node.database}", "")
     expiring = re.search(r"expires=(\d+)", database)
     expired = _parse_info(stats).get("expired_keys", "0")

@@ -23,6 +23,7 @@ def build_engine(settings: BackendSettings) -> Engine[BackendWatch]:
         "backend_timeout": settings.timeout,
     }
     if url.nodes:
+        # An invalidation is sent by the node that has the key, so tracking would need a connection to each of them.
         if settings.cache_tracking:
             raise ValueError("cannot be a cluster with --cache-tracking, which follows one server")
         cluster = Cluster(url.settings, url.nodes, settings.connections)
@@ -40,5 +41,6 @@ def _with_cache(
     cache = ReadThroughCache(settings.cache_keys, settings.cache_ttl)
     tracking = None
     if settings.cache_tracking and tracked is not None:
+        # Outside the pool: it is held as long as the server runs, and reports arrive on it between replies.
         tracking = Tracking(tracked.new_connection(), cache, settings.timeout)
     return CachedReads(engine, cache, tracking)

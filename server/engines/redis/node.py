@@ -10,11 +10,14 @@ from server.engines.redis.pool import ConnectionPool
 from server.engines.redis.replies import raise_for_error
 
 MAX_WATCHES = 50
-"""Sessions that may watch keys of one server at once. Each holds a connection from its first WATCH until EXEC."""
+"""Sessions that may watch keys of one server at once. Each holds a connection from its first WATCH until EXEC.
+
+They have a pool of their own. In a common one, clients that watch keys and do nothing more would stop all requests.
+"""
 
 
 class Node:
-    """A server of its own, or a node of a cluster."""
+    """A server of its own, or a node of a cluster. Safe to use from any thread."""
 
     def __init__(self, settings: ConnectionSettings, max_connections: int) -> None:
         self._settings = settings
@@ -32,6 +35,7 @@ class Node:
 
         Raises `CommandError` if a reply is missing. With ``writes`` the error says that the outcome is unknown.
         """
+        # Not in the `try`: a failed `acquire` has released its connection already.
         connection = self._requests.acquire()
         try:
             return connection.send_all(requests, writes=writes)

@@ -13,7 +13,8 @@ class ConnectionPool:
     """At most ``max_connections`` connections, opened when they are needed. Safe to use from any thread.
 
     The connection that was used last is reused first, so that connections which are not needed stay idle.
-    ``waiting_for`` names in an error what a thread waited for in vain.
+    ``waiting_for`` names in an error what a thread waited for in vain. The bound protects the server, whose
+    ``maxclients`` all of its clients share.
     """
 
     def __init__(self, settings: ConnectionSettings, max_connections: int, waiting_for: bytes) -> None:
@@ -31,10 +32,12 @@ class ConnectionPool:
 
         A connection that the server has closed meanwhile is opened again, so that it costs no client an error.
         """
+        # Connecting happens without the lock: one slow handshake must not stop requests that have an idle connection.
         connection = self._take()
         try:
             if not connection.is_usable():
                 connection.connect()
+        # Otherwise each failure would use up one of the pool's places for ever.
         except BaseException:
             self.release(connection)
             raise
@@ -46,12 +49,14 @@ class ConnectionPool:
         """Return a connection to the pool, open or closed."""
         if self._retired:
             connection.disconnect()
+        # Also if it is closed: it holds a place, and `acquire` opens it again.
         with self._changed:
             self._idle.append(connection)
             self._changed.notify()
 
     def retire(self) -> None:
         """Close idle connections now, and the others when they are released. The server is not used any more."""
+        # Threads that took this node from an older slot table may go on using it, so it is not closed.
         with self._changed:
             self._retired = True
             for connection in self._idle:
@@ -62,23 +67,25 @@ class ConnectionPool:
         with self._changed:
             self._closed = True
             connections = list(self._connections)
+            # Threads that wait in `_take` fail now rather than at their deadline.
             self._changed.notify_all()
-        for connection in connections:
+        for connection in connections:  # in use or not: it wakes the thread that waits for a reply
             connection.disconnect()
 
     def _take(self) -> BackendConnection:
         """Return a connection that no other thread uses, open or not."""
         with self._changed:
+            # In a loop, because another thread may take the released connection before this one wakes up.
             while True:
                 if self._closed:
                     raise backend_unavailable(SERVER_STOPPING)
                 if self._idle:
-                    return self._idle.pop()
+                    return self._idle.pop()  # the last one used
                 if len(self._connections) < self._max_connections:
                     connection = BackendConnection(self._settings)
                     self._connections.add(connection)
                     return connection
                 left = seconds_left()
-                if left <= MIN_TIMEOUT:
+                if left <= MIN_TIMEOUT:  # `seconds_left` returns no less when the time is over
                     raise backend_timed_out(self._waiting_for)
                 self._changed.wait(left)

@@ -40,6 +40,7 @@ def _with_deadline(base: type) -> type:
     return type(f"Deadline{base.__name__}", (base,), {"socket_timeout": timeout, "socket_connect_timeout": timeout})
 
 
+# Keyed by the class that `parse_url` names: TCP without `connection_class`, TLS or Unix with it.
 _CLASSES = {each: _with_deadline(each) for each in (Connection, SSLConnection, UnixDomainSocketConnection)}
 
 
@@ -53,6 +54,8 @@ class RedisSocket:
         options = {name: value for name, value in settings.items() if name != _CLASS}
         connection_class = _CLASSES[settings.get(_CLASS, Connection)]
         try:
+            # `redis_connect_func` replaces all that redis-py would send on a new connection. RESP2 keeps it from
+            # setting up anything that only RESP3 needs. It never reads a reply.
             self._connection = connection_class(**options, redis_connect_func=_no_login, protocol=2)
         except (RedisError, TypeError, ValueError) as problem:
             raise ValueError(f"is refused by redis-py: {problem}") from None
@@ -63,10 +66,11 @@ class RedisSocket:
             self._connection.connect()
         except (RedisTimeoutError, TimeoutError):
             raise TimeoutError from None
-        except (RedisConnectionError, OSError) as problem:
+        except (RedisConnectionError, OSError) as problem:  # redis-py's own exceptions are no OSErrors
             raise ConnectionError(str(problem)) from problem
         except RedisError as problem:  # such as a certificate that OCSP reports as revoked
             raise ConnectionError(str(problem)) from problem
+        # Set by `connect`, and not available by a public name.
         opened: socket.socket = self._connection._sock
         return opened
 

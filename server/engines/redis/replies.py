@@ -6,7 +6,11 @@ from common.errors import CommandError, backend_unavailable, unexpected_reply_ty
 from common.replies import ErrorKind, ErrorReply, Reply
 
 UNAVAILABLE_CODES = frozenset({b"CLUSTERDOWN", b"LOADING", b"NOAUTH"})
-"""Codes of errors that say that the server serves no client at present. They are not about the command."""
+"""Codes of errors that say that the server serves no client at present. They are not about the command.
+
+CLUSTERDOWN: slots are not served. LOADING: the data set is being read at the start. NOAUTH: the URL lacks the password.
+Passed on as they are, a client would take NOAUTH for a refusal of its own login.
+"""
 
 UPSTREAM_FAILURES = frozenset({ErrorKind.UPSTREAM_DOWN, ErrorKind.UPSTREAM_TIMEOUT})
 
@@ -22,7 +26,7 @@ def to_command_error(error: ErrorReply) -> CommandError:
     """Return the exception for a server's error: its own code and message, unless it serves no client at present."""
     if error.code in UNAVAILABLE_CODES:
         return backend_unavailable(one_line(error.text))
-    return CommandError(with_kind(error))
+    return CommandError(with_kind(error))  # the kind decides about the HTTP status, and RESP does not transmit it
 
 
 def unexpected_reply(reply: Reply) -> CommandError:

@@ -10,15 +10,21 @@ from common.replies import ErrorReply, Reply
 from server.engines.redis.url import NodeAddress
 
 SLOT_COUNT = 2**14
+"""Fixed by the Redis Cluster specification."""
 
 
 class SlotTable:
-    """Which node serves which slot. Changed by one thread at a time, read by all."""
+    """Which node serves which slot. Read by all threads without a lock.
+
+    `move` may be called by several threads at once. Each of its assignments is atomic. If two threads add a node, one
+    node may be missing in ``nodes`` until the table is loaded again, which every MOVED requests.
+    """
 
     def __init__(self, owners: list[NodeAddress | None]) -> None:
         self.owners = owners
         """For each slot the node that serves it, None if no node does."""
 
+        # Sorted, because a SCAN cursor contains the index of a node and has to mean the same node in the next call.
         self.nodes = sorted({owner for owner in owners if owner is not None})
         """The nodes that serve a slot, in an order that does not depend on the order of the slots."""
 
@@ -26,17 +32,18 @@ class SlotTable:
         """Assign a slot to a node, which may be new."""
         self.owners[slot] = node
         if node not in self.nodes:
-            self.nodes = sorted([*self.nodes, node])
+            self.nodes = sorted([*self.nodes, node])  # a new list, because other threads may iterate over the old one
 
 
 def key_slot(key: bytes) -> int:
     """Return the slot of a key: CRC16 of its hash tag, or of the whole key (Redis Cluster specification)."""
+    # The tag is between the first { and the first } after it. An empty one does not count.
     start = key.find(b"{") + 1
     if start:
         end = key.find(b"}", start)
         if end > start:
             key = key[start:end]
-    return crc_hqx(key, 0) % SLOT_COUNT
+    return crc_hqx(key, 0) % SLOT_COUNT  # CRC-16/XMODEM, as the specification demands
 
 
 def common_slot(keys: Iterable[bytes]) -> int:
@@ -57,7 +64,10 @@ def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotTable:
         raise ValueError("not an array")
     for entry in reply:
         match entry:
+            # The first node is the master. Its id and metadata, and the replicas, follow. Reads never use a replica.
             case [int(first), int(last), [host, int(port), *_], *_] if 0 <= first <= last < SLOT_COUNT:
+                # Redis sends "" for an unknown address, "?" for a missing host name, and null if its
+                # cluster-preferred-endpoint-type is unknown-endpoint.
                 name = host.decode() if isinstance(host, bytes) and host not in {b"", b"?"} else asked[0]
                 owners[first : last + 1] = [(name, port)] * (last + 1 - first)
             case _:
@@ -72,7 +82,7 @@ def parse_redirect(error: ErrorReply, sender: NodeAddress) -> tuple[int, NodeAdd
     of the node that sent the error.
     """
     slot, _, address = error.message.partition(b" ")
-    host, _, port = address.rpartition(b":")
+    host, _, port = address.rpartition(b":")  # the last colon, because an IPv6 address has no brackets here
     if not (0 <= int(slot) < SLOT_COUNT):
         raise ValueError(f"no such slot: {slot!r}")
     return int(slot), (host.decode() or sender[0], int(port))

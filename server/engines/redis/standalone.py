@@ -18,7 +18,7 @@ class StandaloneServer:
         self._node = Node(settings, max_connections)
 
     def execute(self, command: Command, args: Args) -> Reply:
-        """Run a command. Raises `CommandError`."""
+        """Run a command. Raises `CommandError`, also if the reply is an error."""
         return self._node.execute(args, writes=command.writes)
 
     def node_for_keys(self, keys: Sequence[bytes]) -> Node:

@@ -14,11 +14,11 @@ MIN_TIMEOUT = 0.001
 """Seconds that a wait gets when no time is left. Zero would make a socket non-blocking instead of limiting it."""
 
 MAX_TIMEOUT = 3600.0
-"""Seconds that a wait gets outside any `time_limit`."""
+"""Seconds that a wait gets outside any `time_limit`. Finite, because locks and sockets refuse very large timeouts."""
 
 
 class _Deadline(threading.local):
-    at = float("inf")  # on the monotonic clock
+    at = float("inf")  # on the monotonic clock; the default of each new thread
 
 
 _deadline = _Deadline()
@@ -37,7 +37,7 @@ class time_limit:  # noqa: N801 - used like a function; a class takes half the t
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._outer = _deadline.at
+        self._outer = _deadline.at  # so one object serves one block at a time
         _deadline.at = min(self._outer, time.monotonic() + self._seconds)
 
     def __exit__(self, *_: object) -> None:

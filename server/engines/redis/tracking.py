@@ -50,12 +50,13 @@ class Tracking:
 
     def stop(self) -> None:
         """End the thread."""
+        # In this order: the thread, which this wakes, must find `_stop` set, or it would connect again.
         self._stop.set()
         self._connection.disconnect()
         self._thread.join(SHUTDOWN_TIMEOUT)
 
     def _run(self) -> None:
-        logged = False
+        logged = False  # whether this outage has been logged, because an attempt every half second would fill the log
         while not self._stop.is_set():
             try:
                 self._follow()
@@ -66,6 +67,7 @@ class Tracking:
                     reason = problem.reply.text.decode(errors="replace")
                     logger.warning("cache bypassed (tracking is not connected): %s", reason)
                     logged = True
+            # In this order: a reader that saw the old state may store an entry after the clear, but nothing reads it.
             self.connected = False
             self._cache.clear()
             self._connection.disconnect()
@@ -75,6 +77,8 @@ class Tracking:
         """Invalidate what the server reports until the connection is lost. Raises `CommandError`."""
         with time_limit(self._timeout):
             self._connection.connect()
+            # BCAST reports every changed key. The default mode reports only keys that the same connection has read, but
+            # reads are sent on the connections of a pool. The reports need RESP3, which the login has requested.
             for reply in self._connection.send_all([[b"CLIENT", b"TRACKING", b"ON", b"BCAST"]]):
                 raise_for_error(reply)
         # A reader that saw the previous connection still connected may have stored an entry since the last clear.
@@ -87,6 +91,7 @@ class Tracking:
         """Return the next message. After a long silence, send a PING and return what arrives then."""
         with suppress(TimeoutError), time_limit(CHECK_INTERVAL):
             return self._connection.receive()
+        # A report may arrive before the PONG. Then that is returned now and the PONG later. `_process` ignores PONGs.
         with time_limit(self._timeout):
             return self._connection.send_all([[b"PING"]])[0]
 

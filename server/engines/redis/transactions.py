@@ -24,7 +24,10 @@ MAX_REDIRECTS = 5
 
 
 class BackendWatch:
-    """The keys that one session watches, and the connection on which the backing server watches them."""
+    """The keys that one session watches, and the connection on which the backing server watches them.
+
+    ``node`` and ``connection`` are both None or both set. Used by the thread of its session only.
+    """
 
     __slots__ = ("connection", "keys", "node")
 
@@ -35,7 +38,7 @@ class BackendWatch:
 
 
 class Transactions:
-    """Run the transactions of all sessions."""
+    """Run the transactions of all sessions. Has no state of its own, so any thread may call it."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -46,11 +49,12 @@ class Transactions:
         Raises `CommandError` if all of them were refused, or if it is unknown whether they ran. Ends the watch.
         """
         requests = [[b"MULTI"], *(args for _, args in queue), [b"EXEC"]]
+        # The watched keys too: the node that watches has to be the one that runs the transaction.
         keys = [*watch.keys, *(key for command, args in queue for key in command.keys.of(args))]
         try:
             return self._run_watched(watch, keys, requests) if watch.connection else self._run(keys, requests)
         finally:
-            self.end(watch)
+            self.end(watch)  # whatever happened: EXEC ends every watch, as in Redis
 
     def _run(self, keys: Sequence[bytes], requests: Sequence[Args]) -> list[Reply] | None:
         """Run a transaction on the server that has its keys, and follow them if they have moved."""
@@ -60,6 +64,7 @@ class Transactions:
             moved = find_moved(replies)
             if moved is None:
                 return result_of_exec(replies)
+            # The node refused to queue a command, so EXEC was refused too (EXECABORT). Nothing ran, so send all again.
             self._backend.on_moved(moved, node)
         raise backend_unavailable(TOO_MANY_REDIRECTS)
 
@@ -67,9 +72,11 @@ class Transactions:
         """Run a transaction on the connection that watches, if it is still open."""
         node = self._backend.node_for_keys(keys)  # raises if no single server can watch and change these keys
         assert watch.connection is not None
+        # Never connected again here: the watch of the old connection has ended, so changes may have been missed.
         if not watch.connection.is_usable():
             return None
         replies = watch.connection.send_all(requests, writes=True)
+        # EXEC ends the watch, also if it refuses the transaction (EXECABORT), so other sessions can use the connection.
         self._release(watch)
         moved = find_moved(replies)
         if moved is not None:  # the node that watched did not see what happened after the move
@@ -82,6 +89,8 @@ class Transactions:
         try:
             self._watch(watch, [*watch.keys, *keys])
         except CommandError:
+            # A session without watched keys must not hold one of the few connections. With earlier keys the watch goes
+            # on. If its connection was lost, EXEC notices that.
             if not watch.keys:
                 self.end(watch)
             raise
@@ -89,9 +98,10 @@ class Transactions:
 
     def _watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
         for _ in range(MAX_REDIRECTS + 1):
-            node = self._backend.node_for_keys(keys)
+            node = self._backend.node_for_keys(keys)  # raises if the keys do not have a common slot
             if watch.connection is None:
                 watch.connection, watch.node = node.watches.acquire(), node
+            # `keys` has the earlier ones for the check of the slot. To watch them again has no effect in Redis.
             reply = watch.connection.send_all([[b"WATCH", *keys]])[0]
             moved = find_moved([reply])
             if moved is None:
@@ -99,14 +109,15 @@ class Transactions:
                 return
             self._backend.on_moved(moved, node)
             if watch.keys:  # keys that were watched already have moved, which makes the watch dirty
-                watch.connection.disconnect()
+                watch.connection.disconnect()  # which makes EXEC return None
                 return
-            self.end(watch)
+            self.end(watch)  # the next turn takes a connection to the other node
         raise backend_unavailable(TOO_MANY_REDIRECTS)
 
     def end(self, watch: BackendWatch) -> None:
         """End the watch by closing its connection, so that this never waits for the server."""
         if watch.connection is not None:
+            # Redis ends the watch with the connection. UNWATCH would wait, and HTTP ends sessions on its event loop.
             watch.connection.disconnect()
             self._release(watch)
         watch.keys.clear()
@@ -131,10 +142,12 @@ def result_of_exec(replies: Sequence[Reply]) -> list[Reply] | None:
     """
     *queued, result = replies
     if isinstance(result, ErrorReply):
+        # EXEC's own error says only that there were others before.
         cause = next((each for each in queued if isinstance(each, ErrorReply)), None)
         if cause is None:
             raise to_command_error(result)
         problem = to_command_error(cause)
+        # A server that serves no client is reported as such, so that it is counted and the slot table is loaded again.
         raise problem if is_upstream_failure(problem) else CommandError(exec_aborted_by(cause))
     if result is not None and (not isinstance(result, list) or len(result) != len(queued) - 1):  # without MULTI's
         raise unexpected_reply(result)

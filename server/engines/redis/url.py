@@ -35,7 +35,10 @@ class BackendUrl:
 
 
 def parse_backend_url(url: str) -> BackendUrl:
-    """Parse a URL. Raises ValueError with one sentence, which never contains a password."""
+    """Parse a URL. Raises ValueError with one sentence, which never contains a password.
+
+    The sentence lacks its subject, which is the name of the setting.
+    """
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if scheme not in SCHEMES or not separator:
@@ -43,6 +46,7 @@ def parse_backend_url(url: str) -> BackendUrl:
     # The list of hosts is split before urlsplit sees it. urlsplit refuses a host part with brackets in the middle,
     # such as one:7000,[::1]:7001, on every Python with the fix for CVE-2025-0938.
     authority, tail = _split_authority(rest)
+    # The last @, because a password may contain one.
     user, at, hosts = authority.rpartition("@")
     if scheme != "unix" and not at:
         _check_password_encoding(hosts, tail)
@@ -50,9 +54,11 @@ def parse_backend_url(url: str) -> BackendUrl:
     nodes = tuple(_host_and_port(each) for each in hosts.split(",")) if is_cluster else ()
     if scheme != "unix" and not is_cluster and hosts:
         _host_and_port(hosts)
+    # A cluster's settings have no host, so any valid one will do for urlsplit and redis-py. `_settings` removes it.
     first = "localhost" if is_cluster else hosts
     parts = _split(f"{scheme.removesuffix(CLUSTER)}://{user}{at}{first}{tail}")
     _check_options(parts)
+    # The user name is no secret. A password without a user name leaves nothing to show.
     shown_user = user.partition(":")[0]
     shown = f"{scheme}://{shown_user}{at if shown_user else ''}{hosts}{parts.path}{_shown_options(parts)}"
     return BackendUrl(shown, _settings(parts, is_cluster=is_cluster), nodes)
@@ -74,7 +80,7 @@ def _check_password_encoding(hosts: str, tail: str) -> None:
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:
+    except ValueError:  # its text may quote the URL, and the URL may contain a password
         raise ValueError("is not a valid URL") from None
 
 
@@ -90,10 +96,11 @@ def _host_and_port(text: str) -> NodeAddress:
 
 
 def _check_options(parts: SplitResult) -> None:
+    # redis-py takes any option, and would pass a misspelt one to a constructor, whose error names Python's arguments.
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in OPTIONS and not name.startswith("ssl_"):
             raise ValueError(f"has an unknown option {name!r}")
-    if parts.fragment:
+    if parts.fragment:  # most likely a password with a #, whose rest urlsplit has cut off
         raise ValueError("contains a #, which must be written %23")
     if parts.scheme == "unix":
         if not parts.path:
@@ -104,6 +111,7 @@ def _check_options(parts: SplitResult) -> None:
 
 def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:
     settings = parse_redis_url(_join(parts))
+    # The login is taken out, because `BackendConnection` sends it, and not redis-py.
     login = Login(
         username=settings.pop("username", None),
         password=settings.pop("password", None),
@@ -119,6 +127,7 @@ def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:
 
 
 def _shown_options(parts: SplitResult) -> str:
+    # `password` and `ssl_password`.
     options = [(name, value) for name, value in parse_qsl(parts.query) if "password" not in name]
     return f"?{urlencode(options)}" if options else ""
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.harness.processes import RUN_CLIENT, TIMEOUT, ServerProcess, StartServer, environment, run_client, wait_until
+from tests.harness.processes import RUN_CLIENT, ServerProcess, StartServer, environment, run_client
+from tests.harness.waiting import TIMEOUT, wait_until
 
 UNBALANCED = b"(error) ERR Protocol error: unbalanced quotes in request\n"
 

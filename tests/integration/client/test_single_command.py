@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from common import __version__
-from tests.harness.processes import ROOT, TIMEOUT, ServerProcess, run_client
+from tests.harness.processes import ROOT, ServerProcess, run_client
+from tests.harness.waiting import TIMEOUT
 
 
 def run_on(server: ServerProcess, *args: str | bytes) -> tuple[int, bytes]:

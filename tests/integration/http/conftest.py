@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import Wire, start_with_http
-from tests.harness.processes import TIMEOUT, ServerProcess, start_server, wait_until
+from tests.harness.processes import ServerProcess, start_server
+from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["start_server"]
 

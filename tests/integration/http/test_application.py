@@ -21,7 +21,7 @@ from server.registry import Command, CommandGroup, CommandTable
 from server.session.context import ServerContext
 from server.session.session import Session
 from tests.harness.http_wire import Wire, request
-from tests.harness.processes import TIMEOUT, wait_until
+from tests.harness.waiting import TIMEOUT, wait_until
 
 failing = CommandGroup("string")
 

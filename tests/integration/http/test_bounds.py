@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import HOST, Wire, request, start_with_http
-from tests.harness.processes import ServerProcess, StartServer, wait_until, watch
+from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.waiting import wait_until, watch
 
 MIB = 1024 * 1024
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from common.codec import Args
-from common.replies import Reply
+from common.replies import Lines, Reply
 from server.commands import COMMANDS
-from server.engines.base import CallContext, QueuedCommand
+from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand, WouldBlock
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
 from server.session.context import ServerContext
 from tests.harness.http_wire import HOST, Wire, request
+from tests.harness.waiting import TIMEOUT
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -122,6 +123,84 @@ def test_an_idle_keepalive_connection_is_closed(recorder: ThreadRecorder, monkey
             assert idle.is_closed_by_the_server()
     finally:
         running.stop()
+
+
+class BlockingEngine(ThreadRecorder):
+    """An engine whose commands block, in a worker, until the test lets them go on."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.may_continue = threading.Event()
+
+    def may_block(self, command: Command) -> bool:
+        return True
+
+    def try_execute(self, command: Command, args: Args, call: CallContext) -> WouldBlock:  # type: ignore[override]
+        return WOULD_BLOCK
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        assert self.may_continue.wait(TIMEOUT)
+        return super().execute(command, args, call)
+
+
+def test_a_pipelined_request_that_blocks_is_not_closed_by_the_keepalive_timeout(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.http import listener
+    from server.http.connection import HTTPConnection
+
+    checked = threading.Semaphore(0)
+    close_if_idle = HTTPConnection.close_if_idle
+
+    def close_and_count(self: HTTPConnection, since: float) -> None:
+        close_if_idle(self, since)
+        checked.release()
+
+    monkeypatch.setattr(HTTPConnection, "close_if_idle", close_and_count)
+    monkeypatch.setattr(listener, "KEEP_ALIVE_TIMEOUT", 0.0)
+    monkeypatch.setattr(listener, "KEEP_ALIVE_CHECK_INTERVAL", 0.01)
+    engine = BlockingEngine(store)
+    running = listener.create_http_listener("127.0.0.1", 0, ServerContext(engine, COMMANDS), max_body=MIB)
+    running.start()
+    try:
+        with Wire(running.address) as client:
+            client.send(request(b"GET", b"/healthz") + request(b"GET", b"/keys/absent"))
+            assert client.answer().status == 200
+            for _ in range(5):
+                assert checked.acquire(timeout=TIMEOUT)
+            engine.may_continue.set()
+            assert client.answer().status == 404
+    finally:
+        engine.may_continue.set()
+        running.stop()
+
+
+class LazyEngine(BlockingEngine):
+    """An engine whose COMPACT reads its lines from elsewhere, as a backing Redis's does."""
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        def lines() -> Iterator[bytes]:
+            self.threads.append(threading.current_thread().name)
+            yield b"SET k v"
+
+        return Lines(lines())
+
+
+@pytest.mark.parametrize("wanted", [b"GET /compact", b"POST /"])
+def test_lines_that_are_read_from_a_backend_are_read_in_a_worker(store: Store, wanted: bytes) -> None:
+    from server.http.listener import create_http_listener
+
+    engine = LazyEngine(store)
+    running = create_http_listener("127.0.0.1", 0, ServerContext(engine, COMMANDS), max_body=MIB)
+    running.start()
+    try:
+        with Wire(running.address) as client:
+            method, path = wanted.split()
+            assert b"SET k v" in client.ask(method, path, b'["COMPACT"]' if method == b"POST" else b"").body
+    finally:
+        running.stop()
+    assert engine.threads
+    assert all(name.startswith("http worker") for name in engine.threads)
 
 
 def test_a_client_that_ends_its_side_gets_all_responses(local: Wire) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from tests.harness.other_http_server import answering_always
-from tests.harness.processes import ROOT, TIMEOUT, ServerProcess, StartServer, environment
+from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.waiting import TIMEOUT
 
 DEMO = ROOT / "scripts" / "demo.sh"
 TOKEN = "a-token-of-the-test"

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.http_wire import Wire
-from tests.harness.processes import ServerProcess, wait_until
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import wait_until
 
 EVERY_BYTE = bytes(range(256))
 

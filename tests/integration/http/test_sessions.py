@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import HOST, Wire, request
-from tests.harness.processes import ServerProcess, wait_until
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import wait_until
 
 
 def result(wire: Wire, *args: str) -> object:

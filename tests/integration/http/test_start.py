@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import start_with_http
-from tests.harness.processes import RUN_SERVER, TIMEOUT, StartServer, environment
+from tests.harness.processes import RUN_SERVER, StartServer, environment
+from tests.harness.waiting import TIMEOUT
 
 
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:

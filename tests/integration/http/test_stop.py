@@ -9,7 +9,8 @@ from contextlib import ExitStack
 import httpx
 
 from tests.harness.http_wire import HOST, Wire, request, start_with_http
-from tests.harness.processes import StartServer, wait_until
+from tests.harness.processes import StartServer
+from tests.harness.waiting import wait_until
 
 MIB = 1024 * 1024
 

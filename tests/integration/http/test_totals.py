@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 
 from tests.harness.http_wire import Wire
-from tests.harness.processes import Peer, ServerProcess, all_at_once
+from tests.harness.processes import Peer, ServerProcess
+from tests.harness.waiting import all_at_once
 
 pytestmark = pytest.mark.stress
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.harness.http_wire import start_with_http
-from tests.harness.processes import TIMEOUT, ServerProcess, wait_until
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import TIMEOUT, wait_until
 
 TOKEN = "a-token-of-the-test"
 

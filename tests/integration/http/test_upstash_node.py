@@ -10,7 +10,8 @@ import pytest
 
 from tests.harness.http_wire import start_with_http
 from tests.harness.npm import node_modules
-from tests.harness.processes import TIMEOUT, StartServer
+from tests.harness.processes import StartServer
+from tests.harness.waiting import TIMEOUT
 
 FOLDER = Path(__file__).parent / "upstash"
 TOKEN = "a-token-of-the-test"

@@ -18,9 +18,10 @@ from tests.harness.backing_redis import (
     request,
 )
 from tests.harness.frame_client import FrameClient, run
-from tests.harness.processes import Peer, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import RedisServer
 from tests.harness.resp_wire import Reply, read_reply
+from tests.harness.waiting import all_at_once, wait_until
 
 OK = b"+OK\r\n"
 ABSENT = b"$-1\r\n"

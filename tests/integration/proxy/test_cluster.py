@@ -11,9 +11,10 @@ import redis as redis_py
 from redis.cluster import RedisCluster
 
 from tests.harness.backing_redis import SHORT, execute, execute_each, info, is_unavailable, new_redis
-from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import HOST, RedisServer
 from tests.harness.resp_wire import Aggregate, Reply, payload
+from tests.harness.waiting import TIMEOUT, wait_until
 
 OK = b"+OK\r\n"
 QUEUED = b"+QUEUED\r\n"

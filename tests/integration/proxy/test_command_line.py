@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.backing_redis import StartRedis, backend, execute, info
-from tests.harness.processes import ROOT, RUN_SERVER, TIMEOUT, StartServer, environment
+from tests.harness.processes import ROOT, RUN_SERVER, StartServer, environment
 from tests.harness.redis_server import HOST
+from tests.harness.waiting import TIMEOUT
 
 
 def start(*options: str) -> subprocess.CompletedProcess[str]:

@@ -12,9 +12,10 @@ import redis as redis_py
 from common.resp_client import encode_request
 from tests.harness.backing_redis import StartRedis, backend, execute, execute_each, info
 from tests.harness.frame_client import FrameClient
-from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, run_client
+from tests.harness.processes import Peer, ServerProcess, StartServer, run_client
 from tests.harness.redis_server import HOST, RedisServer, free_port
 from tests.harness.sessions import load_transcripts
+from tests.harness.waiting import TIMEOUT
 
 TRANSCRIPTS = [pytest.param(exchanges, id=name) for name, exchanges in load_transcripts()]
 

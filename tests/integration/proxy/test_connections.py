@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.backing_redis import StartRedis, backend, count_calls, execute, info, request
-from tests.harness.processes import StartServer, all_at_once, wait_until
+from tests.harness.processes import StartServer
 from tests.harness.resp_wire import read_reply
+from tests.harness.waiting import all_at_once, wait_until
 
 CLIENTS = 20
 ROUNDS = 25

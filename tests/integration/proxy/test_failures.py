@@ -22,9 +22,10 @@ from tests.harness.backing_redis import (
     is_unavailable,
     wait_for_reply,
 )
-from tests.harness.processes import Peer, StartServer, all_at_once, wait_until
+from tests.harness.processes import Peer, StartServer
 from tests.harness.redis_server import RedisServer
 from tests.harness.resp_wire import Reply
+from tests.harness.waiting import all_at_once, wait_until
 
 OK = b"+OK\r\n"
 UNKNOWN = b"; whether the command ran is unknown\r\n"

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.backing_redis import SHORT, StartRedis, backend, count_calls, execute, execute_each
-from tests.harness.processes import TIMEOUT, Peer, ServerProcess, StartServer, all_at_once, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import RedisServer
+from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
 
 
 def clients(server: ServerProcess) -> list[str]:

@@ -13,7 +13,7 @@ from server.engines.redis.connection import BackendConnection, ConnectionSetting
 from server.engines.redis.pool import ConnectionPool
 from server.engines.redis.time_limit import time_limit
 from tests.harness.fake_redis import CLOSE, HOST, FakeRedis
-from tests.harness.processes import TIMEOUT
+from tests.harness.waiting import TIMEOUT
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.harness.fake_redis import (
     array,
     bulk,
 )
-from tests.harness.processes import TIMEOUT, wait_until
+from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["new_engine"]
 

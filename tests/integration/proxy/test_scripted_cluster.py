@@ -12,7 +12,7 @@ from common.replies import ErrorKind
 from server.engines.redis.slots import SLOT_COUNT, key_slot
 from tests.harness.backend_engine import BackendEngine, NewEngine, new_engine
 from tests.harness.fake_redis import HOST, OK, SILENT, FakeRedis, FakeRequest, Script, Step, array, bulk
-from tests.harness.processes import wait_until
+from tests.harness.waiting import wait_until
 
 __all__ = ["new_engine"]
 

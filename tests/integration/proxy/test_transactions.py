@@ -8,9 +8,10 @@ import pytest
 
 from common.resp_client import encode_request
 from tests.harness.backing_redis import SHORT, StartRedis, backend, execute, execute_each, info, is_unavailable
-from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import RedisServer
 from tests.harness.resp_wire import Aggregate, Reply
+from tests.harness.waiting import wait_until
 
 OK = b"+OK\r\n"
 QUEUED = b"+QUEUED\r\n"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
+from tests.harness.waiting import wait_until
 
 MAX_LINE = 65536
 MAX_BULK = 512 * 1024 * 1024

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until
+from tests.harness.processes import Peer, ServerProcess, StartServer
+from tests.harness.waiting import wait_until
 
 REFUSAL = b"-ERR max number of clients reached\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.harness.processes import ServerProcess, StartServer, wait_until
+from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.waiting import wait_until
 
 
 def test_monitor_shows_what_others_send_after_its_own_reply(server: ServerProcess) -> None:

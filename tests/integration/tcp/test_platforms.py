@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.processes import ROOT, TIMEOUT, Peer, wait_until
+from tests.harness.processes import ROOT, Peer
+from tests.harness.waiting import TIMEOUT, wait_until
 
 BARE_PLATFORM = """
 import os, select, signal, socket, sys

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.harness.processes import TIMEOUT, ServerProcess
+from tests.harness.processes import ServerProcess
 from tests.harness.redis_server import find_redis_cli
+from tests.harness.waiting import TIMEOUT
 
 EVERY_BYTE = bytes(range(256))
 NOT_AN_INTEGER = "value is not an integer or out of range"

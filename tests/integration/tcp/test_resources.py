@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from tests.harness.processes import Peer, ServerProcess, StartServer, wait_until, watch
+from tests.harness.processes import Peer, ServerProcess, StartServer
+from tests.harness.waiting import wait_until, watch
 
 MIB = 1024 * 1024
 

@@ -11,7 +11,8 @@ import pytest
 
 from common import __version__
 from server.settings import SETTINGS
-from tests.harness.processes import RUN_SERVER, TIMEOUT, Peer, StartServer, environment
+from tests.harness.processes import RUN_SERVER, Peer, StartServer, environment
+from tests.harness.waiting import TIMEOUT
 
 
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from tests.harness.processes import ServerProcess, StartServer, wait_until
+from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.waiting import wait_until
 
 MIB = 1024 * 1024
 

@@ -12,7 +12,8 @@ import pexpect
 import pytest
 
 from client.editors.readline_editor import readline
-from tests.harness.processes import ROOT, TIMEOUT
+from tests.harness.processes import ROOT
+from tests.harness.waiting import TIMEOUT
 
 pytestmark = pytest.mark.skipif(readline is None, reason="this Python has no readline module")
 

@@ -17,8 +17,9 @@ from common.resp import ReplyEncoder
 from common.resp_client import encode_request
 from common.text import TextEncoder, format_command
 from tests.harness.frame_client import Answer, FrameClient, frame, run, take_answer
-from tests.harness.processes import TIMEOUT, Peer, ServerProcess, all_at_once
+from tests.harness.processes import Peer, ServerProcess
 from tests.harness.sessions import encode, feed, new_session
+from tests.harness.waiting import TIMEOUT, all_at_once
 from tests.property.strategies import sizes
 
 READ_AS: dict[bytes, Any] = {

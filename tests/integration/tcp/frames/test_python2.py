@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.frame_client import FrameClient
-from tests.harness.processes import TIMEOUT, ServerProcess
+from tests.harness.processes import ServerProcess
+from tests.harness.waiting import TIMEOUT
 
 CLIENT = Path(__file__).with_name("python2_client.py")
 PLACES = [str(Path.home() / ".pyenv/versions/2.7.18/bin/python"), "python2"]

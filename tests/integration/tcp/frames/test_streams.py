@@ -11,8 +11,9 @@ import pytest
 
 from server.session.stream import OUTPUT_SIZE
 from tests.harness.frame_client import FrameClient, answers_in, frame, get, run, set_to
-from tests.harness.processes import ServerProcess, all_at_once, wait_until
+from tests.harness.processes import ServerProcess
 from tests.harness.sessions import answers, feed, new_session
+from tests.harness.waiting import all_at_once, wait_until
 
 VALUE = {"größe": [1, -2.5, None, "\U0001f511"]}
 STORY = frame({"command": "SET", "key": "k", "value": VALUE}, ascii_only=False)
