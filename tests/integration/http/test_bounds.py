@@ -100,7 +100,7 @@ def test_a_body_that_no_one_asked_for_is_left_aside(wire: Wire) -> None:
 def test_a_request_that_offers_another_protocol_loses_no_body(wire: Wire) -> None:
     refused = wire.ask(b"PUT", b"/keys/k", b"DELETE /keys HTTP/1.1\r\n%b\r\n" % HOST, UPGRADE)
     assert refused.status == 400
-    assert "without Upgrade" in json.loads(refused.body)["error"]
+    assert "without an Upgrade header" in json.loads(refused.body)["error"]
     assert wire.is_closed_by_the_server()
 
 
