@@ -128,6 +128,9 @@ class HTTPConnection(asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if peer is None:  # uvloop does not know it if the client has reset the connection already
+            transport.abort()
+            return
         try:
             self._client = self._context.clients.add(format_address(peer), format_address(local), self)
         except TooManyClients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -319,3 +320,15 @@ def client_list(http: httpx.Client) -> list[str]:
     listed = http.post("/", json=["CLIENT", "LIST"]).json()["result"]
     assert isinstance(listed, str)
     return listed.splitlines()
+
+
+def test_a_client_that_resets_before_it_is_accepted_leaves_no_open_file(own: ServerProcess) -> None:
+    """uvloop then knows no address of the client. The server logged a traceback and kept the socket for ever."""
+    for _ in range(200):
+        Wire(own.http_url).reset()
+    with Wire(own.http_url) as wire:  # accepted after all of them
+        assert wire.ask(b"GET", b"/keys/none").status == 404
+    files = Path(f"/proc/{own.process.pid}/fd")
+    if files.is_dir():
+        wait_until(lambda: len(list(files.iterdir())) < 100, "the sockets are closed")
+    own.check()
