@@ -235,3 +235,8 @@ def test_a_command_that_fails_in_exec_leaves_no_reference_cycle(session: ClientS
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_exec_leaves_nothing_that_grows_with_the_number_of_commands(session: ClientSession) -> None:
+    send_lines(session, "MULTI", *["GET a"] * 100, "EXEC")
+    assert session.client.call.durations == []
