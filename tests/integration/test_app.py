@@ -124,7 +124,7 @@ def test_the_limits_are_those_of_the_settings(connect: Connect) -> None:
 
 def test_http_is_served_beside_the_other_ports(connect: Connect) -> None:
     httpx = pytest.importorskip("httpx")
-    pytest.importorskip("fastapi", reason="the extra http is not installed")
+    pytest.importorskip("httptools", reason="the extra http is not installed")
     with Server(Settings(ports=(0,), http_port=0, http_token="hush")) as server:
         assert server.http_url is not None
         assert server.addresses == [f"127.0.0.1:{server.port}", server.http_url]
@@ -152,7 +152,7 @@ def open_files() -> set[str]:
 @pytest.mark.parametrize("http", [False, True])
 def test_a_port_that_is_taken_is_one_sentence_and_nothing_stays_open(*, http: bool) -> None:
     if http:
-        pytest.importorskip("fastapi", reason="the extra http is not installed")
+        pytest.importorskip("httptools", reason="the extra http is not installed")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(ports=(0,), http_port=port) if http else Settings(ports=(0, port))
