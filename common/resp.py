@@ -78,6 +78,8 @@ class RequestDecoder:
         # To split the rest of a read at each change of the protocol took 4.6 s for 64 KiB of changes.
         if self._may_split and not self._missing and not self._header:
             at = self._split(data, requests)
+            if at == len(data) and requests:  # the usual read: complete requests and nothing else
+                return [(self._encoder, requests)], b""
         rest = b""
         if at < len(data):
             try:
