@@ -1,0 +1,58 @@
+"""The command table: each command is one function and one decorator that describes it.
+
+    group = CommandGroup("string")
+
+    @group.reads("GET key", "Return the value of a key.", Flag.FAST)
+    def get(store: Store, key: bytes) -> Reply:
+        return store.get(key)
+
+Everything else is derived. The usage line gives the name, and, if its second part is in capitals too (``CLIENT KILL
+...``), makes the entry a subcommand. The function's parameters give the number of arguments. A parameter annotated
+``int`` is converted, with Redis's error if the argument is not an integer. HELP, COMMAND INFO and DOCS, the checks of
+MULTI, redaction in MONITOR and SLOWLOG, and the client's completion read the table.
+
+The function of a keyspace command runs under the keyspace lock. A command that has much to do beside its access to the
+keyspace runs in stages instead. Its function is a generator with one ``yield``, and gets no store:
+
+    @group.reads_in_stages("KEYS pattern", "Return all keys that match a pattern.")
+    def keys(pattern: bytes) -> Stages[Store, list[bytes]]:
+        matches = matcher(pattern)                      # before the lock is taken
+        found = yield Store.all_keys                    # the yielded function is called with the store, under the lock
+        return [key for key in found if matches(key)]   # after it is released
+"""
+
+from server.registry.command import (
+    ALL_KEYS,
+    CONTROL,
+    NO_KEYS,
+    ONE_KEY,
+    REDACTED,
+    UNBOUNDED,
+    ArityError,
+    Command,
+    Flag,
+    Function,
+    KeySpec,
+    StagedCall,
+    Stages,
+)
+from server.registry.group import CommandGroup
+from server.registry.table import CommandTable
+
+__all__ = [
+    "ALL_KEYS",
+    "CONTROL",
+    "NO_KEYS",
+    "ONE_KEY",
+    "REDACTED",
+    "UNBOUNDED",
+    "ArityError",
+    "Command",
+    "CommandGroup",
+    "CommandTable",
+    "Flag",
+    "Function",
+    "KeySpec",
+    "StagedCall",
+    "Stages",
+]

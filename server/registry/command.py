@@ -1,0 +1,197 @@
+"""What the command table says about a command: flags, keys, number of arguments, and the function that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from enum import Flag as EnumFlag
+from enum import auto
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from common.codec import Args
+from common.errors import CommandError, wrong_arity
+from common.replies import Reply
+
+Function: TypeAlias = Callable[..., Reply]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+Stages: TypeAlias = Generator[Callable[[S], T], T, Reply]
+"""A command in stages: what its generator yields is called with the store, and its result is sent back."""
+
+StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
+
+UNBOUNDED = 2**63
+
+
+class Flag(EnumFlag):
+    """What a command does and when it may run. The meanings are Redis's (COMMAND INFO)."""
+
+    WRITE = auto()
+    """May change the keyspace."""
+
+    READONLY = auto()
+    """Reads the keyspace and never changes it."""
+
+    DENYOOM = auto()
+    """May use more memory, so it is refused when the memory limit is reached."""
+
+    ADMIN = auto()
+    """For the administration of the server."""
+
+    NOSCRIPT = auto()
+    """Not available in scripts."""
+
+    BLOCKING = auto()
+    """May wait for an event."""
+
+    LOADING = auto()
+    """Allowed while the keyspace is being loaded."""
+
+    STALE = auto()
+    """Allowed on a replica with stale data."""
+
+    SKIP_SLOWLOG = auto()
+    """Never listed by SLOWLOG."""
+
+    FAST = auto()
+    """Takes constant or logarithmic time."""
+
+    NO_AUTH = auto()
+    """Allowed before authentication."""
+
+    NO_MULTI = auto()
+    """Refused in a transaction when it is queued."""
+
+    ALLOW_BUSY = auto()
+    """Allowed while a script runs for too long."""
+
+    NOT_QUEUED = auto()
+    """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
+
+    SENSITIVE = auto()
+    """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+
+
+NO_FLAGS = Flag(0)
+CONTROL = Flag.LOADING | Flag.STALE
+"""The flags of Redis's commands that do not access the keyspace."""
+
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE
+
+REDACTED = b"(redacted)"
+"""Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
+
+    The command's name is argument 0. A negative ``last`` counts from the end.
+    """
+
+    first: int
+    last: int
+    step: int
+
+    def of(self, args: Args) -> Args:
+        """Return the keys among a request's arguments."""
+        if not self.first:
+            return []
+        last = self.last if self.last > 0 else len(args) + self.last
+        return args[self.first : last + 1 : self.step]
+
+
+NO_KEYS = KeySpec(0, 0, 0)
+ONE_KEY = KeySpec(1, 1, 1)
+ALL_KEYS = KeySpec(1, -1, 1)
+
+
+# eq=False: a command is compared and hashed by identity. It is the key of the statistics, which each request updates.
+@dataclass(frozen=True, slots=True, eq=False)
+class Command:
+    """A command or a subcommand. ``run`` gets its target and all arguments after the command's own name."""
+
+    name: bytes  # in capitals, a subcommand's with its container's: CLIENT|KILL
+    usage: bytes
+    summary: bytes
+    group: str
+    flags: Flag
+    keys: KeySpec
+    targets_keyspace: bool  # its function gets the store, under the keyspace lock; otherwise the session
+    min_args: int  # the name included
+    max_args: int
+    run: Function
+    stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
+
+    is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
+
+    def __post_init__(self) -> None:
+        # Stored, because the session looks at it for every request.
+        object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it reads the keyspace and never changes it."""
+        return Flag.READONLY in self.flags
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change the keyspace."""
+        return Flag.WRITE in self.flags
+
+    @property
+    def arity(self) -> int:
+        """The number of arguments as Redis reports it: exact, or negative for a minimum."""
+        if self.subcommands:  # as Redis reports containers: -2, and COMMAND -1
+            return -self.min_args
+        return self.min_args if self.min_args == self.max_args else -self.min_args
+
+    @property
+    def flag_names(self) -> list[str]:
+        """The names of the flags that COMMAND INFO reports, in Redis's order."""
+        return [flag.name.lower() for flag in Flag if flag in self.flags & ~_INTERNAL_FLAGS and flag.name]
+
+    def redacted(self, args: Args) -> Args:
+        """Return the arguments as MONITOR and SLOWLOG may show them."""
+        if Flag.SENSITIVE not in self.flags:
+            return args
+        shown = 1 + self.name.count(b"|")  # the names are no secret: one, or two of a subcommand
+        return args[:shown] + [REDACTED] * (len(args) - shown)
+
+
+class StagedCall(Generic[S]):
+    """One execution of a command in stages. The caller takes the lock for `run_step` alone.
+
+    Making one runs the first stage. It and `finish` raise what the command raises.
+    """
+
+    __slots__ = ("_result", "_stages", "_step")
+
+    def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
+        self._stages: Stages[S, Any] = stages(*args)
+        self._step: Callable[[S], Any] = next(self._stages)
+        self._result: Any = None
+
+    def run_step(self, store: S) -> None:
+        """Run the stage that accesses the keyspace, under the lock."""
+        self._result = self._step(store)
+
+    def finish(self) -> Reply:
+        """Run the last stage, and return the reply."""
+        try:
+            self._stages.send(self._result)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+        raise RuntimeError("a command in stages yields once")
+
+
+class ArityError(CommandError):
+    """Raised for a request with the wrong number of arguments for ``command``."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(wrong_arity(command.name))
+        self.command = command

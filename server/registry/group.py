@@ -1,0 +1,203 @@
+"""The decorators that make a table entry of a function. Its name, number of arguments and conversions are derived."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+from common.replies import Reply
+from server.args.integers import parse_integer
+from server.registry.command import (
+    NO_FLAGS,
+    NO_KEYS,
+    ONE_KEY,
+    UNBOUNDED,
+    Command,
+    Flag,
+    Function,
+    KeySpec,
+    StagedCall,
+    StagedFunction,
+)
+
+T = TypeVar("T")
+
+
+class CommandGroup:
+    """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
+
+    The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
+    those that the decorator implies. ``keys`` says which arguments are keys.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.commands: list[Command] = []
+
+    def reads(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[Function], Function]:
+        """Register a command that reads the keyspace. Its function gets the store."""
+        return self._register(usage, summary, Flag.READONLY | flags, keys, targets_keyspace=True)
+
+    def writes(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[Function], Function]:
+        """Register a command that may change the keyspace. Its function gets the store."""
+        return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
+
+    def reads_in_stages(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that reads the keyspace, in stages."""
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys)
+
+    def writes_in_stages(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that may change the keyspace, in stages."""
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
+
+    def control(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
+    ) -> Callable[[Function], Function]:
+        """Register a command that works on the session or the server. Its function gets the session, without lock."""
+        return self._register(usage, summary, flags, keys, targets_keyspace=False)
+
+    def container(self, name: str, summary: str) -> None:
+        """Describe a command that consists of subcommands alone."""
+        # No number of arguments is allowed, so that each request is resolved to a subcommand or refused.
+        self._add(name, summary, NO_FLAGS, NO_KEYS, arity=(2, 0), targets_keyspace=False, run=_not_runnable)
+
+    def _register(
+        self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, targets_keyspace: bool
+    ) -> Callable[[Function], Function]:
+        def register(function: Function) -> Function:
+            depth = _depth(usage)
+            arity = _arity(_parameters(function)[1:], depth)
+            run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
+            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run)
+            return function
+
+        return register
+
+    def _register_staged(
+        self, usage: str, summary: str, flags: Flag, keys: KeySpec
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        if _depth(usage) > 1:
+            raise ValueError("a subcommand cannot run in stages")
+
+        def register(function: StagedFunction) -> StagedFunction:
+            arity = _arity(_parameters(function), depth=1)
+            stages = _converting(function)
+            run = _in_single_step(stages)
+            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=True, run=run, stages=stages)
+            return function
+
+        return register
+
+    def _add(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        *,
+        arity: tuple[int, int],
+        targets_keyspace: bool,
+        run: Function,
+        stages: StagedFunction | None = None,
+    ) -> None:
+        min_args, max_args = arity
+        self.commands.append(
+            Command(
+                name=_name_of(usage).encode(),
+                usage=usage.encode(),
+                summary=summary.encode(),
+                group=self.name,
+                flags=flags,
+                keys=keys,
+                targets_keyspace=targets_keyspace,
+                min_args=min_args,
+                max_args=max_args,
+                run=run,
+                stages=stages,
+            )
+        )
+
+
+# ---------------------------------------------------------------- how an entry calls its function
+
+
+def _without_subcommand_name(run: Function) -> Function:
+    """Remove the subcommand's name, which `Command.run` gets as the first argument."""
+
+    @wraps(run)
+    def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:
+        return run(target, *args)
+
+    return run_subcommand
+
+
+def _in_single_step(stages: StagedFunction) -> Function:
+    """Run all stages with the store at hand, for an engine that takes the lock for the whole command."""
+
+    def run(store: Any, *args: bytes) -> Reply:
+        call: StagedCall[Any] = StagedCall(stages, args)
+        call.run_step(store)
+        return call.finish()
+
+    return run
+
+
+def _not_runnable(*_: object) -> Reply:
+    raise AssertionError("a container's requests are resolved to its subcommands")
+
+
+# ---------------------------------------------------------------- usage lines and parameters
+
+_CAPITALS = re.compile(r"[A-Z][A-Z-]*")
+
+
+def _name_of(usage: str) -> str:
+    """Return a command's name by its usage line: ``GET`` for ``GET key``, ``CLIENT|KILL`` for ``CLIENT KILL ...``."""
+    name, *rest = usage.split()
+    return f"{name}|{rest[0]}" if rest and _CAPITALS.fullmatch(rest[0]) else name
+
+
+def _depth(usage: str) -> int:
+    """Return how many names a command has: 1, or 2 for a subcommand."""
+    return 1 + _name_of(usage).count("|")
+
+
+def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
+    """Return the parameters. The first is the store or the session, except for a command in stages."""
+    return list(inspect.signature(function, eval_str=True).parameters.values())
+
+
+def _arity(parameters: Sequence[inspect.Parameter], depth: int) -> tuple[int, int]:
+    """Return the minimum and maximum number of arguments, with the ``depth`` names before them."""
+    named = [each for each in parameters if each.kind is not each.VAR_POSITIONAL]
+    minimum = depth + sum(each.default is each.empty for each in named)
+    maximum = depth + len(named) if len(named) == len(parameters) else UNBOUNDED
+    return minimum, maximum
+
+
+def _converting(function: Callable[..., T]) -> Callable[..., T]:
+    """Convert the arguments of parameters that are annotated ``int`` before the function is called."""
+    places = [place for place, each in enumerate(_parameters(function)) if each.annotation is int]
+    if not places:
+        return function
+
+    @wraps(function)
+    def converted(*args: Any) -> T:
+        arguments = list(args)
+        for place in places:
+            if place < len(arguments):
+                arguments[place] = parse_integer(arguments[place])
+        return function(*arguments)
+
+    return converted
