@@ -14,17 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Iterator
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
 
 from common.errors import TOO_MANY_CLIENTS, CommandError, HTTPProblem
 from common.limits import KIB
 from server.clients.push import PushQueue
 from server.clients.registry import ClientInfo, TooManyClients
 from server.http.application import Application
+from server.http.encoder import encode_head
 from server.http.messages import (
     HTTPError,
     Response,
@@ -48,11 +45,6 @@ LARGE_RESPONSE = 64 * KIB
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused at the limit of clients may try again."""
-
-BODYLESS_STATUS = (204, 304)
-"""Responses without Content-Length. RFC 9110 (8.6) forbids it in a 204. In a 304 it would be that of the 200."""
-
-STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -332,10 +324,8 @@ class HTTPConnection(asyncio.Protocol):
     def _write_response(self, incoming: IncomingRequest, response: Response, *, closes: bool = False) -> None:
         """Write a response whose body is complete."""
         body = response.body if isinstance(response.body, bytes) else b""
-        if response.status not in BODYLESS_STATUS and isinstance(response.body, bytes):
-            response.headers.append((b"content-length", b"%d" % len(body)))
         keep_alive = incoming.keep_alive and not (closes or self._is_stopping)
-        head = _head(response, keep_alive)
+        head = encode_head(response, keep_alive)
         if incoming.method == b"HEAD":
             self._write(head)  # with the Content-Length that GET would have (RFC 9110, 8.6)
         elif len(body) < LARGE_RESPONSE:
@@ -353,7 +343,7 @@ class HTTPConnection(asyncio.Protocol):
         if is_chunked:
             response.headers.append((b"transfer-encoding", b"chunked"))
         keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
-        self._write(_head(response, keep_alive))
+        self._write(encode_head(response, keep_alive))
         while not self._is_lost:
             # Wait before making a part, so that at most one waits in memory if the client reads slowly. A worker
             # makes it, because that may execute commands.
@@ -396,8 +386,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._parser.refusal is not None:
             response = HTTPError(self._parser.refusal).response()
             assert isinstance(response.body, bytes)
-            response.headers.append((b"content-length", b"%d" % len(response.body)))
-            self._write(_head(response, keep_alive=False) + response.body)
+            self._write(encode_head(response, keep_alive=False) + response.body)
         self._is_closing = True
         self._parser.close()
         # What the client still sends is discarded by `data_received`. Unread, it would cause the reset.
@@ -420,18 +409,3 @@ class HTTPConnection(asyncio.Protocol):
 
 async def _return(response: Response) -> Response:
     return response
-
-
-def _head(response: Response, keep_alive: bool) -> bytes:
-    """Return the status line and the headers of a response."""
-    lines = [STATUS_LINES[response.status], _date_header(int(time.time()))]
-    lines += [b"%b: %b\r\n" % header for header in response.headers]
-    # An HTTP/1.1 connection persists unless a header says otherwise (RFC 9112, 9.3), so keep-alive needs none.
-    lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-    return b"".join(lines)
-
-
-@lru_cache(1)  # all responses of the same second share it
-def _date_header(seconds: int) -> bytes:
-    """Return the header that RFC 9110 (6.6.1) requires of a server with a clock."""
-    return f"date: {formatdate(seconds, usegmt=True)}\r\n".encode()
