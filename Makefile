@@ -24,7 +24,7 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 	$(VENV)/bin/mypy
 	for platform in win32 darwin; do $(VENV)/bin/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; done
 
-bench: $(INSTALLED) ## measure kvline beside Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
+bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
 $(INSTALLED): requirements.txt

@@ -1,1 +1,1 @@
-"""Measurements of kvline beside Redis and fakeredis, all on loopback: ``python -m benchmarks --help``."""
+"""Measurements of kvline against Redis and fakeredis, all on loopback: ``python -m benchmarks --help``."""

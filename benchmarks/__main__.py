@@ -25,14 +25,14 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
 HELP = """\
 measurements:
   throughput   requests per second and latencies of kvline, Redis and fakeredis
-  memory       resident memory per key, kvline beside Redis
-  startup      time from the start of the process to the first reply to PING, kvline beside Redis
+  memory       resident memory per key, kvline against Redis
+  startup      time from the start of the process to the first reply to PING, kvline against Redis
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
-  expiry       latencies of kvline while its keys expire, beside a server whose keys have no expiry
-  proxy        kvline in front of a Redis, with and without its cache, beside the embedded store, redis-py and webdis
-  http         the HTTP listener beside a bare Starlette and webdis, and the TCP listener beside load on HTTP
-  compare REV  throughput of the current tree beside another git revision of kvline
+  expiry       latencies of kvline while its keys expire, against a server whose keys have no expiry
+  proxy        kvline in front of a Redis, with and without its cache, against the embedded store, redis-py and webdis
+  http         the HTTP listener against a bare Starlette and webdis, and the TCP listener during load on HTTP
+  compare REV  throughput of the current tree against another git revision of kvline
 
 Without an argument, all but compare are run. Tables go to standard output, progress to standard error.
 """
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure kvline beside Redis and fakeredis on loopback.",
+        description="Measure kvline against Redis and fakeredis on loopback.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""The current tree beside another revision of kvline, to find out whether a change made it slower."""
+"""The current tree against another revision of kvline, to find out whether a change made it slower."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measure(revision: str, sizes: Sizes) -> str:
         starters = (partial(kvline, tree, "before"), partial(kvline, ROOT, "now"))
         samples = measure_in_turn(starters, CASES, sizes.compare_rounds, seconds)
     rows = [_row(samples, case) for case in CASES]
-    return section(f"The current tree beside {revision}", table(HEADINGS, rows))
+    return section(f"The current tree against {revision}", table(HEADINGS, rows))
 
 
 def _row(samples: Samples, case: Case) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Latencies of readers while a million keys expire, beside a server whose keys have no expiry."""
+"""Latencies of readers while a million keys expire, against a server whose keys have no expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP listener: its throughput beside a bare Starlette and webdis, and its effect on the TCP listener."""
+"""The HTTP listener: its throughput against a bare Starlette and webdis, and its effect on the TCP listener."""
 
 from __future__ import annotations
 

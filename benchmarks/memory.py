@@ -1,4 +1,4 @@
-"""Resident memory per key, kvline beside Redis."""
+"""Resident memory per key, kvline against Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kvline in front of a Redis: reads from its cache beside the embedded store, and reads through beside redis-py."""
+"""kvline in front of a Redis: reads from its cache against the embedded store, and reads through against redis-py."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _figures(samples: list[Sample]) -> tuple[str, str, str]:
 
 
 def _measure_http(samples: dict[str, list[Sample]], sizes: Sizes, *, in_reverse: bool) -> None:
-    """Measure the HTTP listener of a kvline with a cache beside webdis, each in front of its own Redis."""
+    """Measure the HTTP listener of a kvline with a cache against webdis, each in front of its own Redis."""
     with ExitStack() as stack:
         redis_server = stack.enter_context(redis())
         options = ("--backend", f"redis://{HOST}:{redis_server.port}/0", *CACHE)

@@ -1,4 +1,4 @@
-"""How long a server takes from the start of its process to the first reply to PING, kvline beside Redis."""
+"""How long a server takes from the start of its process to the first reply to PING, kvline against Redis."""
 
 from __future__ import annotations
 

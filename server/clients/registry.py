@@ -15,7 +15,7 @@ from server.settings.table import DEFAULT_MAX_CLIENTS
 
 
 class Transport(Protocol):
-    """A connection as its session and other threads may use it, beside reading requests and writing replies."""
+    """A connection as its session and other threads may use it, besides reading requests and writing replies."""
 
     def enable_push(self) -> PushQueue | None:
         """Return a queue for data that is not a reply, or None if the connection cannot send any.

@@ -278,7 +278,7 @@ def _etag(value: bytes) -> bytes:
     """Return a value's entity tag. It depends on the bytes alone, so equal values have equal tags, in JSON or not.
 
     So a client that has read the value in JSON can use the tag as the condition of a PUT of bytes. Nothing is stored
-    beside the value, so a change through another protocol changes the tag as well.
+    next to the value, so a change through another protocol changes the tag as well.
     """
     # A cryptographic hash: a client cannot construct another value with the same tag, which If-Match would accept.
     return b'"%b"' % blake2b(value, digest_size=16).hexdigest().encode()

@@ -139,7 +139,7 @@ class RouteTable:
             if route.method.encode() in routes:  # the later one would replace the other without a trace
                 raise ValueError(f"two routes for {route.method} {route.path}")
             routes[route.method.encode()] = route
-        # RFC 9110 (9.1) requires HEAD beside GET. The connection leaves the body out.
+        # RFC 9110 (9.1) requires HEAD besides GET. The connection leaves the body out.
         for routes in by_path.values():
             if b"GET" in routes:
                 routes.setdefault(b"HEAD", routes[b"GET"])

@@ -36,7 +36,7 @@ Clock = Callable[[], int]
 """Returns the time in milliseconds since the epoch."""
 
 ENTRY_SIZE = 104
-"""Approximate bytes per key in the dict, beside the key and the value, if the dict is two thirds full."""
+"""Approximate bytes per key in the dict, besides the key and the value, if the dict is two thirds full."""
 
 
 MAX_EXPIRED_PER_STEP = 1000

@@ -11,7 +11,7 @@ Everything else is derived. The usage line gives the name, and, if its second pa
 ``int`` is converted, with Redis's error if the argument is not an integer. HELP, COMMAND INFO and DOCS, the checks of
 MULTI, redaction in MONITOR and SLOWLOG, and the client's completion read the table.
 
-The function of a keyspace command runs under the keyspace lock. A command that has much to do beside its access to the
+The function of a keyspace command runs under the keyspace lock. A command that has much to do besides its access to the
 keyspace runs in stages instead. Its function is a generator with one ``yield``, and gets no store:
 
     @group.reads_in_stages("KEYS pattern", "Return all keys that match a pattern.")

@@ -32,7 +32,7 @@ from server.registry import ArityError, Command, Flag
 from server.session.context import ServerContext
 
 ARGUMENT_OVERHEAD = 64
-"""Bytes charged per queued argument beside its length, so that a million empty arguments count too."""
+"""Bytes charged per queued argument besides its length, so that a million empty arguments count too."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Session:
         self.reply_mode = ReplyMode.ON
         """Which replies are sent. Set it by `set_reply_mode`."""
         self.pushes: PushQueue | None = None
-        """Data to send beside replies, if the client asked for any (MONITOR)."""
+        """Data to send between replies, if the client asked for any (MONITOR)."""
         self.alters_output = False
         """Whether more or less is sent than one reply per request: the reply mode is not ON, or there are pushes."""
         self.stream: OutputFormat | None = None

@@ -71,7 +71,7 @@ class RequestStream:
         return output
 
     def take_pushes(self) -> bytes:
-        """Return what is to be sent beside replies. Call it only when no output is pending."""
+        """Return what is to be sent between replies. Call it only when no output is pending."""
         pushes = self._session.pushes
         return b"".join(pushes.take()) if pushes is not None else b""
 

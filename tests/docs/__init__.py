@@ -1,1 +1,1 @@
-"""Tests that what the documents say is so."""
+"""Tests that the documents agree with the code."""

@@ -1,3 +1,3 @@
-"""The fixtures of the tests on documents."""
+"""The fixtures of the tests of the documents."""
 
 from tests.harness.processes import start_server as start_server

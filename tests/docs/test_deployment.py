@@ -1,4 +1,4 @@
-"""The container files, the workflow and the walk agree with the command line, pyproject.toml and each other."""
+"""The container files, the workflow and scripts/demo.sh agree with the command line, pyproject.toml and each other."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ HEALTHCHECK = json.loads(arguments("HEALTHCHECK")[-1].partition(" CMD ")[2])
 
 
 def option(name: str) -> str:
-    """Return what an option of the image's entry point is set to."""
+    """Return the value of an option in the entry point of the image."""
     return str(ENTRYPOINT[ENTRYPOINT.index(name) + 1])
 
 
 @cache
 def options_of_the_server() -> set[str]:
-    told = subprocess.run(
+    completed = subprocess.run(
         [RUN_SERVER, "--help"], capture_output=True, text=True, env=environment(), timeout=TIMEOUT, check=True
     )
-    return set(re.findall(r"--[a-z-]+", told.stdout))
+    return set(re.findall(r"--[a-z-]+", completed.stdout))
 
 
 def command_lines() -> dict[str, list[str]]:
@@ -62,7 +62,7 @@ def command_lines() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("args", command_lines().values(), ids=command_lines())
-def test_containers_give_the_server_options_that_it_has(args: list[str]) -> None:
+def test_containers_pass_only_options_that_the_server_has(args: list[str]) -> None:
     assert {arg for arg in args if arg.startswith("--")} <= options_of_the_server()
 
 
@@ -83,7 +83,7 @@ def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> 
     assert ENTRYPOINT[0] in PROJECT["project"]["scripts"]
 
 
-def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+def test_files_that_the_image_copies_exist_and_are_not_ignored() -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = [arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]]
     assert {f"{folder}/" for folder in ("client", "common", "server")} <= {f"{path}/" for path in copied}
@@ -94,7 +94,7 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 # ---------------------------------------------------------------- the image
 
 
-def test_the_image_opens_the_ports_that_the_server_listens_on() -> None:
+def test_the_image_exposes_the_ports_that_the_server_listens_on() -> None:
     assert arguments("EXPOSE") == [f"{option('--port')} {option('--http-port')}"]
     assert option("--host") == "0.0.0.0"
 
@@ -103,13 +103,13 @@ def test_the_image_does_not_run_as_root() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", arguments("USER")[-1])
 
 
-def test_the_image_keeps_as_few_arenas_as_the_start_script() -> None:
+def test_the_image_has_the_malloc_arena_max_of_the_start_script() -> None:
     (of_the_script,) = re.findall(r"MALLOC_ARENA_MAX:-(\d+)", RUN_SERVER.read_text())
     assert f"MALLOC_ARENA_MAX={of_the_script}" in " ".join(arguments("ENV")).split()
 
 
 def health(url: str) -> int:
-    """Run the image's check of health, and let it ask another address; return its exit status."""
+    """Run the HEALTHCHECK of the image against another URL. Return its exit status."""
     of_the_image = f"http://127.0.0.1:{option('--http-port')}"
     assert of_the_image in HEALTHCHECK[-1]
     assert HEALTHCHECK[0] == "python"
@@ -118,13 +118,13 @@ def health(url: str) -> int:
     return subprocess.run(args, capture_output=True, env=proxies, timeout=TIMEOUT, check=False).returncode
 
 
-@pytest.mark.parametrize(("status", "is_well"), [(200, True), (404, False), (503, False)])
-def test_the_check_of_health_believes_a_status_of_200(status: int, is_well: bool) -> None:
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (404, False), (503, False)])
+def test_the_healthcheck_accepts_only_status_200(status: int, healthy: bool) -> None:
     with answering_always(status) as url:
-        assert (health(url) == 0) == is_well
+        assert (health(url) == 0) == healthy
 
 
-def test_the_check_of_health_notices_that_nobody_listens() -> None:
+def test_the_healthcheck_fails_without_a_listener() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         assert health(f"http://127.0.0.1:{taken.getsockname()[1]}") != 0
@@ -134,14 +134,14 @@ def test_the_check_of_health_notices_that_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("service", COMPOSE["services"].values(), ids=COMPOSE["services"])
-def test_services_restart_and_may_do_no_more_than_they_must(service: dict[str, Any]) -> None:
+def test_services_restart_and_have_no_capabilities_and_no_writable_root(service: dict[str, Any]) -> None:
     assert service["restart"] == "unless-stopped"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
 
 
 def published() -> dict[str, list[str]]:
-    """Return the ports of each service on the machine: those of the text protocol and HTTP, in this order."""
+    """Return the published ports of each service: first that of `--port`, then that of `--http-port`."""
     ports: dict[str, list[str]] = {}
     for name, service in COMPOSE["services"].items():
         for address, outside, inside in (port.split(":") for port in service.get("ports", [])):
@@ -151,16 +151,16 @@ def published() -> dict[str, list[str]]:
     return ports
 
 
-def test_ports_are_published_to_this_machine_alone_and_none_twice() -> None:
+def test_ports_are_published_on_loopback_only_and_none_twice() -> None:
     ports = published()
     assert ports.keys() == {"kvline", "proxy"}
     assert len({port for each in ports.values() for port in each}) == 4
 
 
-# ---------------------------------------------------------------- the workflow and the walk
+# ---------------------------------------------------------------- the workflow and scripts/demo.sh
 
 
-def test_the_walk_asks_where_the_server_says_that_it_is() -> None:
+def test_the_default_url_of_the_demo_is_the_address_of_the_service() -> None:
     (default,) = re.findall(r"^url=\$\{1:-(.+)\}$", DEMO, re.MULTILINE)
     assert default == f"http://127.0.0.1:{option('--http-port')}"
     assert published()["kvline"] == [option("--port"), option("--http-port")]
@@ -174,13 +174,13 @@ def test_the_workflow_tests_the_oldest_python_that_is_supported_and_that_of_the_
     assert len(images) == 1
 
 
-def test_the_workflow_walks_through_every_server_of_compose() -> None:
+def test_the_workflow_runs_the_demo_on_every_server_of_compose() -> None:
     runs = " ".join(step.get("run", "") for step in STEPS)
-    walked = re.findall(r"scripts/demo\.sh http://127\.0\.0\.1:(\d+)", runs)
-    assert walked == [http for _, http in published().values()]
+    ports = re.findall(r"scripts/demo\.sh http://127\.0\.0\.1:(\d+)", runs)
+    assert ports == [http for _, http in published().values()]
 
 
-def test_the_workflow_runs_what_is_there() -> None:
+def test_the_workflow_runs_scripts_and_targets_that_exist() -> None:
     runs = " ".join(step.get("run", "") for step in STEPS)
     scripts = set(re.findall(r"[\w.]*(?:scripts|\.ci)/[\w.]+", runs))
     assert scripts
@@ -190,7 +190,7 @@ def test_the_workflow_runs_what_is_there() -> None:
     assert {"lint", "test", "coverage"} <= targets
 
 
-def test_the_workflow_may_only_read_and_names_the_versions_of_what_it_uses() -> None:
+def test_the_workflow_has_read_permission_only_and_pins_its_actions() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     actions = [step["uses"] for step in STEPS if "uses" in step]
     assert actions

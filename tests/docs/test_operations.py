@@ -1,4 +1,4 @@
-"""docs/operations.md names every setting, and README.md every option."""
+"""docs/operations.md names every setting, and README.md no option that does not exist."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from server.settings import SETTINGS
 from tests.harness.processes import ROOT
 
 
-def test_its_table_of_settings_is_that_of_the_server() -> None:
+def test_the_table_of_settings_is_generated_from_the_settings() -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
     assert text == operations_with(settings_table()), "run: python -m scripts.settings_table"
 
 
-def test_what_has_a_name_in_config_alone_is_mentioned_too() -> None:
+def test_settings_without_an_option_are_mentioned_too() -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
     assert [entry.config for entry in SETTINGS if not entry.option and entry.config not in text] == []
 

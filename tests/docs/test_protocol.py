@@ -16,7 +16,7 @@ from tests.harness.processes import ROOT
 
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 SHOWN = 40
-"""Characters of an error's text that the document contains at least. It may abbreviate longer ones by an ellipsis."""
+"""Characters of an error's text that the document contains at least. It may shorten longer texts with an ellipsis."""
 
 MARK = "\x00"
 SAMPLES: dict[str, Any] = {"bytes": MARK.encode(), "str": MARK, "int": 0, "Sequence[bytes]": [MARK.encode()]}
@@ -24,7 +24,7 @@ SAMPLES: dict[str, Any] = {"bytes": MARK.encode(), "str": MARK, "int": 0, "Seque
 
 
 def text_of(error: object) -> str:
-    """Return the text of whatever a member of the module is or returns."""
+    """Return the text of an error, which is a member of the module or the result of one."""
     match error:
         case CommandError():
             return text_of(error.reply)
@@ -58,7 +58,7 @@ FUNCTIONS = {
     and function.__module__ == errors.__name__
     and not name.startswith("_")
     and str(inspect.signature(function).return_annotation) in ("ErrorReply", "HTTPProblem", "CommandError")
-    and name not in ("with_kind", "protocol_error", "http_invalid_argument")  # these make no text of their own
+    and name not in ("with_kind", "protocol_error", "http_invalid_argument")  # these add no text
 }
 
 

@@ -30,13 +30,13 @@ def here(start_server: StartServer, tmp_path: Path) -> tuple[ServerProcess, Path
 
 
 def with_ports(text: str, server: ServerProcess) -> str:
-    """Put the test's ports in the place of the usual ones, also where the usual one goes without saying."""
+    """Replace the default ports by those of the test, also in commands that do not name the port."""
     text = text.replace("9736", str(server.port)).replace("http://127.0.0.1:9780", server.http_url)
     return text.replace("./run_client.sh", f"./run_client.sh --port {server.port}").replace("curl ", "curl -sS ")
 
 
 def steps(block: str) -> Iterator[tuple[str, str]]:
-    """Yield each shell command of a block with the output that stands after it."""
+    """Yield each shell command of a block with the output after it."""
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = step.partition("\n")
         yield command, output
@@ -48,15 +48,15 @@ def needs(program: str) -> None:
 
 
 def typed(line: str, *, prompts: bool) -> str | None:
-    """Return what a person typed on this line of a terminal, if it is such a line."""
+    """Return what was typed on this line of a terminal, or None if it is output."""
     if prompts:
         prompt = LINE_AFTER_PROMPT.match(line)
         return prompt[2] if prompt else None
     return line if line.split(" ", maxsplit=1)[0] in NAMES else None
 
 
-def hold_at_a_terminal(command: str, output: str, folder: Path) -> None:
-    """Type what the block says was typed, and expect the terminal to show the block, line by line."""
+def replay_at_a_terminal(command: str, output: str, folder: Path) -> None:
+    """Type the input of the block, and expect the terminal to show the block, line by line."""
     child = pexpect.spawn(
         "bash", ["-c", command], cwd=folder, encoding="utf-8", timeout=TIMEOUT, env=environment(TERM="dumb")
     )
@@ -75,7 +75,7 @@ def hold_at_a_terminal(command: str, output: str, folder: Path) -> None:
         child.close(force=True)
 
 
-def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[ServerProcess, Path]) -> None:
+def test_every_example_of_the_readme_has_the_printed_output(here: tuple[ServerProcess, Path]) -> None:
     server, folder = here
     for program in ("nc", "telnet", "redis-cli", "curl"):
         needs(program)
@@ -84,7 +84,7 @@ def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[Serv
         for command, output in steps(with_ports(block, server)):
             held += 1
             if command in (f"./run_client.sh --port {server.port}", f"telnet 127.0.0.1 {server.port}"):
-                hold_at_a_terminal(command, output, folder)
+                replay_at_a_terminal(command, output, folder)
                 continue
             done = subprocess.run(
                 ["bash", "-c", command],
@@ -96,7 +96,7 @@ def test_every_conversation_of_the_readme_goes_as_it_is_printed(here: tuple[Serv
                 check=False,
             )
             shown = (done.stdout + done.stderr).decode()
-            # curl ends its output as the server did, which the page can't show.
+            # The document can't show whether the output of curl ends in a newline.
             assert shown.removesuffix("\n") == output.removesuffix("\n"), command
     assert held >= 13
 

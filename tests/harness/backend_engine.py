@@ -16,7 +16,7 @@ from server.engines.redis.factory import BackendSettings, build_engine
 
 
 class BackendEngine:
-    """Sends lines of commands to an engine, as one session after the other would."""
+    """Sends lines of commands to an engine, each as a new session does."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self.engine: Engine[Any] = build_engine(settings)

@@ -26,7 +26,7 @@ def new_redis(**settings: str) -> RedisServer:
     """Start a real Redis. Skip the test if none is installed."""
     found = find_redis()
     if found is None:
-        pytest.skip("there is no redis-server here")
+        pytest.skip("redis-server is not installed")
     return RedisServer(*found, **settings)
 
 

@@ -1,4 +1,4 @@
-"""A client for JSON frames, written from the README's table and from nothing of the server's."""
+"""A client for JSON frames that uses no code of the server."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Answer = dict[str, Any]
 
 
 def framed(body: bytes) -> bytes:
-    """Put the length in front: signed, four bytes, big-endian."""
+    """Prefix a body with its length: signed, four bytes, big-endian."""
     return struct.pack(">i", len(body)) + body
 
 
 def frame(request: Any, *, ascii_only: bool = True) -> bytes:
-    """Write any JSON as a frame."""
+    """Encode any JSON value as a frame."""
     return framed(json.dumps(request, ensure_ascii=ascii_only).encode())
 
 
 def run(command: str, *arguments: Any) -> bytes:
-    """Write a request by ``args`` as a frame."""
+    """Encode a request with ``args`` as a frame."""
     return frame({"command": command, "args": [*arguments]})
 
 
@@ -36,7 +36,7 @@ def get(key: str) -> bytes:
 
 
 def take_answer(stream: bytes) -> tuple[Answer, bytes]:
-    """Read the frame that a stream begins with; return what is in it, and the rest of the stream."""
+    """Decode the first frame of a stream. Return its content and the rest of the stream."""
     (length,) = struct.unpack_from(">i", stream)
     body = stream[4 : 4 + length]
     assert len(body) == length, f"a frame of {length} bytes ends after {len(body)}"
@@ -46,7 +46,7 @@ def take_answer(stream: bytes) -> tuple[Answer, bytes]:
 
 
 def answers_in(stream: bytes) -> list[Answer]:
-    """Read a stream that is nothing but frames."""
+    """Decode a stream that consists of whole frames."""
     found: list[Answer] = []
     while stream:
         answer, stream = take_answer(stream)
@@ -79,12 +79,12 @@ class FrameClient:
         return answer
 
     def ask(self, request: Any) -> Answer:
-        """Send one request; return its reply."""
+        """Send one request. Return its reply."""
         self.send(frame(request))
         return self.answer()
 
     def run(self, command: str, *arguments: Any) -> Any:
-        """Run a command by ``args``; return its value."""
+        """Run a command with ``args``. Return its value."""
         self.send(run(command, *arguments))
         answer = self.answer()
         assert answer.keys() == {"status_code", "value"}, answer

@@ -1,4 +1,4 @@
-"""One HTTP connection byte by byte, for requests and for readers that no client library would be."""
+"""An HTTP connection that sends any bytes and reads at any time, which no client library does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = b"Host: localhost\r\n"
 
 
 class Answered(NamedTuple):
-    """A reply as it was received."""
+    """A response as it was received."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -25,7 +25,7 @@ class Answered(NamedTuple):
 
 
 class Wire:
-    """A connection to HTTP; closed at the end of the ``with``."""
+    """A connection to an HTTP listener. It is closed at the end of the ``with``."""
 
     def __init__(self, url: str) -> None:
         address = httpx.URL(url)
@@ -41,16 +41,16 @@ class Wire:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self.socket.sendall(data)
 
     def ask(self, method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"") -> Answered:
-        """Send a request and receive its reply."""
+        """Send a request and receive its response."""
         self.send(request(method, path, body, headers))
         return self.answer(has_body=method != b"HEAD")
 
     def answer(self, *, has_body: bool = True) -> Answered:
-        """Receive one reply."""
+        """Receive one response."""
         version, status, _ = self._answers.readline().split(b" ", 2)
         assert version == b"HTTP/1.1"
         headers: dict[bytes, bytes] = {}
@@ -74,23 +74,23 @@ class Wire:
         return self._answers.read()
 
     def is_closed_by_the_server(self) -> bool:
-        """Wait for the orderly end; false where something else came."""
+        """Wait for the orderly end. Return false if data or a reset arrives instead."""
         return self._answers.read(1) == b""
 
     def reset(self) -> None:
-        """Vanish, as a process that crashed does."""
+        """Close with a reset, as a process that crashed does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._answers.close()
         self.socket.close()
 
 
 def request(method: bytes, path: bytes, body: bytes = b"", headers: bytes = b"") -> bytes:
-    """Write a request."""
+    """Encode a request."""
     length = b"Content-Length: %d\r\n" % len(body) if body else b""
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, path, HOST, headers, length, body)
 
 
 def start_with_http(start: Callable[..., ServerProcess], *options: str, **keywords: object) -> ServerProcess:
-    """Start a server with both doors; skip the test where the extra is not installed."""
+    """Start a server with both listeners. Skip the test if the extra is not installed."""
     pytest.importorskip("httptools", reason="the extra http is not installed")
     return start("--port", "0", "--http-port", "0", *options, ports=2, **keywords)

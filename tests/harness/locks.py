@@ -1,4 +1,4 @@
-"""The keyspace lock of an engine, replaced by one that can be asked."""
+"""A keyspace lock for an engine that reports how it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.keyspace.store import Store
 
 
 class WatchedLock:
-    """A lock that can be asked whether it is held, and how often it was taken from outside."""
+    """A lock that reports whether it is held, and how often it was acquired while it was not held."""
 
     def __init__(self) -> None:
         self.depth = 0
@@ -45,7 +45,7 @@ class WatchedLock:
 def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
     """Make an engine that uses this lock."""
     fake = SimpleNamespace(Event=threading.Event, RLock=lambda: lock, Thread=threading.Thread)
-    with monkeypatch.context() as patch, lock:  # while it is made, no other thread can know the engine
+    with monkeypatch.context() as patch, lock:  # no other thread can know the engine before this returns
         patch.setattr(engine_module, "threading", fake)
         engine = EmbeddedEngine(store)
     lock.taken = 0
@@ -54,7 +54,7 @@ def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) 
 
 @dataclass
 class Work:
-    """The number of calls of functions, those in C included: a measure of time that no other load changes."""
+    """The number of function calls, including C functions. Unlike time, it does not depend on the load."""
 
     calls: int = 0
     calls_under_lock: int = 0

@@ -1,4 +1,4 @@
-"""Packages for node.js, installed once from a lock file and kept; tests that can't have them skip with the reason."""
+"""Packages for node.js, installed once from a lock file and cached. Tests skip if they can't be installed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ UNREACHABLE = re.compile(
     r"E[45]\d\d|EAI_AGAIN|ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|ENOTCACHED|ERR_SOCKET_TIMEOUT"
     r"|ETIMEDOUT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+"
 )
-"""How npm says that it could not fetch a package."""
+"""The error codes of npm if it could not reach the registry."""
 
 
 def node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPathFactory) -> Path:
-    """Return the folder with what a folder's lock file names; install it where that was not done yet."""
+    """Return the ``node_modules`` of a folder's lock file. Install it if it is not cached."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"there is no {program} here")
-    told = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
-    if int(told.lstrip("v").partition(".")[0]) < WANTED_NODE:
-        pytest.skip(f"this needs node {WANTED_NODE}, and here is {told.strip()}")
+            pytest.skip(f"{program} is not installed")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    if int(version.lstrip("v").partition(".")[0]) < WANTED_NODE:
+        pytest.skip(f"this needs node {WANTED_NODE}, but {version.strip()} is installed")
     pins = (folder / "package-lock.json").read_bytes()
     cache = _kept_folder(config, folder.name) or temporary.mktemp(folder.name)
     installed = cache / hashlib.sha256(pins).hexdigest()[:16]
@@ -41,18 +41,18 @@ def node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPath
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(folder / name, fresh)
             _install(fresh, folder.name)
-            fresh.rename(installed)  # whole or not at all
+            fresh.rename(installed)  # atomic, so another run never sees an incomplete folder
     return installed / "node_modules"
 
 
 def _kept_folder(config: pytest.Config, name: str) -> Path | None:
-    """Return a folder that lasts from run to run; None where pytest keeps none (``-p no:cacheprovider``)."""
+    """Return a folder that pytest keeps between runs, or None if it keeps none (``-p no:cacheprovider``)."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
     return cache.mkdir(name) if cache else None
 
 
 def _install(folder: Path, what: str) -> None:
-    """Install what the lock file in a folder names; skip the test where the registry can't be reached."""
+    """Install the packages of a folder's lock file. Skip the test if the registry can't be reached."""
     try:
         done = subprocess.run(
             ["npm", *INSTALL], cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False

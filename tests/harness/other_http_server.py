@@ -1,4 +1,4 @@
-"""A server that is not kvline, for what asks a server by HTTP and must notice."""
+"""An HTTP server that is not kvline, to test programs that must detect this."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.waiting import TIMEOUT
 
 @contextmanager
 def answering_always(status: int) -> Iterator[str]:
-    """Serve HTTP on a free port: every request gets this status and a body of two words; return the address."""
+    """Serve HTTP on a free port. Every request gets this status and a short body. Yield the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -25,7 +25,7 @@ def answering_always(status: int) -> Iterator[str]:
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

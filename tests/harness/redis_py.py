@@ -1,4 +1,4 @@
-"""What the tests with redis-py share."""
+"""Helpers of the tests with redis-py."""
 
 from __future__ import annotations
 

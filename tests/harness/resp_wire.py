@@ -21,7 +21,7 @@ class Aggregate(NamedTuple):
 
 
 Reply: TypeAlias = bytes | Aggregate
-"""A reply's bytes; those of an aggregate cut at its items."""
+"""The bytes of a reply. Those of an aggregate are split into its items."""
 
 QUEUED = b"+QUEUED\r\n"
 
@@ -29,7 +29,7 @@ QUEUED = b"+QUEUED\r\n"
 def read_reply(peer: Peer) -> Reply:
     """Read one reply, RESP2 or RESP3."""
     line = peer.line()
-    assert line.endswith(b"\r\n"), f"the connection ended within a reply, behind {line!r}"
+    assert line.endswith(b"\r\n"), f"the connection ended within a reply, after {line!r}"
     mark = line[:1]
     if mark in b"$=!":
         length = int(line[1:])
@@ -43,7 +43,7 @@ def read_reply(peer: Peer) -> Reply:
 
 
 def payload(bulk: Reply) -> bytes:
-    """Return what a bulk string holds."""
+    """Return the content of a bulk string."""
     data = scalar(bulk)
     assert data.startswith(b"$"), data
     return data.partition(b"\r\n")[2].removesuffix(b"\r\n")
@@ -56,14 +56,14 @@ def scalar(reply: Reply) -> bytes:
 
 
 class Twin:
-    """A connection to each of the two servers. Both are sent the same."""
+    """A connection to each of the two servers. Both get the same requests."""
 
     def __init__(self, kvline: Peer, redis: Peer) -> None:
         self.kvline = kvline
         self.redis = redis
 
     def ask(self, args: Sequence[bytes]) -> tuple[Reply, Reply]:
-        """Send a command; return kvline's reply and Redis's."""
+        """Send a command. Return the replies of kvline and Redis."""
         request = encode_request(args)
         self.kvline.send(request)
         self.redis.send(request)
@@ -71,15 +71,15 @@ class Twin:
 
     @staticmethod
     def ask_one(peer: Peer, args: Sequence[bytes]) -> Reply:
-        """Send a command to one of the two alone."""
+        """Send a command to one of the two only."""
         peer.send(encode_request(args))
         return read_reply(peer)
 
     def pour(self, to_kvline: bytes, to_redis: bytes | None = None) -> tuple[bytes, bytes]:
-        """Send all of it and finish; return everything that either replies until it hangs up."""
+        """Send everything and end the output. Return all that each server replies until it closes the connection."""
         for peer, data in ((self.kvline, to_kvline), (self.redis, to_redis or to_kvline)):
             peer.send(data)
-            with contextlib.suppress(OSError):  # it may have hung up already
+            with contextlib.suppress(OSError):  # the server may have closed the connection already
                 peer.finish_sending()
         return self.kvline.rest(), self.redis.rest()
 
@@ -89,7 +89,7 @@ class Twin:
 
 
 class Servers(NamedTuple):
-    """The two that are compared."""
+    """The two servers that are compared."""
 
     kvline: ServerProcess
     redis: RedisServer

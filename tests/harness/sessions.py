@@ -1,4 +1,4 @@
-"""What in-process tests share: transcripts, sessions without a connection, and ways to cut a stream into pieces."""
+"""Helpers of in-process tests: transcripts, sessions without a connection, and ways to split a stream."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ Transcript: TypeAlias = "tuple[str, list[tuple[str, str]]]"
 
 
 def load_transcripts() -> list[Transcript]:
-    """Read every golden transcript: its name, and its pairs of a line to send and the reply to expect.
+    """Read every golden transcript: its name, and its pairs of request line and expected reply.
 
-    The line has no line break; every line of the reply ends in a newline. `tests/transcripts/README.md` has the format.
+    The request line has no line break. Every line of the reply ends in a newline. The format is described in
+    `tests/transcripts/README.md`.
     """
     return [(path.stem, parse_transcript(path.read_bytes().decode())) for path in sorted(TRANSCRIPTS.glob("*.txt"))]
 
 
 def parse_transcript(text: str) -> list[tuple[str, str]]:
-    """Read one transcript; see `load_transcripts`."""
+    """Parse one transcript, as `load_transcripts` returns it."""
     exchanges: list[tuple[str, str]] = []
     for line in text.removesuffix("\n").split("\n"):
         if line.startswith("> "):
@@ -126,24 +127,24 @@ def transport_of(session: ClientSession) -> FakeTransport:
 
 
 def encode(encoder: Encoder, reply: Reply) -> bytes:
-    """Encode a reply whole."""
+    """Return the whole encoding of a reply."""
     return b"".join(encoder.stream(reply))
 
 
 def feed(session: ClientSession, data: bytes, *sizes: int) -> bytes:
-    """Feed data, cut into pieces of these sizes in turn (whole, if none is given); return all output."""
+    """Feed data in pieces of these sizes in turn (in one piece if none is given). Return all output."""
     return b"".join(answer for piece in cut(data, sizes) for answer in answers(session, piece))
 
 
 def answers(session: ClientSession, data: bytes) -> Iterator[bytes]:
-    """Feed data in one go; yield the pieces of output as a connection's owner would fetch them."""
+    """Feed data in one piece. Yield the pieces of output as a connection reads them."""
     yield session.feed(data)
     while session.pending:
         yield session.feed(b"")
 
 
 def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
-    """Cut data into pieces of these sizes, over and over; leave it whole where there are none."""
+    """Cut data into pieces of these sizes, repeatedly. Return one piece if there are no sizes."""
     pieces: list[bytes] = []
     at = 0
     for size in itertools.cycle(sizes):
@@ -155,21 +156,21 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
 
 
 def send_line(session: ClientSession, line: str) -> str:
-    """Send one line of text; return the reply without its last line break."""
+    """Send one line of text. Return the reply without its last line break."""
     return feed(session, f"{line}\n".encode()).decode().removesuffix("\n")
 
 
 def send_lines(session: ClientSession, *lines: str) -> list[str]:
-    """Send lines one by one; return their replies."""
+    """Send lines one by one. Return their replies."""
     return [send_line(session, line) for line in lines]
 
 
 def execute(session: ClientSession, *args: bytes) -> Reply:
-    """Send one RESP request; return its reply, which must be one reply exactly."""
+    """Send one RESP request. Return its reply, which must be exactly one."""
     (reply,) = ReplyDecoder().feed(feed(session, encode_request(args)))
     return reply
 
 
 def execute_line(session: ClientSession, line: str) -> Reply:
-    """Send the arguments of a line as one RESP request; return its reply."""
+    """Send the arguments of a line as one RESP request. Return its reply."""
     return execute(session, *split_args(line.encode()))

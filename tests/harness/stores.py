@@ -57,7 +57,7 @@ class Recorder:
         self.expiries.clear()
 
     def items(self) -> list[tuple[bytes, bytes, int | None]]:
-        """Return what the changes together amount to, in the form of `Store.items`."""
+        """Return the content that results from all changes, in the form of `Store.items`."""
         return [(key, value, self.expiries[key]) for key, value in self.values.items()]
 
 

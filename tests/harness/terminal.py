@@ -1,4 +1,4 @@
-"""A terminal with a program in it, and somebody who types and reads."""
+"""A pseudo-terminal that runs the client, and methods to type keys and read the screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.processes import RUN_CLIENT, environment
 from tests.harness.waiting import TIMEOUT, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
-"""What moves the cursor or rings the bell, and what may yet turn out to when the rest of it has come."""
+"""Escape sequences that move the cursor or ring the bell, and incomplete ones at the end of the output."""
 
 CTRL_D, TAB, UP, ENTER = "\x04", "\t", "\x1b[A", "\r"
 
@@ -64,7 +64,7 @@ class Terminal:
 
     @property
     def unexpected(self) -> str:
-        """What has been shown since the last thing that was expected."""
+        """What has been shown since the last expected text."""
         return self._read[self._shown :]
 
     def type(self, text: str) -> None:
@@ -72,7 +72,7 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def expect(self, text: str) -> str:
-        """Wait until this is shown; return what was shown before it since the last thing that was expected."""
+        """Wait until this is shown. Return what was shown before it, since the last expected text."""
         deadline = time.monotonic() + TIMEOUT
         while (at := self._read.find(text, self._shown)) < 0:
             assert self._receive(deadline - time.monotonic()), f"{text!r} was not shown, but {self.unexpected!r}"
@@ -87,7 +87,7 @@ class Terminal:
         self.type("\x03")
 
     def exit_status(self) -> int:
-        """Wait until the client has ended; what it shows until then is in ``unexpected``."""
+        """Wait until the client has ended. What it shows until then is in ``unexpected``."""
         deadline = time.monotonic() + TIMEOUT
         while self._receive(deadline - time.monotonic()):
             pass
@@ -99,7 +99,7 @@ class Terminal:
             return False
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # Linux's way to say that the program has closed its end
+        except OSError:  # EIO on Linux: the program has closed its end
             return False
         self._received += self._decoder.decode(data)
         return bool(data)

@@ -12,7 +12,7 @@ writer invalidates its keys after the write. A read that begins after the invali
 Each operation takes constant time per key, ``clear`` included except for freeing the memory. The lock is held briefly,
 and never during a fetch.
 
-`cachetools.LRUCache` keeps the order for the eviction; the expiry times are stored beside it. `cachetools.TTLCache`
+`cachetools.LRUCache` keeps the order for the eviction; the expiry times are stored next to it. `cachetools.TTLCache`
 would do both, but does not fit: it counts from the time of storing rather than from the start of the fetch, a read
 takes 1.5 times as long, and one store removes every expired entry, so that thousands of entries that expire together
 delay every reader.

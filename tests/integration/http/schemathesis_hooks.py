@@ -1,4 +1,4 @@
-"""What the run of schemathesis does to the cases that it makes; loaded by it, by the name in its environment."""
+"""Hooks for schemathesis. It imports this module, which SCHEMATHESIS_HOOKS names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import schemathesis
 from server.commands import COMMANDS
 
 NAMES = sorted(command.name.decode() for command in COMMANDS if command.name != b"SHUTDOWN")
-"""Random words are no commands, so commands get the names of real ones; but not of the one that ends the server."""
+"""The command names that replace random ones, which the server would only reject. SHUTDOWN is not among them."""
 
 
 def with_a_name(command: Any) -> Any:
-    """Give a command the name of a real one, always the same for the same command; leave alone what is no command."""
+    """Replace the name of a command by a real name, always by the same one. Return other values unchanged."""
     if not isinstance(command, list) or not command or isinstance(command[0], list | dict):
         return command
     return [NAMES[crc32(repr(command).encode()) % len(NAMES)], *command[1:]]
@@ -23,7 +23,7 @@ def with_a_name(command: Any) -> Any:
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """Let commands in bodies be known to the server."""
+    """Give the commands in a body names that the server knows."""
     match context.operation.path:
         case "/":
             return with_a_name(body)
@@ -34,7 +34,7 @@ def map_body(context: Any, body: Any) -> Any:
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: Any) -> Any:
-    """Let commands in paths be known to the server."""
+    """Give the command in a path a name that the server knows."""
     if path_parameters and isinstance(args := path_parameters.get("args"), str):
         path_parameters["args"] = quote(str(with_a_name([args])[0]))
     return path_parameters
@@ -42,5 +42,5 @@ def map_path_parameters(context: Any, path_parameters: Any) -> Any:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Leave out what ends the server, as it should."""
+    """Exclude requests with SHUTDOWN, because they stop the server."""
     return "SHUTDOWN" not in f"{case.path_parameters} {case.body}".upper()

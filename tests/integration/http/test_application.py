@@ -1,4 +1,4 @@
-"""The application in this process, where what fails and what waits can be arranged."""
+"""The HTTP application in this process, with commands that fail and engines that block."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.harness.waiting import TIMEOUT, wait_until
 failing = CommandGroup("string")
 
 
-@failing.control("BUG", "Fail as no command should.")
+@failing.control("BUG", "Raise an unexpected exception.")
 def bug(session: Session) -> Reply:
     raise RuntimeError("a secret of the server's own")
 
 
-@failing.control("LATEBUG", "Fail when the reply is on its way.")
+@failing.control("LATEBUG", "Raise an exception while the reply is sent.")
 def late_bug(session: Session) -> Reply:
     def lines() -> Iterator[bytes]:
         yield b"x" * 1_000_000
@@ -41,7 +41,7 @@ def late_bug(session: Session) -> Reply:
 
 
 class WaitingEngine(EmbeddedEngine):
-    """An engine whose commands wait for another machine."""
+    """An engine whose commands block, as those of a backing Redis do."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -61,7 +61,7 @@ class WaitingEngine(EmbeddedEngine):
 
 @contextmanager
 def serving(context: ServerContext) -> Iterator[str]:
-    """Serve HTTP in this process; return the address."""
+    """Serve HTTP in this process. Yield the URL."""
     pytest.importorskip("httptools", reason="the extra http is not installed")
     from server.http.listener import create_http_listener
 
@@ -78,7 +78,7 @@ Serve = Callable[[ServerContext], Wire]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serve an instance, and connect to it."""
+    """Return a function that serves a context and connects to it."""
     with ExitStack() as stack:
         yield lambda context: stack.enter_context(Wire(stack.enter_context(serving(context))))
 
@@ -94,7 +94,7 @@ def groups_of_commands() -> list[CommandGroup]:
     return [group]
 
 
-def test_a_bug_is_500_and_its_details_are_the_logs_alone(
+def test_a_bug_in_a_command_is_500_and_only_the_log_has_the_details(
     buggy: ServerContext, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = serve(buggy)
@@ -103,10 +103,10 @@ def test_a_bug_is_500_and_its_details_are_the_logs_alone(
     assert (answer.status, json.loads(answer.body)) == (500, {"error": sentence})
     assert "a secret of the server's own" in caplog.text
     assert json.loads(wire.ask(b"POST", b"/pipeline", b'[["PING"],["BUG"]]').body)[1] == {"error": sentence}
-    assert wire.ask(b"GET", b"/healthz").status == 200, "the connection lives on"
+    assert wire.ask(b"GET", b"/healthz").status == 200, "the connection stays open"
 
 
-def test_a_bug_of_the_doors_own_is_500_in_a_sentence(
+def test_a_bug_in_a_handler_is_500_and_only_the_log_has_the_details(
     context: ServerContext, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = serve(context)
@@ -118,7 +118,7 @@ def test_a_bug_of_the_doors_own_is_500_in_a_sentence(
     assert wire.ask(b"GET", b"/healthz").status == 200
 
 
-def test_a_body_that_breaks_off_is_not_taken_for_whole(
+def test_an_exception_while_a_response_is_streamed_leaves_its_body_incomplete(
     buggy: ServerContext, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = serve(buggy)
@@ -128,7 +128,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(
     assert everything.startswith(b"HTTP/1.1 200 ")
     assert not everything.endswith(b"0\r\n\r\n")
     assert b"secret" not in everything
-    wait_until(lambda: len(buggy.clients) == 0, "the connection is forgotten")
+    wait_until(lambda: len(buggy.clients) == 0, "the connection is not registered any more")
 
 
 def test_a_write_that_is_too_large_to_be_queued_leaves_no_transaction(engine: EmbeddedEngine, serve: Serve) -> None:
@@ -138,7 +138,7 @@ def test_a_write_that_is_too_large_to_be_queued_leaves_no_transaction(engine: Em
     assert wire.ask(b"GET", b"/keys/k").body == b"v"
 
 
-def test_requests_of_one_connection_take_turns_though_the_engine_waits(store: Store, serve: Serve) -> None:
+def test_requests_of_one_connection_run_in_order_if_the_engine_blocks(store: Store, serve: Serve) -> None:
     wire = serve(ServerContext(WaitingEngine(store), COMMANDS))
     both = request(b"POST", b"/", b'["WATCH", "n"]') + request(b"POST", b"/keys/n/incr", headers=b"If-Match: *\r\n")
     assert wire.ask(b"PUT", b"/keys/n", b"0").status == 201
@@ -147,7 +147,7 @@ def test_requests_of_one_connection_take_turns_though_the_engine_waits(store: St
     assert [answer.body for answer in answers[1::2]] == [b"%d" % number for number in range(1, 101)]
 
 
-def test_while_the_engine_waits_no_more_is_read_than_was(store: Store, serve: Serve) -> None:
+def test_backpressure_limits_what_is_read_while_the_engine_blocks(store: Store, serve: Serve) -> None:
     context = ServerContext(WaitingEngine(store), COMMANDS)
     wire = serve(context)
     ping = request(b"POST", b"/", b'["PING"]')
@@ -160,7 +160,7 @@ def test_while_the_engine_waits_no_more_is_read_than_was(store: Store, serve: Se
     assert max(kept) < len(ping) * 40_000 / 2
 
 
-def test_an_engine_that_waits_holds_up_no_other_connection(store: Store) -> None:
+def test_an_engine_that_blocks_delays_no_other_connection(store: Store) -> None:
     engine = WaitingEngine(store)
     with serving(ServerContext(engine, COMMANDS)) as url, Wire(url) as slow, Wire(url) as quick:
         engine.may_run.clear()

@@ -19,7 +19,7 @@ UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Setting
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[ServerProcess]:
-    """A server of these tests' own, whose memory nobody else uses."""
+    """A server for these tests only, because they measure its memory."""
     server = start_with_http(ServerProcess)
     yield server
     server.check()
@@ -33,7 +33,7 @@ def own_wire(own: ServerProcess) -> Iterator[Wire]:
 
 
 def send_what_is_taken(wire: Wire, data: bytes, most: int) -> int:
-    """Send the data over and over until so much went out, or the server takes no more; return how much."""
+    """Send the data repeatedly, up to ``most`` bytes or until the server reads no more. Return the bytes sent."""
     wire.socket.settimeout(0.5)
     sent = 0
     try:
@@ -66,10 +66,10 @@ def test_a_body_in_chunks_is_413_as_soon_as_it_is_too_long(start_server: StartSe
         wire.send(b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n3e9\r\n%b\r\n" % (HOST, b"x" * 1001))
         assert wire.answer().status == 413
         wire.send(b"0\r\n\r\n")
-        assert wire.ask(b"PUT", b"/keys/k", b"x" * 1000).status == 201, "the connection goes on"
+        assert wire.ask(b"PUT", b"/keys/k", b"x" * 1000).status == 201, "the connection stays open"
 
 
-def test_a_body_in_chunks_that_comes_whole_at_once_is_413_too(start_server: StartServer) -> None:
+def test_a_body_in_chunks_that_arrives_at_once_is_413_too(start_server: StartServer) -> None:
     server = start_with_http(start_server, "--http-max-body", "1000")
     with Wire(server.http_url) as wire:
         chunk = b"3e9\r\n%b\r\n0\r\n\r\n" % (b"x" * 1001)
@@ -78,7 +78,7 @@ def test_a_body_in_chunks_that_comes_whole_at_once_is_413_too(start_server: Star
         assert wire.ask(b"GET", b"/keys/k").status == 404
 
 
-def test_a_client_that_waits_for_continue_gets_it(wire: Wire) -> None:
+def test_a_client_that_waits_for_100_continue_gets_it(wire: Wire) -> None:
     wire.send(b"PUT /keys/k HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" % HOST)
     assert wire.answer().status == 100
     wire.send(b"hello")
@@ -86,26 +86,26 @@ def test_a_client_that_waits_for_continue_gets_it(wire: Wire) -> None:
     assert wire.ask(b"GET", b"/keys/k").body == b"hello"
 
 
-def test_a_body_comes_byte_by_byte_as_well(wire: Wire) -> None:
+def test_a_request_may_arrive_byte_by_byte(wire: Wire) -> None:
     for byte in request(b"PUT", b"/keys/k", b"hello"):
         wire.send(bytes([byte]))
     assert wire.answer().status == 201
     assert wire.ask(b"GET", b"/keys/k").body == b"hello"
 
 
-def test_a_body_that_no_one_asked_for_is_left_aside(wire: Wire) -> None:
+def test_a_body_that_a_route_does_not_take_is_ignored(wire: Wire) -> None:
     assert wire.ask(b"GET", b"/healthz", b"x" * MIB).status == 200
     assert wire.ask(b"GET", b"/healthz").status == 200
 
 
-def test_a_request_that_offers_another_protocol_loses_no_body(wire: Wire) -> None:
+def test_a_request_with_an_upgrade_header_and_a_body_is_400(wire: Wire) -> None:
     refused = wire.ask(b"PUT", b"/keys/k", b"DELETE /keys HTTP/1.1\r\n%b\r\n" % HOST, UPGRADE)
     assert refused.status == 400
     assert "without an Upgrade header" in json.loads(refused.body)["error"]
     assert wire.is_closed_by_the_server()
 
 
-def test_an_offer_of_another_protocol_without_a_body_is_ignored(wire: Wire) -> None:
+def test_an_upgrade_header_without_a_body_is_ignored(wire: Wire) -> None:
     wire.send(request(b"GET", b"/healthz", headers=UPGRADE) + request(b"GET", b"/keys/k"))
     assert (wire.answer().status, wire.answer().status) == (200, 404)
     websocket = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -122,28 +122,28 @@ def test_an_endless_head_is_431(wire: Wire, part: str) -> None:
         "header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
         "headers": (b"GET / HTTP/1.1\r\n", b"X: 1\r\n" * 200),
     }[part]
-    wire.send(start + more * 2000)  # and the answer comes through, though there is much that was not wanted
+    wire.send(start + more * 2000)  # the response must arrive although the server does not parse the rest
     refused = wire.answer()
     assert refused.status == 431
     assert json.loads(refused.body)["error"]
     assert wire.is_closed_by_the_server()
 
 
-def test_a_head_of_sixty_thousand_bytes_is_taken(wire: Wire) -> None:
+def test_a_head_of_sixty_thousand_bytes_is_accepted(wire: Wire) -> None:
     assert wire.ask(b"PUT", b"/keys/" + b"k" * 60_000, b"v").status == 201
 
 
-def test_headers_behind_a_body_are_neither_kept_nor_endless(own: ServerProcess, own_wire: Wire) -> None:
+def test_trailers_are_neither_stored_nor_unlimited(own: ServerProcess, own_wire: Wire) -> None:
     before = own.resident_bytes()
     own_wire.send(b"POST / HTTP/1.1\r\n" + HOST + b'Transfer-Encoding: chunked\r\n\r\n8\r\n["PING"]\r\n0\r\n')
     send_what_is_taken(own_wire, b"X-Trailer: %b\r\n" % (b"x" * 2000) * 30, 40 * MIB)
     assert own.resident_bytes() - before < 20 * MIB
 
 
-def test_headers_behind_a_body_are_no_headers(start_server: StartServer) -> None:
+def test_trailers_are_not_used_as_headers(start_server: StartServer) -> None:
     server = start_with_http(start_server, "--http-token", "secret")
     with Wire(server.http_url) as wire:
-        wire.send(b"GET /healthz HTTP/1.1\r\n%b\r\n" % HOST)  # so that the next is taken in while this one runs
+        wire.send(b"GET /healthz HTTP/1.1\r\n%b\r\n" % HOST)  # so that the next request is read while this one runs
         wire.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
         wire.send(b'8\r\n["PING"]\r\n0\r\nAuthorization: Bearer secret\r\n\r\n')
         assert (wire.answer().status, wire.answer().status) == (200, 401)
@@ -182,21 +182,21 @@ CHUNKED = b"PUT /keys/k HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n5\r\nhel
         ([CHUNKED + b"0\r\n" + b"Trailer: t\r\n" * 10_000], [431]),
         ([request(b"POST", b"/keys/n/incr") + CHUNKED + b"ZZ\r\n"], [200, 400]),
     ],
-    ids=["at once", "in two parts", "trailers without end", "behind another request"],
+    ids=["at once", "in two parts", "endless trailers", "after another request"],
 )
-def test_a_body_that_breaks_http_is_refused_and_nothing_is_changed(
+def test_a_malformed_body_is_refused_and_nothing_is_changed(
     http: httpx.Client, wire: Wire, parts: list[bytes], statuses: list[int]
 ) -> None:
     for part in parts:
         wire.send(part)
-        http.get("/healthz")  # by when the server has read the part
+        http.get("/healthz")  # when this returns, the server has read the part
     assert [wire.answer().status for _ in statuses] == statuses
     assert wire.is_closed_by_the_server()
     assert http.get("/keys/k").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec"])
-def test_a_request_has_no_more_words_than_on_other_ports(http: httpx.Client, path: str) -> None:
+def test_too_many_arguments_are_refused_as_over_resp(http: httpx.Client, path: str) -> None:
     command = ["DEL", *["k"] * 1024 * 1024]
     refused = http.post(path, json=command if path == "/" else [command])
     assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many arguments in request"})
@@ -230,7 +230,7 @@ def test_pipelining_keeps_bodies_with_their_requests(wire: Wire) -> None:
 def test_backpressure_bounds_the_memory_of_endless_requests(own: ServerProcess, own_wire: Wire, sent: bytes) -> None:
     assert own_wire.ask(b"PUT", b"/keys/value", b"x" * 10_000).status in (200, 201)
     before = own.resident_bytes()
-    assert send_what_is_taken(own_wire, sent * 5000, 100 * MIB) < 100 * MIB, "it takes no more than it can answer"
+    assert send_what_is_taken(own_wire, sent * 5000, 100 * MIB) < 100 * MIB, "reading stops while responses are unread"
     assert own.resident_bytes() - before < 20 * MIB
 
 
@@ -257,17 +257,17 @@ def test_backpressure_bounds_large_responses_that_are_not_read(own: ServerProces
         "command": (b"POST", b"/", json.dumps(["MGET"] + ["big"] * 200).encode()),
     }[what]
     before = own.resident_bytes()
-    with Wire(own.http_url) as slow, Wire(own.http_url) as beside:
+    with Wire(own.http_url) as slow, Wire(own.http_url) as quick:
         slow.send(request(method, path, body))
         assert max(watch(own.resident_bytes, 0.5)) - before < 20 * MIB
-        assert beside.ask(b"GET", b"/healthz").status == 200
+        assert quick.ask(b"GET", b"/healthz").status == 200
 
 
-def test_large_answers_of_small_pieces_come_in_large_parts(own_wire: Wire) -> None:
+def test_a_large_response_of_small_results_is_sent_in_large_chunks(own_wire: Wire) -> None:
     body = json.dumps([["PING"]] * 50_000).encode()
     own_wire.send(request(b"POST", b"/pipeline", body, b"Connection: close\r\n"))
     answer = own_wire.rest()
-    assert answer.count(b'{"result":"PONG"}') > 49_000, "some are cut by the border of two parts"
+    assert answer.count(b'{"result":"PONG"}') > 49_000, "a few are split between two chunks"
     assert answer.count(b"\r\n") < 30
 
 
@@ -279,7 +279,7 @@ def test_backpressure_a_reader_that_continues_gets_the_whole_response(own: Serve
     assert [len(each["result"]) for each in outcomes] == [2 * MIB] * 5 + [4]
 
 
-# ---------------------------------------------------------------- vanishing
+# ---------------------------------------------------------------- clients that disconnect
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_backpressure_a_reader_that_continues_gets_the_whole_response(own: Serve
     ids=["silent", "head", "body", "chunk", "compact", "pipeline", "pipelined", "watch"],
 )
 @pytest.mark.parametrize("how", ["reset", "close"])
-def test_a_client_that_disconnects_leaves_nothing_behind(
+def test_a_client_that_disconnects_leaves_no_state(
     server: ServerProcess, http: httpx.Client, sent: bytes, how: str
 ) -> None:
     http.put("/keys/big", content=b"x" * MIB)
@@ -311,7 +311,7 @@ def test_a_client_that_disconnects_leaves_nothing_behind(
             wire.reset()
         else:
             wire.__exit__()
-    wait_until(lambda: len(client_list(http)) == before, "they are gone from it")
+    wait_until(lambda: len(client_list(http)) == before, "they are removed from CLIENT LIST")
     assert "watching_clients:0" in http.post("/", json=["INFO", "clients"]).json()["result"]
     assert http.get("/keys/half").status_code == 404
 
@@ -323,7 +323,7 @@ def client_list(http: httpx.Client) -> list[str]:
 
 
 def test_a_client_that_resets_before_it_is_accepted_leaves_no_open_file(own: ServerProcess) -> None:
-    """uvloop then knows no address of the client. The server logged a traceback and kept the socket for ever."""
+    """uvloop then knows no address of the client. The server logged a traceback and never closed the socket."""
     for _ in range(200):
         Wire(own.http_url).reset()
     with Wire(own.http_url) as wire:  # accepted after all of them

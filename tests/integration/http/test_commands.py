@@ -1,4 +1,4 @@
-"""Commands in Upstash's form: the body, the path, many at once, one step, base64; and every command of the table."""
+"""Commands over Upstash's REST API: body, path, pipeline, transaction, base64, and every command of the table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.harness.processes import ServerProcess
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
 )
-def test_a_reply_comes_as_upstash_has_it(http: httpx.Client, command: list[object], result: object) -> None:
+def test_a_reply_has_the_json_form_of_upstash(http: httpx.Client, command: list[object], result: object) -> None:
     answer = http.post("/", json=command)
     assert (answer.status_code, answer.json()) == (200, {"result": result})
     assert answer.headers["content-type"] == "application/json"
@@ -49,7 +49,7 @@ def test_a_reply_comes_as_upstash_has_it(http: httpx.Client, command: list[objec
         (["EXEC"], "ERR EXEC without MULTI"),
     ],
 )
-def test_an_error_is_400_with_redis_own_text(http: httpx.Client, command: list[str], error: str) -> None:
+def test_an_error_is_400_with_the_text_of_redis(http: httpx.Client, command: list[str], error: str) -> None:
     http.put("/keys/text", content="hello")
     answer = http.post("/", json=command)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
@@ -100,14 +100,14 @@ def test_every_command_of_the_table_is_known_by_body_and_path(http: httpx.Client
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_command_stands_in_the_path(http: httpx.Client, method: str) -> None:
+def test_a_command_may_be_in_the_path(http: httpx.Client, method: str) -> None:
     assert http.request(method, "/set/k/hello%20you%2F/EX/100").json() == {"result": "OK"}
     assert http.request(method, "/get/k").json() == {"result": "hello you/"}
     assert http.request(method, "/get/none").json() == {"result": None}
     assert http.request(method, "/nonsense").status_code == 400
 
 
-def test_the_query_brings_options(http: httpx.Client, server: ServerProcess) -> None:
+def test_the_query_contains_options(http: httpx.Client, server: ServerProcess) -> None:
     assert http.get("/set/k/v?EX=100&NX").json() == {"result": "OK"}
     assert http.get("/set/k/w?EX=100&NX").json() == {"result": None}
     assert 0 < int(server.connect().ask(b"TTL k")) <= 100
@@ -119,7 +119,7 @@ def test_the_body_is_the_last_argument_before_the_options(http: httpx.Client) ->
     assert http.get("/keys/k").content == value
 
 
-def test_any_bytes_stand_in_the_path(wire: Wire) -> None:
+def test_any_bytes_may_be_in_the_path(wire: Wire) -> None:
     every = b"".join(b"%%%02x" % byte for byte in range(256))
     assert wire.ask(b"GET", b"/set/%b/%b" % (every, every)).body == b'{"result":"OK"}'
     assert wire.ask(b"GET", b"/keys/" + every).body == bytes(range(256))
@@ -134,7 +134,7 @@ def test_keys_and_compact_in_capitals_are_the_commands(http: httpx.Client) -> No
 # ---------------------------------------------------------------- many at once
 
 
-def test_a_pipeline_answers_each_and_stops_at_none(http: httpx.Client) -> None:
+def test_a_pipeline_replies_to_each_command_and_continues_after_errors(http: httpx.Client) -> None:
     commands = [["SET", "k", "v"], ["NONSENSE"], ["GET", "k"], ["INCR", "k"], ["DEL", "k"]]
     answer = http.post("/pipeline", json=commands)
     assert answer.status_code == 200
@@ -142,15 +142,15 @@ def test_a_pipeline_answers_each_and_stops_at_none(http: httpx.Client) -> None:
     assert [each.get("result") for each in answer.json()] == ["OK", None, "v", None, 1]
 
 
-def test_no_commands_have_no_outcomes(http: httpx.Client) -> None:
+def test_a_request_without_commands_has_no_results(http: httpx.Client) -> None:
     assert [http.post(path, json=[]).json() for path in ("/pipeline", "/multi-exec")] == [[], []]
 
 
-def test_a_long_pipeline_is_answered_whole(http: httpx.Client) -> None:
+def test_a_long_pipeline_gets_all_replies(http: httpx.Client) -> None:
     assert http.post("/pipeline", json=[["INCR", "n"]] * 30_000).json()[-1] == {"result": 30_000}
 
 
-def test_a_transaction_answers_each(http: httpx.Client) -> None:
+def test_a_transaction_replies_to_each_command(http: httpx.Client) -> None:
     answer = http.post("/multi-exec", json=[["SET", "k", "v"], ["INCR", "k"], ["GET", "k"]])
     assert answer.status_code == 200
     assert answer.json() == [
@@ -163,7 +163,7 @@ def test_a_transaction_answers_each(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "bad", [["NONSENSE"], ["GET"], ["MULTI"], ["EXEC"], ["DISCARD"], ["WATCH", "k"], ["RESET"], ["QUIT"]]
 )
-def test_a_transaction_with_what_can_not_be_queued_changes_nothing(http: httpx.Client, bad: list[str]) -> None:
+def test_a_transaction_with_a_command_that_cannot_be_queued_changes_nothing(http: httpx.Client, bad: list[str]) -> None:
     answer = http.post("/multi-exec", json=[["SET", "k", "v"], bad, ["SET", "k", "w"]])
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
@@ -174,7 +174,7 @@ def test_a_transaction_with_what_can_not_be_queued_changes_nothing(http: httpx.C
 
 
 @pytest.mark.parametrize("encoding", ["base64", "BASE64"])
-def test_strings_come_in_base64_for_the_asking(http: httpx.Client, encoding: str) -> None:
+def test_strings_are_in_base64_if_the_header_asks_for_it(http: httpx.Client, encoding: str) -> None:
     value = b"\xff\x00" * 100_000
     http.put("/keys/k", content=value)
     http.headers["Upstash-Encoding"] = encoding
@@ -190,12 +190,12 @@ def test_strings_come_in_base64_for_the_asking(http: httpx.Client, encoding: str
     assert http.get("/get/k").json() == {"result": in_base64}
 
 
-def test_bytes_that_are_no_text_are_replaced_in_json(http: httpx.Client) -> None:
+def test_bytes_that_are_not_utf_8_are_replaced_in_json(http: httpx.Client) -> None:
     http.put("/keys/k", content=b"a\xffb")
     assert http.post("/", json=["GET", "k"]).json() == {"result": "a\ufffdb"}
 
 
-def test_nothing_behind_quit_is_run(http: httpx.Client) -> None:
+def test_commands_after_quit_are_not_run(http: httpx.Client) -> None:
     outcomes = http.post("/pipeline", json=[["SET", "k", "v"], ["QUIT"], ["SET", "k", "w"]])
     assert outcomes.json() == [{"result": "OK"}, {"result": "OK"}]
     assert outcomes.headers["connection"] == "close"

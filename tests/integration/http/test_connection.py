@@ -126,7 +126,7 @@ def test_an_idle_keepalive_connection_is_closed(recorder: ThreadRecorder, monkey
 
 
 class BlockingEngine(ThreadRecorder):
-    """An engine whose commands block, in a worker, until the test lets them go on."""
+    """An engine whose commands block, in a worker, until the test continues them."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -176,7 +176,7 @@ def test_a_pipelined_request_that_blocks_is_not_closed_by_the_keepalive_timeout(
 
 
 class LazyEngine(BlockingEngine):
-    """An engine whose COMPACT reads its lines from elsewhere, as a backing Redis's does."""
+    """An engine whose COMPACT reads its lines while they are sent, as it does with a backing Redis."""
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         def lines() -> Iterator[bytes]:

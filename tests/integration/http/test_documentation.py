@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete, and the page that shows it needs no internet."""
+"""The OpenAPI document is complete, and the page that shows it loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METHODS = {"get", "head", "put", "post", "delete"}
 
 
 @pytest.fixture(scope="module")
-def resources() -> list[Route]:
+def routes() -> list[Route]:
     pytest.importorskip("httptools", reason="the extra http is not installed")
     from server.http.application import GROUPS
 
@@ -25,8 +25,8 @@ def resources() -> list[Route]:
 def document(http: httpx.Client) -> dict[str, Any]:
     got = http.get("/openapi.json")
     assert got.headers["content-type"] == "application/json"
-    told: dict[str, Any] = got.json()
-    return told
+    parsed: dict[str, Any] = got.json()
+    return parsed
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -38,20 +38,20 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
-def test_every_resource_is_there_with_what_it_takes_and_answers(
-    document: dict[str, Any], resources: list[Route]
+def test_every_route_is_documented_with_its_parameters_and_responses(
+    document: dict[str, Any], routes: list[Route]
 ) -> None:
-    told = operations(document)
-    assert len(told) == len(resources)
-    for resource in resources:
-        operation = told[resource.method.lower(), resource.path]
+    documented = operations(document)
+    assert len(documented) == len(routes)
+    for route in routes:
+        operation = documented[route.method.lower(), route.path]
         assert operation["summary"].endswith(".")
         named = {each["name"] for each in operation.get("parameters", [])}
-        assert {each.name for each in resource.parameters} | set(resource.headers) <= named
-        assert set(re.findall(r"{(\w+)}", resource.path)) <= named
-        assert {str(status) for status in resource.responses} <= set(operation["responses"])
-        assert ("requestBody" in operation) == (resource.body is not None)
-        assert ("security" in operation) != resource.public
+        assert {each.name for each in route.parameters} | set(route.headers) <= named
+        assert set(re.findall(r"{(\w+)}", route.path)) <= named
+        assert {str(status) for status in route.responses} <= set(operation["responses"])
+        assert ("requestBody" in operation) == (route.body is not None)
+        assert ("security" in operation) != route.public
 
 
 def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) -> None:
@@ -79,13 +79,13 @@ def test_operation_names_are_unique(document: dict[str, Any]) -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_page_and_all_that_it_loads_come_from_here(http: httpx.Client) -> None:
+def test_the_page_and_all_its_assets_come_from_this_server(http: httpx.Client) -> None:
     page = http.get("/docs")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(loaded) >= 3
     for path in loaded:
-        assert path.startswith("/docs/assets/"), "nothing is fetched from elsewhere"
+        assert path.startswith("/docs/assets/"), "nothing is fetched from another server"
         assert http.get(path).status_code == 200
     assert "/openapi.json" in page.text
     assert "https://" not in page.text

@@ -18,7 +18,7 @@ EVERY_BYTE = bytes(range(256))
 
 
 def error_of(answer: httpx.Response) -> str:
-    """Return the sentence of an error, which has nothing but it."""
+    """Return the text of an error response, which has no other member."""
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
     sentence = answer.json()["error"]
@@ -26,7 +26,7 @@ def error_of(answer: httpx.Response) -> str:
     return sentence
 
 
-def test_a_value_that_is_put_is_got_byte_by_byte(http: httpx.Client) -> None:
+def test_get_returns_the_bytes_that_put_wrote(http: httpx.Client) -> None:
     assert http.put("/keys/k", content=EVERY_BYTE).status_code == 201
     got = http.get("/keys/k")
     assert (got.status_code, got.content) == (200, EVERY_BYTE)
@@ -45,7 +45,7 @@ def test_an_empty_value_is_a_value(http: httpx.Client) -> None:
     assert (got.status_code, got.content) == (200, b"")
 
 
-def test_a_key_that_is_not_there_is_404_with_a_sentence(http: httpx.Client) -> None:
+def test_a_missing_key_is_404_with_an_error_text(http: httpx.Client) -> None:
     got = http.get("/keys/k")
     assert (got.status_code, error_of(got)) == (404, "no such key")
     assert http.head("/keys/k").status_code == 404
@@ -60,14 +60,14 @@ def test_deleting_is_204_once(http: httpx.Client) -> None:
     assert http.get("/keys/k").status_code == 404
 
 
-def test_head_tells_what_get_would_without_the_value(http: httpx.Client) -> None:
+def test_head_returns_the_headers_of_get_without_the_value(http: httpx.Client) -> None:
     http.put("/keys/k", content="hello")
     head, got = http.head("/keys/k"), http.get("/keys/k")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "5")
     assert head.headers["etag"] == got.headers["etag"]
 
 
-def test_both_doors_show_one_store(http: httpx.Client, server: ServerProcess) -> None:
+def test_both_listeners_serve_one_store(http: httpx.Client, server: ServerProcess) -> None:
     peer = server.connect()
     http.put("/keys/from-http", content="1")
     assert peer.ask(b"INCR from-http") == b"2"
@@ -97,13 +97,13 @@ def test_any_bytes_make_a_key(wire: Wire, server: ServerProcess, key: bytes) -> 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.binary(max_size=100), value=st.binary(max_size=100))
-def test_whatever_is_put_under_whatever_key_is_got(wire: Wire, key: bytes, value: bytes) -> None:
+def test_get_returns_any_value_under_any_key(wire: Wire, key: bytes, value: bytes) -> None:
     path = b"/keys/" + b"".join(b"%%%02x" % byte for byte in key)
     assert wire.ask(b"PUT", path, value).status in (200, 201)
     assert wire.ask(b"GET", path).body == value
 
 
-def test_a_slash_in_a_key_may_stand_as_it_is(wire: Wire) -> None:
+def test_a_slash_in_a_key_need_not_be_percent_encoded(wire: Wire) -> None:
     assert wire.ask(b"PUT", b"/keys/a/b", b"v").status == 201
     assert wire.ask(b"GET", b"/keys/a%2Fb").body == b"v"
 
@@ -125,7 +125,7 @@ def test_no_other_spelling_of_a_path_names_another_key(wire: Wire, server: Serve
 # ---------------------------------------------------------------- JSON
 
 
-def test_a_value_comes_as_json_where_that_is_accepted(http: httpx.Client) -> None:
+def test_a_value_is_returned_as_json_if_that_is_accepted(http: httpx.Client) -> None:
     http.put("/keys/text", content='sn☃w "\n')
     http.put("/keys/bytes", content=b"\xff\x00")
     as_json = {"Accept": "text/html, application/json"}
@@ -188,7 +188,7 @@ def test_nx_and_xx_decide_whether_it_is_written(http: httpx.Client, query: str, 
         "%FF=1",
     ],
 )
-def test_a_query_that_makes_no_sense_is_400_and_changes_nothing(http: httpx.Client, query: str) -> None:
+def test_an_invalid_query_is_400_and_changes_nothing(http: httpx.Client, query: str) -> None:
     http.put("/keys/k", content="old")
     refused = http.put(f"/keys/k?{query}", content="new")
     assert refused.status_code == 400
@@ -204,12 +204,12 @@ def test_a_parameter_that_a_method_does_not_know_is_400(http: httpx.Client, meth
 
 
 @pytest.mark.parametrize("query", ["ex=1&px=1", "nx&xx"])
-def test_two_conditions_that_exclude_each_other_are_told_so(http: httpx.Client, query: str) -> None:
+def test_two_options_that_exclude_each_other_are_an_error(http: httpx.Client, query: str) -> None:
     assert "only one" in error_of(http.put(f"/keys/k?{query}", content="v"))
     assert http.get("/keys/k").status_code == 404
 
 
-def test_equal_values_have_equal_tags_and_others_have_others(http: httpx.Client) -> None:
+def test_equal_values_have_equal_entity_tags_and_other_values_other_tags(http: httpx.Client) -> None:
     tags = [http.put(f"/keys/{key}", content=value).headers["etag"] for key, value in ("ax", "bx", "cy")]
     assert tags[0] == tags[1] != tags[2]
     assert http.get("/keys/a").headers["etag"] == tags[0]
@@ -254,7 +254,7 @@ def test_a_write_is_done_only_if_the_tags_allow_it(
     assert (http.get("/keys/k").content == before) == (not is_met or (method == "DELETE" and not there))
 
 
-def test_conditions_of_query_and_headers_hold_together(http: httpx.Client) -> None:
+def test_conditions_of_query_and_headers_must_all_hold(http: httpx.Client) -> None:
     tag = http.put("/keys/k", content="v").headers["etag"]
     assert http.put("/keys/k?nx", headers={"If-Match": tag}, content="w").status_code == 412
     assert http.put("/keys/k?xx&ex=50", headers={"If-Match": tag}, content="w").status_code == 200
@@ -263,14 +263,14 @@ def test_conditions_of_query_and_headers_hold_together(http: httpx.Client) -> No
 # ---------------------------------------------------------------- counting
 
 
-def test_counting_answers_the_new_integer(http: httpx.Client) -> None:
+def test_incr_and_decr_return_the_new_integer(http: httpx.Client) -> None:
     assert [http.post(f"/keys/n/incr{query}").text for query in ("", "?by=10", "?by=-12")] == ["1", "11", "-1"]
     assert http.post("/keys/n/incr", headers={"Accept": "application/json"}).json() == {"value": 0}
     assert http.post("/keys/n/incr").headers["content-type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize("value", ["hello", "1.0", " 1", "", "9223372036854775807"])
-def test_what_is_no_integer_or_would_overflow_is_409_and_stays(http: httpx.Client, value: str) -> None:
+def test_a_value_that_is_no_integer_or_would_overflow_is_409_and_unchanged(http: httpx.Client, value: str) -> None:
     http.put("/keys/n", content=value)
     refused = http.post("/keys/n/incr")
     assert refused.status_code == 409
@@ -306,7 +306,7 @@ def test_the_listing_matches_a_pattern(http: httpx.Client) -> None:
     assert sorted(http.get("/keys?match=a*&count=1000").json()["keys"]) == ["ax", "ay"]
 
 
-def test_keys_that_are_no_text_are_listed_in_base64_for_the_asking(http: httpx.Client) -> None:
+def test_keys_that_are_not_utf_8_are_listed_in_base64_if_the_header_asks_for_it(http: httpx.Client) -> None:
     http.put("/keys/%FF", content="v")
     assert http.get("/keys").json()["keys"] == ["�"]
     assert http.get("/keys", headers={"Upstash-Encoding": "base64"}).json()["keys"] == ["/w=="]
@@ -315,7 +315,7 @@ def test_keys_that_are_no_text_are_listed_in_base64_for_the_asking(http: httpx.C
 @pytest.mark.parametrize(
     "query", ["count=0", "count=x", "cursor=-1", "cursor=x", "cursor=", "page=2", "match=a&match=b"]
 )
-def test_a_listing_of_nonsense_is_400(http: httpx.Client, query: str) -> None:
+def test_an_invalid_listing_is_400(http: httpx.Client, query: str) -> None:
     assert http.get(f"/keys?{query}").status_code == 400
 
 
@@ -333,7 +333,7 @@ def test_compact_rebuilds_the_store(http: httpx.Client) -> None:
     assert compacted.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-def test_large_bodies_come_whole(http: httpx.Client) -> None:
+def test_large_bodies_are_complete(http: httpx.Client) -> None:
     value = EVERY_BYTE * 4096
     http.put("/keys/k", content=value)
     assert http.get("/keys/k").content == value
@@ -356,7 +356,9 @@ def test_large_bodies_come_whole(http: httpx.Client) -> None:
         ("GET", "/", 404),
     ],
 )
-def test_what_is_not_there_is_told_in_a_sentence(http: httpx.Client, method: str, path: str, status: int) -> None:
+def test_an_unknown_path_or_method_is_an_error_with_text(
+    http: httpx.Client, method: str, path: str, status: int
+) -> None:
     refused = http.request(method, path)
     assert refused.status_code == status
     assert error_of(refused)

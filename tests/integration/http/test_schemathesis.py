@@ -1,4 +1,4 @@
-"""schemathesis asks all that the OpenAPI document allows, and much that it does not."""
+"""schemathesis sends requests that the OpenAPI document allows, and requests that it does not."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CHECKS = [
     "response_schema_conformance",
     "missing_required_header",
 ]
-"""Not those that expect each input of the right form to be accepted, or each other one to be refused: a command that is
-unknown, or a condition that is not met, has the right form, and a PUT without a body writes an empty value."""
+"""Without ``positive_data_acceptance`` and ``negative_data_rejection``. An unknown command and a condition that is not
+met match the schema and are refused. A PUT without a body does not match it and writes an empty value."""
 
 
-def test_whatever_the_document_allows_is_answered_as_it_says(start_server: StartServer, tmp_path: Path) -> None:
+def test_every_response_is_as_the_document_says(start_server: StartServer, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     server = start_with_http(start_server)
     options = ["--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--seed", "1"]
@@ -46,4 +46,4 @@ def test_whatever_the_document_allows_is_answered_as_it_says(start_server: Start
     assert "Selected: 15/15\n  Tested: 15\n" in ran.stdout, ran.stdout
     server.check()
     figures = httpx.post(server.http_url, json=["INFO", "commandstats"]).json()["result"]
-    assert figures.count("cmdstat_") > len(COMMANDS) / 2, "the hooks have let commands be known"
+    assert figures.count("cmdstat_") > len(COMMANDS) / 2, "the hooks have replaced the names of commands"

@@ -19,7 +19,7 @@ FRIEND = "https://friend.example"
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[ServerProcess]:
-    """A server with a token, and an origin that may ask."""
+    """A server with a token and an allowed origin."""
     server = start_with_http(ServerProcess, "--http-token", TOKEN, "--http-cors", FRIEND)
     yield server
     server.check()
@@ -184,18 +184,18 @@ def test_csrf_every_request_that_may_change_something_is_checked(
 
 def test_cors_no_page_may_read_unless_its_origin_is_allowed(http: httpx.Client) -> None:
     for method in ("GET", "OPTIONS"):
-        told = http.request(
+        response = http.request(
             method, "/keys", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
         )
-        assert not [name for name in told.headers if name.startswith("access-control")]
+        assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.Client) -> None:
-    told = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
-    assert told.status_code in (200, 201)
-    assert told.headers["access-control-allow-origin"] == FRIEND
-    assert told.headers["access-control-expose-headers"] == "ETag"
-    assert "origin" in told.headers["vary"].lower()
+    response = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
+    assert response.status_code in (200, 201)
+    assert response.headers["access-control-allow-origin"] == FRIEND
+    assert response.headers["access-control-expose-headers"] == "ETag"
+    assert "origin" in response.headers["vary"].lower()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
@@ -205,18 +205,18 @@ def test_cors_preflight_needs_no_token(stranger: httpx.Client, method: str) -> N
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "authorization,if-match",
     }
-    told = stranger.options("/keys/k", headers=asked)
-    assert told.status_code == 200
-    assert told.headers["access-control-allow-origin"] == FRIEND
-    assert method in told.headers["access-control-allow-methods"]
-    assert told.headers["access-control-allow-headers"] == "authorization,if-match"
+    response = stranger.options("/keys/k", headers=asked)
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == FRIEND
+    assert method in response.headers["access-control-allow-methods"]
+    assert response.headers["access-control-allow-headers"] == "authorization,if-match"
 
 
 def test_cors_other_origins_are_not_allowed(http_guarded: httpx.Client) -> None:
     asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
     assert http_guarded.options("/keys/k", headers=asked).status_code == 400
-    told = http_guarded.get("/healthz", headers={"Origin": "http://evil.example"})
-    assert "access-control-allow-origin" not in told.headers
+    response = http_guarded.get("/healthz", headers={"Origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in response.headers
 
 
 # ---------------------------------------------------------------- the token
@@ -257,7 +257,7 @@ def test_token_can_be_given_in_the_environment(start_server: object) -> None:
     assert TOKEN not in server.log
 
 
-# ---------------------------------------------------------------- what browsers do not tell
+# ---------------------------------------------------------------- requests without Origin and Sec-Fetch-Site
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""HTTP connections among the others: MONITOR, CLIENT LIST and KILL see them; and no request leaves a state behind."""
+"""HTTP connections in MONITOR, CLIENT LIST and CLIENT KILL. No request leaves state in its session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.waiting import wait_until
 
 
 def result(wire: Wire, *args: str) -> object:
-    """Run a command on this very connection."""
+    """Run a command on this connection. Return its result."""
     return json.loads(wire.ask(b"POST", b"/", json.dumps(args).encode()).body).get("result")
 
 
@@ -22,7 +22,7 @@ def address_of(name: tuple[str, int]) -> str:
     return f"{name[0]}:{name[1]}"
 
 
-def test_monitor_shows_what_comes_by_http(server: ServerProcess, wire: Wire) -> None:
+def test_monitor_shows_commands_sent_over_http(server: ServerProcess, wire: Wire) -> None:
     peer = server.connect()
     assert peer.ask(b"MONITOR") == b"OK"
     address = address_of(wire.socket.getsockname())
@@ -56,10 +56,10 @@ def test_client_kill_ends_an_http_connection(server: ServerProcess, wire: Wire, 
     assert wire.socket.recv(1) == b""
     peer.close()
     other = server.connect()
-    wait_until(lambda: other.ask(b"CLIENT LIST ID %d" % number) == b"", "it is gone from the list")  # type: ignore[str-format]
+    wait_until(lambda: other.ask(b"CLIENT LIST ID %d" % number) == b"", "it is removed from CLIENT LIST")  # type: ignore[str-format]
 
 
-def test_client_kill_over_http_ends_others_and_itself_behind_its_answer(server: ServerProcess, wire: Wire) -> None:
+def test_client_kill_closes_other_connections_and_its_own_after_the_response(server: ServerProcess, wire: Wire) -> None:
     victim = server.connect()
     number = int(victim.ask(b"CLIENT ID"))
     assert result(wire, "CLIENT", "KILL", "ID", str(number)) == 1
@@ -70,7 +70,7 @@ def test_client_kill_over_http_ends_others_and_itself_behind_its_answer(server: 
     assert wire.is_closed_by_the_server()
 
 
-def test_a_connection_that_is_killed_in_the_middle_of_an_answer_is_gone(
+def test_a_connection_that_is_killed_during_a_response_is_removed_from_client_list(
     server: ServerProcess, http: httpx.Client
 ) -> None:
     http.put("/keys/big", content=b"x" * (8 * 1024 * 1024))
@@ -79,7 +79,9 @@ def test_a_connection_that_is_killed_in_the_middle_of_an_answer_is_gone(
         slow.send(request(b"POST", b"/pipeline", b'[["GET", "big"],["GET", "big"],["GET", "big"]]'))
         assert slow.socket.recv(1)
         assert http.post("/", json=["CLIENT", "KILL", "ID", number]).json() == {"result": 1}
-        wait_until(lambda: http.post("/", json=["CLIENT", "LIST", "ID", number]).json() == {"result": ""}, "it is gone")
+        wait_until(
+            lambda: http.post("/", json=["CLIENT", "LIST", "ID", number]).json() == {"result": ""}, "it is closed"
+        )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_quit_is_answered_and_ends_the_connection(wire: Wire, command: str) -> N
     assert wire.is_closed_by_the_server()
 
 
-def test_what_comes_behind_quit_does_not_run(wire: Wire, server: ServerProcess) -> None:
+def test_requests_after_quit_are_not_run(wire: Wire, server: ServerProcess) -> None:
     wire.send(request(b"POST", b"/", b'["QUIT"]') + request(b"PUT", b"/keys/k", b"v"))
     assert wire.answer().body == b'{"result":"OK"}'
     assert wire.is_closed_by_the_server()
@@ -141,7 +143,7 @@ def test_monitor_over_http_is_refused_with_a_reason(http: httpx.Client) -> None:
     assert "connection" in refused.json()["error"]
 
 
-def test_a_transaction_that_stands_in_one_pipeline_works(http: httpx.Client) -> None:
+def test_a_transaction_within_one_pipeline_works(http: httpx.Client) -> None:
     outcomes = http.post("/pipeline", json=[["MULTI"], ["INCR", "n"], ["EXEC"], ["GET", "n"]]).json()
     assert [each["result"] for each in outcomes] == ["OK", "QUEUED", [1], "1"]
 

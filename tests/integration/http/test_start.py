@@ -1,4 +1,4 @@
-"""The start of the HTTP door: its options, ports that are taken, and packages that are missing."""
+"""The start of the HTTP listener: its options, ports in use, and missing packages."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_it_says_on_a_line_each_where_it_listens(start_server: StartServer) -> None:
+def test_each_listener_logs_its_address(start_server: StartServer) -> None:
     server = start_with_http(start_server)
     assert re.fullmatch(r"listening on 127\.0\.0\.1:\d+\nlistening on http://127\.0\.0\.1:\d+\n", server.log)
 
 
-def test_there_is_no_http_unless_it_is_asked_for(start_server: StartServer) -> None:
+def test_http_is_off_by_default(start_server: StartServer) -> None:
     assert "http" not in start_server("--port", "0").log
 
 
@@ -50,7 +50,7 @@ def test_it_listens_on_ipv6(start_server: StartServer) -> None:
 
 
 @pytest.mark.parametrize("which", ["http", "tcp"])
-def test_a_port_that_is_taken_is_one_sentence_and_exit_status_1(which: str) -> None:
+def test_a_port_in_use_is_one_line_and_exit_status_1(which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = ("0", str(port)) if which == "http" else (str(port), "0")
@@ -60,7 +60,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_status_1(which: str) -> N
 
 
 @pytest.mark.parametrize("package", ["httptools", "swagger_ui_bundle", "prometheus_client"])
-def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, package: str) -> None:
+def test_a_missing_package_is_one_line_that_names_the_extra(tmp_path: Path, package: str) -> None:
     (tmp_path / f"{package}.py").write_text(f"raise ImportError('no {package} here')\n")
     ended = run_server("--port", "0", "--http-port", "0", PYTHONPATH=str(tmp_path))
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -70,13 +70,13 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path: Path, 
     )
 
 
-def test_without_http_no_package_is_missed(start_server: StartServer, tmp_path: Path) -> None:
+def test_without_http_no_package_is_needed(start_server: StartServer, tmp_path: Path) -> None:
     (tmp_path / "httptools.py").write_text("raise ImportError('no httptools here')\n")
     server = start_server("--port", "0", shell=f"export PYTHONPATH={tmp_path}")
     assert server.connect().ask(b"PING") == b"PONG"
 
 
-def test_a_token_in_the_environment_that_can_be_none_is_refused_by_name() -> None:
+def test_an_invalid_token_in_the_environment_is_refused_by_name() -> None:
     ended = run_server("--port", "0", "--http-port", "0", KVLINE_HTTP_TOKEN="two words")
     assert ended.returncode == 2
     assert "KVLINE_HTTP_TOKEN: a token must be printable ASCII without blanks" in ended.stderr
@@ -93,7 +93,7 @@ def test_a_token_in_the_environment_that_can_be_none_is_refused_by_name() -> Non
         (["--http-max-body", "0"], "a limit is a number of bytes, at least 1, not '0'"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_by_name(options: list[str], complaint: str) -> None:
+def test_an_invalid_option_is_refused_by_name(options: list[str], complaint: str) -> None:
     ended = run_server(*options)
     assert ended.returncode == 2
     assert complaint in ended.stderr

@@ -1,4 +1,4 @@
-"""The stop of both doors by a signal: in good order, in bounded time, whatever the clients do."""
+"""The stop of both listeners by a signal: orderly and in bounded time, whatever the clients do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STALLED = {
 }
 
 
-def test_it_stops_with_status_0_and_says_nothing_whatever_clients_do(start_server: StartServer) -> None:
+def test_it_stops_with_status_0_and_logs_nothing_whatever_clients_do(start_server: StartServer) -> None:
     server = start_with_http(start_server)
     with httpx.Client(base_url=server.http_url) as http, ExitStack() as wires:
         http.put("/keys/big", content=b"x" * (15 * MIB))
@@ -43,7 +43,7 @@ def test_it_stops_with_status_0_and_says_nothing_whatever_clients_do(start_serve
     assert server.log.count("\n") == 2, f"nothing but the two addresses: {server.log}"
 
 
-def test_a_request_that_runs_is_answered_whole(start_server: StartServer) -> None:
+def test_a_running_request_gets_its_whole_response(start_server: StartServer) -> None:
     server = start_with_http(start_server)
     with httpx.Client(base_url=server.http_url) as http:
         http.put("/keys/big", content=b"x" * (8 * MIB))
@@ -59,13 +59,13 @@ def test_a_request_that_runs_is_answered_whole(start_server: StartServer) -> Non
     assert server.exit_status() == 0
 
 
-def test_shutdown_by_http_ends_both_doors(start_server: StartServer) -> None:
+def test_shutdown_over_http_stops_both_listeners(start_server: StartServer) -> None:
     server = start_with_http(start_server)
     peer = server.connect()
     assert peer.ask(b"PING") == b"PONG"
     with Wire(server.http_url) as wire:
-        told = wire.ask(b"POST", b"/", b'["SHUTDOWN"]')
-        assert (told.status, told.headers[b"connection"]) == (200, b"close")
+        response = wire.ask(b"POST", b"/", b'["SHUTDOWN"]')
+        assert (response.status, response.headers[b"connection"]) == (200, b"close")
     assert server.exit_status() == 0
     assert peer.rest() == b""
 

@@ -1,4 +1,4 @@
-"""Many clients of both doors at once: no update is lost, and nobody sees half a transaction."""
+"""Many clients of both listeners at once: no update is lost, and no client sees half a transaction."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def wires(server: ServerProcess) -> Iterator[list[Wire]]:
 
 
 def until(done: threading.Event, step: Callable[[], None]) -> None:
-    """Repeat a step until the others are done, and once more."""
+    """Repeat a step until the event is set, and then once more."""
     while not done.is_set():
         step()
     step()
 
 
 def then_set(done: threading.Event, function: Callable[[], None]) -> None:
-    """Say that it is done when the function is, however it ends."""
+    """Call the function, and set the event when it returns or raises."""
     try:
         function()
     finally:
         done.set()
 
 
-def test_counting_by_both_doors_and_in_every_way_is_exact(server: ServerProcess, wires: list[Wire]) -> None:
+def test_counting_over_both_listeners_and_in_every_way_is_exact(server: ServerProcess, wires: list[Wire]) -> None:
     def by_resource(wire: Wire) -> list[int]:
         return [int(wire.ask(b"POST", b"/keys/n/incr").body) for _ in range(200)]
 
@@ -56,7 +56,7 @@ def test_counting_by_both_doors_and_in_every_way_is_exact(server: ServerProcess,
         outcomes = [json.loads(wire.ask(b"POST", b"/multi-exec", body).body) for _ in range(10)]
         for answer in outcomes:
             numbers = [each["result"] for each in answer]
-            assert numbers == list(range(numbers[0], numbers[0] + 20)), "nobody counts in between"
+            assert numbers == list(range(numbers[0], numbers[0] + 20)), "no other client counts during a transaction"
         return [each["result"] for answer in outcomes for each in answer]
 
     def by_tcp(peer: Peer) -> list[int]:
@@ -64,9 +64,9 @@ def test_counting_by_both_doors_and_in_every_way_is_exact(server: ServerProcess,
         return [int(peer.line()) for _ in range(200)]
 
     ways = [by_resource, by_command, by_pipeline, by_transaction]
-    everybody = [partial(ways[number % 4], wire) for number, wire in enumerate(wires)]
-    everybody += [partial(by_tcp, server.connect()) for _ in range(4)]
-    seen = all_at_once(everybody)
+    tasks = [partial(ways[number % 4], wire) for number, wire in enumerate(wires)]
+    tasks += [partial(by_tcp, server.connect()) for _ in range(4)]
+    seen = all_at_once(tasks)
     assert sorted(number for numbers in seen for number in numbers) == list(range(1, 12 * 200 + 1))
     assert all(numbers == sorted(numbers) for numbers in seen), "each client's own order is kept"
 
@@ -85,14 +85,14 @@ def test_no_http_reader_sees_half_of_an_exec(server: ServerProcess, wires: list[
         left, right = pair(json.loads(wire.ask(b"POST", path, body).body))
         assert left == right
 
-    transaction = b'[["GET", "left"], ["GET", "right"]]', lambda told: [each["result"] for each in told]
-    command = b'["MGET", "left", "right"]', lambda told: told["result"]
+    transaction = b'[["GET", "left"], ["GET", "right"]]', lambda reply: [each["result"] for each in reply]
+    command = b'["MGET", "left", "right"]', lambda reply: reply["result"]
     readers = [partial(read, wire, b"/multi-exec", *transaction) for wire in wires[:2]]
     readers += [partial(read, wire, b"/", *command) for wire in wires[2:4]]
     all_at_once([partial(then_set, done, write), *(partial(until, done, each) for each in readers)])
 
 
-def test_no_reader_of_the_other_door_sees_half_of_a_multi_exec(server: ServerProcess, wires: list[Wire]) -> None:
+def test_no_tcp_reader_sees_half_of_a_multi_exec(server: ServerProcess, wires: list[Wire]) -> None:
     done = threading.Event()
     peers = [server.connect() for _ in range(2)]
     assert peers[0].ask(b"MSET left 0 right 0") == b"OK"
@@ -110,7 +110,7 @@ def test_no_reader_of_the_other_door_sees_half_of_a_multi_exec(server: ServerPro
     all_at_once([partial(then_set, done, write), *(partial(until, done, partial(read, peer)) for peer in peers)])
 
 
-def test_counting_by_entity_tags_loses_nothing_and_losers_get_412(wires: list[Wire]) -> None:
+def test_counting_with_if_match_loses_no_update_and_stale_writes_get_412(wires: list[Wire]) -> None:
     assert wires[0].ask(b"PUT", b"/keys/n", b"0").status == 201
 
     def count(wire: Wire) -> list[int]:
@@ -126,7 +126,7 @@ def test_counting_by_entity_tags_loses_nothing_and_losers_get_412(wires: list[Wi
     assert set(statuses) == {200, 412}
 
 
-def test_of_many_that_create_one_key_one_does(wires: list[Wire]) -> None:
+def test_only_one_of_many_clients_creates_a_key(wires: list[Wire]) -> None:
     for number in range(20):
         path = b"/keys/k%d" % number
         headers = b"If-None-Match: *\r\n" if number % 2 else b""

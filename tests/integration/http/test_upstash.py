@@ -21,7 +21,7 @@ UpstashError = pytest.importorskip("upstash_redis.errors").UpstashError
 
 
 class Waiting:
-    """Something asynchronous whose methods wait for their result, so that one test serves both kinds of client."""
+    """A wrapper that runs the methods of an asyncio client to their result, so that a test takes either client."""
 
     def __init__(self, client: Any, runner: asyncio.Runner) -> None:
         self._client = client
@@ -52,7 +52,7 @@ def with_token() -> Iterator[ServerProcess]:
 
 @pytest.fixture(params=["token", "no token"])
 def url(request: pytest.FixtureRequest) -> str:
-    """The address of a server that has a token, and of one that has none; both empty."""
+    """The URL of an empty server, with a token and without one."""
     if request.param == "no token":
         return str(request.getfixturevalue("server").http_url)
     server: ServerProcess = request.getfixturevalue("with_token")
@@ -62,7 +62,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def client(request: pytest.FixtureRequest, url: str) -> Iterator[Any]:
-    """A client of either kind, with all its defaults but that it tries nothing twice and tells nobody of itself."""
+    """A client of either kind, with its defaults, but without retries and telemetry."""
     options = {"url": url, "token": TOKEN, "rest_retries": 0, "allow_telemetry": False}
     if request.param == "blocking":
         with upstash.Redis(**options) as blocking:
@@ -74,7 +74,7 @@ def client(request: pytest.FixtureRequest, url: str) -> Iterator[Any]:
         runner.run(asynchronous.close())
 
 
-def test_values_come_back(client: Any) -> None:
+def test_values_are_returned_unchanged(client: Any) -> None:
     assert client.set("k", "sn☃w") is True
     assert client.get("k") == "sn☃w"
     assert client.get("nothing") is None
@@ -84,13 +84,13 @@ def test_values_come_back(client: Any) -> None:
     assert client.delete("a", "b", "c") == 2
 
 
-def test_the_words_ok_and_json_come_back_as_strings(client: Any) -> None:
+def test_ok_and_json_are_returned_as_strings(client: Any) -> None:
     for value in ("OK", "", "null", '{"a": 1}', "x" * 300_000):
         client.set("k", value)
         assert client.get("k") == value
 
 
-def test_numbers_are_counted_on(client: Any) -> None:
+def test_numbers_are_incremented(client: Any) -> None:
     assert [client.incr("n"), client.incrby("n", 10), client.decr("n")] == [1, 11, 10]
     assert client.incrbyfloat("n", 0.5) == 10.5
 
@@ -148,7 +148,7 @@ def test_an_error_in_a_transaction_is_raised(client: Any) -> None:
         batch.exec()
 
 
-def test_a_wrong_token_is_told(with_token: ServerProcess) -> None:
+def test_a_wrong_token_is_an_error(with_token: ServerProcess) -> None:
     with (
         upstash.Redis(url=with_token.http_url, token="a-wrong-one", rest_retries=0, allow_telemetry=False) as client,
         pytest.raises(UpstashError, match="token"),
@@ -156,7 +156,7 @@ def test_a_wrong_token_is_told(with_token: ServerProcess) -> None:
         client.get("k")
 
 
-def test_without_an_encoding_strings_come_as_they_are(url: str) -> None:
+def test_without_an_encoding_strings_are_returned_unchanged(url: str) -> None:
     options = {"url": url, "token": TOKEN, "rest_retries": 0, "allow_telemetry": False, "rest_encoding": None}
     with upstash.Redis(**options) as client:
         assert client.set("k", 'sn☃w "') is True

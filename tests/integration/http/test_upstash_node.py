@@ -19,7 +19,7 @@ TOKEN = "a-token-of-the-test"
 
 @pytest.fixture(scope="module")
 def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder with @upstash/redis. Skip the test where it can't be had."""
+    """Return the folder with @upstash/redis. Skip the test if it can't be installed."""
     return node_modules(FOLDER, pytestconfig, tmp_path_factory)
 
 

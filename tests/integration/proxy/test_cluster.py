@@ -206,7 +206,7 @@ def test_a_direct_write_to_a_node_makes_a_watch_dirty(cluster: ThreeNodes, peer:
 
 
 def test_slots_that_migrate_are_followed(tmp_path: Path, start_server: StartServer) -> None:
-    """A key's slot changes hands repeatedly, and the client sees neither ASK nor MOVED."""
+    """A key's slot migrates repeatedly between nodes, and the client sees neither ASK nor MOVED."""
     cluster = ThreeNodes(tmp_path)
     try:
         peer = start_server("--port", "0", "--backend", cluster.url()).connect()

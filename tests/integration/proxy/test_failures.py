@@ -64,7 +64,7 @@ def test_every_command_that_needs_the_backing_server_reports_that_it_is_down(
 
 
 def test_kill_and_restart_of_the_backing_server_under_load(start_redis: StartRedis, start_server: StartServer) -> None:
-    """Twice while eight clients write: only errors of the backing server meanwhile, and all clients recover."""
+    """Eight clients write. They get only errors of the backing server while it is down, and all recover. Twice."""
     redis = start_redis()
     server = start_server(*backend(redis, "--backend-connections", "4"))
     stop = threading.Event()

@@ -34,7 +34,7 @@ pytest.importorskip("httptools", reason="the extra http is not installed")
 
 @pytest.fixture
 def new_client() -> Iterator[NewClient]:
-    """Make clients of HTTP doors, which are closed in the end."""
+    """Return a function that makes HTTP clients. They are closed at the end of the test."""
     opened: list[httpx.Client] = []
 
     def new(server: ServerProcess) -> httpx.Client:
@@ -47,7 +47,7 @@ def new_client() -> Iterator[NewClient]:
 
 
 def start(start_server: StartServer, redis: RedisServer, *options: str) -> ServerProcess:
-    """Start a proxy with both doors."""
+    """Start a proxy with both listeners."""
     return start_server(*backend(redis, *options), "--http-port", "0", ports=2)
 
 
@@ -115,7 +115,7 @@ def test_a_full_cache_evicts_the_least_recently_used_key(
 ) -> None:
     http = new_client(start(start_server, redis, "--cache-keys", "2", "--cache-ttl", "600"))
     execute(direct, "MSET a 1 b 1 c 1")
-    for key in ("a", "b", "a", "c"):  # b was read least recently when c needs its place
+    for key in ("a", "b", "a", "c"):  # b is the least recently used key when c is added
         assert http.get(f"/keys/{key}").content == b"1"
     execute(direct, "MSET a 2 b 2 c 2")
     assert {key: http.get(f"/keys/{key}").text for key in ("a", "c", "b")} == {"a": "1", "c": "1", "b": "2"}
@@ -148,9 +148,9 @@ def test_one_client_too_many_is_503_with_retry_after(
     with socket.create_connection(("127.0.0.1", httpx.URL(server.http_url).port)) as silent:
         silent.settimeout(TIMEOUT)
         with suppress(ConnectionResetError):
-            assert silent.recv(1) == b"", "one that asks nothing is closed, too"
+            assert silent.recv(1) == b"", "a connection without a request is closed, too"
     first.close()
-    wait_until(lambda: new_client(server).get("/keys/k").status_code == 404, "there is a place again")
+    wait_until(lambda: new_client(server).get("/keys/k").status_code == 404, "a new client is accepted again")
 
 
 def test_a_backing_server_that_is_down_is_502_and_recovers(
@@ -168,7 +168,7 @@ def test_a_backing_server_that_is_down_is_502_and_recovers(
     assert http.get("/healthz").status_code == 200
     assert http.get("/metrics").status_code == 200
     redis.start_again()
-    wait_until(lambda: http.get("/keys/k").status_code == 404, "service has come back by itself")
+    wait_until(lambda: http.get("/keys/k").status_code == 404, "the backing server is reached again")
 
 
 def test_a_timeout_of_the_backing_server_is_504_while_cached_keys_are_served(

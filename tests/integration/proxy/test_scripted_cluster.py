@@ -63,7 +63,7 @@ def get(engine: BackendEngine) -> object:
         return problem.reply.kind
 
 
-def test_a_failover_is_followed_though_the_dead_node_redirects_nobody(
+def test_a_failover_is_followed_though_the_dead_node_sends_no_redirection(
     cluster: FakeCluster, new_engine: NewEngine
 ) -> None:
     engine = new_engine(cluster.url)
