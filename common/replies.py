@@ -6,7 +6,7 @@ A reply is a plain Python value if one fits: ``bytes`` for a value, ``int``, ``f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
@@ -69,6 +69,10 @@ class ErrorReply:
         return b"%b %b" % (self.code, self.message) if self.message else self.code
 
 
+Line: TypeAlias = bytes | Iterable[bytes]
+"""A line of `Lines`. A long one is an iterable of its pieces, so that it never is in memory as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
@@ -78,8 +82,32 @@ class Lines:
     line break. ``separator`` joins the lines in protocols that send them as one string.
     """
 
-    lines: Iterable[bytes]
+    lines: Iterable[Line]
     separator: bytes = b"\n"
+
+    def repeatable(self) -> Lines:
+        """Return the same lines, which can be read several times. Those of an iterator are collected."""
+        return Lines(list(self.lines), self.separator) if isinstance(self.lines, Iterator) else self
+
+    def pieces(self, ending: bytes) -> Iterator[bytes]:
+        """Yield the lines in pieces, each line with this ending."""
+        for line in self.lines:
+            if isinstance(line, bytes):
+                yield line + ending
+            else:
+                yield from line
+                yield ending
+
+    def joined(self, separator: bytes) -> Iterator[bytes]:
+        """Yield the lines in pieces, with the separator between them."""
+        lead = b""
+        for line in self.lines:
+            if isinstance(line, bytes):
+                yield lead + line
+            else:
+                yield lead
+                yield from line
+            lead = separator
 
 
 @dataclass(frozen=True, slots=True)

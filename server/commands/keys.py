@@ -12,8 +12,8 @@ from common.errors import (
     SAME_OBJECT,
     CommandError,
 )
-from common.replies import OK, Lines, Reply, SimpleString
-from common.text import format_command
+from common.replies import OK, Line, Lines, Reply, SimpleString
+from common.text import command_line
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
 from server.args.options import parse_options, require
 from server.keyspace.contents import ClearedContents, ItemsCopy
@@ -135,10 +135,10 @@ class _RebuildingLines:
     def __init__(self, items: ItemsCopy) -> None:
         self._items = items
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Line]:
         for key, value, expires_at in self._items:
             command = (b"SET", key, value)
-            yield format_command(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
+            yield command_line(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
 
 
 # ---------------------------------------------------------------- OBJECT and MEMORY
