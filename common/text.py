@@ -241,7 +241,19 @@ def abbreviated(arg: bytes, size: int) -> bytes:
     """Return an argument of at most this size as it is. Of a longer one return the beginning, and how much follows."""
     if len(arg) <= size:
         return arg
-    return arg[:size] + b"... (%d more bytes)" % (len(arg) - size)
+    end = size
+    while end > max(0, size - MAX_CONTINUATION_BYTES) and arg[end] & 0xC0 == 0x80:  # not within a character
+        end -= 1
+    return arg[:end] + b"... (%d more bytes)" % (len(arg) - end)
+
+
+def more_arguments(count: int) -> bytes:
+    """Return what is shown instead of further arguments."""
+    return b"... (%d more arguments)" % count
+
+
+MAX_CONTINUATION_BYTES = 3
+"""Bytes of a character of UTF-8 after its first one."""
 
 
 # ---------------------------------------------------------------- replies
