@@ -6,6 +6,7 @@ A reply is a plain Python value if one fits: ``bytes`` for a value, ``int``, ``f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -132,3 +133,22 @@ QUEUED = SimpleString(b"QUEUED")
 PONG = SimpleString(b"PONG")
 NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
+
+_CONTAINERS = {list, dict, Lines}
+
+
+def size_of(reply: Reply) -> int:
+    """Return approximately how many bytes a reply takes, including those of stored values in it.
+
+    What lazy lines are made of counts as their class says (``__sizeof__``).
+    """
+    size = sys.getsizeof(reply)
+    if type(reply) not in _CONTAINERS:  # most replies
+        return size
+    if isinstance(reply, list):
+        size += sum(map(size_of, reply))
+    elif isinstance(reply, dict):
+        size += sum(map(size_of, reply)) + sum(map(size_of, reply.values()))
+    elif isinstance(reply, Lines):
+        size += sum(map(sys.getsizeof, reply.lines)) if isinstance(reply.lines, list) else sys.getsizeof(reply.lines)
+    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from common.errors import (
@@ -134,6 +135,9 @@ class _RebuildingLines:
 
     def __init__(self, items: ItemsCopy) -> None:
         self._items = items
+
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + sys.getsizeof(self._items)
 
     def __iter__(self) -> Iterator[Line]:
         for key, value, expires_at in self._items:

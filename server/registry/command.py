@@ -168,21 +168,22 @@ class StagedCall(Generic[S]):
     Making one runs the first stage. It and `finish` raise what the command raises.
     """
 
-    __slots__ = ("_result", "_stages", "_step")
+    __slots__ = ("_stages", "_step", "found")
 
     def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
         self._stages: Stages[S, Any] = stages(*args)
         self._step: Callable[[S], Any] = next(self._stages)
-        self._result: Any = None
+        self.found: Any = None
+        """What the stage under the lock has returned."""
 
     def run_step(self, store: S) -> None:
         """Run the stage that accesses the keyspace, under the lock."""
-        self._result = self._step(store)
+        self.found = self._step(store)
 
     def finish(self) -> Reply:
         """Run the last stage, and return the reply."""
         try:
-            self._stages.send(self._result)
+            self._stages.send(self.found)
         except StopIteration as end:
             reply: Reply = end.value
             return reply
