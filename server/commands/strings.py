@@ -196,8 +196,9 @@ def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
         return len(before or b"")
     # Before the padding: an offset may be up to 2**63 - 1.
     _check_length(store, offset + len(value))
-    old = before or b""
-    new = old[:offset].ljust(offset, b"\0") + value + old[offset + len(value) :]
+    old = memoryview(before or b"")
+    padding = bytes(max(0, offset - len(old)))
+    new = b"".join((old[:offset], padding, value, old[offset + len(value) :]))  # one copy: views copy nothing
     if before is None:
         store.set(key, new)
     else:
