@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -18,6 +17,7 @@ from server.keyspace.store import Store
 from server.protocols import json_frames
 from server.protocols.json_frames import GENERIC, GET_REPLY
 from tests.harness.frame_client import answers_in, frame, get, run
+from tests.harness.memory import traced_memory
 from tests.harness.sessions import ClientSession, answers, encode, feed
 
 MIB = 1024 * 1024
@@ -81,14 +81,10 @@ def test_backpressure_a_frame_with_many_large_values_is_never_in_memory_as_a_who
     session: ClientSession, store: Store
 ) -> None:
     store.set(b"big", b"x" * 10 * MIB)
-    tracemalloc.start()
-    try:
+    with traced_memory() as memory:
         size = sum(map(len, answers(session, run("MGET", *["big"] * 50))))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
     assert size > 500 * MIB
-    assert peak < 3 * MIB
+    assert memory.peak < 3 * MIB
 
 
 @pytest.mark.parametrize(
@@ -116,15 +112,11 @@ def test_a_value_with_too_much_structure_is_a_string(session: ClientSession, sto
 def test_compact_in_a_frame_prints_a_long_line_in_pieces(session: ClientSession, store: Store) -> None:
     store.set(b"big", b"\x00" * MIB)
     store.set(b"k", b"v")
-    tracemalloc.start()
-    try:
+    with traced_memory() as memory:
         parts = list(answers(session, run("COMPACT")))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
     (answer,) = answers_in(b"".join(parts))
     assert answer["value"] == ['SET big "' + "\\x00" * MIB + '"', "SET k v"]
-    assert peak < sum(map(len, parts)) + 3 * MIB
+    assert memory.peak < sum(map(len, parts)) + 3 * MIB
 
 
 def test_lines_that_can_be_read_once_are_sent_too() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from typing import Any
 from unittest.mock import patch
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from common.limits import DEFAULT_LIMITS
 from server.protocols import strict_json
 from server.protocols.strict_json import MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES, UnreadableJSON, parse_json
+from tests.harness.memory import traced_memory
 
 TOO_MANY_VALUES = "it has more than 1048576 values"
 TOO_MANY_CONTAINERS = "it has more than 131072 arrays and objects"
@@ -54,26 +54,20 @@ class NoParser:
 )
 def test_a_text_with_too_many_values_is_refused_before_it_is_parsed(item: bytes, reason: str) -> None:
     text = full(item)
-    tracemalloc.start()
-    try:
-        with patch.object(strict_json, "_DECODER", NoParser()), pytest.raises(UnreadableJSON, match=reason):
-            parse_json(text)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 10 * len(text)
+    with (
+        traced_memory() as memory,
+        patch.object(strict_json, "_DECODER", NoParser()),
+        pytest.raises(UnreadableJSON, match=reason),
+    ):
+        parse_json(text)
+    assert memory.peak < 10 * len(text)
 
 
 def test_strings_are_not_removed_one_by_one_if_they_are_too_many() -> None:
     text = full(b'"a"')
-    tracemalloc.start()
-    try:
-        with pytest.raises(UnreadableJSON):
-            parse_json(text)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < len(text)
+    with traced_memory() as memory, pytest.raises(UnreadableJSON):
+        parse_json(text)
+    assert memory.peak < len(text)
 
 
 @pytest.mark.parametrize(
