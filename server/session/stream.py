@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from common.codec import Encoder, ProtocolError, Request
 from common.errors import CommandError
-from common.replies import NO_REPLY, Reply, SimpleString
+from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
 from common.resp import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
@@ -34,9 +34,14 @@ Batches: TypeAlias = Iterator[tuple[Encoder, Iterable[Request]]]
 
 
 class RequestStream:
-    """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it."""
+    """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it.
 
-    def __init__(self, session: Session, commit: Callable[[], None] | None = None) -> None:
+    ``defers_long_requests`` is for an owner that serves other connections in the same thread: see `deferred`.
+    """
+
+    def __init__(
+        self, session: Session, commit: Callable[[], None] | None = None, defers_long_requests: bool = False
+    ) -> None:
         self._session = session
         self._commit = commit
         self._resp = ReplyEncoder()
@@ -46,7 +51,10 @@ class RequestStream:
         self._requests: Batches = iter(())  # those after it
         self.pending = False
         """There is more output: send what ``feed`` returned, then call ``feed(b"")``."""
+        self.deferred = False
+        """The next call of ``feed`` executes one request that may take long: make it in another thread."""
         session.stream = self
+        session.defers_long_requests = defers_long_requests
 
     @property
     def closing(self) -> bool:
@@ -106,6 +114,10 @@ class RequestStream:
                 if encode is not None and (piece := encode(reply)) is not None:
                     pieces.append(piece)
                     size += len(piece)
+                elif reply is DEFERRED:
+                    self._requests = iter([(encoder, rest), *batches])
+                    self.pending = self.deferred = True
+                    return b"".join(pieces)
                 else:
                     self._output = self._encode_in_pieces(encoder, reply)
                     size = _take(self._output, pieces, size)
@@ -120,6 +132,8 @@ class RequestStream:
 
     def _resume_output(self) -> bytes:
         """Return the output after what has been sent."""
+        if self.deferred:
+            return self._execute_deferred()
         pieces: list[bytes] = []
         size = _take(self._output, pieces, 0)
         if size >= OUTPUT_SIZE:
@@ -127,6 +141,18 @@ class RequestStream:
         self.pending = False
         requests, self._requests = self._requests, iter(())
         return b"".join(pieces) if self._session.closing else self._process_requests(requests, pieces, size)
+
+    def _execute_deferred(self) -> bytes:
+        """Execute the request that may take long, and nothing after it. Return the beginning of its reply."""
+        self.deferred = False
+        reply = self._apply_mode(self._session.reply_mode is ReplyMode.ON, self._session.execute_deferred())
+        encode = self._encoder.scalars.get(type(reply))
+        if encode is not None and (piece := encode(reply)) is not None:
+            return piece
+        self._output = self._encode_in_pieces(self._encoder, reply)
+        pieces: list[bytes] = []
+        _take(self._output, pieces, 0)
+        return b"".join(pieces)
 
     def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
         """Encode a large or lazy reply. If a lazy one fails midway, append the error and close the connection.
@@ -150,7 +176,12 @@ class RequestStream:
             session.set_reply_mode(ReplyMode.SKIP_THIS)
         is_on = session.reply_mode is ReplyMode.ON
         reply = session.refuse(request) if isinstance(request, ProtocolError) else session.execute(request)
-        if is_on or session.reply_mode is ReplyMode.ON:
+        return reply if reply is DEFERRED else self._apply_mode(is_on, reply)
+
+    def _apply_mode(self, was_on: bool, reply: Reply) -> Reply:
+        """Return the reply, or `NO_REPLY` if the mode was not ON before the request and is not ON after it."""
+        session = self._session
+        if was_on or session.reply_mode is ReplyMode.ON:
             return reply
         if session.reply_mode is ReplyMode.SKIP_THIS:
             session.set_reply_mode(ReplyMode.ON)

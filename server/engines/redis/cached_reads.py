@@ -42,6 +42,8 @@ CACHEABLE = frozenset({b"GET"})
 class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
 
+    waits_for_io = True
+
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine
         self._cache = cache
@@ -122,9 +124,9 @@ class CachedReads:
 
     # ---------------------------------------------------------------- passed on
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
-        return self._engine.may_block(command)
+        return self._engine.may_block(command, args)
 
     def new_watch(self) -> BackendWatch:
         """Return a watch without keys."""
