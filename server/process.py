@@ -93,7 +93,8 @@ def stay_on_one_core() -> None:
     Only the thread that holds the lock runs Python anyway. On one core, passing the lock on is a context switch. Across
     cores it is a wake-up and a wait for each receive and each send, which measured more than twice as slow with 50
     connections that have a thread each, and with HTTP next to an I/O thread. A single I/O thread does not need it, and
-    then the kernel may move it away from a busy core. The core is picked at random, so that several servers on a machine do not all pick the same one.
+    then the kernel may move it away from a busy core. The core is picked at random, so that several servers on a
+    machine do not all pick the same one.
     """
     get_cores, set_cores = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
     if get_cores is None or set_cores is None or not has_gil():

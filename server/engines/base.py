@@ -96,6 +96,16 @@ class Engine(Protocol[W]):
         """Return whether the command may wait for I/O or take long. A control command may ask the engine to do so."""
         ...
 
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times, with the arguments of each row of the columns.
+
+        Nothing is executed between them. A call that raises does not stop the others: its exception takes the place of
+        its reply. Returns None, having executed nothing, if the engine executes its commands one by one.
+        """
+        ...
+
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: W, call: CallContext
     ) -> list[Reply | Exception] | None:

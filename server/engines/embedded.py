@@ -70,6 +70,28 @@ class EmbeddedEngine:
         finally:
             self._release()
 
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception]:
+        """Execute one command several times, as one step. See `server.engines.base.Engine`."""
+        run = command.run
+        outcomes: list[Reply | Exception] = []
+        append = outcomes.append
+        self._acquire()
+        try:
+            call.started = perf_counter_ns()
+            store = self._store
+            if store.clock_was_read:
+                store.begin_step()
+            for args in zip(*columns, strict=True):
+                try:
+                    append(run(store, *args))
+                except Exception as problem:  # handled by the session, outside the lock
+                    append(problem)
+        finally:
+            self._release()
+        return outcomes
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
         call.started = began = perf_counter_ns()

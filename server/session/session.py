@@ -15,7 +15,7 @@ from enum import Enum, auto
 from time import perf_counter_ns
 from typing import Protocol
 
-from common.codec import Args, ProtocolError
+from common.codec import Args, ProtocolError, RequestBatch
 from common.errors import (
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
@@ -133,6 +133,35 @@ class Session:
         if nanoseconds > self._slowlog.threshold:
             self._push_to_slowlog(command, args, nanoseconds)
         return reply
+
+    def execute_batch(self, batch: RequestBatch) -> list[Reply] | None:
+        """Execute alike requests with nothing in between, and return their replies.
+
+        Each counts with the average duration. Returns None, having executed nothing, if they must be executed one by
+        one, because more than the keyspace is concerned: a transaction, MONITOR, another kind of command.
+        """
+        command = self._find(batch.name)
+        if (
+            command is None
+            or not command.min_args <= 1 + len(batch.columns) <= command.max_quick_args
+            or self._monitors.subscribers
+            or self.transaction is not None
+        ):
+            return None
+        outcomes = self._engine.execute_batch(command, batch.columns, self._call)
+        if outcomes is None:
+            return None
+        nanoseconds = (perf_counter_ns() - self._call.started) // batch.count
+        self.client.last_command = command
+        stat = self._stats_by_command[command]
+        stat.buckets[nanoseconds.bit_length()] += batch.count
+        stat.nanoseconds += nanoseconds * batch.count
+        if nanoseconds > self._slowlog.threshold:
+            for args in batch:
+                self._push_to_slowlog(command, args, nanoseconds)
+        replies = [self._to_reply(command, each) if isinstance(each, Exception) else each for each in outcomes]
+        outcomes.clear()  # see `execute_transaction`
+        return replies
 
     def try_execute(self, args: Args) -> Reply:
         """Execute one request if that neither waits for I/O nor takes long. Otherwise return `DEFERRED`.
@@ -261,16 +290,14 @@ class Session:
         call.durations.clear()  # a million commands take 36 MB
         of_engine = iter(outcomes)
         replies = [
-            self._reply_in_transaction(command, next(of_engine))
-            if command.targets_keyspace
-            else self._run_control(command, args)
+            self._to_reply(command, next(of_engine)) if command.targets_keyspace else self._run_control(command, args)
             for command, args in queue
         ]
         # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
         outcomes.clear()
         return replies
 
-    def _reply_in_transaction(self, command: Command, outcome: Reply | Exception) -> Reply:
+    def _to_reply(self, command: Command, outcome: Reply | Exception) -> Reply:
         if isinstance(outcome, Exception):
             self._stats_by_command[command].failed += 1
             return self._to_error_reply(outcome)

@@ -212,7 +212,9 @@ def test_short_commands_do_not_block(engine: EmbeddedEngine) -> None:
     assert WOULD_BLOCK not in (None, OK)
 
 
-@pytest.mark.parametrize("line", ["KEYS *", "SCAN 0", "COMPACT", "LCS a b", "FLUSHALL", "MGET" + " key" * MAX_QUICK_ARGS])
+@pytest.mark.parametrize(
+    "line", ["KEYS *", "SCAN 0", "COMPACT", "LCS a b", "FLUSHALL", "MGET" + " key" * MAX_QUICK_ARGS]
+)
 def test_commands_that_may_take_long_are_not_tried(engine: EmbeddedEngine, line: str) -> None:
     command, args = as_call(line)
     assert engine.may_block(command, args)

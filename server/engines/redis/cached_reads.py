@@ -62,6 +62,9 @@ class CachedReads:
             if command.writes:
                 self._invalidate([(command, args)])
 
+    def execute_batch(self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> None:
+        """Return None: each command waits for the backing server."""
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same: the backing server runs its commands in its own way."""
         return self.execute(command, args, call)

@@ -185,6 +185,8 @@ class LazyEngine(BlockingEngine):
 
         return Lines(lines())
 
+    execute_in_stages = execute
+
 
 @pytest.mark.parametrize("wanted", [b"GET /compact", b"POST /"])
 def test_lines_that_are_read_from_a_backend_are_read_in_a_worker(store: Store, wanted: bytes) -> None:

@@ -118,7 +118,7 @@ def test_idle_connections_cost_no_cpu_time(start_server: StartServer) -> None:
 def test_without_file_descriptors_the_server_pauses_accepting_and_resumes(
     start_server: StartServer,
 ) -> None:
-    server = start_server(shell="ulimit -n 40")
+    server = start_server(shell="ulimit -n 50")
     served = server.connect()
     assert served.ask(b"PING") == b"PONG"
     peers = [server.connect() for _ in range(60)]
