@@ -74,8 +74,12 @@ class RequestStream:
         elif self._session.closing:
             return b""
         else:
-            self._requests = [(encoder, iter(each)) for encoder, each in reversed(self._detector.decode(data))]
-            output = self._process_requests([], 0)
+            groups = self._detector.decode(data)
+            if len(groups) == 1 and len(groups[0][1]) == 1:
+                output = self._process_single(*groups[0])
+            else:
+                self._requests = [(encoder, iter(each)) for encoder, each in reversed(groups)]
+                output = self._process_requests([], 0)
         if self._commit is not None:
             self._commit()
         return output
@@ -91,6 +95,19 @@ class RequestStream:
         self._session.stream = None  # a reference cycle would keep the buffers until the garbage collector runs
         self._output = iter(())
         self._requests = []
+
+    def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
+        """Execute the only request of a read, the usual case without a pipeline, and return its reply."""
+        request = requests[0]
+        if not isinstance(request, list) or self._session.alters_output:
+            self._requests = [(encoder, iter(requests))]
+            return self._process_requests([], 0)
+        self._encoder = encoder
+        reply = self._session.execute(request)
+        if reply is DEFERRED:
+            self.pending = self.deferred = True
+            return b""
+        return self._begin_reply(reply)
 
     def _process_requests(self, pieces: list[bytes], size: int) -> bytes:
         """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE`, with `pending` set.
@@ -169,13 +186,18 @@ class RequestStream:
     def _execute_deferred(self) -> bytes:
         """Execute the request that may take long, and nothing after it. Return the beginning of its reply."""
         self.deferred = False
-        reply = self._apply_mode(self._session.reply_mode is ReplyMode.ON, self._session.execute_deferred())
+        was_on = self._session.reply_mode is ReplyMode.ON
+        return self._begin_reply(self._apply_mode(was_on, self._session.execute_deferred()))
+
+    def _begin_reply(self, reply: Reply) -> bytes:
+        """Encode a reply, or the beginning of a large one. Then `pending` is set."""
         encode = self._encoder.scalars.get(type(reply))
         if encode is not None and (piece := encode(reply)) is not None:
             return piece
         self._output = self._encode_in_pieces(self._encoder, reply)
         pieces: list[bytes] = []
-        _take(self._output, pieces, 0)
+        if _take(self._output, pieces, 0) >= OUTPUT_SIZE:
+            self.pending = True
         return b"".join(pieces)
 
     def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
