@@ -148,7 +148,7 @@ class Session:
         command = self._find(batch.name)
         if (
             command is None
-            or not command.min_args <= 1 + len(batch.columns) <= command.max_quick_args
+            or not command.min_args <= 1 + len(batch.columns) <= command.max_batch_args
             or self._monitors.subscribers
             or self.transaction is not None
         ):

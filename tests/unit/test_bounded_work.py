@@ -11,6 +11,7 @@ import pytest
 
 from common.errors import LCS_TOO_LARGE, NOT_AN_INTEGER, PATTERN_TOO_LONG
 from common.replies import OK, Lines
+from common.resp_client import encode_request
 from server.args.glob import MAX_PATTERN_LENGTH, matcher, translate
 from server.engines.base import CallContext
 from server.engines.embedded import EmbeddedEngine
@@ -20,7 +21,7 @@ from server.registry import NO_KEYS, CommandGroup, CommandTable, Stages
 from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, counted_work, engine_on
 from tests.harness.memory import traced_memory
-from tests.harness.sessions import ClientSession, execute, execute_line, new_session, send_lines
+from tests.harness.sessions import ClientSession, answers, execute, execute_line, new_session, send_lines
 
 MANY = 10_000
 A_FEW = 200
@@ -123,6 +124,19 @@ def test_compact_copies_no_tuple_per_key_under_the_lock(engine: EmbeddedEngine, 
     assert memory.in_use < MANY * 56, "less than an empty tuple per key"
     assert isinstance(reply, Lines)
     assert len(list(reply.lines)) == len(list(reply.lines)) == MANY
+
+
+@pytest.mark.parametrize("line", ["GETRANGE big 0 -2", "SUBSTR big 1 -1", "APPEND big x", "SETRANGE big 0 x"])
+def test_pipelined_commands_that_copy_a_value_release_the_lock_between_them(
+    session: ClientSession, store: Store, lock: WatchedLock, line: str
+) -> None:
+    store.set(b"big", b"v" * MEGABYTE)
+    requests = encode_request(line.encode().split()) * 100
+    with traced_memory() as memory:
+        for _ in answers(session, requests):
+            pass
+    assert lock.taken == 100
+    assert memory.peak < 5 * MEGABYTE
 
 
 # ---------------------------------------------------------------- expired keys
