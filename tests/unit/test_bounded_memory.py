@@ -18,6 +18,7 @@ from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.session import WATCH_OVERHEAD
 from server.session.stream import OUTPUT_SIZE
+from tests.harness.clock import Clock
 from tests.harness.locks import counted_work
 from tests.harness.memory import traced_memory
 from tests.harness.sessions import (
@@ -234,6 +235,17 @@ def test_a_command_that_only_reads_is_not_executed_beyond_the_limit(limited: Cli
         replies = execute_line(limited, "EXEC")
     assert replies == [DISCARDED] * 1000
     assert memory.peak < 50 * LIMIT + 1000 * 1000
+
+
+@pytest.mark.parametrize("line", ["GET gone", "KEYS *", "SCAN 0"])
+def test_beyond_the_limit_a_command_that_only_reads_accesses_no_key(
+    limited: ClientSession, store: Store, clock: Clock, line: str
+) -> None:
+    store.set(b"big", b"x" * (2 * LIMIT))
+    store.set(b"gone", b"v", clock.now + 1000)
+    clock.forward(5000)
+    assert transact(limited, "GET big", line) == [DISCARDED] * 2
+    assert store.expired_keys == 0
 
 
 @pytest.mark.parametrize("line", ["KEYS *", "SCAN 0 COUNT 1000", "LCS big big2 IDX", "KEYS none"])
