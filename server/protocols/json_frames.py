@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request, collected
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
-from common.limits import DEFAULT_LIMITS, Limits
+from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
 from server.protocols.json_writer import array_pieces, escape, escaped_pieces, string_pieces
 from server.protocols.strict_json import dump_json, parse_json, to_argument
 
 HEADER = struct.Struct(">i")
 
-MAX_REPLY_SIZE = 2**31 - 1
-"""The largest length that fits into the header."""
+MAX_REPLY_SIZE = 64 * MIB
+"""Bytes of the JSON of a reply. A small request can ask for a value many times, and all of it is counted first."""
 
 LENGTH_PREFIX_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
 """First bytes that are read as a frame's length.
