@@ -27,7 +27,7 @@ from common.resp import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
 
-OUTPUT_SIZE = 256 * 1024
+OUTPUT_SIZE = 64 * 1024
 """Bytes of output after which ``feed`` returns, even if requests are left."""
 
 Groups: TypeAlias = list[tuple[Encoder, Iterator[DecodedRequest]]]
