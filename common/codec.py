@@ -7,7 +7,7 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -15,6 +15,21 @@ from common.replies import ErrorReply, Reply
 
 PIECE_SIZE = 64 * 1024
 """Bytes per piece in which a large value or block of lines is encoded. Memory then does not depend on its size."""
+
+
+def collected(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts to pieces of about `PIECE_SIZE` bytes."""
+    piece: list[bytes] = []
+    size = 0
+    for part in parts:
+        piece.append(part)
+        size += len(part)
+        if size >= PIECE_SIZE:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    if piece:
+        yield b"".join(piece)
 
 
 # Not an exception: a decoder returns the valid requests of a read together with the invalid one after them.

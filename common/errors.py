@@ -150,6 +150,16 @@ DISCARD_WITHOUT_MULTI = _error(b"DISCARD without MULTI")
 # As for Redis's commands with the flag NO_MULTI. The error makes the transaction dirty.
 NO_MULTI_HERE = _error(b"Command not allowed inside a transaction")
 TRANSACTION_TOO_LARGE = _error(b"transaction too large, its queue has reached the limit of one request")
+
+
+def replies_too_large(limit: int) -> ErrorReply:
+    return _error(b"reply discarded, the replies of the transaction are larger than %d bytes" % limit)
+
+
+def watch_too_large(limit: int) -> ErrorReply:
+    return _error(b"too many watched keys, they take more than %d bytes" % limit)
+
+
 EXEC_ABORTED = ErrorReply(b"EXECABORT", b"Transaction discarded because of previous errors.")
 CROSS_SLOT = ErrorReply(b"CROSSSLOT", b"Keys in request don't hash to the same slot")
 
@@ -185,6 +195,10 @@ def invalid_client_attribute(attribute: bytes) -> ErrorReply:
 
 
 INVALID_CLIENT_NAME = invalid_client_attribute(b"Client names")
+
+
+def name_too_long(limit: int) -> ErrorReply:
+    return _error(b"names of clients and libraries have at most %d bytes" % limit)
 
 
 def unknown_client_option(option: bytes) -> ErrorReply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
@@ -21,7 +21,7 @@ from common.errors import (
     line_too_long,
 )
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
+from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
 
@@ -82,6 +82,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 # No blank, quote or control character. The first one is not "(" either: a stored "(nil)" must not look like a null,
 # nor "(error) …" like an error.
 _BARE_ASCII = re.compile(rb"[!#-&)-~][!#-&(-~]*")
+_BARE_PIECE = re.compile(rb"[!#-&(-~]*")
 
 _ESCAPED_BYTES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 <= byte < 0x7F} | {
     ord('"'): r"\"",
@@ -98,17 +99,28 @@ _ESCAPED_BYTES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 <= b
 class _EscapedCharacters(dict[int, str]):
     """The same for characters: control characters as above, others that are not printable by their UTF-8 bytes.
 
-    A table and not a regular expression with a function per match: 50 MB of control characters took 208 seconds.
+    A table and not a regular expression with a function per match: 50 MB of control characters took 208 seconds. The
+    entries are made when they are needed, because a call per character took 15 seconds for 50 MB.
     """
 
     def __missing__(self, code: int) -> str:
+        if len(self) >= MAX_ESCAPES:
+            self.clear()
         character = chr(code)
-        if character.isprintable():
-            return character
-        return "".join(f"\\x{byte:02x}" for byte in character.encode())
+        if code < 0x80:
+            escaped = _ESCAPED_BYTES.get(code, character)
+        elif character.isprintable():
+            escaped = character
+        else:
+            escaped = "".join(f"\\x{byte:02x}" for byte in character.encode())
+        self[code] = escaped
+        return escaped
 
 
-_ESCAPED_CHARACTERS = _EscapedCharacters({code: text for code, text in _ESCAPED_BYTES.items() if code < 0x80})
+MAX_ESCAPES = 32 * 1024
+"""Entries of the table for characters: about 5 MB."""
+
+_ESCAPED_CHARACTERS = _EscapedCharacters()
 
 
 def quote(arg: bytes) -> bytes:
@@ -117,7 +129,7 @@ def quote(arg: bytes) -> bytes:
     >>> quote(b"hello"), quote(b"hello world"), quote(b"\xff\n")
     (b'hello', b'"hello world"', b'"\\xff\\n"')
     """
-    if _BARE_ASCII.fullmatch(arg) or _is_bare(arg):
+    if _BARE_ASCII.fullmatch(arg) or (not arg.isascii() and _is_bare_text(arg)):
         return arg
     return quote_always(arg)
 
@@ -133,8 +145,14 @@ def quote_always(arg: bytes) -> bytes:
 
 
 def quoted_pieces(value: bytes) -> Iterator[bytes]:
-    """Print a large value as `quote` does, in pieces. The memory used does not depend on the value's size."""
-    if _BARE_ASCII.fullmatch(value) or _is_bare(value):
+    """Print a value as `quote` does, in pieces. The memory used does not depend on the value's size.
+
+    No step takes long, so that other threads can run meanwhile.
+    """
+    if len(value) <= PIECE_SIZE:
+        yield quote(value)
+        return
+    if _is_bare(value):
         yield from _slices(value)
         return
     # UTF-8 is checked to the end first, because what has been printed cannot be taken back.
@@ -177,12 +195,20 @@ def _escape_bytes(value: bytes) -> bytes:
 _NOT_BARE = re.compile(r"""[ "']""")
 
 
-def _is_bare(arg: bytes) -> bool:
-    """Return whether an argument that is not all ASCII needs no quotes. Blanks other than the space are unprintable."""
-    if arg.isascii() or arg.startswith(b"("):
+def _is_bare(value: bytes) -> bool:
+    """Return whether a value that is not empty needs no quotes."""
+    if value.isascii():
+        return not value.startswith(b"(") and all(map(_BARE_PIECE.fullmatch, _slices(value)))
+    return _is_bare_text(value)
+
+
+def _is_bare_text(value: bytes) -> bool:
+    """Return whether a value that is not empty is text without blanks and quotes, of whatever script."""
+    if value.startswith(b"("):
         return False
     try:
-        return all(text.isprintable() and not _NOT_BARE.search(text) for text in _decoded_pieces(arg))
+        # Blanks other than the space are not printable.
+        return all(text.isprintable() and not _NOT_BARE.search(text) for text in _decoded_pieces(value))
     except UnicodeDecodeError:
         return False
 
@@ -190,6 +216,44 @@ def _is_bare(arg: bytes) -> bool:
 def format_command(args: Iterable[bytes]) -> bytes:
     """Print a command as a line that runs it when it is typed."""
     return b" ".join(map(quote, args))
+
+
+def command_line(args: Sequence[bytes]) -> Line:
+    """Do the same for a reply. A long line is printed in pieces, each time that it is read."""
+    return format_command(args) if sum(map(len, args)) <= PIECE_SIZE else _LongCommandLine(args)
+
+
+class _LongCommandLine:
+    """The pieces of a command's line."""
+
+    def __init__(self, args: Sequence[bytes]) -> None:
+        self._args = args
+
+    def __iter__(self) -> Iterator[bytes]:
+        lead = b""
+        for arg in self._args:
+            yield lead
+            yield from quoted_pieces(arg)
+            lead = b" "
+
+
+def abbreviated(arg: bytes, size: int) -> bytes:
+    """Return an argument of at most this size as it is. Of a longer one return the beginning, and how much follows."""
+    if len(arg) <= size:
+        return arg
+    end = size
+    while end > max(0, size - MAX_CONTINUATION_BYTES) and arg[end] & 0xC0 == 0x80:  # not within a character
+        end -= 1
+    return arg[:end] + b"... (%d more bytes)" % (len(arg) - end)
+
+
+def more_arguments(count: int) -> bytes:
+    """Return what is shown instead of further arguments."""
+    return b"... (%d more arguments)" % count
+
+
+MAX_CONTINUATION_BYTES = 3
+"""Bytes of a character of UTF-8 after its first one."""
 
 
 # ---------------------------------------------------------------- replies
@@ -233,19 +297,14 @@ class TextEncoder:
     def _lines(self, reply: Lines) -> Iterator[bytes]:
         """Print lines with a line break each, so that the error of a lazy reply that fails midway begins a new line."""
         # No lines are one empty line, so that every reply has a line and a person sees that it has arrived.
-        lines = iter(reply.lines)
-        yield next(lines, b"") + self._line_break
-        for line in lines:
-            yield line + self._line_break
+        pieces = reply.pieces(self._line_break)
+        yield next(pieces, self._line_break)
+        yield from pieces
 
     def _pieces(self, reply: Reply, margin: bytes) -> Iterator[bytes]:
         """Print a reply without its last line break. Lines after the first one begin with the margin."""
         if isinstance(reply, Lines):
-            lines = iter(reply.lines)
-            yield next(lines, b"")
-            lead = self._line_break + margin
-            for line in lines:
-                yield lead + line
+            yield from reply.joined(self._line_break + margin)
         elif isinstance(reply, dict):
             yield from self._items((each for pair in reply.items() for each in pair), margin)
         elif isinstance(reply, list):

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from common.codec import Args
-from common.limits import Limits
-from common.replies import Reply
+from common.errors import CommandError, replies_too_large
+from common.limits import DEFAULT_LIMITS, Limits
+from common.replies import Reply, size_of
 from server.registry import Command
 
 QueuedCommand: TypeAlias = tuple[Command, Args]
@@ -24,10 +25,31 @@ InfoSection: TypeAlias = dict[str, object]
 """The fields of one section of INFO."""
 
 
+class ReplyBudget:
+    """The bytes that the replies of a transaction may take together."""
+
+    __slots__ = ("_limit", "left")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.left = limit
+        """Negative if the budget is exceeded."""
+
+    def charge(self, reply: Reply) -> None:
+        """Take the size of a reply from the budget. Raises `CommandError` if it is or was exceeded."""
+        self.left -= len(reply) if type(reply) is bytes else size_of(reply)
+        if self.left < 0:
+            self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise the `CommandError` that takes the place of a reply."""
+        raise CommandError(replies_too_large(self._limit))
+
+
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("durations", "read_through", "started")
+    __slots__ = ("budget", "durations", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
@@ -35,6 +57,9 @@ class CallContext:
 
         self.durations: list[int] = []
         """Nanoseconds that each command of the last transaction took, in order. Set by ``execute_all``."""
+
+        self.budget = ReplyBudget(DEFAULT_LIMITS.max_replies)
+        """What the replies of the transaction in progress may take. Set by the session before ``execute_all``."""
 
         self.read_through = False
         """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
@@ -112,7 +137,9 @@ class Engine(Protocol[W]):
         """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watch.
 
         Returns None, having executed nothing, if the watch is dirty. A command that raises does not stop the others:
-        its exception takes the place of its reply. Raises `CommandError` if the transaction as a whole is refused.
+        its exception takes the place of its reply. If ``call.budget`` is exceeded, an exception takes the place of each
+        further reply, and commands that only read are not executed. Raises `CommandError` if the transaction as a whole
+        is refused.
         """
         ...
 

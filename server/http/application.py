@@ -38,6 +38,7 @@ class Application:
         self._access = access
         self._cors = cors
         self._max_body = max_body
+        self._max_json = min(max_body, context.settings.http_max_json)
         self._routes = RouteTable([*GROUPS, documentation.routes_for(GROUPS)])
 
     def admit(self, incoming: IncomingRequest) -> None:
@@ -70,12 +71,12 @@ class Application:
         # The access check needs the route: some are public, and some are safe for other origins.
         self._access.check(incoming.route, headers)
         if incoming.route.takes_body:
-            incoming.body_limit = self._max_body
+            incoming.body_limit = limit = self._max_json if incoming.route.takes_json else self._max_body
             # Refused before a 100 Continue, so that a client that waits for one never sends the body. A body without a
             # declared size is counted as it arrives.
             declared = headers.get(b"content-length", b"0")
-            if declared.isdigit() and int(declared) > self._max_body:
-                raise HTTPError(http_body_too_large(self._max_body))
+            if declared.isdigit() and int(declared) > limit:
+                raise HTTPError(http_body_too_large(limit))
 
     def new_request(self, session: Session, incoming: IncomingRequest) -> Request:
         """Return an admitted request as its handler gets it. Its body must be complete, if its route takes one."""

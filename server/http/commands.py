@@ -32,8 +32,9 @@ from server.http.messages import (
     lazy_response,
     reads_backend,
 )
-from server.http.reply_json import array_pieces, outcome_pieces
+from server.http.reply_json import outcome_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
+from server.protocols.json_writer import array_pieces
 from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
 from server.registry import Flag
 from server.session.session import Session

@@ -385,7 +385,7 @@ async def compact(request: Request) -> Response:
     # `Lines` makes each line when it is asked for, so the response never is in memory as a whole.
     lines = await request.execute(b"COMPACT")
     assert isinstance(lines, Lines)
-    pieces = (line + b"\n" for line in lines.lines)
+    pieces = lines.pieces(b"\n")
     if reads_backend(lines):
         return await in_worker(lazy_response, TEXT, pieces)
     return lazy_response(TEXT, pieces)

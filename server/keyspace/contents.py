@@ -5,6 +5,7 @@ Both are made under the lock and used outside it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from server.keyspace.expiration import ExpirationIndex
@@ -21,6 +22,10 @@ class ItemsCopy:
         self._values = values
         self._expiries = expiries
         self._now = now
+
+    def __sizeof__(self) -> int:
+        """Return the size of the copied references."""
+        return super().__sizeof__() + sys.getsizeof(self._values) + sys.getsizeof(self._expiries)
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes, int | None]]:
         expires_at = self._expiries.get

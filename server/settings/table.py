@@ -35,6 +35,7 @@ MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
 
 DEFAULT_MAX_BODY = 16 * MIB
+DEFAULT_MAX_JSON = MIB
 DEFAULT_BACKEND_CONNECTIONS = 50
 DEFAULT_BACKEND_TIMEOUT = 5.0
 DEFAULT_CACHE_KEYS = 10_000
@@ -218,6 +219,8 @@ class Settings:
         "a host name that requests may use, besides the server's address and localhost; may be given more than once",
         option="--http-host", repeatable=True, group=HTTP)
     http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the maximum size of the body of a request", group=HTTP)
+    http_max_json: int = setting(
+        DEFAULT_MAX_JSON, SIZE, "the maximum size of commands in JSON in the body of a request", group=HTTP)
 
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",

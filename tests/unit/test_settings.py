@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http_origins": ("https://Example.org/", ("https://example.org",)),
     "http_hosts": ("example.org", ("example.org",)),
     "http_max_body": ("100", 100),
+    "http_max_json": ("100", 100),
     "backend": ("redis://localhost", "redis://localhost"),
     "backend_connections": ("7", 7),
     "backend_timeout": ("2.5", 2.5),

@@ -13,8 +13,8 @@ from itertools import chain, islice
 from typing import Any
 
 from common.codec import Args
-from common.replies import Lines
-from common.text import format_command
+from common.replies import Line, Lines
+from common.text import command_line
 from server.engines.redis.node import Node
 from server.engines.redis.replies import unexpected_reply
 from server.engines.redis.time_limit import time_limit
@@ -51,7 +51,7 @@ class _Dump:
         self._timeout = timeout
         self._batch_size = 1  # keys whose values are read next; the first value says how large values are
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[Line]:
         """Yield one line per key. Raises `CommandError`."""
         cursor = b"0"
         # Redis replies with null for a command that it does not have. PEXPIRETIME is new in Redis 7.
@@ -62,29 +62,30 @@ class _Dump:
                 cursor, keys = self._scan(cursor)
             while keys:
                 with time_limit(self._timeout):
-                    lines = self._read(keys[: self._batch_size], has_pexpiretime)
+                    commands = self._read(keys[: self._batch_size], has_pexpiretime)
                 del keys[: self._batch_size]
                 # The batch adapts to the values: up to a hundred small ones in a round trip, large ones one by one.
-                size = sum(map(len, lines)) // len(lines) if lines else 1
+                size = sum(len(arg) for args in commands for arg in args) // len(commands) if commands else 1
                 self._batch_size = max(1, min(PAGE_BYTES // size, PAGE_SIZE))
-                yield from lines  # outside of every `time_limit`, because the consumer may be slow
+                # Outside of every `time_limit`, because the consumer may be slow.
+                yield from map(command_line, commands)
             if cursor == b"0":
                 return
 
     def _scan(self, cursor: bytes) -> tuple[bytes, list[bytes]]:
         return scan(self._node, [b"SCAN", cursor, b"COUNT", b"%d" % PAGE_SIZE])
 
-    def _read(self, keys: Sequence[bytes], has_pexpiretime: bool) -> list[bytes]:
-        """Return the lines of these keys, without those that were deleted or do not hold a string."""
+    def _read(self, keys: Sequence[bytes], has_pexpiretime: bool) -> list[Args]:
+        """Return the commands that recreate these keys, without those that were deleted or do not hold a string."""
         # One transaction per key rather than one for all, so that Redis serves other clients in between.
         transactions = [_read_transaction(key, has_pexpiretime) for key in keys]
         replies = iter(self._node.send_all(list(chain.from_iterable(transactions))))
-        lines: list[bytes] = []
+        commands: list[Args] = []
         for key, requests in zip(keys, transactions, strict=True):
-            line = _line(key, result_of_exec(list(islice(replies, len(requests)))))
-            if line is not None:
-                lines.append(line)
-        return lines
+            command = _command(key, result_of_exec(list(islice(replies, len(requests)))))
+            if command is not None:
+                commands.append(command)
+        return commands
 
 
 def scan(node: Node, request: Args) -> tuple[bytes, list[Any]]:
@@ -103,13 +104,13 @@ def _read_transaction(key: bytes, has_pexpiretime: bool) -> list[Args]:
     return [[b"MULTI"], [b"GET", key], *expiry, [b"EXEC"]]
 
 
-def _line(key: bytes, results: Any) -> bytes | None:
+def _command(key: bytes, results: Any) -> Args | None:
     value, expires_at, *clock = results
     if not isinstance(value, bytes):  # None if the key was deleted, an error if it does not hold a string
         return None
     if expires_at == NO_TTL:
-        return format_command((b"SET", key, value))
+        return [b"SET", key, value]
     if clock:
         seconds, microseconds = clock[0]
         expires_at += int(seconds) * 1000 + int(microseconds) // 1000
-    return format_command((b"SET", key, value, b"PXAT", b"%d" % expires_at))
+    return [b"SET", key, value, b"PXAT", b"%d" % expires_at]
