@@ -1,7 +1,7 @@
 """The URL of the backing Redis: strict parsing, and a form without the password that may be displayed.
 
-No error repeats a part of the URL: with a character that is not percent-encoded, or without its @, any part of it may
-be a part of the password.
+The errors of this module repeat no part of the URL: if a character is not percent-encoded, or if the @ is missing, any
+part of it may be a part of the password.
 """
 
 from __future__ import annotations

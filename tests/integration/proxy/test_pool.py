@@ -198,3 +198,16 @@ def test_a_request_on_a_connection_closed_meanwhile_reports_that_and_not_a_file_
     with pytest.raises(CommandError) as raised:
         connection.send_all([Closing([b"PING"])])
     assert raised.value.reply.text == b"ERR backend unavailable: the connection was closed"
+
+
+def test_a_connection_on_which_a_request_was_interrupted_is_closed(fake: FakeRedis) -> None:
+    connection = BackendConnection(ConnectionSettings({"host": HOST, "port": fake.port}))
+    connection.connect()
+
+    class Interrupted(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            raise SystemExit  # such as MemoryError, or what another thread raises in this one
+
+    with pytest.raises(SystemExit):
+        connection.send_all([Interrupted([b"PING"])])
+    assert not connection.is_usable()
