@@ -110,6 +110,24 @@ def test_an_unsolicited_reply_is_not_taken_for_the_reply_to_the_next_request(
     assert used[1] is not used[0]
 
 
+def test_a_second_reply_to_one_request_is_not_taken_for_the_reply_to_the_next_request(
+    new_fake: NewFake, new_engine: NewEngine
+) -> None:
+    """Both arrive in one read."""
+    fake = new_fake({b"GET": lambda request: bulk(request.args[1]) + bulk(b"one too many")})
+    engine = new_engine(fake.url, connections=1)
+    assert [engine.execute("GET a"), engine.execute("GET b")] == [b"a", b"b"]
+
+
+def test_a_connection_with_a_malformed_login_is_not_used(new_fake: NewFake, new_engine: NewEngine) -> None:
+    replies = iter([b"?\r\n"])
+    fake = new_fake({b"HELLO": lambda _: next(replies, OK), b"GET": bulk(b"value")})
+    engine = new_engine(fake.url, connections=1, start=False)
+    assert engine.failure("GET key")[0] is ErrorKind.UPSTREAM_DOWN
+    assert engine.execute("GET key") == b"value"
+    assert (fake.connections, fake.count(b"HELLO")) == (2, 2)
+
+
 # ---------------------------------------------------------------- replies that do not arrive
 
 
@@ -441,6 +459,16 @@ def test_cache_is_bypassed_while_tracking_is_not_connected(new_fake: NewFake, ne
     assert engine.execute("GET key") == b"5"
     server.value = 6
     assert engine.execute("GET key") == b"5", "cached again"
+
+
+def test_nothing_is_cached_while_the_server_refuses_tracking(new_fake: NewFake, new_engine: NewEngine) -> None:
+    server = TrackedServer(new_fake)
+    server.tracking_allowed = False
+    engine = new_engine(server.fake.url, cache_ttl=3600.0, cache_tracking=True)
+    wait_until(lambda: server.fake.count(b"CLIENT") >= 2, "it was tried again")
+    assert not engine.info("cache")["cache_tracking_connected"]
+    for server.value in (2, 3):
+        assert engine.execute("GET key") == b"%d" % server.value
 
 
 def test_invalidate_messages_of_the_server_remove_entries(new_fake: NewFake, new_engine: NewEngine) -> None:
