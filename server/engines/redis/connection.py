@@ -150,7 +150,7 @@ class BackendConnection:
 
         With ``asking`` the server runs them although it is still importing the keys' slot. If it refuses MULTI, no
         command is sent, and EXEC's reply is the one that follows a command that cannot be queued.
-        Raises `CommandError` as `send_all` does. Only after MULTI's reply it may be unknown whether the commands ran.
+        Raises `CommandError` as `send_all` does. Its text says whether it is unknown if the commands ran.
         """
         # In a write of its own, although that costs a round trip: after a MULTI that is refused (an ACL can do that at
         # any time), the server would run the commands one by one.
@@ -236,10 +236,10 @@ class BackendConnection:
 
 
 def with_asking(requests: Requests, asking: bool) -> Requests:
-    """Return requests that also the node accepts that is importing their slot, if ``asking``.
+    """Return requests that a node accepts while it imports the slot of their keys, if ``asking``.
 
-    They have to be sent in one write on one connection: the flag that ASKING sets lasts for one command, or one
-    transaction.
+    ASKING sets a flag of the connection that lasts for one command or one transaction (Redis Cluster specification). So
+    the requests must follow it on the same connection.
     """
     return [[b"ASKING"], *requests] if asking else requests
 

@@ -87,7 +87,7 @@ class ConnectionPool:
             self._reclaimable[connection] = time.monotonic() + MIN_HOLD_TIME
 
     def take_back(self, connection: BackendConnection) -> bool:
-        """End that. Return whether the connection still belongs to the caller. If not, it must not be released."""
+        """Use the connection again. Return False if it was reclaimed, and then it must not be released."""
         with self._changed:
             return self._reclaimable.pop(connection, None) is not None
 
