@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,19 @@ def test_a_closed_pool_refuses_requests_and_closes_connections_in_use(pool: Conn
     with pytest.raises(CommandError) as raised:
         pool.acquire()
     assert raised.value.reply.text == b"ERR backend unavailable: the server is stopping"
+
+
+def test_a_connection_that_is_opened_while_the_pool_closes_is_closed(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def close_and_look_up(*args: Any) -> Any:
+        pool.close()  # the socket does not exist yet, so this cannot close it
+        return look_up(*args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", close_and_look_up)
+    assert not pool.acquire().is_usable()
 
 
 def test_close_wakes_threads_that_wait_for_a_connection(pool: ConnectionPool) -> None:
