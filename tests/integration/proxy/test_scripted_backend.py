@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.errors import NO_PASSWORD, CommandError
+from common.errors import EXEC_ABORTED, NO_PASSWORD, CommandError
 from common.replies import ErrorKind, ErrorReply
 from server.engines.redis.time_limit import time_limit
 from tests.harness.backend_engine import NewEngine, new_engine
@@ -70,12 +70,10 @@ def test_a_late_reply_is_never_taken_for_the_reply_to_the_next_request(
         return [bulk(b"the value of a")] * (request.connection in late) + [bulk(b"the value of b")]
 
     fake = new_fake({b"GET": get, b"INCR": no_reply_yet, b"MULTI": no_reply_yet, b"EXEC": SILENT})
-    engine = new_engine(fake.url, connections=1, timeout=SHORT)
-    if first == "MULTI":
-        with pytest.raises(CommandError):
-            engine.execute_all("GET a")
-    else:
-        assert engine.failure(first)[0] is ErrorKind.UPSTREAM_TIMEOUT
+    engine = new_engine(fake.url, connections=1, timeout=TIMEOUT)
+    with time_limit(SHORT), pytest.raises(CommandError) as raised:
+        engine.execute_all("GET a") if first == "MULTI" else engine.execute(first)
+    assert raised.value.reply.kind is ErrorKind.UPSTREAM_TIMEOUT
     assert engine.execute("GET b") == b"the value of b"
     assert len(late) >= 1
 
@@ -330,6 +328,16 @@ def test_a_connection_whose_exec_is_refused_gets_no_more_requests(
         assert raised.value.reply.code == b"NOPERM"
     assert engine.execute("GET key") == b"value"
     assert len(set(in_multi)) == 2
+
+
+def test_a_connection_is_used_again_after_an_aborted_transaction(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"MULTI": OK, b"GET": b"-OOM no memory\r\n", b"EXEC": b"-%b\r\n" % EXEC_ABORTED.text})
+    engine = new_engine(fake.url)
+    for _ in range(2):
+        with pytest.raises(CommandError) as raised:
+            engine.execute_all("GET key")
+        assert raised.value.reply.text == b"EXECABORT Transaction discarded because of: OOM no memory"
+    assert fake.connections == 1
 
 
 # ---------------------------------------------------------------- requests in flight on other connections
