@@ -10,6 +10,7 @@ import pytest
 
 from common.errors import EXEC_ABORTED, NO_PASSWORD, CommandError
 from common.replies import ErrorKind, ErrorReply
+from server.engines.base import CallContext
 from server.engines.redis.time_limit import time_limit
 from tests.harness.backend_engine import NewEngine, new_engine
 from tests.harness.fake_redis import (
@@ -258,6 +259,36 @@ def test_a_reply_to_scan_of_the_wrong_type_is_an_error_of_the_backing_server(
     engine = new_engine(fake.url)
     assert engine.failure("COMPACT")[0] is ErrorKind.UPSTREAM_DOWN
     assert engine.engine.key_counts() is None
+
+
+# ---------------------------------------------------------------- connections that watch
+
+
+def test_a_watch_that_is_refused_holds_no_connection(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"WATCH": b"-NOPERM this user has no permissions to run the 'watch' command\r\n"})
+    engine = new_engine(fake.url, start=False).engine
+    for _ in range(3):
+        with pytest.raises(CommandError):
+            engine.watch(engine.new_watch(), [b"key"])
+    assert fake.connections == 1
+
+
+def test_a_watch_whose_connection_gets_an_unsolicited_reply_is_dirty_and_its_connection_is_closed(
+    new_fake: NewFake, new_engine: NewEngine
+) -> None:
+    watching: list[FakeConnection] = []
+
+    def watch_(request: FakeRequest) -> bytes:
+        watching.append(request.connection)
+        return OK
+
+    fake = new_fake({b"WATCH": watch_, b"MULTI": OK, b"GET": QUEUED, b"EXEC": array(bulk(b"value"))})
+    engine = new_engine(fake.url, start=False).engine
+    watch = engine.new_watch()
+    engine.watch(watch, [b"key"])
+    watching[0].send(OK)
+    assert engine.execute_all([], watch, CallContext()) is None
+    wait_until(lambda: fake.closed_connections == 1, "the connection is closed")
 
 
 # ---------------------------------------------------------------- MULTI or EXEC is refused

@@ -126,8 +126,8 @@ def test_moved_without_a_host_means_the_host_of_the_sender(cluster: FakeCluster,
 def test_ask_is_followed_once_and_not_remembered(cluster: FakeCluster, new_engine: NewEngine) -> None:
     first, second = cluster.nodes
     engine = new_engine(cluster.url)
-    first.script[b"GET"] = cluster.redirect(b"ASK", second)
-    second.script[b"ASKING"] = OK
+    first.script |= {b"GET": cluster.redirect(b"ASK", second), b"CLUSTER": SILENT}  # so no reload can correct the table
+    second.script |= {b"ASKING": OK, b"CLUSTER": SILENT}
     assert [get(engine) for _ in range(2)] == [b"node 1"] * 2
     assert first.count(b"GET") == 2
     assert second.requests[-2:] == [[b"ASKING"], [b"GET", b"key"]]
@@ -205,6 +205,17 @@ def test_a_watch_follows_ask_and_so_does_its_transaction(cluster: FakeCluster, n
         *[[b"ASKING"], [b"WATCH", b"key"]],
         *[[b"ASKING"], [b"MULTI"], [b"GET", b"key"], [b"EXEC"]],
     ]
+
+
+def test_a_later_watch_on_an_importing_node_is_preceded_by_asking(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    _, second = migrate(cluster)
+    second.script[b"EXEC"] = array()
+    engine = new_engine(cluster.url).engine
+    watch = engine.new_watch()
+    for key in (b"{key}a", b"{key}b"):
+        engine.watch(watch, [key])
+        assert second.requests[-2:] == [[b"ASKING"], [b"WATCH", key]]
+    assert engine.execute_all([], watch, CallContext()) == []
 
 
 @pytest.mark.parametrize("watched", [(), (b"key",)], ids=["unwatched", "watched"])

@@ -118,3 +118,9 @@ def test_the_error_about_a_bad_url_never_shows_a_part_of_the_password(url: str) 
     with pytest.raises(ValueError, match=r"\S") as raised:
         parse_backend_url(url)
     assert "sec" not in str(raised.value).replace("second", "")
+
+
+@pytest.mark.parametrize("url", ["redis://:sec/ret@host", "redis://:p@sec/ret@host", "redis://:sec?ret@host"])
+def test_a_password_that_is_not_percent_encoded_is_named_as_the_cause(url: str) -> None:
+    with pytest.raises(ValueError, match="must be written %2F and %3F"):
+        parse_backend_url(url)
