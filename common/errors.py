@@ -264,6 +264,7 @@ WAITING_FOR_REPLY = b"waiting for its reply"
 LOOKING_FOR_CLUSTER_NODES = b"looking for the cluster's nodes"
 """What a request waited for, for `backend_timed_out`."""
 
+AUTH_REFUSED = b"it refuses AUTH, with an error that may contain the password"
 CONNECTION_CLOSED = b"the connection was closed"
 SERVER_STOPPING = b"the server is stopping"
 NO_SLOTS_SERVED = b"the cluster serves no slots"

@@ -155,6 +155,9 @@ class BackendSettings:
     """The settings of the backing Redis and of the cache in front of it, with the defaults filled in."""
 
     url: str = field(repr=False)  # it may contain a password
+    password: str | None = field(default=None, repr=False)
+    """The password of the backing Redis, if ``url`` has none."""
+
     connections: int = DEFAULT_BACKEND_CONNECTIONS
     """Maximum number of connections for requests, to each server."""
 
@@ -225,6 +228,9 @@ class Settings:
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
         group=BACKEND, secret=True)
+    backend_password: str | None = setting(
+        None, Text("PASSWORD"), "the password of the backing Redis, if its URL has none",
+        option="", variable="KVLINE_BACKEND_PASSWORD", requires="backend", group=BACKEND, secret=True)
     # None by default, and not the value in `unset`: `check` must see whether a setting was given without its backend.
     backend_connections: int | None = setting(
         None, COUNT, "the maximum number of connections to each server",
@@ -259,6 +265,7 @@ class Settings:
             return None
         return BackendSettings(
             self.backend,
+            password=self.backend_password,
             connections=self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
             timeout=self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
             # Each of the three options switches the cache on, with defaults for the others.

@@ -275,7 +275,9 @@ def test_settings_that_cannot_be_used_are_one_sentence(values: dict[str, Any], s
 )
 def test_any_option_of_the_cache_turns_it_on(values: dict[str, Any], cache: dict[str, Any]) -> None:
     url = "redis://localhost"
-    assert Settings(backend=url, **values).backend_settings() == BackendSettings(url, 50, 5.0, **cache)
+    assert Settings(backend=url, **values).backend_settings() == BackendSettings(
+        url, connections=50, timeout=5.0, **cache
+    )
     assert Settings().backend_settings() is None
 
 

@@ -90,7 +90,7 @@ class RedisEngine:
 
     def _compact(self, command: Command, args: Args) -> Reply:
         # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.
-        return compact(self._backend.nodes(), self._timeout)
+        return compact(self._backend, self._timeout)
 
     def _on_failure(self, problem: CommandError) -> None:
         """Count the failure, and report it to the backend, if a server was down, too slow or served no client."""
