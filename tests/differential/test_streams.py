@@ -32,9 +32,9 @@ STREAMS = {
 
 
 DIFFERENT = {
-    "MULTI; SET k 1; CLIENT REPLY SKIP; EXEC; PING 1": "Redis announces two replies of the transaction and sends one",
-    "MULTI; CLIENT REPLY OFF; SET k 1; EXEC; CLIENT REPLY ON; GET k": "Redis announces replies and sends none of them",
-    "CLIENT REPLY SKIP; RESET; PING 1; PING 2": "in kvline, RESET ends the silence that was for itself",
+    "MULTI; SET k 1; CLIENT REPLY SKIP; EXEC; PING 1": "Redis sends an array header of two replies for EXEC, and one reply",
+    "MULTI; CLIENT REPLY OFF; SET k 1; EXEC; CLIENT REPLY ON; GET k": "Redis sends an array header for EXEC without its replies",
+    "CLIENT REPLY SKIP; RESET; PING 1; PING 2": "RESET ends CLIENT REPLY SKIP before its own reply in kvline, and after it in Redis",
 }
 """Accepted differences, by stream."""
 
@@ -47,7 +47,7 @@ DIFFERENT = {
     ],
 )
 def test_a_stream_gets_the_same_reply(servers: Servers, stream: str) -> None:
-    with Sessions(servers, 1):  # which empties both
+    with Sessions(servers, 1):  # empties both servers
         twin = servers.connect()
     requests = [encode_request(split_args(line.encode())) for line in stream.split("; ")]
     try:
