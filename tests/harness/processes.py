@@ -64,7 +64,7 @@ class Peer:
         return self.line().removesuffix(b"\n")
 
     def finish_sending(self) -> None:
-        """Tell the server that nothing more will come."""
+        """Shut down the sending direction, so that the server reads the end of input."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -214,14 +214,40 @@ def shared_server() -> Iterator[ServerProcess]:
     server.close()
 
 
+@contextlib.contextmanager
+def lease(server: ServerProcess, wait_for_end: Callable[[], None]) -> Iterator[None]:
+    """Empty a shared server for one test. After the test it must be healthy, and the test's connections must end.
+
+    `wait_for_end` waits until the server has closed the connections of the test.
+    """
+    assert server.connect().ask(b"FLUSHALL") == b"OK"
+    yield
+    server.check()
+    server.close_peers()
+    wait_for_end()
+
+
 @pytest.fixture
 def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     """The shared server, empty and without other clients. It must be healthy after the test."""
-    assert shared_server.connect().ask(b"FLUSHALL") == b"OK"
-    yield shared_server
-    shared_server.check()
-    shared_server.close_peers()
-    wait_until(lambda: shared_server.threads() == shared_server.own_threads, "every connection's thread has ended")
+
+    def wait_for_threads() -> None:
+        wait_until(lambda: shared_server.threads() == shared_server.own_threads, "every connection's thread has ended")
+
+    with lease(shared_server, wait_for_threads):
+        yield shared_server
+
+
+def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``run_server.sh`` with these options to its end, for a server that does not start."""
+    return subprocess.run(
+        [RUN_SERVER, *options],
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
+    )
 
 
 def run_client(

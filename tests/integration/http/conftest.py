@@ -1,4 +1,4 @@
-"""The fixtures of the tests of the HTTP door: a server that has it, and clients for it."""
+"""Fixtures for tests of the HTTP listener: a server with one, and clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import Wire, start_with_http
-from tests.harness.processes import ServerProcess, start_server
+from tests.harness.processes import ServerProcess, lease, start_server
 from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["start_server"]
@@ -16,7 +16,7 @@ __all__ = ["start_server"]
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[ServerProcess]:
-    """One server with both doors for all tests that leave it running."""
+    """One server with both listeners for all tests that leave it running."""
     server = start_with_http(ServerProcess)
     yield server
     server.close()
@@ -24,13 +24,15 @@ def shared_server() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
-    """Lend a test the shared server, empty; in the end it must be well, and nobody be left in its list."""
-    assert shared_server.connect().ask(b"FLUSHALL") == b"OK"
-    yield shared_server
-    shared_server.check()
-    shared_server.close_peers()
-    wait_until(lambda: clients(shared_server) == 1, "only whoever asks is in CLIENT LIST")
-    shared_server.close_peers()
+    """The shared server, empty and without other clients. It must be healthy after the test."""
+
+    def wait_for_connections() -> None:
+        # HTTP connections have no threads of their own that could be counted.
+        wait_until(lambda: clients(shared_server) == 1, "CLIENT LIST shows only its own connection")
+        shared_server.close_peers()
+
+    with lease(shared_server, wait_for_connections):
+        yield shared_server
 
 
 def clients(server: ServerProcess) -> int:
@@ -51,6 +53,6 @@ def http(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def wire(server: ServerProcess) -> Iterator[Wire]:
-    """One connection to the shared server's HTTP door, for requests that no client library would send."""
+    """One connection to the shared server's HTTP listener, for requests that no client library sends."""
     with Wire(server.http_url) as connection:
         yield connection

@@ -9,21 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.backing_redis import StartRedis, backend, execute, info
-from tests.harness.processes import ROOT, RUN_SERVER, StartServer, environment
+from tests.harness.processes import ROOT, StartServer, run_server
 from tests.harness.redis_server import HOST
 from tests.harness.waiting import TIMEOUT
-
-
-def start(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that does not start."""
-    return subprocess.run(
-        [RUN_SERVER, "--port", "0", *options],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=environment(),
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +43,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     ],
 )  # fmt: skip
 def test_an_invalid_option_is_an_error_of_one_sentence(options: list[str], said: str) -> None:
-    ended = start(*options)
+    ended = run_server("--port", "0", *options)
     assert ended.returncode == 2
     assert said in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
