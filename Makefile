@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
+# Everything runs in .venv, which is created on first use and updated when requirements.lock changes.
 PYTHON ?= python3
 VENV := .venv
 JOBS ?= auto
@@ -27,9 +27,12 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
-$(INSTALLED): requirements.txt
+lock: ## renew the lock files from the bounds in requirements.txt and pyproject.toml
+	.ci/lock
+
+$(INSTALLED): requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@
 
-.PHONY: help test quick coverage lint bench
+.PHONY: help test quick coverage lint bench lock
