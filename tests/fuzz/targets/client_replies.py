@@ -10,7 +10,7 @@ from client.batch import print_replies
 from client.protocol import ClientProtocol
 from common.replies import ErrorReply, Reply
 from common.resp import ReplyEncoder
-from common.resp_client import MalformedReply, ReplyDecoder
+from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder
 from tests.fuzz.properties import splits
 from tests.harness.sessions import encode
 
@@ -59,6 +59,13 @@ def in_one_line(reply: Reply) -> Reply:
     return reply
 
 
+def depth(reply: Reply) -> int:
+    """Return the nesting of arrays and maps."""
+    if not isinstance(reply, list | dict):
+        return 0
+    return 1 + max(map(depth, reply.values() if isinstance(reply, dict) else reply), default=0)
+
+
 def check(data: bytes) -> None:
     """Decode a stream of replies, show them, and pass them on as the proxy does."""
     whole, *others = map(decode, splits(data))
@@ -84,6 +91,7 @@ def check(data: bytes) -> None:
     print_replies(shown, io.BytesIO())
     assert whole is not None
     for reply in whole:
+        assert depth(reply) <= MAX_REPLY_DEPTH
         encode(ReplyEncoder(2), reply)
         (again,) = decode([encode(ReplyEncoder(3), reply)]) or [None]
         assert repr(again) == repr(in_one_line(reply))

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.codec import ProtocolError
 from server.protocols.json_frames import GET_REPLY, HEADER, FrameDecoder
-from server.protocols.strict_json import UnreadableJSON, dump_json, parse_json
+from server.protocols.strict_json import MAX_DEPTH, UnreadableJSON, dump_json, parse_json
 from tests.fuzz.properties import flat
 from tests.harness.sessions import encode
 
@@ -32,14 +32,15 @@ def check(data: bytes) -> None:
         value = parse_json(data)
     except UnreadableJSON:
         return
-    assert_finite(value)
+    check_value(value, MAX_DEPTH)
     assert repr(parse_json(dump_json(value))) == repr(value)
 
 
-def assert_finite(value: Any) -> None:
-    """Assert that a value has no number that JSON cannot express."""
+def check_value(value: Any, max_depth: int) -> None:
+    """Assert that a value has no number that JSON cannot express, and is not nested deeper than allowed."""
     if isinstance(value, float):
         assert math.isfinite(value)
     elif isinstance(value, list | dict):
+        assert max_depth > 0
         for item in value.values() if isinstance(value, dict) else value:
-            assert_finite(item)
+            check_value(item, max_depth - 1)
