@@ -6,11 +6,14 @@
 FROM python:3.13-slim AS build
 RUN python -m venv /opt/kvline
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY requirements-image.lock pyproject.toml README.md LICENSE ./
+# Every download has a hash in the lock file. --no-index fails if a requirement of the extras is not in it.
+RUN /opt/kvline/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-image.lock
 COPY common common
 COPY client client
 COPY server server
-RUN /opt/kvline/bin/pip install --no-cache-dir --disable-pip-version-check '.[http,proxy]'
+RUN /opt/kvline/bin/pip install --no-index --no-build-isolation '.[http,proxy]' \
+ && /opt/kvline/bin/pip uninstall --yes setuptools
 
 FROM python:3.13-slim
 COPY --from=build /opt/kvline /opt/kvline

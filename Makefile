@@ -1,10 +1,12 @@
-# Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
+# Everything runs in .venv, which is created on first use and updated when requirements.lock changes.
 PYTHON ?= python3
 VENV := .venv
 JOBS ?= auto
+FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
+FUZZING := $(VENV)/.fuzzing
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +29,21 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
-$(INSTALLED): requirements.txt
+fuzz: $(FUZZING) ## search for inputs that violate a property of a protocol (FUZZ_SECONDS=600: for ten minutes)
+	$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+lock: ## renew the lock files from the bounds in requirements.txt and pyproject.toml
+	.ci/lock
+
+$(INSTALLED): requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@
 
-.PHONY: help test quick coverage lint bench
+# Not in requirements.txt: there are wheels of atheris for few platforms, and to build it needs clang.
+$(FUZZING): $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "atheris>=3,<4" \
+		|| echo "atheris does not install here. hypothesis is used instead."
+	touch $@
+
+.PHONY: help test quick coverage lint bench fuzz lock

@@ -9,21 +9,22 @@ import socket
 import subprocess
 import sys
 import tomllib
-from fnmatch import fnmatch
 from functools import cache
 from typing import Any
 
 import pytest
 
+from server.settings.table import DEFAULT_MAX_CLIENTS
 from tests.harness.other_http_server import answering_always
 from tests.harness.processes import ROOT, RUN_SERVER, environment
 from tests.harness.waiting import TIMEOUT
 
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+WORKFLOW_TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+WORKFLOW = yaml.safe_load(WORKFLOW_TEXT)
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 DEMO = (ROOT / "scripts" / "demo.sh").read_text()
 
@@ -91,6 +92,12 @@ def test_files_that_the_image_copies_exist_and_are_not_ignored() -> None:
     assert all((ROOT / path).exists() for path in copied)
 
 
+def test_the_image_installs_only_packages_whose_hashes_are_locked() -> None:
+    locked, project = (run for run in arguments("RUN") if "pip install" in run)
+    assert "--require-hashes -r requirements-image.lock" in locked
+    assert "--no-index --no-build-isolation" in project
+
+
 # ---------------------------------------------------------------- the image
 
 
@@ -140,6 +147,18 @@ def test_services_restart_and_have_no_capabilities_and_no_writable_root(service:
     assert service["cap_drop"] == ["ALL"]
 
 
+@pytest.mark.parametrize("service", COMPOSE["services"].values(), ids=COMPOSE["services"])
+def test_services_have_limits_on_memory_and_processes(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+
+
+@pytest.mark.parametrize("name", ["kvline", "proxy"])
+def test_the_limit_on_processes_is_enough_for_the_threads_of_a_full_server(name: str) -> None:
+    application = pytest.importorskip("server.http.application", reason="the extra http is not installed")
+    assert COMPOSE["services"][name]["pids_limit"] > DEFAULT_MAX_CLIENTS + application.MAX_WORKERS
+
+
 def published() -> dict[str, list[str]]:
     """Return the published ports of each service: first that of `--port`, then that of `--http-port`."""
     ports: dict[str, list[str]] = {}
@@ -169,7 +188,7 @@ def test_the_default_url_of_the_demo_is_the_address_of_the_service() -> None:
 def test_the_workflow_tests_the_oldest_python_that_is_supported_and_that_of_the_image() -> None:
     pythons = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert PROJECT["project"]["requires-python"] == f">={pythons[0]}"
-    images = {image.split()[0] for image in arguments("FROM")}
+    images = {image.split()[0].partition("@")[0] for image in arguments("FROM")}
     assert images <= {f"python:{python}-slim" for python in pythons}
     assert len(images) == 1
 
@@ -190,8 +209,11 @@ def test_the_workflow_runs_scripts_and_targets_that_exist() -> None:
     assert {"lint", "test", "coverage"} <= targets
 
 
-def test_the_workflow_has_read_permission_only_and_pins_its_actions() -> None:
+def test_the_workflow_has_read_permission_only_and_pins_its_actions_by_commit() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     actions = [step["uses"] for step in STEPS if "uses" in step]
     assert actions
-    assert all(fnmatch(action, "actions/*@v[0-9]*") for action in actions)
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in actions)
+    versions = re.findall(r"uses: \S+( # v[0-9.]+)?$", WORKFLOW_TEXT, re.MULTILINE)
+    assert len(versions) == len(actions)
+    assert all(versions), "each commit has its version beside it"

@@ -64,7 +64,7 @@ class Peer:
         return self.line().removesuffix(b"\n")
 
     def finish_sending(self) -> None:
-        """Tell the server that nothing more will come."""
+        """Shut down the sending direction, so that the server reads the end of input."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -239,6 +239,18 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     shared_server.check()
     shared_server.close_peers()
     wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
+
+
+def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``run_server.sh`` with these options to its end, for a server that does not start."""
+    return subprocess.run(
+        [RUN_SERVER, *options],
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
+    )
 
 
 def run_client(

@@ -45,7 +45,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "cache_ttl": ("2.5", 2.5),
     "cache_tracking": ("yes", True),
 }
-"""A text and the value that it stands for, for each setting that has an option."""
+"""A text and its value, for each setting that has an option."""
 
 WITH_OPTION = [entry for entry in SETTINGS if entry.option]
 
@@ -57,7 +57,7 @@ def read(*arguments: str, **variables: str) -> Settings:
 
 
 def with_requirement(entry: Setting) -> list[str]:
-    """Return the arguments that the setting needs beside its own."""
+    """Return the options that the setting requires besides its own."""
     return ["--backend", "redis://localhost"] if entry.requires else []
 
 

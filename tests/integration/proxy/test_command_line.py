@@ -9,21 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.backing_redis import StartRedis, backend, execute, execute_each, info, is_unavailable
-from tests.harness.processes import ROOT, RUN_SERVER, StartServer, environment
+from tests.harness.processes import ROOT, StartServer, run_server
 from tests.harness.redis_server import HOST
 from tests.harness.waiting import TIMEOUT
-
-
-def start(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that does not start."""
-    return subprocess.run(
-        [RUN_SERVER, "--port", "0", *options],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=environment(),
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +44,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     ],
 )  # fmt: skip
 def test_an_invalid_option_is_an_error_of_one_sentence(options: list[str], said: str) -> None:
-    ended = start(*options)
+    ended = run_server("--port", "0", *options)
     assert ended.returncode == 2
     assert said in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
@@ -139,7 +127,7 @@ def test_the_password_comes_from_the_environment_or_the_url(
 
 def test_a_password_without_a_backend_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVLINE_BACKEND_PASSWORD", "s3cret")
-    ended = start()
+    ended = run_server()
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].endswith("error: KVLINE_BACKEND_PASSWORD needs --backend")
     assert "s3cret" not in ended.stderr

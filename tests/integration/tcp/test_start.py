@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from common import __version__
 from server.settings import SETTINGS
-from tests.harness.processes import RUN_SERVER, Peer, StartServer, environment
-from tests.harness.waiting import TIMEOUT
-
-
-def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that is expected to end by itself."""
-    return subprocess.run(
-        [RUN_SERVER, *options],
-        capture_output=True,
-        text=True,
-        env=environment(**variables),
-        timeout=TIMEOUT,
-        check=False,
-    )
+from tests.harness.processes import RUN_SERVER, Peer, StartServer, run_server
 
 
 def test_it_starts_from_another_folder(start_server: StartServer, tmp_path: Path) -> None:

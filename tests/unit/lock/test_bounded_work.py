@@ -19,23 +19,13 @@ from server.keyspace.random_keys import MAX_WALK, POOL_SIZE, RandomKeys
 from server.keyspace.store import MAX_EXPIRED_PER_STEP, Store
 from server.registry import NO_KEYS, CommandGroup, CommandTable, Stages
 from tests.harness.clock import Clock
-from tests.harness.locks import WatchedLock, counted_work, engine_on
+from tests.harness.locks import WatchedLock, counted_work
 from tests.harness.memory import traced_memory
 from tests.harness.sessions import ClientSession, answers, execute, execute_line, new_session, send_lines
 
 MANY = 10_000
 A_FEW = 200
 """More calls than a command on a few keys makes under the lock, and far fewer than one per key of `MANY`."""
-
-
-@pytest.fixture
-def lock() -> WatchedLock:
-    return WatchedLock()
-
-
-@pytest.fixture
-def engine(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    return engine_on(store, lock, monkeypatch)
 
 
 def fill(store: Store, count: int = MANY, expires_at: int | None = None, prefix: bytes = b"key") -> list[bytes]:
