@@ -1,5 +1,5 @@
 # Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
-PYTHON ?= python3
+# PYTHON=python3.13 creates it with that Python instead of the first on the PATH that is new enough.
 VENV := .venv
 JOBS ?= auto
 COVERAGE_FLOOR := 98
@@ -28,7 +28,7 @@ bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian'
 	$(VENV)/bin/python -m benchmarks
 
 $(INSTALLED): requirements.txt
-	$(PYTHON) -m venv $(VENV)
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

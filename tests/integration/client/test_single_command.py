@@ -115,10 +115,12 @@ def test_the_default_port_is_that_of_the_server() -> None:
 
 
 def copy_without_server(folder: Path) -> Path:
-    """Copy the folders ``client`` and ``common`` and the script. Return the script's path."""
+    """Copy the folders ``client`` and ``common`` and the start script. Return that script's path."""
     for name in ("client", "common"):
         shutil.copytree(ROOT / name, folder / name)
-    shutil.copy(ROOT / "run_client.sh", folder)
+    (folder / "scripts").mkdir()
+    for name in ("run_client.sh", "scripts/find_python.sh"):
+        shutil.copy(ROOT / name, folder / name)
     return folder / "run_client.sh"
 
 
