@@ -16,6 +16,7 @@ from client.history import History, history_file
 from client.protocol import ClientProtocol
 from client.shell import run_shell
 from common import __version__
+from common.program import program_name, start_command
 from common.resp_client import MalformedReply
 
 DEFAULT_HOST = "127.0.0.1"
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run_client.sh",
+        prog=program_name("client"),
         description="Send commands to a kvline server: at a prompt, by lines from standard input, or one command.",
         usage="%(prog)s [-h] [--host HOST] [--port PORT] [--local] [--version] [COMMAND [ARGUMENT ...]]",
         epilog="DISCONNECT or Ctrl-D closes the connection. HELP lists the commands.",
@@ -84,7 +85,7 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         reason = getattr(problem, "strerror", None) or problem
         print(
             f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "
-            f"Start one with ./run_server.sh --port {options.port}",
+            f"Start one with {start_command('server')} --port {options.port}",
             file=sys.stderr,
         )
         return None
