@@ -153,3 +153,16 @@ def test_the_scripts_are_executable_and_name_the_posix_shell() -> None:
     for name in ("run_server.sh", "run_client.sh", "scripts/find_python.sh"):
         assert os.access(ROOT / name, os.X_OK)
         assert (ROOT / name).read_text().startswith("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize("module", ["server", "client"])
+def test_a_module_that_an_old_python_starts_ends_with_one_sentence(module: str) -> None:
+    code = (
+        "import runpy, sys, typing; sys.version_info = (3, 9, 2, 'final', 0); sys.executable = 'here'; del typing.Self;"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "kvline needs Python 3.11 or later; this is 3.9.2 at here\n"
