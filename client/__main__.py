@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-import common  # noqa: F401  # before modules that an old Python cannot import: it checks the version
+import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
 from client.batch import run_command, run_lines
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.editors.line_editor import line_editor

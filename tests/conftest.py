@@ -17,6 +17,8 @@ from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, connect
 from tests.harness.stores import check_stores, new_store
 
+pytest_plugins = ["pytester"]  # pytest accepts it in the topmost conftest only
+
 FOLDERS = {
     "unit",
     "property",
