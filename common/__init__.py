@@ -2,7 +2,7 @@
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Nothing else checks this for `python -m server` in a checkout. For a wheel pip does.
 if sys.version_info < (3, 11):  # noqa: UP036

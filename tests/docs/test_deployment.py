@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from common import __version__
 from tests.harness.other_http_server import answering_always
 from tests.harness.processes import ROOT, RUN_SERVER, environment
 from tests.harness.waiting import TIMEOUT
@@ -68,6 +69,21 @@ def test_containers_pass_only_options_that_the_server_has(args: list[str]) -> No
 
 
 # ---------------------------------------------------------------- the package
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    (first, *_) = re.findall(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == __version__
+
+
+def test_the_extras_and_the_requirements_of_the_tests_agree() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    lines = [
+        line.partition("#")[0].strip().replace('"', "'")
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+    ]
+    wanted = {each for name in ("shell", "http", "proxy", "test") for each in extras[name]}
+    assert wanted - set(lines) == set()
 
 
 def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> None:
@@ -185,9 +201,27 @@ def test_the_workflow_runs_scripts_and_targets_that_exist() -> None:
     scripts = set(re.findall(r"[\w.]*(?:scripts|\.ci)/[\w.]+", runs))
     assert scripts
     assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test", "coverage"}
-    assert {"lint", "test", "coverage"} <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"lint", "test", "coverage"} <= set(re.findall(r"make ([\w-]+)", runs)) <= targets
+
+
+def test_the_workflow_runs_the_smoke_test_on_windows_and_macos() -> None:
+    job = WORKFLOW["jobs"]["platforms"]
+    assert set(job["strategy"]["matrix"]["system"]) == {"windows-latest", "macos-latest"}
+    assert "python -m scripts.smoke" in [step.get("run") for step in job["steps"]]
+
+
+def test_ci_checks_that_the_core_tests_need_pytest_alone() -> None:
+    assert ".ci/core tests" in [step.get("run") for step in WORKFLOW["jobs"]["core"]["steps"]]
+    assert re.search(r"^\.ci/core$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_makefile_describes_every_target_and_declares_it_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE) == targets
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == set(targets)
 
 
 def test_the_workflow_has_read_permission_only_and_pins_its_actions() -> None:

@@ -48,8 +48,10 @@ class Checkout:
         (self.root / "scripts").mkdir(parents=True)
         for name in ("client", "common", "server"):
             (self.root / name).symlink_to(ROOT / name)
-        for name in ("run_server.sh", "run_client.sh", "scripts/find_python.sh", "Makefile", "requirements.txt"):
+        for name in ("run_server.sh", "run_client.sh", "scripts/find_python.sh", "Makefile"):
             shutil.copy(ROOT / name, self.root / name)
+        for path in ROOT.glob("requirements*.txt"):
+            shutil.copy(path, self.root)
         for tool in TOOLS:
             (self._path / tool).symlink_to(shutil.which(tool) or tool)
 

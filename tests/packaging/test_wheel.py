@@ -165,6 +165,15 @@ def test_an_editable_installation_is_refused_in_one_sentence(wheel: Path, tmp_pa
     )
 
 
+def test_the_examples_of_the_manual_run(full: Environment, project: Path) -> None:
+    pytest.importorskip("redis", reason="redis-py is not installed")
+    manual = (ROOT / "docs" / "testing.md").read_text()
+    first, second, *scripts = re.findall(r"^```python\n(.+?)^```", manual, re.MULTILINE | re.DOTALL)
+    (project / "test_manual.py").write_text(f"import pytest\n{first}\n{second}")
+    assert "2 passed" in succeed(full.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    assert [succeed(full.python, "-c", script, cwd=project).count("127.0.0.1:") for script in scripts] == [1, 1]
+
+
 USERS_TESTS = """\
 import os
 import redis
