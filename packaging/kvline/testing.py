@@ -37,10 +37,10 @@ class KvlineServer:
     host = "127.0.0.1"
 
     def __init__(self, args: Sequence[str] = (), *, log: Path) -> None:
-        self._args = [*args]
-        if "--port" not in args:
+        self._args = [part for arg in args for part in arg.split("=", 1 if arg.startswith("--") else 0)]
+        if "--port" not in self._args:
             self._args += ["--port", "0"]
-        if "--http-port" not in args and importlib.util.find_spec("httptools"):
+        if "--http-port" not in self._args and importlib.util.find_spec("httptools"):
             self._args += ["--http-port", "0"]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None

@@ -138,6 +138,36 @@ def test_settings(kvline):
     run_tests(source, "--kvline-args=--max-line 50 --log-level error").assert_outcomes(passed=1)
 
 
+def test_a_port_that_is_given_is_the_only_one(run_tests: RunTests) -> None:
+    source = """
+import socket
+from kvline.testing import KvlineServer
+
+@pytest.mark.parametrize("form", ["--port {}", "--port={}"])
+def test_port(tmp_path, form):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with KvlineServer(form.format(port).split(), log=tmp_path / "log") as server:
+        assert server.port == port
+        assert (tmp_path / "log").read_text().count("listening on 127.0.0.1:") == 1
+"""
+    run_tests(source).assert_outcomes(passed=2)
+
+
+def test_files_in_the_current_folder_are_not_imported_by_the_server(run_tests: RunTests) -> None:
+    source = """
+from kvline.testing import KvlineServer
+
+def test_wrong_file(tmp_path, monkeypatch):
+    (tmp_path / "socketserver.py").write_text("raise SystemExit('the wrong file was imported')")
+    monkeypatch.chdir(tmp_path)
+    with KvlineServer(log=tmp_path / "log") as server:
+        assert ask(server, b"PING") == b"PONG"
+"""
+    run_tests(source).assert_outcomes(passed=1)
+
+
 def test_a_bad_argument_is_an_error_with_the_sentence_of_the_server(run_tests: RunTests) -> None:
     result = run_tests("def test_it(kvline): pass", "--kvline-args=--port x")
     result.assert_outcomes(errors=1)

@@ -86,8 +86,8 @@ def test_the_users_own_packages_stay_importable_and_the_carried_ones_are_not(bar
 
 
 def test_every_module_can_be_imported_without_a_module_outside_the_package(full: Environment, project: Path) -> None:
-    pytest.importorskip("redis", reason="the extra proxy is not installed")
-    pytest.importorskip("httptools", reason="the extra http is not installed")
+    for module, extra in (("redis", "proxy"), ("httptools", "http"), ("prompt_toolkit", "shell")):
+        pytest.importorskip(module, reason=f"the extra {extra} is not installed")
     code = (
         "import importlib, pkgutil, sys, kvline\n"
         "names = [each.name for each in pkgutil.walk_packages(kvline.__path__, 'kvline.')]\n"
