@@ -16,6 +16,7 @@ from client.hints.command_docs import usage_lines
 from client.history import History, history_file
 from client.protocol import ClientProtocol
 from client.shell import run_shell
+from client.source import open_source
 from common import __version__
 from common.program import program_name, start_command
 from common.resp_client import MalformedReply
@@ -103,7 +104,7 @@ def _run(connection: Connection, args: list[bytes]) -> int:
     if sys.stdin is None:  # closed by the parent process: the same as an empty input
         return 0
     if not sys.stdin.isatty():
-        return run_lines(connection, protocol, sys.stdin.fileno(), output)
+        return run_lines(connection, protocol, open_source(sys.stdin.fileno()), output)
     # The server describes its own commands, so hints also fit a Redis or a kvline of another version.
     (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
     editor = line_editor(usage_lines(documents), History(history_file()))
