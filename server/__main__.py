@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_signal = StopSignal()
     prepare(
         log_level=settings.log_level,
-        all_cores=settings.all_cores,
-        shares_gil_with_http=settings.http_port is not None,
+        one_core=not settings.all_cores and settings.uses_many_threads(),
+        switch_soon=settings.io_threads != 0 or settings.http_port is not None,
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
