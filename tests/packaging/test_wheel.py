@@ -15,9 +15,9 @@ from zipfile import ZipFile
 import pytest
 
 from common import __version__
+from tests.harness.installation import Environment, copy_sources, run, succeed
 from tests.harness.processes import ROOT, Peer
 from tests.harness.waiting import TIMEOUT, wait_until
-from tests.packaging.conftest import Environment, copy_sources, run, succeed
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -54,7 +54,7 @@ def test_the_wheel_has_every_module_of_the_checkout(wheel: Path) -> None:
     assert installed == carried | own
 
 
-def test_the_wheel_has_the_extras_of_the_issue(wheel: Path) -> None:
+def test_the_wheel_has_the_extras_of_the_project(wheel: Path) -> None:
     assert EXTRAS.keys() == {"shell", "http", "proxy", "console", "all", "test"}
     with ZipFile(wheel) as archive:
         metadata = archive.read(f"kvline-{__version__}.dist-info/METADATA").decode()

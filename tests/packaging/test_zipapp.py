@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from common import __version__
+from tests.harness.installation import copy_sources, run, succeed
 from tests.harness.processes import ROOT
 from tests.harness.waiting import TIMEOUT, wait_until
-from tests.packaging.conftest import copy_sources, run, succeed
 
 
 @pytest.fixture(scope="module")
