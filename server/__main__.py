@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
 from server.app import Server, StartError
 from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader

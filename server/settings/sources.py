@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from common import __version__
+from common.program import program_name
 from server.settings.kinds import Switch
 from server.settings.table import SETTINGS, Group, Setting, Settings, SettingsError, check, option_of
 
@@ -55,7 +56,7 @@ class SettingsReader:
 def new_parser() -> argparse.ArgumentParser:
     """Make the parser of all options. An option that is not given adds nothing to the namespace."""
     parser = argparse.ArgumentParser(
-        prog="run_server.sh",
+        prog=program_name("server"),
         description="A key-value server for telnet, Redis clients, JSON frames and HTTP.",
         epilog="Every option can also be set in the environment: --max-line is KVLINE_MAX_LINE. The command line wins.",
         argument_default=argparse.SUPPRESS,  # `SettingsReader.read` must see which options were given

@@ -9,11 +9,14 @@ import socket
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common import __version__
 from server.settings.table import DEFAULT_MAX_CLIENTS
 from tests.harness.other_http_server import answering_always
 from tests.harness.processes import ROOT, RUN_SERVER, environment
@@ -70,12 +73,19 @@ def test_containers_pass_only_options_that_the_server_has(args: list[str]) -> No
 # ---------------------------------------------------------------- the package
 
 
-def test_every_package_is_installed() -> None:
-    folders = [
-        path.parent for package in ("client", "common", "server") for path in ROOT.glob(f"{package}/**/__init__.py")
+def test_the_changelog_begins_with_the_version() -> None:
+    (first, *_) = re.findall(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == __version__
+
+
+def test_the_extras_and_the_requirements_of_the_tests_agree() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    lines = [
+        line.partition("#")[0].strip().replace('"', "'")
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
     ]
-    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+    wanted = {each for name in ("shell", "http", "proxy", "test") for each in extras[name]}
+    assert wanted - set(lines) == set()
 
 
 def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> None:
@@ -85,11 +95,18 @@ def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> 
 
 
 def test_files_that_the_image_copies_exist_and_are_not_ignored() -> None:
-    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]]
-    assert {f"{folder}/" for folder in ("client", "common", "server")} <= {f"{path}/" for path in copied}
-    assert sorted(copied) == sorted(kept)
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    copied = {arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]}
+    assert {"client", "common", "server", "packaging", "setup.py", "pyproject.toml"} <= copied
     assert all((ROOT / path).exists() for path in copied)
+    ignored = [path for path in copied for part in Path(path).parts for each in patterns if fnmatch(part, each)]
+    assert ignored == []
+
+
+def test_the_test_stage_is_no_part_of_the_image() -> None:
+    stages = [args.partition(" AS ")[2] for args in arguments("FROM")]
+    assert stages == ["test", "build", ""]
+    assert {args.split()[0] for args in arguments("COPY") if args.startswith("--from")} == {"--from=build"}
 
 
 def test_the_image_installs_only_packages_whose_hashes_are_locked() -> None:
@@ -204,9 +221,27 @@ def test_the_workflow_runs_scripts_and_targets_that_exist() -> None:
     scripts = set(re.findall(r"[\w.]*(?:scripts|\.ci)/[\w.]+", runs))
     assert scripts
     assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test", "coverage"}
-    assert {"lint", "test", "coverage"} <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"lint", "test", "coverage"} <= set(re.findall(r"make ([\w-]+)", runs)) <= targets
+
+
+def test_the_workflow_runs_the_smoke_test_on_windows_and_macos() -> None:
+    job = WORKFLOW["jobs"]["platforms"]
+    assert set(job["strategy"]["matrix"]["system"]) == {"windows-latest", "macos-latest"}
+    assert "python -m scripts.smoke" in [step.get("run") for step in job["steps"]]
+
+
+def test_ci_checks_that_the_core_tests_need_pytest_alone() -> None:
+    assert ".ci/core tests" in [step.get("run") for step in WORKFLOW["jobs"]["core"]["steps"]]
+    assert re.search(r"^\.ci/core$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_makefile_describes_every_target_and_declares_it_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE) == targets
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == set(targets)
 
 
 def test_the_workflow_has_read_permission_only_and_pins_its_actions_by_commit() -> None:

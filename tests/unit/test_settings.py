@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from common.limits import GIB, MIB, Limits
+from common.program import program_name
 from server.settings import (
     PARAMETERS,
     SETTINGS,
@@ -66,8 +67,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, **variables: st
     with pytest.raises(SystemExit) as ended:
         read(*arguments, **variables)
     assert ended.value.code == 2
-    usage, sentence = capsys.readouterr().err.rsplit("run_server.sh: error: ", 1)
-    assert usage.startswith("usage: run_server.sh")
+    name = program_name("server")
+    usage, sentence = capsys.readouterr().err.rsplit(f"{name}: error: ", 1)
+    assert usage.startswith(f"usage: {name} ")
     assert sentence.count("\n") == 1
     return sentence.removesuffix("\n")
 

@@ -34,7 +34,7 @@ LAYERS = [
 layer. The packages `server` and `server.engines` are empty."""
 
 NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
-MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection")
+MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection", "client.source")
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
