@@ -78,16 +78,6 @@ def test_the_changelog_begins_with_the_version() -> None:
     assert first == __version__
 
 
-def test_the_extras_and_the_requirements_of_the_tests_agree() -> None:
-    extras = PROJECT["project"]["optional-dependencies"]
-    lines = [
-        line.partition("#")[0].strip().replace('"', "'")
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-    ]
-    wanted = {each for name in ("shell", "http", "proxy", "test") for each in extras[name]}
-    assert wanted - set(lines) == set()
-
-
 def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> None:
     (extras,) = re.findall(r"'\.\[(.+)\]'", " ".join(arguments("RUN")))
     assert set(extras.split(",")) <= PROJECT["project"]["optional-dependencies"].keys()

@@ -26,7 +26,8 @@ def read_requirements(path: Path) -> list[Requirement]:
 TESTS = read_requirements(ROOT / "requirements.txt")
 LOCK = ROOT / "requirements.lock"
 IMAGE_LOCK = ROOT / "requirements-image.lock"
-IN_PYPROJECT = [Requirement(text) for texts in EXTRAS.values() for text in texts]
+ALL_EXTRAS = [Requirement(text) for texts in EXTRAS.values() for text in texts]
+IN_PYPROJECT = [each for each in ALL_EXTRAS if each.name != "kvline"]  # some extras consist of others
 BUILD_BACKEND = [Requirement(text) for text in PYPROJECT["build-system"]["requires"]]
 IMAGE = [Requirement(text) for extra in ("http", "proxy") for text in EXTRAS[extra]] + BUILD_BACKEND
 
