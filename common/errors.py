@@ -166,6 +166,7 @@ def not_in_transaction(command: bytes) -> ErrorReply:
 # ---------------------------------------------------------------- connections and clients
 
 TOO_MANY_CLIENTS = _error(b"max number of clients reached")
+NO_THREAD_FOR_CLIENT = _error(b"the server can't start a thread for this connection", ErrorKind.INTERNAL)
 UNSUPPORTED_PROTOCOL = ErrorReply(b"NOPROTO", b"unsupported protocol version")
 PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of range")
 NO_PASSWORD = _error(

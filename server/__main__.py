@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from server.app import Server, StartError
 from server.process import StopSignal, prepare
 from server.settings import SettingsError, SettingsReader
+from server.stderr_log import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit status: 0 after a stop, 1 if the server cannot start. A bad option ends the process with status 2.
     """
+    open_standard_streams()
     reader = SettingsReader(os.environ)
     settings = reader.read(arguments)
     # Before the first thread, because threads inherit the signal mask.

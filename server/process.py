@@ -21,6 +21,8 @@ import threading
 from collections.abc import Callable
 from types import ModuleType
 
+from server import stderr_log
+
 THREAD_STACK_SIZE = 512 * 1024
 """Bytes of address space for a thread, so that ten thousand connections with a thread each fit."""
 
@@ -50,22 +52,17 @@ resource = _optional_module("resource")
 def prepare(*, log_level: str, all_cores: bool, shares_gil_with_http: bool) -> None:
     """Set up the process of a server: its log, its limits, and how its threads run.
 
-    ``log_level`` is as for `set_log_level`. ``all_cores`` leaves out `stay_on_one_core`. ``shares_gil_with_http`` is
-    true if the process serves HTTP too (see `SWITCH_INTERVAL`). What the platform refuses is left out and is no error.
+    ``log_level`` is as for `server.stderr_log.set_log_level`. ``all_cores`` leaves out `stay_on_one_core`.
+    ``shares_gil_with_http`` is true if the process serves HTTP too (see `SWITCH_INTERVAL`). What the platform refuses
+    is left out and is no error.
     """
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    set_log_level(log_level)
     threading.stack_size(THREAD_STACK_SIZE)  # for threads that are started from now on
+    stderr_log.configure(log_level)
     if shares_gil_with_http:
         sys.setswitchinterval(SWITCH_INTERVAL)
     raise_file_limit()
     if not all_cores:
         stay_on_one_core()
-
-
-def set_log_level(level: str) -> None:
-    """Set the least severe level that the process logs: debug, info, warning or error."""
-    logging.getLogger().setLevel(level.upper())
 
 
 def raise_file_limit() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from server.http.application import Application
 from server.http.connection import HTTPConnection
@@ -16,6 +19,7 @@ from server.http.security import AccessPolicy, CORSPolicy
 from server.net.addresses import format_address, resolve
 from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
 from server.session.context import ServerContext
+from server.stderr_log import RepeatedMessage
 
 KEEP_ALIVE_TIMEOUT = 5.0
 """Seconds after which a connection is closed if its client sends no further request."""
@@ -24,6 +28,11 @@ KEEP_ALIVE_CHECK_INTERVAL = 1.0
 
 CANCEL_TIMEOUT = 1.0
 """Seconds that a stopping listener waits for worker threads after it has closed their connections."""
+
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of an accept after which asyncio pauses and tries again."""
+
+logger = logging.getLogger(__name__)
 
 
 def create_http_listener(
@@ -64,6 +73,7 @@ class HTTPListener:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_running = threading.Event()
         self._stop_requested = asyncio.Event()
+        self._accept_failed = RepeatedMessage(logger, logging.WARNING, "cannot accept connections at present: %s")
         self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
 
     @property
@@ -109,6 +119,7 @@ class HTTPListener:
 
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._handle_loop_error)
         # With the backlog again, because this calls `listen` a second time, with 100 by default.
         server = await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
         self._is_running.set()
@@ -118,6 +129,14 @@ class HTTPListener:
         # Without `wait_closed`, which since Python 3.12 waits for every connection, and without a time limit.
         server.close()
         await self._close_connections()
+
+    def _handle_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log connections that cannot be accepted in one line. asyncio logs a thousand tracebacks a second."""
+        problem = context.get("exception")
+        if isinstance(problem, OSError) and problem.errno in OUT_OF_RESOURCES:
+            self._accept_failed.log(problem)
+        else:
+            loop.default_exception_handler(context)
 
     def _new_connection(self) -> HTTPConnection:
         return HTTPConnection(self._application, self._connections)

@@ -16,9 +16,9 @@ from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
-from server.process import set_log_level
 from server.registry import CommandTable
 from server.settings import Settings
+from server.stderr_log import set_log_level
 
 WITHOUT_SERVER = Settings(host="", ports=())
 """The settings of a session without a server, such as the client's terminal mode."""
