@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from server.app import Server, StartError
 from server.process import StopSignal, prepare
 from server.settings import SettingsError, SettingsReader
 from server.stderr_log import open_standard_streams
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
-        server = Server(settings, shut_down=stop_signal.request)
+        server = Server(settings, shut_down=lambda: stop_signal.request("SHUTDOWN"))
         server.start()
     except SettingsError as problem:
         reader.fail(problem)  # it knows whether the value is from an option or from a variable
@@ -39,9 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         print(f"listening on {address}", file=sys.stderr, flush=True)
-    stop_signal.wait()
+    asked_by = stop_signal.wait(_reload)
+    logger.info("%s: the server stops", asked_by)
     server.stop()
     return 0
+
+
+def _reload() -> None:
+    """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
+    logger.info("SIGHUP: there is nothing to reload")
 
 
 if __name__ == "__main__":

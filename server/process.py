@@ -34,7 +34,7 @@ to 5 milliseconds each time.
 """
 
 STOP_POLL_INTERVAL = 0.2
-"""Seconds between two looks for a stop signal on a platform without ``sigwait``."""
+"""Seconds between two looks for a signal on a platform without ``sigwait``."""
 
 logger = logging.getLogger(__name__)
 
@@ -149,21 +149,24 @@ def _peak_of_proc() -> int:
     return int(peak[1]) * 1024 if peak else 0
 
 
-# ---------------------------------------------------------------- the signal to stop
+# ---------------------------------------------------------------- signals
 
 
 class StopSignal:
     """SIGINT and SIGTERM, as a request to stop. Make it in the main thread, before any other thread starts.
 
-    With ``sigwait`` both signals are blocked in every thread, because threads inherit the mask, and only `wait` sees
+    SIGHUP, with which a terminal ends its programs, does not stop the server (`wait`).
+
+    With ``sigwait`` the signals are blocked in every thread, because threads inherit the mask, and only `wait` sees
     them. Without it (Windows) a handler passes them on through a queue. `queue.SimpleQueue` is the one container of the
     standard library that a handler may fill while the same thread waits for it.
     """
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._requested_by: str | None = None
         self._uses_sigwait = hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwait")
-        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        names = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
         self._signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
         for number in self._signals:
             # A shell that starts a program in the background lets it ignore SIGINT, and some systems discard an ignored
@@ -176,21 +179,29 @@ class StopSignal:
     def _handle(self, number: int, _frame: object) -> None:
         self._requests.put(number)
 
-    def wait(self) -> None:
-        """Wait until the process gets one of the signals, or until `request` is called."""
+    def wait(self, on_hangup: Callable[[], None]) -> str:
+        """Wait until the process is asked to stop, and return by which signal, or by what `request` was given.
+
+        Calls ``on_hangup`` for each SIGHUP meanwhile.
+        """
+        while (received := signal.Signals(self._next())).name == "SIGHUP":
+            on_hangup()
+        return self._requested_by or received.name
+
+    def _next(self) -> int:
+        """Wait for one of the signals."""
         if sys.platform != "win32" and self._uses_sigwait:
-            signal.sigwait(self._signals)
-            return
+            return signal.sigwait(self._signals)
         while True:
             # On Windows a wait without a limit keeps Python from running the handler.
             try:
-                self._requests.get(timeout=STOP_POLL_INTERVAL)
+                return self._requests.get(timeout=STOP_POLL_INTERVAL)
             except queue.Empty:
                 continue
-            return
 
-    def request(self) -> None:
-        """Ask for the stop from inside the process, from any thread."""
+    def request(self, by: str) -> None:
+        """Ask for the stop from inside the process, from any thread. ``by`` is what `wait` returns."""
+        self._requested_by = by
         # Every thread blocks the signal, so it stays pending for the process until `wait` takes it.
         if self._uses_sigwait:
             os.kill(os.getpid(), signal.SIGTERM)

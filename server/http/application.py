@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.http import commands, documentation, keys, operations
@@ -12,6 +11,7 @@ from server.http.messages import HTTPError, Request, Response, command_failed, t
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
+from server.http.workers import WorkerPool
 from server.session.context import ServerContext
 from server.session.session import Session
 
@@ -34,7 +34,7 @@ class Application:
 
     def __init__(self, context: ServerContext, access: AccessPolicy, *, cors: CORSPolicy | None, max_body: int) -> None:
         self.context = context
-        self.workers = ThreadPoolExecutor(MAX_WORKERS, "http worker")
+        self.workers = WorkerPool(MAX_WORKERS, "http worker")
         self._access = access
         self._cors = cors
         self._max_body = max_body
@@ -107,5 +107,5 @@ class Application:
         return response
 
     def close(self) -> None:
-        """End the worker threads, those that still work when they are done."""
-        self.workers.shutdown(wait=False, cancel_futures=True)
+        """End the worker threads, without waiting for those that still work."""
+        self.workers.close()

@@ -29,8 +29,8 @@ from server.http.messages import (
     Request,
     Response,
     in_worker,
+    is_lazy,
     lazy_response,
-    reads_backend,
 )
 from server.http.reply_json import array_pieces, outcome_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
@@ -224,7 +224,7 @@ async def _outcome(request: Request, args: Args) -> Response:
     if isinstance(reply, ErrorReply):
         return _failure(reply)
     pieces = outcome_pieces(reply, base64=request.wants_base64)
-    if reads_backend(reply):
+    if is_lazy(reply):
         return await in_worker(lazy_response, JSON, pieces)
     return lazy_response(JSON, pieces)
 

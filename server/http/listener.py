@@ -89,18 +89,21 @@ class HTTPListener:
 
     def start(self) -> None:
         """Accept connections in a thread until `stop` is called."""
+        self._application.workers.start()
         self._thread.start()
         self._is_running.wait()
 
     def stop(self) -> None:
         """Accept no more connections, wait for the requests that are executed, then close all connections.
 
-        Takes about `SHUTDOWN_TIMEOUT` and `CANCEL_TIMEOUT` at most. Also releases the address, as `close` does.
+        Takes about `SHUTDOWN_TIMEOUT` and `CANCEL_TIMEOUT` at most. Commands that take longer are left to their
+        threads, which end with the process. Also releases the address, as `close` does.
         """
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop_requested.set)
-            self._thread.join()  # it ends, because every wait in `_serve` after the request to stop has a limit
+            # Every wait in `_serve` after the request to stop has a limit, but a command may keep the loop busy.
+            self._thread.join(SHUTDOWN_TIMEOUT + 2 * CANCEL_TIMEOUT)
         self.close()
 
     def close(self) -> None:

@@ -98,9 +98,9 @@ def lazy_response(
     return Response(200, body, [(b"content-type", content_type), *headers])
 
 
-def reads_backend(reply: Reply) -> bool:
-    """Return whether reading the reply may wait for I/O: lines that can be read once come from a backing Redis."""
-    return isinstance(reply, Lines) and isinstance(reply.lines, Iterator)
+def is_lazy(reply: Reply) -> bool:
+    """Return whether the reply is made while it is read: that may take long, or wait for a backing Redis."""
+    return isinstance(reply, Lines) and not isinstance(reply.lines, list)
 
 
 def next_part(pieces: Iterator[bytes]) -> bytes:

@@ -146,7 +146,7 @@ def test_yielding_the_cpu_returns() -> None:
     process.yield_cpu()
 
 
-# ---------------------------------------------------------------- the signal to stop
+# ---------------------------------------------------------------- signals
 
 WITHOUT_SIGWAIT = "import signal; del signal.pthread_sigmask, signal.sigwait\n"
 
@@ -165,7 +165,25 @@ def test_a_signal_ends_the_wait(platform: str, name: str, disposition: str) -> N
         "waiting = threading.Thread(target=threading.Event().wait, daemon=True)\n"
         "waiting.start()\n"
         f"os.kill(os.getpid(), signal.{name})\n"
-        "stop.wait()\n"
+        f"assert stop.wait(lambda: None) == '{name}'\n"
+    )
+
+
+@each_platform
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_a_hangup_does_not_end_the_wait(platform: str, disposition: str) -> None:
+    run(
+        f"{platform}import os, signal\n"
+        f"signal.signal(signal.SIGHUP, signal.{disposition})\n"
+        "from server.process import StopSignal\n"
+        "stop = StopSignal()\n"
+        "hangups = []\n"
+        "def count():\n"
+        "    hangups.append(None)\n"
+        "    os.kill(os.getpid(), signal.SIGHUP if len(hangups) < 3 else signal.SIGTERM)\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "assert stop.wait(count) == 'SIGTERM'\n"
+        "assert len(hangups) == 3\n"
     )
 
 
@@ -175,6 +193,6 @@ def test_a_thread_of_the_process_may_ask_for_the_stop(platform: str) -> None:
         f"{platform}import threading\n"
         "from server.process import StopSignal\n"
         "stop = StopSignal()\n"
-        "threading.Thread(target=stop.request).start()\n"
-        "stop.wait()\n"
+        "threading.Thread(target=stop.request, args=('SHUTDOWN',)).start()\n"
+        "assert stop.wait(lambda: None) == 'SHUTDOWN'\n"
     )
