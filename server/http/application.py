@@ -86,6 +86,7 @@ class Application:
             incoming.query,
             headers,
             incoming.body,
+            incoming.method,
             self._access.csrf_possible(headers),
         )
 

@@ -14,6 +14,7 @@ from common.errors import (
     HTTP_COMMAND_EXPECTED,
     HTTP_COMMANDS_EXPECTED,
     HTTP_CSRF_POSSIBLE,
+    HTTP_HEAD_WRITES,
     HTTP_METHOD_NOT_ALLOWED,
     HTTP_NOT_FOUND,
     HTTP_TOO_MANY_ARGUMENTS,
@@ -141,10 +142,13 @@ async def run_path(request: Request) -> Response:
     has no token executes only commands that read.
     """
     args = [*_path_arguments(request), *_options(request)]
-    # An <img> of any page can send this GET. See `AccessPolicy.csrf_possible`. An unknown command fails anyway.
     command = request.session.context.commands.find(args[0])
-    if request.csrf_possible and command is not None and Flag.READONLY not in command.flags:
-        raise HTTPError(HTTP_CSRF_POSSIBLE)
+    if command is not None and Flag.READONLY not in command.flags:  # an unknown command fails anyway
+        if request.method == b"HEAD":
+            raise HTTPError(HTTP_HEAD_WRITES, [(b"allow", b"GET, POST")])
+        # An <img> of any page can send this GET. See `AccessPolicy.csrf_possible`.
+        if request.csrf_possible:
+            raise HTTPError(HTTP_CSRF_POSSIBLE)
     return await _outcome(request, args)
 
 

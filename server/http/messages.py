@@ -199,6 +199,7 @@ class Request:
     query: bytes = b""
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    method: bytes = b"GET"
     csrf_possible: bool = False
     """Whether any web page may have caused this request, if it is a GET. See `server.http.security`."""
 

@@ -21,6 +21,7 @@ from common.errors import (
     HTTP_HEAD_TOO_LARGE,
     HTTP_HOST_REQUIRED,
     HTTP_MALFORMED,
+    HTTP_UNSUPPORTED_CODING,
     HTTP_UPGRADE_WITH_BODY,
     HTTPProblem,
     http_body_too_large,
@@ -245,6 +246,11 @@ class RequestParser:
             raise _Refused(HTTP_MALFORMED)
         if parser.should_upgrade() and _has_body(headers):
             raise _Refused(HTTP_UPGRADE_WITH_BODY)
+        # llhttp accepts `gzip, chunked`, and takes the compressed data for the body. RFC 9112 (6.1) lets no HTTP/1.0
+        # request have the header.
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+            raise _Refused(HTTP_UNSUPPORTED_CODING)
         url = _split_url(self._url)
         # With two of them, a proxy could check one name and this server the other.
         if self._hosts != 1 and (version == "1.1" or self._hosts > 1):  # RFC 9112, 3.2
