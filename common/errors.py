@@ -333,6 +333,7 @@ HTTP_UPGRADE_WITH_BODY = HTTPProblem(
 HTTP_UNSUPPORTED_CODING = HTTPProblem(400, "the only supported transfer coding is chunked, and only in HTTP/1.1")
 # RFC 9112, 3.2: a request with no Host header, or with more than one, gets 400.
 HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
+HTTP_REQUEST_TIMEOUT = HTTPProblem(408, "the rest of the request did not arrive in time")
 HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
 
 HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")

@@ -189,6 +189,7 @@ class Server:
             origins=settings.http_origins,
             names=settings.http_hosts,
             max_body=settings.http_max_body,
+            timeouts=settings.http_timeouts(),
         )
 
     def _stop_in_background(self) -> None:

@@ -30,6 +30,14 @@ class Transport(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class Share:
+    """The part of all connections that the clients of one kind may have, so that they cannot lock out the others."""
+
+    limit: int
+    taken: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session writes to it. Nothing is decided by what it shows."""
 
@@ -37,6 +45,7 @@ class ClientInfo:
     address: str = ""
     local_address: str = ""
     transport: Transport | None = None
+    share: Share | None = None
     name: bytes = b""
     library_name: bytes = b""
     library_version: bytes = b""
@@ -53,7 +62,7 @@ class ClientInfo:
 
 
 class TooManyClients(Exception):
-    """Raised if the limit on connections is reached. It counts the connections of all listeners together."""
+    """Raised if the limit on all connections together is reached, or the limit on those of a `Share`."""
 
 
 class ClientRegistry:
@@ -63,10 +72,11 @@ class ClientRegistry:
         self.stats = StatsRegistry()
         self.limit = limit
         """Maximum number of simultaneous connections. Lowering it keeps existing ones."""
+        self.http_share = Share(limit)
         self.received = 0
         """Connections accepted since the start."""
         self.rejected = 0
-        """Connections refused because of the limit."""
+        """Connections refused because of a limit."""
         self._lock = threading.Lock()
         self._clients: dict[int, ClientInfo] = {}
         self._last_id = 0
@@ -74,22 +84,31 @@ class ClientRegistry:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def add(self, address: str = "", local_address: str = "", transport: Transport | None = None) -> ClientInfo:
-        """Register a connection under a new id. Raises `TooManyClients` at the limit."""
+    def add(
+        self,
+        address: str = "",
+        local_address: str = "",
+        transport: Transport | None = None,
+        share: Share | None = None,
+    ) -> ClientInfo:
+        """Register a connection under a new id. Raises `TooManyClients` at the limit, or at that of its share."""
         with self._lock:
-            if len(self._clients) >= self.limit:
+            if len(self._clients) >= self.limit or (share is not None and share.taken >= share.limit):
                 self.rejected += 1
                 raise TooManyClients
             self._last_id += 1
             self.received += 1
-            client = ClientInfo(self._last_id, address, local_address, transport, stats=self.stats.new_shard())
+            if share is not None:
+                share.taken += 1
+            client = ClientInfo(self._last_id, address, local_address, transport, share, stats=self.stats.new_shard())
             self._clients[client.id] = client
             return client
 
     def remove(self, client: ClientInfo) -> None:
         """Deregister a connection, and merge what it counted. Does nothing if it is not registered."""
         with self._lock:
-            self._clients.pop(client.id, None)
+            if self._clients.pop(client.id, None) is not None and client.share is not None:
+                client.share.taken -= 1
         self.stats.close_shard(client.stats)
 
     def all(self) -> list[ClientInfo]:

@@ -65,6 +65,7 @@ class ServerContext:
                 self.engine.apply_limits(self.limits)
             if "max_clients" in values:
                 self.clients.limit = settings.max_clients
+                self.clients.http_share.limit = settings.http_places()
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:

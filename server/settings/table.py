@@ -35,6 +35,9 @@ MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
 
 DEFAULT_MAX_BODY = 16 * MIB
+DEFAULT_HEAD_TIMEOUT = 10.0
+DEFAULT_BODY_TIMEOUT = 30.0
+DEFAULT_IDLE_TIMEOUT = 5.0
 DEFAULT_BACKEND_CONNECTIONS = 50
 DEFAULT_BACKEND_TIMEOUT = 5.0
 DEFAULT_CACHE_KEYS = 10_000
@@ -171,6 +174,20 @@ class BackendSettings:
     """Whether the backing Redis reports changed keys, so that they are invalidated at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class HTTPTimeouts:
+    """How long an HTTP connection waits for its client, in seconds."""
+
+    head: float = DEFAULT_HEAD_TIMEOUT
+    """For a whole request line with its headers."""
+
+    body: float = DEFAULT_BODY_TIMEOUT
+    """For the next part of a body."""
+
+    idle: float = DEFAULT_IDLE_TIMEOUT
+    """For the next request after a response."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one server. Immutable: CONFIG SET replaces the whole object."""
@@ -215,6 +232,14 @@ class Settings:
         "a host name that requests may use, besides the server's address and localhost; may be given more than once",
         option="--http-host", repeatable=True, group=HTTP)
     http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the maximum size of the body of a request", group=HTTP)
+    http_max_clients: int | None = setting(
+        None, CLIENTS, "the maximum number of HTTP connections; half of --max-clients by default", group=HTTP)
+    http_head_timeout: float = setting(
+        DEFAULT_HEAD_TIMEOUT, SECONDS, "the maximum time for the request line and the headers to arrive", group=HTTP)
+    http_body_timeout: float = setting(
+        DEFAULT_BODY_TIMEOUT, SECONDS, "the maximum time between two parts of a body", group=HTTP)
+    http_idle_timeout: float = setting(
+        DEFAULT_IDLE_TIMEOUT, SECONDS, "the maximum time between a response and the next request", group=HTTP)
 
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
@@ -242,6 +267,14 @@ class Settings:
         # Otherwise a --max-bulk above 1 GiB would have no effect: the request around the argument would be refused.
         max_request = max(DEFAULT_LIMITS.max_request, self.max_bulk)
         return Limits(self.max_line, self.max_bulk, self.max_frame, max_request=max_request)
+
+    def http_places(self) -> int:
+        """Return the maximum number of HTTP connections. By default the other half is left for other clients."""
+        return self.http_max_clients or max(1, self.max_clients // 2)
+
+    def http_timeouts(self) -> HTTPTimeouts:
+        """Return how long HTTP connections wait for their clients."""
+        return HTTPTimeouts(self.http_head_timeout, self.http_body_timeout, self.http_idle_timeout)
 
     def backend_settings(self) -> BackendSettings | None:
         """Return the settings of the backing Redis, or None if there is no backing Redis."""

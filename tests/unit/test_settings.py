@@ -36,6 +36,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "http_origins": ("https://Example.org/", ("https://example.org",)),
     "http_hosts": ("example.org", ("example.org",)),
     "http_max_body": ("100", 100),
+    "http_max_clients": ("7", 7),
+    "http_head_timeout": ("2.5", 2.5),
+    "http_body_timeout": ("2.5", 2.5),
+    "http_idle_timeout": ("2.5", 2.5),
     "backend": ("redis://localhost", "redis://localhost"),
     "backend_connections": ("7", 7),
     "backend_timeout": ("2.5", 2.5),
@@ -260,6 +264,14 @@ def test_any_option_of_the_cache_turns_it_on(values: dict[str, Any], cache: dict
     url = "redis://localhost"
     assert Settings(backend=url, **values).backend_settings() == BackendSettings(url, 50, 5.0, **cache)
     assert Settings().backend_settings() is None
+
+
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [({}, 5000), ({"max_clients": 1}, 1), ({"max_clients": 7}, 3), ({"http_max_clients": 9, "max_clients": 7}, 9)],
+)
+def test_http_has_half_of_the_places_unless_its_number_is_given(values: dict[str, Any], places: int) -> None:
+    assert Settings(**values).http_places() == places
 
 
 def test_a_request_may_always_be_as_large_as_an_argument_of_it() -> None:
