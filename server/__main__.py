@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from common import __version__
 from server.app import Server, StartError
 from server.process import StopSignal, prepare
 from server.settings import SettingsError, SettingsReader
-from server.stderr_log import open_standard_streams
+from server.stderr_log import NOTICE, open_standard_streams
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT, SIGTERM or the command SHUTDOWN.
 
-    Returns the exit status: 0 after a stop, 1 if the server cannot start. A bad option ends the process with status 2.
+    Returns the exit status: 0 after a stop, 1 if the server cannot start. A bad setting ends the process with status 2.
     """
     open_standard_streams()
     reader = SettingsReader(os.environ)
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_signal = StopSignal()
     prepare(
         log_level=settings.log_level,
+        log_format=settings.log_format,
         all_cores=settings.all_cores,
         shares_gil_with_http=settings.http_port is not None,
     )
@@ -35,16 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = Server(settings, shut_down=lambda: stop_signal.request("SHUTDOWN"))
         server.start()
     except SettingsError as problem:
-        reader.fail(problem)  # it knows whether the value is from an option or from a variable
+        reader.fail(problem)  # it knows where the value is from
     except StartError as problem:
-        print(f"kvline {problem}", file=sys.stderr)
+        logger.log(NOTICE, "kvline %s", problem)
         return 1
-    # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
+    logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
+    logger.info("settings that differ from their defaults: %s", settings.changed() or "none")
+    # The last line of the start. It is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
-        print(f"listening on {address}", file=sys.stderr, flush=True)
+        logger.log(NOTICE, "listening on %s", address)
     asked_by = stop_signal.wait(_reload)
     logger.info("%s: the server stops", asked_by)
     server.stop()
+    logger.info("the server has stopped")
     return 0
 
 

@@ -49,15 +49,15 @@ def _optional_module(name: str) -> ModuleType | None:
 resource = _optional_module("resource")
 
 
-def prepare(*, log_level: str, all_cores: bool, shares_gil_with_http: bool) -> None:
+def prepare(*, log_level: str, log_format: str, all_cores: bool, shares_gil_with_http: bool) -> None:
     """Set up the process of a server: its log, its limits, and how its threads run.
 
-    ``log_level`` is as for `server.stderr_log.set_log_level`. ``all_cores`` leaves out `stay_on_one_core`.
-    ``shares_gil_with_http`` is true if the process serves HTTP too (see `SWITCH_INTERVAL`). What the platform refuses
-    is left out and is no error.
+    ``log_level`` and ``log_format`` are as for `server.stderr_log.configure`. ``all_cores`` leaves out
+    `stay_on_one_core`. ``shares_gil_with_http`` is true if the process serves HTTP too (see `SWITCH_INTERVAL`).
+    What the platform refuses is left out and is no error.
     """
     threading.stack_size(THREAD_STACK_SIZE)  # for threads that are started from now on
-    stderr_log.configure(log_level)
+    stderr_log.configure(log_level, log_format)
     if shares_gil_with_http:
         sys.setswitchinterval(SWITCH_INTERVAL)
     raise_file_limit()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import json
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ import threading
 import time
 from collections import deque
 from math import inf
+from types import TracebackType
 
 STANDARD_ERROR = 2
 """The file descriptor."""
@@ -35,18 +37,28 @@ RETRY_INTERVAL = 0.05
 REPEAT_INTERVAL = 10.0
 """Seconds between two log lines of a `RepeatedMessage`."""
 
+NOTICE = logging.CRITICAL + 10
+"""The level of what a user must see whatever the log level is, such as the addresses of the server."""
+
 logger = logging.getLogger(__name__)
 
 
-def configure(level: str) -> None:
+def configure(level: str, log_format: str) -> None:
     """Send everything that the process logs or prints on standard error through a `BackgroundStream`.
 
-    ``level`` is as for `set_log_level`. Starts a thread, so the signals to stop must be blocked before.
+    ``level`` is as for `set_log_level`, ``log_format`` is text or json. Starts a thread, so the signals to stop must be
+    blocked before.
     """
     stream = BackgroundStream(STANDARD_ERROR)
-    # Not only the log: threading.excepthook, warnings and asyncio print to sys.stderr.
+    # Not only the log: some parts of Python print to sys.stderr.
     sys.stderr = stream
-    logging.basicConfig(stream=stream, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
+    logging.getLogger().addHandler(handler)
+    logging.addLevelName(NOTICE, "NOTICE")
+    logging.captureWarnings(True)
+    sys.excepthook = _log_exception
+    threading.excepthook = lambda failed: _log_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
     set_log_level(level)
     atexit.register(stream.drain)
 
@@ -54,6 +66,45 @@ def configure(level: str) -> None:
 def set_log_level(level: str) -> None:
     """Set the least severe level that the process logs: debug, info, warning or error."""
     logging.getLogger().setLevel(level.upper())
+
+
+def _log_exception(kind: type[BaseException], problem: BaseException | None, traceback: TracebackType | None) -> None:
+    """Log an exception that nothing has caught."""
+    if kind is not SystemExit and problem is not None:
+        logger.critical("an unexpected failure", exc_info=(kind, problem, traceback))
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a line for a person: time, level, message. A `NOTICE` is the message alone."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # a name of logging
+        """Return the line. If there is a traceback, `logging` adds it on lines of its own."""
+        # A message may repeat what a client has sent, which must neither add lines nor control a terminal.
+        record.message = record.message.translate(_CONTROL_CHARACTERS)
+        return record.message if record.levelno == NOTICE else super().formatMessage(record)
+
+
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+class JSONFormatter(logging.Formatter):
+    """Formats an object on one line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object. ``time`` is in UTC (RFC 3339), ``traceback`` is there if there is one."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
 
 
 class BackgroundStream(io.TextIOBase):

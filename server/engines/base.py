@@ -24,10 +24,18 @@ InfoSection: TypeAlias = dict[str, object]
 """The fields of one section of INFO."""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """What a cache did for a call."""
+
+    age: float | None
+    """Seconds since the value was fetched; None if the cache did not have it."""
+
+
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("durations", "read_through", "started")
+    __slots__ = ("cache_lookup", "durations", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
@@ -38,6 +46,9 @@ class CallContext:
 
         self.read_through = False
         """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
+
+        self.cache_lookup: CacheLookup | None = None
+        """What a cache did for the last ``try_execute``; None if no cache can have such replies."""
 
 
 class WouldBlock(Enum):

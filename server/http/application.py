@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from common.errors import INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.http import commands, documentation, keys, operations
-from server.http.messages import HTTPError, Request, Response, command_failed, text_of
+from server.http.messages import HTTPError, Request, Response, cache_headers, command_failed, text_of
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
@@ -54,6 +54,7 @@ class Application:
             self._refuse(incoming, HTTPError(INTERNAL_PROBLEM))
 
     def _refuse(self, incoming: IncomingRequest, problem: HTTPError) -> None:
+        logger.debug("a request was refused: HTTP status %d: %s", problem.problem.status, problem.problem.sentence)
         # Refusals too, because without these headers a page cannot read the status or the sentence of the error.
         response = incoming.refuse(problem)
         if self._cors is not None:
@@ -103,6 +104,8 @@ class Application:
         except Exception:
             logger.exception("%s %s failed unexpectedly", incoming.route.method, incoming.route.path)
             response = HTTPError(INTERNAL_PROBLEM).response()
+        if (lookup := request.session.client.call.cache_lookup) is not None and incoming.method in (b"GET", b"HEAD"):
+            response.headers += cache_headers(lookup)
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
         return response

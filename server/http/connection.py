@@ -337,6 +337,7 @@ class HTTPConnection(asyncio.Protocol):
         # CLIENT SETNAME and HELLO write to the client, which the connection's later requests share.
         if client.name or client.protocol_version != 2:
             client.name, client.protocol_version = b"", 2
+        client.call.cache_lookup = None
         # Under load the event loop is always ready to run. Without this, other threads waited for the kernel to end
         # its time slice, which was measured to make the 99th percentile of their replies several times as long.
         yield_cpu()
@@ -405,6 +406,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._is_closing or self._transport.is_closing():
             return
         if self._parser.refusal is not None:
+            self._log_refusal(self._parser.refusal)
             response = HTTPError(self._parser.refusal).response()
             assert isinstance(response.body, bytes)
             self._write(encode_head(response, keep_alive=False) + response.body)
@@ -418,6 +420,10 @@ class HTTPConnection(asyncio.Protocol):
         else:  # half-close, then wait for the client to close its side (RFC 9112, 9.6)
             self._transport.write_eof()
             self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
+
+    def _log_refusal(self, problem: HTTPProblem) -> None:
+        number = 0 if self._client is None else self._client.id
+        logger.debug("client %d: HTTP status %d: %s", number, problem.status, problem.sentence)
 
     def _end_linger(self) -> None:
         if self._is_lost:

@@ -34,7 +34,7 @@ from common.errors import (
 )
 from common.limits import KIB
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
-from server.engines.base import WOULD_BLOCK
+from server.engines.base import WOULD_BLOCK, CacheLookup
 from server.session.session import Session
 
 T = TypeVar("T")
@@ -101,6 +101,16 @@ def lazy_response(
 def is_lazy(reply: Reply) -> bool:
     """Return whether the reply is made while it is read: that may take long, or wait for a backing Redis."""
     return isinstance(reply, Lines) and not isinstance(reply.lines, list)
+
+
+def cache_headers(lookup: CacheLookup) -> Headers:
+    """Return what tells a client whether the cache in front of a backing Redis had the value, and for how long.
+
+    X-Cache has no standard, but is what Varnish and content delivery networks send. Age is of RFC 9111 (5.1).
+    """
+    if lookup.age is None:
+        return [(b"x-cache", b"MISS")]
+    return [(b"x-cache", b"HIT"), (b"age", b"%d" % lookup.age)]
 
 
 def next_part(pieces: Iterator[bytes]) -> bytes:

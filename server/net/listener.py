@@ -137,7 +137,6 @@ class Listener(socketserver.ThreadingTCPServer):
         try:
             connection = Connection(self._context, request, client_address)
         except TooManyClients:
-            logger.debug("%s was refused: too many clients", format_address(client_address))
             self._refuse(request, TOO_MANY_CLIENTS)
             return
         with self._connections_changed:

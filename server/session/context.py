@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,9 @@ class ServerContext:
     slowlog: Slowlog = field(default_factory=Slowlog)
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic` at the start."""
+
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
+    """Distinguishes this run of the server from earlier ones, for programs that watch it."""
 
     _changing: threading.Lock = field(default_factory=threading.Lock)
 

@@ -8,6 +8,7 @@ entries, so a new setting is a new field and nothing else. Code that uses a sett
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -55,6 +56,7 @@ FRAME = Integer(
     too_large=f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes",
 )
 LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
+LOG_FORMAT = Choice(("text", "json"))
 
 
 class Group(NamedTuple):
@@ -64,11 +66,13 @@ class Group(NamedTuple):
     description: str | None = None
 
 
-HTTP = Group("HTTP, on a port of its own (extra: http)")
-BACKEND = Group(
-    "a backing Redis",
-    "Serve the keys of a Redis or a Redis Cluster (extra: proxy). The cache is off unless a cache option is given.",
-)
+LISTENERS = Group("addresses")
+LIMITS = Group("limits")
+LOG = Group("log")
+PROCESS = Group("process")
+HTTP = Group("HTTP", "A port of its own in the same process (extra: http).")
+BACKEND = Group("backing Redis", "Serve the keys of a Redis or a Redis Cluster (extra: proxy).")
+CACHE = Group("cache in front of the backing Redis", "Off unless one of these options is given.")
 
 
 class Setting(NamedTuple):
@@ -86,6 +90,7 @@ class Setting(NamedTuple):
     group: Group | None = None
     config: str = ""
     mutable: bool = False
+    secret: bool = False
 
     def default_text(self) -> str:
         """Return the default as ``--help`` shows it; an empty string if there is none."""
@@ -93,6 +98,15 @@ class Setting(NamedTuple):
             return " ".join(map(self.kind.format, self.default))
         value = self.unset if self.default is None else self.default
         return "" if value is None else self.kind.format(value)
+
+    def as_options(self, value: Any) -> Iterable[str]:
+        """Return a value as it is given on the command line. That of a secret is not shown."""
+        option = self.option or ""
+        if isinstance(value, bool):
+            return [option if value else f"--no-{option[2:]}"]
+        values = value if self.repeatable else (value,)
+        texts = ("(secret)" if self.secret else shlex.quote(self.kind.format(each)) for each in values)
+        return [f"{option} {text}" for text in texts]
 
     def text(self, settings: Settings) -> str:
         """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
@@ -123,8 +137,9 @@ def setting(
     ``option`` and ``variable`` follow from the field's name; an empty string means that there is none. The value of a
     ``repeatable`` setting is a tuple: the option may be given several times, and the variable is a list separated by
     blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
-    another setting, without which this one is an error. ``config`` is the name of the parameter in CONFIG, and CONFIG
-    SET may change a ``mutable`` one. A ``secret`` does not appear in ``repr``.
+    another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
+    the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
+    in the log.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
@@ -139,6 +154,7 @@ def setting(
         group=group,
         config=config,
         mutable=mutable,
+        secret=secret,
     )
     return field(default=default, repr=not secret, metadata={"entry": entry})
 
@@ -194,22 +210,29 @@ class Settings:
 
     # fmt: off
     # One line or two per setting reads as a table. The formatter would give each argument a line of its own.
-    host: str = setting("127.0.0.1", Text("HOST"), "the address to listen on", config="bind")
+    config_file: str | None = setting(
+        None, Text("FILE"), "a TOML file with settings, by the names of the options without --", option="--config")
+
+    host: str = setting(
+        "127.0.0.1", Text("HOST"), "the address to listen on", group=LISTENERS, config="bind")
     ports: tuple[int, ...] = setting(
         (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
-        option="--port", repeatable=True, unset=0, config="port")
+        option="--port", repeatable=True, unset=0, group=LISTENERS, config="port")
 
-    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text")
+    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(
         DEFAULT_LIMITS.max_bulk, SIZE, "the maximum length of a RESP bulk string",
-        config="proto-max-bulk-len", mutable=True)
-    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the maximum length of a JSON frame")
+        group=LIMITS, config="proto-max-bulk-len", mutable=True)
+    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the maximum length of a JSON frame", group=LIMITS)
     max_clients: int = setting(
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
-        config="maxclients", mutable=True)
+        group=LIMITS, config="maxclients", mutable=True)
 
-    all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
-    log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
+    log_level: str = setting(
+        "info", LOG_LEVEL, "the lowest level of messages to log", group=LOG, config="loglevel", mutable=True)
+    log_format: str = setting("text", LOG_FORMAT, "lines for people, or one JSON object a line", group=LOG)
+    all_cores: bool = setting(
+        False, SWITCH, "let the threads use all cores, which is slower with the GIL", group=PROCESS)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
@@ -252,15 +275,20 @@ class Settings:
         None, SECONDS, "the maximum duration of a request",
         unset=DEFAULT_BACKEND_TIMEOUT, requires="backend", group=BACKEND)
     cache_keys: int | None = setting(
-        None, COUNT, "cache GET, for at most this number of keys",
-        unset=DEFAULT_CACHE_KEYS, requires="backend", group=BACKEND)
+        None, COUNT, f"cache GET, for at most this number of keys; {DEFAULT_CACHE_KEYS} if only others are given",
+        requires="backend", group=CACHE)
     cache_ttl: float | None = setting(
-        None, SECONDS, "cache GET, each value for at most this long",
-        unset=DEFAULT_CACHE_TTL, requires="backend", group=BACKEND)
+        None, SECONDS, f"cache GET, each value for at most this long; {DEFAULT_CACHE_TTL:g} if only others are given",
+        requires="backend", group=CACHE)
     cache_tracking: bool | None = setting(
         None, SWITCH, "cache GET, and invalidate the keys that the backing Redis (6 or newer) reports as changed",
-        requires="backend", group=BACKEND)
+        requires="backend", group=CACHE)
     # fmt: on
+
+    def changed(self) -> str:
+        """Return the settings that differ from their defaults as options, without secrets."""
+        given = [entry for entry in SETTINGS if entry.option and getattr(self, entry.name) != entry.default]
+        return " ".join(option for entry in given for option in entry.as_options(getattr(self, entry.name)))
 
     def input_limits(self) -> Limits:
         """Return the bounds on a connection's input. A request may always be as large as its largest argument."""

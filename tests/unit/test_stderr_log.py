@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from math import inf
 
 import pytest
 
-from server.stderr_log import MAX_TEXT_LENGTH, MAX_WAITING_TEXTS, BackgroundStream, RepeatedMessage
-from tests.harness.waiting import wait_until
+from server.stderr_log import (
+    MAX_TEXT_LENGTH,
+    MAX_WAITING_TEXTS,
+    NOTICE,
+    BackgroundStream,
+    JSONFormatter,
+    RepeatedMessage,
+    TextFormatter,
+)
+from tests.harness.processes import ROOT
+from tests.harness.waiting import TIMEOUT, wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -146,3 +159,58 @@ def test_a_message_after_the_interval_says_how_many_were_left_out(
     now = 20.0
     message.log("e")
     assert caplog.messages == ["refused a", "refused d (and 2 more since the last line)", "refused e"]
+
+
+# ---------------------------------------------------------------- formats
+
+
+def record(level: int, message: str, *args: object, problem: BaseException | None = None) -> logging.LogRecord:
+    exc_info = None if problem is None else (type(problem), problem, problem.__traceback__)
+    return logging.LogRecord("server.somewhere", level, "file.py", 1, message, args, exc_info)
+
+
+def test_text_has_time_level_and_message() -> None:
+    line = TextFormatter().format(record(logging.WARNING, "%s failed", "it"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING it failed", line)
+
+
+def test_a_notice_is_the_message_alone() -> None:
+    assert TextFormatter().format(record(NOTICE, "listening on %s", "here")) == "listening on here"
+
+
+def test_control_characters_of_a_message_are_escaped_in_text() -> None:
+    line = TextFormatter().format(record(logging.INFO, "%s", "a\nb\x1b[2J\x7f\x9bü"))
+    assert line.endswith(r" INFO a\x0ab\x1b[2J\x7f\x9bü")
+
+
+def test_a_traceback_follows_the_line_in_text_and_is_a_member_in_json() -> None:
+    try:
+        int("bad")
+    except ValueError as problem:
+        failed = record(logging.ERROR, "it failed", problem=problem)
+    assert TextFormatter().format(failed).partition("\n")[2].startswith("Traceback (most recent call last):\n")
+    entry = json.loads(JSONFormatter().format(failed))
+    assert (entry["level"], entry["logger"], entry["message"]) == ("error", "server.somewhere", "it failed")
+    assert entry["traceback"].endswith("ValueError: invalid literal for int() with base 10: 'bad'")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_uncaught_exceptions_and_warnings_are_logged(log_format: str) -> None:
+    program = (
+        "import threading, warnings\n"
+        "from server import stderr_log\n"
+        f"stderr_log.configure('info', {log_format!r})\n"
+        "thread = threading.Thread(target=lambda: 1 / 0)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "warnings.warn('careful')\n"
+        "raise KeyError('main')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert ended.returncode == 1
+    for expected in ("ZeroDivisionError", "careful", "KeyError"):
+        assert ended.stderr.count(expected) >= 1, ended.stderr
+    if log_format == "json":
+        assert all(json.loads(line) for line in ended.stderr.splitlines())
