@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from common import __version__
 from server.app import Server, StartError
-from server.process import StopSignal, prepare
+from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 from server.stderr_log import NOTICE, open_standard_streams
 
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare(
         log_level=settings.log_level,
         log_format=settings.log_format,
-        all_cores=settings.all_cores,
-        shares_gil_with_http=settings.http_port is not None,
+        one_core=not settings.all_cores and settings.uses_many_threads(),
+        switch_soon=settings.io_threads != 0 or settings.http_port is not None,
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The last line of the start. It is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         logger.log(NOTICE, "listening on %s", address)
+    freeze_heap()
     asked_by = stop_signal.wait(_reload)
     logger.info("%s: the server stops", asked_by)
     server.stop()

@@ -231,8 +231,11 @@ class Settings:
     log_level: str = setting(
         "info", LOG_LEVEL, "the lowest level of messages to log", group=LOG, config="loglevel", mutable=True)
     log_format: str = setting("text", LOG_FORMAT, "lines for people, or one JSON object a line", group=LOG)
+    io_threads: int | None = setting(
+        None, Integer("a number of threads is from 0 to 128", minimum=0, maximum=128),
+        "the threads that serve the connections; 0: one for each connection, as always with --backend", group=PROCESS)
     all_cores: bool = setting(
-        False, SWITCH, "let the threads use all cores, which is slower with the GIL", group=PROCESS)
+        False, SWITCH, "let all threads use all cores, which is slower with the GIL", group=PROCESS)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
@@ -303,6 +306,10 @@ class Settings:
     def http_timeouts(self) -> HTTPTimeouts:
         """Return how long HTTP connections wait for their clients."""
         return HTTPTimeouts(self.http_head_timeout, self.http_body_timeout, self.http_idle_timeout)
+
+    def uses_many_threads(self) -> bool:
+        """Return whether several threads are busy at the same time, if Python has a GIL."""
+        return self.http_port is not None or self.backend is not None or self.io_threads not in (None, 1)
 
     def backend_settings(self) -> BackendSettings | None:
         """Return the settings of the backing Redis, or None if there is no backing Redis."""

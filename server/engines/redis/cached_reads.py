@@ -54,6 +54,8 @@ MISS = CacheLookup(None)
 class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
 
+    waits_for_io = True
+
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine
         self._cache = cache
@@ -71,6 +73,9 @@ class CachedReads:
             # After the write: a read between an earlier invalidation and the write would store the old value again.
             if command.writes:
                 self._invalidate([(command, args)])
+
+    def execute_batch(self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> None:
+        """Return None: each command waits for the backing server."""
 
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same: the backing server runs its commands in its own way."""
@@ -140,9 +145,9 @@ class CachedReads:
 
     # ---------------------------------------------------------------- passed on
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
-        return self._engine.may_block(command)
+        return self._engine.may_block(command, args)
 
     def new_watch(self) -> BackendWatch:
         """Return a watch without keys."""

@@ -9,9 +9,8 @@ from contextlib import closing
 import pytest
 
 from server.commands import COMMANDS
-from server.net.connection import Connection
 from server.net.listener import Listener
-from server.net.threads import ThreadPerConnection
+from server.net.threads import BlockingConnection, ThreadPerConnection
 from server.session.context import ServerContext
 from tests.harness.processes import Peer
 from tests.harness.stores import new_engine
@@ -26,10 +25,15 @@ class LimitedScheduler(ThreadPerConnection):
     def __init__(self) -> None:
         self.is_limited = False
 
-    def schedule(self, connection: Connection, start_thread: Callable[[], None]) -> None:
+    def schedule(
+        self,
+        connection: BlockingConnection,
+        start_thread: Callable[[Callable[[], None]], None],
+        close: Callable[[], None],
+    ) -> None:
         if self.is_limited:
             raise RuntimeError("can't start new thread")  # the text of CPython
-        super().schedule(connection, start_thread)
+        super().schedule(connection, start_thread, close)
 
 
 def test_connections_that_get_no_thread_are_refused_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
