@@ -68,6 +68,20 @@ class RequestDecoder:
     argument by argument, with the position stored between reads. The next read is split again after that request.
     """
 
+    __slots__ = (
+        "_args",
+        "_bulk",
+        "_bulk_size",
+        "_encoder",
+        "_header",
+        "_limits",
+        "_line_counts",
+        "_may_split",
+        "_missing",
+        "_size",
+        "_smallest_limit",
+    )
+
     def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
         self._encoder = encoder
         self._limits = limits
@@ -323,6 +337,8 @@ def format_double(number: float) -> bytes:
 
 class ReplyEncoder:
     """Write replies in the RESP version that the connection has negotiated: 2 until HELLO asks for another."""
+
+    __slots__ = ("scalars", "version")
 
     def __init__(self, version: int = 2) -> None:
         self.use(version)

@@ -40,6 +40,18 @@ class RequestStream:
     ``defers_long_requests`` is for an owner that serves other connections in the same thread: see `deferred`.
     """
 
+    __slots__ = (
+        "_commit",
+        "_detector",
+        "_encoder",
+        "_output",
+        "_requests",
+        "_resp",
+        "_session",
+        "deferred",
+        "pending",
+    )
+
     def __init__(
         self, session: Session, commit: Callable[[], None] | None = None, defers_long_requests: bool = False
     ) -> None:
