@@ -15,6 +15,12 @@ from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
 
+@pytest.fixture(scope="session")
+def scheduler() -> dict[str, str]:
+    """Run each test once: what is logged does not depend on what serves the connections."""
+    return {}
+
+
 def stop(server: ServerProcess, number: signal.Signals = signal.SIGTERM) -> None:
     server.signal(number)
     assert server.exit_status() == 0
