@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 def configure(level: str, log_format: str) -> None:
     """Send everything that the process logs or prints on standard error through a `BackgroundStream`.
 
-    ``level`` is as for `set_log_level`, ``log_format`` is text or json. Starts a thread, so the signals to stop must be
-    blocked before.
+    ``level`` is as for `set_log_level`, ``log_format`` is text or json. The first line starts a thread, so the signals
+    to stop must be blocked before.
     """
     stream = BackgroundStream(STANDARD_ERROR)
     # Not only the log: some parts of Python print to sys.stderr.
@@ -123,7 +123,7 @@ class BackgroundStream(io.TextIOBase):
         # With its default lock, which is re-entrant: the garbage collector may run a finaliser that logs at any time.
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="standard error", daemon=True)
-        self._thread.start()
+        self._is_running = False
 
     def writable(self) -> bool:
         """Return True."""
@@ -132,12 +132,23 @@ class BackgroundStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Add a text to what waits to be written, or drop it."""
         with self._changed:
-            if len(self._waiting) < MAX_WAITING_TEXTS and not self._is_ending:
+            if self._accepts():
                 self._waiting.append(text if len(text) <= MAX_TEXT_LENGTH else text[:MAX_TEXT_LENGTH] + "…\n")
                 self._changed.notify()
             else:
                 self.dropped += 1
         return len(text)
+
+    def _accepts(self) -> bool:
+        """Return whether a text may be added. Start the thread if it does not run."""
+        # Not earlier, so that the thread inherits what is set up at the start, such as the core to run on.
+        if not self._is_running:
+            try:
+                self._thread.start()
+            except RuntimeError:  # the system allows no further thread
+                return False
+            self._is_running = True
+        return len(self._waiting) < MAX_WAITING_TEXTS and not self._is_ending
 
     def drain(self) -> None:
         """Write what waits, for at most `DRAIN_TIMEOUT`, and end the thread. Further texts are dropped."""
@@ -145,7 +156,8 @@ class BackgroundStream(io.TextIOBase):
         with self._changed:
             self._is_ending = True
             self._changed.notify()
-        self._thread.join(DRAIN_TIMEOUT)
+        if self._is_running:
+            self._thread.join(DRAIN_TIMEOUT)
 
     def _run(self) -> None:
         while (text := self._next()) is not None:

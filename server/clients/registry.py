@@ -77,6 +77,7 @@ class ClientRegistry:
         self.limit = limit
         """Maximum number of simultaneous connections. Lowering it keeps existing ones."""
         self.http_share = Share(limit)
+        """The connections of the HTTP listener."""
         self.received = 0
         """Connections accepted since the start."""
         self.rejected = 0

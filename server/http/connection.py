@@ -131,6 +131,7 @@ class HTTPConnection(asyncio.Protocol):
         parser = self._parser
         if not (parser.is_in_head or parser.is_in_body):
             # Without a 408, which a browser that connects in advance takes for the response to a later request.
+            self._log("no request arrived in time")
             self._transport.close()
             return
         parser.refuse(HTTP_REQUEST_TIMEOUT)
@@ -406,7 +407,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._is_closing or self._transport.is_closing():
             return
         if self._parser.refusal is not None:
-            self._log_refusal(self._parser.refusal)
+            self._log(f"HTTP status {self._parser.refusal.status}: {self._parser.refusal.sentence}")
             response = HTTPError(self._parser.refusal).response()
             assert isinstance(response.body, bytes)
             self._write(encode_head(response, keep_alive=False) + response.body)
@@ -421,9 +422,8 @@ class HTTPConnection(asyncio.Protocol):
             self._transport.write_eof()
             self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
 
-    def _log_refusal(self, problem: HTTPProblem) -> None:
-        number = 0 if self._client is None else self._client.id
-        logger.debug("client %d: HTTP status %d: %s", number, problem.status, problem.sentence)
+    def _log(self, message: str) -> None:
+        logger.debug("client %d: %s", 0 if self._client is None else self._client.id, message)
 
     def _end_linger(self) -> None:
         if self._is_lost:

@@ -157,7 +157,7 @@ class CORSPolicy:
         response.headers = [*others, (b"vary", b", ".join([*vary, b"Origin"]))]
         if allowed := self._allowed_origin(headers):
             # Without this, scripts cannot read the tag that they need for If-Match.
-            response.headers += [*allowed, (b"access-control-expose-headers", b"ETag, X-Cache")]
+            response.headers += [*allowed, (b"access-control-expose-headers", b"ETag, X-Cache, Age")]
 
     def _allowed_origin(self, headers: RequestHeaders) -> Headers:
         """Return the header that allows the request's origin, nothing if it is not allowed."""

@@ -1,8 +1,10 @@
 """The config file (``--config``): settings in TOML, by the names of the options without ``--``.
 
-port = [9736, 9737]
-max-clients = 1000
-all-cores = true
+    port = [9736, 9737]
+    max-clients = 1000
+    all-cores = true
+
+Values obey the same rules as those on the command line.
 """
 
 from __future__ import annotations

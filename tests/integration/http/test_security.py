@@ -241,7 +241,7 @@ def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.C
     response = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
     assert response.status_code in (200, 201)
     assert response.headers["access-control-allow-origin"] == FRIEND
-    assert response.headers["access-control-expose-headers"] == "ETag, X-Cache"
+    assert response.headers["access-control-expose-headers"] == "ETag, X-Cache, Age"
     assert "origin" in response.headers["vary"].lower()
 
 
