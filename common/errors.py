@@ -176,6 +176,7 @@ def not_in_transaction(command: bytes) -> ErrorReply:
 # ---------------------------------------------------------------- connections and clients
 
 TOO_MANY_CLIENTS = _error(b"max number of clients reached")
+NO_THREAD_FOR_CLIENT = _error(b"the server can't start a thread for this connection", ErrorKind.INTERNAL)
 UNSUPPORTED_PROTOCOL = ErrorReply(b"NOPROTO", b"unsupported protocol version")
 PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of range")
 NO_PASSWORD = _error(
@@ -344,8 +345,10 @@ HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
     400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )
+HTTP_UNSUPPORTED_CODING = HTTPProblem(400, "the only supported transfer coding is chunked, and only in HTTP/1.1")
 # RFC 9112, 3.2: a request with no Host header, or with more than one, gets 400.
 HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
+HTTP_REQUEST_TIMEOUT = HTTPProblem(408, "the rest of the request did not arrive in time")
 HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
 
 HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")
@@ -362,6 +365,8 @@ HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed"
 HTTP_CSRF_POSSIBLE = HTTPProblem(
     403, "any web page can cause this GET, so it may only read; use POST, or start the server with --http-token"
 )
+# RFC 9110, 9.2.1: HEAD is a safe method.
+HTTP_HEAD_WRITES = HTTPProblem(405, "a HEAD request may only read; use GET or POST")
 HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
 
 HTTP_COMMAND_EXPECTED = HTTPProblem(400, 'a command is an array of its arguments, such as ["GET", "greeting"]')

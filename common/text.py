@@ -136,6 +136,8 @@ def quote(arg: bytes) -> bytes:
 
 def quote_always(arg: bytes) -> bytes:
     """Print an argument in double quotes, whether it needs them or not."""
+    if len(arg) > PIECE_SIZE:  # each piece is one call that no other thread can interrupt: 20 MB took a second
+        return b"".join(_in_quotes(arg))
     # One invalid byte makes the whole value binary: mixing both forms would print some bytes as text by chance.
     try:
         escaped = arg.decode().translate(_ESCAPED_CHARACTERS).encode()
@@ -155,6 +157,10 @@ def quoted_pieces(value: bytes) -> Iterator[bytes]:
     if _is_bare(value):
         yield from _slices(value)
         return
+    yield from _in_quotes(value)
+
+
+def _in_quotes(value: bytes) -> Iterator[bytes]:
     # UTF-8 is checked to the end first, because what has been printed cannot be taken back.
     yield b'"'
     if _is_utf8(value):

@@ -10,6 +10,7 @@ no thread and no open socket after `Server.stop`. What the program ``run_server.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import threading
 import time
@@ -45,6 +46,8 @@ class AnyListener(Protocol):
 
 
 L = TypeVar("L", bound=AnyListener)
+
+logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -130,6 +133,7 @@ class Server:
             if self._is_stopped or not self._is_started:
                 return
             self._is_stopped = True
+            logger.info("no more connections are accepted; open: %d", len(self.context.clients))
             # Each listener may have to wait for its clients.
             threads = [threading.Thread(target=each.stop, name=f"stop {each.address}") for each in self._listeners]
             for thread in threads:
@@ -138,6 +142,8 @@ class Server:
             give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT
             for thread in threads:
                 thread.join(max(0.0, give_up_at - time.monotonic()))
+            if left := len(self.context.clients):
+                logger.info("connections that were not ready within %g s, and are cut off: %d", SHUTDOWN_TIMEOUT, left)
             # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
             self.context.engine.stop()
             for thread in threads:
@@ -194,6 +200,7 @@ class Server:
             origins=settings.http_origins,
             names=settings.http_hosts,
             max_body=settings.http_max_body,
+            timeouts=settings.http_timeouts(),
         )
 
     def _stop_in_background(self) -> None:

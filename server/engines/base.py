@@ -46,10 +46,18 @@ class ReplyBudget:
         raise CommandError(replies_too_large(self._limit))
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """What a cache did for a call."""
+
+    age: float | None
+    """Seconds since the value was fetched; None if the cache did not have it."""
+
+
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("budget", "durations", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "durations", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
@@ -63,6 +71,9 @@ class CallContext:
 
         self.read_through = False
         """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
+
+        self.cache_lookup: CacheLookup | None = None
+        """What a cache did for the last ``try_execute``; None if no cache can have such replies."""
 
 
 class WouldBlock(Enum):

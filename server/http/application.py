@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.http import commands, documentation, keys, operations
-from server.http.messages import HTTPError, Request, Response, command_failed, text_of
+from server.http.messages import HTTPError, Request, Response, cache_headers, command_failed, text_of
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
+from server.http.workers import WorkerPool
 from server.session.context import ServerContext
 from server.session.session import Session
 
@@ -34,7 +34,7 @@ class Application:
 
     def __init__(self, context: ServerContext, access: AccessPolicy, *, cors: CORSPolicy | None, max_body: int) -> None:
         self.context = context
-        self.workers = ThreadPoolExecutor(MAX_WORKERS, "http worker")
+        self.workers = WorkerPool(MAX_WORKERS, "http worker")
         self._access = access
         self._cors = cors
         self._max_body = max_body
@@ -55,6 +55,7 @@ class Application:
             self._refuse(incoming, HTTPError(INTERNAL_PROBLEM))
 
     def _refuse(self, incoming: IncomingRequest, problem: HTTPError) -> None:
+        logger.debug("a request was refused: HTTP status %d: %s", problem.problem.status, problem.problem.sentence)
         # Refusals too, because without these headers a page cannot read the status or the sentence of the error.
         response = incoming.refuse(problem)
         if self._cors is not None:
@@ -87,6 +88,7 @@ class Application:
             incoming.query,
             headers,
             incoming.body,
+            incoming.method,
             self._access.csrf_possible(headers),
         )
 
@@ -103,10 +105,12 @@ class Application:
         except Exception:
             logger.exception("%s %s failed unexpectedly", incoming.route.method, incoming.route.path)
             response = HTTPError(INTERNAL_PROBLEM).response()
+        if (lookup := request.session.client.call.cache_lookup) is not None and incoming.method in (b"GET", b"HEAD"):
+            response.headers += cache_headers(lookup)
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
         return response
 
     def close(self) -> None:
-        """End the worker threads, those that still work when they are done."""
-        self.workers.shutdown(wait=False, cancel_futures=True)
+        """End the worker threads, without waiting for those that still work."""
+        self.workers.close()

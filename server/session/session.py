@@ -208,6 +208,7 @@ class Session:
         """Return the reply to a request that could not be read."""
         if problem.close_connection:
             self.closing = True
+        logger.debug("client %d: %s", self.client.id, problem.error.text.decode(errors="replace"))
         return self._refuse(CommandError(problem.error))
 
     def close(self) -> None:

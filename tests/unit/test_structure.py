@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     ["common"],
-    ["server.process", "server.extras"],
+    ["server.stderr_log", "server.extras"],
+    ["server.process"],
     ["server.settings"],
     ["server.args"],
     ["server.registry"],

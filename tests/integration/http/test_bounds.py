@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -392,3 +393,17 @@ def test_a_client_that_resets_before_it_is_accepted_leaves_no_open_file(own: Ser
     if files.is_dir():
         wait_until(lambda: len(list(files.iterdir())) < 100, "the sockets are closed")
     own.check()
+
+
+def test_without_file_descriptors_the_log_has_one_line_and_no_traceback(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """asyncio's own event loop, which is used without uvloop, logs a traceback for each connection."""
+    (tmp_path / "uvloop.py").write_text("raise ImportError('no uvloop here')\n")
+    server = start_with_http(start_server, shell=f"ulimit -n 40; export PYTHONPATH={tmp_path}")
+    with ExitStack() as wires:
+        for _ in range(80):
+            wires.enter_context(Wire(server.http_url))
+        wait_until(lambda: "cannot accept connections at present" in server.log, "no file descriptor is left")
+    wait_until(lambda: httpx.get(f"{server.http_url}/healthz").status_code == 200, "connections are served again")
+    assert server.log.count("cannot accept connections at present") <= 2, "one line per ten seconds"

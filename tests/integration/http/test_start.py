@@ -22,7 +22,7 @@ def run_http_server(*options: str, **variables: str) -> subprocess.CompletedProc
 
 def test_each_listener_logs_its_address(start_server: StartServer) -> None:
     server = start_with_http(start_server)
-    assert re.fullmatch(r"listening on 127\.0\.0\.1:\d+\nlistening on http://127\.0\.0\.1:\d+\n", server.log)
+    assert re.search(r"^listening on 127\.0\.0\.1:\d+\nlistening on http://127\.0\.0\.1:\d+\n\Z", server.log, re.M)
 
 
 def test_http_is_off_by_default(start_server: StartServer) -> None:

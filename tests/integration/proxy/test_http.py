@@ -254,11 +254,12 @@ def test_metrics_report_the_cache(
     execute(direct, "MSET a 1 b 1")
     for key in ("a", "a", "b"):
         http.get(f"/keys/{key}")
-    figures = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(http.get("/metrics").text)
-        for sample in family.samples
-        if sample.name.startswith("kvline_cache_")
-    }
-    names = ("hits", "misses", "evictions", "expirations", "coalesced", "keys")
-    assert [figures[f"kvline_cache_{name}"] for name in names] == [1, 2, 1, 0, 0, 1]
+    families = list(text_string_to_metric_families(http.get("/metrics").text))
+    figures = {sample.name: sample.value for family in families for sample in family.samples}
+    counters = ("hits", "misses", "evictions", "expirations", "coalesced")
+    assert [figures[f"kvline_cache_{name}_total"] for name in counters] == [1, 2, 1, 0, 0]
+    assert figures["kvline_cache_keys"] == 1
+    types = {family.name: family.type for family in families}
+    names = [*(f"cache_{name}" for name in counters), "backend_unavailable", "backend_timed_out"]
+    assert {types[f"kvline_{name}"] for name in names} == {"counter"}
+    assert types["kvline_cache_keys"] == "gauge"
