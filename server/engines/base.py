@@ -28,18 +28,25 @@ InfoSection: TypeAlias = dict[str, object]
 class ReplyBudget:
     """The bytes that the replies of a transaction may take together."""
 
-    __slots__ = ("_limit", "left")
+    __slots__ = ("_left", "_limit", "is_exceeded")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.left = limit
-        """Negative if the budget is exceeded."""
+        self._left = limit
+        self.is_exceeded = False
 
     def charge(self, reply: Reply) -> None:
         """Take the size of a reply from the budget. Raises `CommandError` if it is or was exceeded."""
-        self.left -= len(reply) if type(reply) is bytes else size_of(reply)
-        if self.left < 0:
+        if self.is_exceeded:
             self.refuse()
+        self.reserve(len(reply) if type(reply) is bytes else size_of(reply))
+
+    def reserve(self, size: int) -> None:
+        """Take bytes for a reply that is not made yet. Raises `CommandError` if there are not so many left."""
+        if size > self._left:
+            self.is_exceeded = True
+            self.refuse()
+        self._left -= size
 
     def refuse(self) -> NoReturn:
         """Raise the `CommandError` that takes the place of a reply."""

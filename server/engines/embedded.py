@@ -21,7 +21,7 @@ from time import perf_counter_ns
 from common.codec import Args
 from common.errors import CommandError
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Reply
+from common.replies import Reply, size_of
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, QueuedCommand, ReplyBudget, WouldBlock
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
@@ -135,7 +135,7 @@ class EmbeddedEngine:
                     outcomes.append(None)  # until its last stage has run
                 else:
                     try:
-                        if budget.left < 0 and command.reads:
+                        if budget.is_exceeded and command.reads:
                             budget.refuse()
                         reply = command.run(store, *args[1:])
                         charge(reply)
@@ -230,6 +230,8 @@ class _StagedPart:
         self._outcome: Reply | Exception = None
         self._call: StagedCall[Store] | None = None
         self._reads = command.reads
+        self._reserved = 0
+        self._is_over_budget = False
         self._budget = budget
         with self._stage():
             self._call = _begin(command, args)
@@ -238,17 +240,21 @@ class _StagedPart:
         """Run the stage that accesses the keyspace."""
         if self._call is not None:
             with self._stage():
-                if self._budget.left < 0 and self._reads:
+                self._is_over_budget = self._budget.is_exceeded
+                if self._is_over_budget and self._reads:
                     self._budget.refuse()
                 self._call.run_step(store)
-                self._budget.left -= sys.getsizeof(self._call.found)  # without the keys and values in it
+                self._reserved = sys.getsizeof(self._call.found)  # without the keys and values in it
+                self._budget.reserve(self._reserved)
 
     def finish(self) -> Reply | Exception:
         """Run the last stage, and return the outcome."""
         if self._call is not None:
             with self._stage():
                 reply = self._call.finish()
-                self._budget.charge(reply)
+                if self._is_over_budget:  # it was a write
+                    self._budget.refuse()
+                self._budget.reserve(size_of(reply) - self._reserved)
                 self._outcome = reply
         return self._outcome
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import PARAMETERS, SETTINGS
+from server.settings import PARAMETERS, SETTINGS, table
 from tests.harness.processes import ROOT
 
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
@@ -34,7 +34,11 @@ NO_BOUNDS = {
     "server.engines.redis.time_limit.MIN_TIMEOUT": "a range of a setting",
     "server.settings.kinds.MAX_INTEGER": "a range of integers",
     "server.settings.kinds.MAX_SECONDS": "a range of settings",
+    "common.errors.HTTP_REQUEST_TIMEOUT": "the text of an error",
     "server.settings.table.DEFAULT_BACKEND_TIMEOUT": "a default, in the table as --backend-timeout",
+    "server.settings.table.DEFAULT_BODY_TIMEOUT": "a default, in the table as --http-body-timeout",
+    "server.settings.table.DEFAULT_HEAD_TIMEOUT": "a default, in the table as --http-head-timeout",
+    "server.settings.table.DEFAULT_IDLE_TIMEOUT": "a default, in the table as --http-idle-timeout",
     "server.settings.table.MAX_MAX_CLIENTS": "a range of a setting",
 }
 """Constants that are called like a bound and bound nothing that a peer can use up."""
@@ -51,7 +55,9 @@ def value_of(name: str) -> object:
     """Return the default of a setting, or the value of a constant."""
     if name.startswith("--"):
         (entry,) = (entry for entry in SETTINGS if entry.option == name)
-        return entry.unset if entry.default is None else entry.default
+        value = entry.unset if entry.default is None else entry.default
+        # Some settings have their default in the code only, because it applies only if another one is given.
+        return getattr(table, f"DEFAULT_{entry.name.upper()}") if value is None else value
     if name in PARAMETERS:
         return PARAMETERS[name].default
     parts = name.split(".")

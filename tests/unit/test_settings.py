@@ -265,7 +265,8 @@ def test_help_shows_no_default_for_what_is_off_by_default() -> None:
 
 def test_help_has_examples_that_are_valid_and_exit_statuses() -> None:
     text = new_parser().format_help()
-    examples = re.findall(r"^  run_server\.sh(.*)$", text.partition("\nexamples:\n")[2], re.MULTILINE)
+    name = re.escape(program_name("server"))
+    examples = re.findall(rf"^  {name}(.*)$", text.partition("\nexamples:\n")[2], re.MULTILINE)
     assert len(examples) >= 4
     for example in examples:
         read(*example.replace("/etc/kvline.toml", "/dev/null").split())
