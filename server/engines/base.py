@@ -35,11 +35,11 @@ class ReplyBudget:
         self._left = limit
         self.is_exceeded = False
 
-    def charge(self, reply: Reply) -> None:
-        """Take the size of a reply from the budget. Raises `CommandError` if it is or was exceeded."""
+    def charge(self, reply: Reply, reserved: int = 0) -> None:
+        """Take the size of a reply, less what was reserved for it. Raises `CommandError` if that exceeds the budget."""
         if self.is_exceeded:
             self.refuse()
-        self.reserve(len(reply) if type(reply) is bytes else size_of(reply))
+        self.reserve((len(reply) if type(reply) is bytes else size_of(reply)) - reserved)
 
     def reserve(self, size: int) -> None:
         """Take bytes for a reply that is not made yet. Raises `CommandError` if there are not so many left."""

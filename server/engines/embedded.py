@@ -21,7 +21,7 @@ from time import perf_counter_ns
 from common.codec import Args
 from common.errors import CommandError
 from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import Reply, size_of
+from common.replies import Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, QueuedCommand, ReplyBudget, WouldBlock
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
@@ -143,9 +143,12 @@ class EmbeddedEngine:
                     except Exception as problem:  # handled by the session, outside the lock
                         outcomes.append(_outcome(problem))
                 durations.append(perf_counter_ns() - started)
+        # Those that began before the budget was exceeded keep their replies, as long as these fit.
+        was_exceeded, budget.is_exceeded = budget.is_exceeded, False
         for place, part in staged.items():
             outcomes[place] = part.finish()
             durations[place] = part.nanoseconds
+        budget.is_exceeded |= was_exceeded
         call.durations += durations
         return outcomes
 
@@ -254,7 +257,7 @@ class _StagedPart:
                 reply = self._call.finish()
                 if self._is_over_budget:  # it was a write
                     self._budget.refuse()
-                self._budget.reserve(size_of(reply) - self._reserved)
+                self._budget.charge(reply, reserved=self._reserved)
                 self._outcome = reply
         return self._outcome
 
