@@ -87,9 +87,9 @@ class ScanSnapshots:
         return (deletions << POSITION_BITS) + end, keys[position:end]
 
     def _store(self, deletions: int, snapshot: _Snapshot) -> None:
-        self._evict(deletions)
         if not self._snapshots:
             self._deleted_bytes = 0
+        self._evict(deletions)
         self._snapshots[deletions] = snapshot
         self._stored += len(snapshot.keys) + SNAPSHOT_OVERHEAD
         while self._stored > MAX_SNAPSHOT_KEYS and len(self._snapshots) > 1:

@@ -397,6 +397,15 @@ def test_many_small_deleted_keys_count_too() -> None:
     assert len(snapshots) == 1, "what was deleted before does not count"
 
 
+def test_deleted_keys_count_although_the_snapshot_is_used_meanwhile() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    cursor, _ = snapshots.page(0, 1, keyspace)
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED)
+    assert snapshots.page(cursor, 1, keyspace)[1] == [b"b"]
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED)
+    assert len(snapshots) == 0
+
+
 def test_an_iteration_whose_snapshot_was_evicted_because_of_deleted_keys_misses_nothing(
     session: ClientSession, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
