@@ -19,7 +19,7 @@ from server.session.session import Session
 group = CommandGroup("server")
 
 # Without commandstats, which is long and is not a default section of Redis either.
-DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
+DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "replication", "backend", "cache", "keyspace")
 
 
 @group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
@@ -91,6 +91,11 @@ def _stats(context: ServerContext) -> InfoSection:
     return figures
 
 
+def _replication(context: ServerContext) -> InfoSection:
+    # HAProxy's documented check and Redis clients expect this role of a server that accepts writes.
+    return {"role": "master", "connected_slaves": 0}
+
+
 def _commandstats(context: ServerContext) -> InfoSection:
     # Commands without a call have no line, as in Redis. A subcommand is named as in Redis: cmdstat_client|list.
     records = sorted(context.stats.totals().items(), key=lambda each: each[0].name)
@@ -123,6 +128,7 @@ _SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {
     "clients": _clients,
     "memory": _memory,
     "stats": _stats,
+    "replication": _replication,
     "commandstats": _commandstats,
     "backend": _of_engine("backend"),
     "cache": _of_engine("cache"),

@@ -42,14 +42,14 @@ def record(session: ClientSession, name: str) -> dict[str, int] | None:
     return {name: int(fields[name]) for name in ("calls", "rejected_calls", "failed_calls")}
 
 
-SECTIONS = ["Server", "Clients", "Memory", "Stats", "Commandstats", "Keyspace"]
+SECTIONS = ["Server", "Clients", "Memory", "Stats", "Replication", "Commandstats", "Keyspace"]
 
 
 @pytest.mark.parametrize(
     ("args", "sections"),
     [
-        ("", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
-        ("default", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
+        ("", ["Server", "Clients", "Memory", "Stats", "Replication", "Keyspace"]),
+        ("default", ["Server", "Clients", "Memory", "Stats", "Replication", "Keyspace"]),
         ("all", SECTIONS),
         ("everything", SECTIONS),
         ("keyspace SERVER", ["Server", "Keyspace"]),
