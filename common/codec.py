@@ -2,7 +2,7 @@
 
 A decoder has three outcomes: a request (its arguments), "more bytes" (nothing is returned, the partial request is
 stored), or a `ProtocolError`, which takes the place of the request in the sequence so that its error is replied to in
-order.
+order. A `ProtocolReply` among the requests is sent in its place.
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ class ProtocolError:
     close_connection: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ProtocolReply:
+    """What the protocol itself sends, in its place among the replies: the refusal of a telnet option.
+
+    It replies to no request: nothing is executed or counted, and CLIENT REPLY does not suppress it.
+    """
+
+    reply: Reply
+
+
 Args: TypeAlias = list[bytes]
 """A request: the command name and its arguments. Never empty: decoders skip empty requests."""
 
@@ -63,7 +73,7 @@ class RequestBatch:
         return ([self.name, *args] for args in zip(*self.columns, strict=True))
 
 
-Request: TypeAlias = Args | ProtocolError
+Request: TypeAlias = Args | ProtocolError | ProtocolReply
 DecodedRequest: TypeAlias = Request | RequestBatch
 """What a decoder returns. Pipelined requests that are alike are executed and encoded together."""
 
@@ -97,3 +107,12 @@ class Decoder(Protocol):
         then the last request, the rest is empty and no more data may be passed in.
         """
         ...
+
+
+def closes_connection(batches: list[DecodedRequests]) -> bool:
+    """Return whether the last request is a `ProtocolError` that closes the connection."""
+    if not batches:
+        return False
+    # Only the last request can be one: no decoder reads on after such an error (`Decoder`).
+    last = batches[-1][1][-1]
+    return isinstance(last, ProtocolError) and last.close_connection

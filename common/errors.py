@@ -36,7 +36,7 @@ def protocol_error(reason: bytes) -> ErrorReply:
 
 
 UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
-NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP")
+NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP; start the server with --http-port for a port that does")
 NO_TLS_HERE = protocol_error(b"this port does not speak TLS")
 NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
@@ -44,6 +44,17 @@ INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
 # Redis skips these two bytes without looking at them. A wrong length would then shift all that follows by some bytes.
 MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
+
+
+INVALID_TELNET_COMMAND = protocol_error(b'a line contains the byte 0xff without a telnet command; write "\\xff"')
+
+
+def http_is_on_port(port: int) -> ErrorReply:
+    return protocol_error(b"this port does not speak HTTP, port %d does" % port)
+
+
+def subnegotiation_too_long(limit: int) -> ErrorReply:
+    return protocol_error(b"a telnet subnegotiation is longer than %d bytes" % limit)
 
 
 # The text names the limit, unlike Redis's ("too big inline request"), because it is a setting here (`--max-line`).

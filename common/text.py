@@ -1,7 +1,7 @@
 """The text protocol: one command per line, as people type it and read it.
 
-`split_args` and `TextDecoder` read lines, `quote` and `TextEncoder` print replies. One rule connects them: what is
-printed can be typed back, whatever bytes it contains.
+`split_args` reads a line, `quote` and `TextEncoder` print replies. One rule connects them: what is printed can be typed
+back, whatever bytes it contains. `server.protocols.text_lines` cuts a stream of bytes into lines.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
-from common.errors import (
-    NO_HTTP_HERE,
-    NO_TLS_HERE,
-    NUL_IN_LINE,
-    TOO_MANY_ARGUMENTS,
-    UNBALANCED_QUOTES,
-    line_too_long,
-)
-from common.limits import DEFAULT_LIMITS, Limits
+from common.codec import PIECE_SIZE, Args
 from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
+
+COMMENT = b"#"
+"""A line that begins with this is a comment. It is ignored, as an empty line is."""
 
 # An argument is a bare part, then perhaps a quoted one, after which a blank or the end of the line must follow (as in
 # Redis's sdssplitargs). The quantifiers are possessive, so that a quote that is never closed costs linear time.
@@ -264,8 +258,21 @@ MAX_CONTINUATION_BYTES = 3
 
 # ---------------------------------------------------------------- replies
 
-# One line per error, as in RESP. Otherwise an argument that an error repeats could add lines that look like replies.
-_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+# Quotes and backslashes are printed as they are: the text of an error is not an argument.
+_ESCAPED_IN_ERRORS = _EscapedCharacters(
+    {code: text for code, text in _ESCAPED_CHARACTERS.items() if chr(code) not in '"\\'}
+)
+
+
+def _error_line(error: ErrorReply) -> bytes:
+    r"""Print an error as one line, in which everything that is not printable is escaped as in `quote`.
+
+    An error may repeat arguments of a client. A line break in them would begin a line that looks like a further reply,
+    and an escape sequence would control the terminal that shows the error.
+    """
+    text = error.text.decode(errors="backslashreplace")
+    return b"(error) " + (text if text.isprintable() else text.translate(_ESCAPED_IN_ERRORS)).encode()
+
 
 # By the exact type of the reply, because bool is a subclass of int.
 _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
@@ -276,7 +283,7 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     type(None): lambda _: b"(nil)",
     SimpleString: lambda status: status.text,
     NullArray: lambda _: b"(nil)",
-    ErrorReply: lambda error: b"(error) " + error.text.translate(_LINE_BREAKS),
+    ErrorReply: _error_line,
 }
 
 
@@ -338,99 +345,5 @@ def _with_ending(form: Callable[[Any], bytes], ending: bytes) -> Callable[[Any],
 # telnet sends and expects CRLF (RFC 854), netcat and scripts use LF. The line break of a request selects its encoder.
 ENDING_IN_LF = TextEncoder(b"\n")
 ENDING_IN_CRLF = TextEncoder(b"\r\n")
-
-
-# ---------------------------------------------------------------- requests
-
-# Cross-protocol scripting: a browser that is tricked into posting to this port sends these lines before the body that
-# the attacker wrote. Redis closes such connections too ("Host:" and "POST" are aliases of a command that quits).
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PRI) \S+ HTTP/\d|Host:", re.IGNORECASE)
-
-# The same in TLS: the session ID in a browser's ClientHello can contain lines that the attacker wrote. Every
-# ClientHello contains NUL bytes, by which one is recognised that does not arrive at the beginning of a request.
-_TLS_HANDSHAKE = b"\x16\x03"
-
-
-class TextDecoder:
-    """Cut a stream of bytes into lines and the lines into arguments.
-
-    ``others`` are the first bytes of requests of other protocols. A request that begins with one is not read here.
-    """
-
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, others: bytes = b"") -> None:
-        self._limits = limits
-        self._others = others
-        self._partial = bytearray()
-        self._skipping = False
-
-    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
-        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
-        batches: list[DecodedRequests] = []
-        at = 0
-        may_be_binary = b"\0" in data or self._partial.startswith(_TLS_HANDSHAKE[:1]) or _TLS_HANDSHAKE in data
-        while at < len(data):
-            # Only at the beginning of a line. Inside one, any byte may appear.
-            if not self._partial and not self._skipping and data[at] in self._others:
-                return batches, data[at:]
-            end = data.find(b"\n", at)
-            if may_be_binary and (error := self._binary_error(data[at:end] if end >= 0 else data[at:])):
-                self._partial.clear()
-                batches.append((ENDING_IN_LF, [ProtocolError(error, close_connection=True)]))
-                break
-            if end < 0:
-                self._store_partial(data[at:], batches)
-                break
-            line = data[at:end]
-            at = end + 1
-            if self._skipping:  # the end of a line that has been refused already
-                self._skipping = False
-                continue
-            if self._partial:
-                line = bytes(self._partial) + line
-                self._partial.clear()
-            request = self._request(line.removesuffix(b"\r"))
-            if request:  # an empty line gets no reply, as in Redis
-                _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
-            if isinstance(request, ProtocolError) and request.close_connection:
-                break
-        return batches, b""
-
-    def _binary_error(self, part: bytes) -> ErrorReply | None:
-        """Return the error of a part of a line that begins a TLS connection, or that contains a NUL byte."""
-        if not self._skipping and (bytes(self._partial[:2]) + part[:2]).startswith(_TLS_HANDSHAKE):
-            return NO_TLS_HERE
-        return NUL_IN_LINE if b"\0" in part else None
-
-    def _store_partial(self, part: bytes, batches: list[DecodedRequests]) -> None:
-        """Store the beginning of a line. If it grows beyond the limit, refuse the line at once and skip to its end."""
-        if self._skipping:
-            return
-        self._partial += part
-        if len(self._partial) > self._limits.max_line + 1:  # one more, because it may be the CR of a line break
-            # Redis closes the connection here. A line break resynchronises the stream, so that is not necessary.
-            self._partial.clear()
-            self._skipping = True
-            batches.append((ENDING_IN_LF, [ProtocolError(line_too_long(self._limits.max_line))]))
-
-    def _request(self, line: bytes) -> Request:
-        # A line within one read never passes through `_store_partial`.
-        if len(line) > self._limits.max_line:
-            return ProtocolError(line_too_long(self._limits.max_line))
-        # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
-        if _HTTP.match(line):
-            return ProtocolError(NO_HTTP_HERE, close_connection=True)
-        try:
-            args = split_args(line)
-        except UnbalancedQuotes:
-            return ProtocolError(UNBALANCED_QUOTES)
-        if len(args) > self._limits.max_args:
-            return ProtocolError(TOO_MANY_ARGUMENTS)
-        return args
-
-
-# Requests with the same encoder share a batch. A pipeline of one client is then one batch.
-def _append(request: Request, encoder: Encoder, batches: list[DecodedRequests]) -> None:
-    if batches and batches[-1][0] is encoder:
-        batches[-1][1].append(request)
-    else:
-        batches.append((encoder, [request]))
+WITHOUT_ENDING = TextEncoder(b"")
+"""For what the protocol itself sends. See `common.codec.ProtocolReply`."""

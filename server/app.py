@@ -38,6 +38,9 @@ class AnyListener(Protocol):
     @property
     def address(self) -> str: ...
 
+    @property
+    def port(self) -> int: ...
+
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
@@ -78,7 +81,10 @@ class Server:
         self._is_stopped = False
         self._listeners: list[AnyListener] = []
         self.addresses: list[str] = []
-        """The addresses that the server listens on, once it has started. The last one is HTTP's, as a URL."""
+        """The addresses that the server listens on, once it has started.
+
+        Those of `ports` come first, then that of the setting ``resp_port``, then HTTP's, as a URL.
+        """
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
         try:
@@ -109,9 +115,12 @@ class Server:
         # last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
+            bound: dict[str, Any] = {"ports": tuple(self.ports)}
+            if self.settings.resp_port is not None:
+                bound["resp_port"] = self._listen(self.settings.resp_port, self._new_tcp_listener).port
             if self.settings.http_port is not None:
-                self._listen(self.settings.http_port, self._new_http_listener)
-            self.context.settings = dataclasses.replace(self.settings, ports=tuple(self.ports))
+                bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
+            self.context.settings = dataclasses.replace(self.settings, **bound)
             self.context.engine.start()
         except BaseException:
             for listener in self._listeners:

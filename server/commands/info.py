@@ -124,6 +124,7 @@ def _persistence(context: ServerContext) -> InfoSection:
 
 
 def _replication(context: ServerContext) -> InfoSection:
+    # HAProxy's documented check and Redis clients expect this role of a server that accepts writes.
     return {"role": "master", "connected_slaves": 0, "master_repl_offset": 0}
 
 

@@ -47,10 +47,17 @@ class Connection(ABC):
         self._clients = context.clients
         with contextlib.suppress(OSError):  # the peer has closed it already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # telnet sends the second byte of a Synch as urgent data. Otherwise the first one would be received alone.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        local_address = sock.getsockname()
         # Registered last, because other threads can reach the connection from then on.
-        self._client = context.clients.add(self.address, format_address(sock.getsockname()), self)
+        self._client = context.clients.add(self.address, format_address(local_address), self)
         self.session = Session(context, self._client)
-        self.stream = RequestStream(self.session, defers_long_requests=defers_long_requests)
+        self.stream = RequestStream(
+            self.session,
+            defers_long_requests=defers_long_requests,
+            resp_only=local_address[1] == context.settings.resp_port,
+        )
 
     def close(self) -> None:
         """Close the session and deregister the client. The owner closes the socket after this."""

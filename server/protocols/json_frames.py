@@ -29,11 +29,12 @@ HEADER = struct.Struct(">i")
 MAX_REPLY_SIZE = 64 * MIB
 """Bytes of the JSON of a reply. A small request can ask for a value many times, and all of it is counted first."""
 
-LENGTH_PREFIX_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
+LENGTH_PREFIX_BYTES = bytes({*range(0x03), *range(0x80, 0xC2), *range(0xF5, 0x100)})
 """First bytes that are read as a frame's length.
 
 Only 0x00 begins a valid length. The others are claimed so that a length out of range gets an error instead of being
 read as text: they begin negative lengths and no UTF-8 character, or are control characters that begin no command.
+0x03 and 0x7F are text, because they are Ctrl-C and the delete key.
 """
 
 NOT_IN_FRAMES = {b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"}

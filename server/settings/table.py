@@ -222,6 +222,9 @@ class Settings:
     ports: tuple[int, ...] = setting(
         (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
         option="--port", repeatable=True, unset=0, group=LISTENERS, config="port")
+    resp_port: int | None = setting(
+        None, PORT, "a port whose replies are RESP, also to lines of text; for redis-benchmark and health checks",
+        group=LISTENERS)
 
     max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(

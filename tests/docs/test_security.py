@@ -30,6 +30,7 @@ NO_BOUNDS = {
     "server.args.integers.MAX_INTEGER_LENGTH": "a range of integers",
     "server.commands.keys.MAX_EMBSTR_SIZE": "decides what OBJECT ENCODING replies",
     "server.commands.numbers.MAX_FLOAT": "a range of numbers",
+    "server.protocols.text_lines.MAX_CHARACTER_SIZE": "a property of UTF-8",
     "server.engines.redis.time_limit.MAX_TIMEOUT": "a range of a setting",
     "server.engines.redis.time_limit.MIN_TIMEOUT": "a range of a setting",
     "server.settings.kinds.MAX_INTEGER": "a range of integers",

@@ -138,9 +138,9 @@ class ServerProcess:
     def exited(self) -> bool:
         return self.process.poll() is not None
 
-    def connect(self) -> Peer:
-        """Open a connection; it is closed with the server at the latest."""
-        peer = Peer(self.port)
+    def connect(self, port: int | None = None) -> Peer:
+        """Open a connection, to the first port if none is given; it is closed with the server at the latest."""
+        peer = Peer(self.port if port is None else port)
         self._peers.callback(peer.close)
         return peer
 

@@ -11,9 +11,10 @@ from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUO
 from common.limits import DEFAULT_LIMITS
 from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 from server.protocols.json_frames import FrameDecoder
+from server.protocols.text_lines import TextDecoder
 
 
 @pytest.fixture

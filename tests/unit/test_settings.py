@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "config_file": ("/dev/null", "/dev/null"),
     "host": ("::1", "::1"),
     "ports": ("7000", (7000,)),
+    "resp_port": ("7002", 7002),
     "max_line": ("100", 100),
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
