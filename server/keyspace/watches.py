@@ -6,8 +6,13 @@ An observer of the store. It costs nothing while no key is watched, because the 
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 from server.keyspace.observers import Removal
+
+
+NO_KEYS: AbstractSet[bytes] = frozenset()
+"""Shared by the watches of all sessions that watch nothing, because an empty set takes 216 bytes."""
 
 
 class Watch:
@@ -16,7 +21,7 @@ class Watch:
     __slots__ = ("dirty", "keys")
 
     def __init__(self) -> None:
-        self.keys: set[bytes] = set()
+        self.keys: AbstractSet[bytes] = NO_KEYS
         self.dirty = False
 
 
@@ -31,7 +36,10 @@ class Watches:
 
     def add(self, watch: Watch, key: bytes) -> None:
         """Add a key to a watch."""
-        watch.keys.add(key)
+        if isinstance(watch.keys, set):
+            watch.keys.add(key)
+        else:
+            watch.keys = {key}
         self._by_key.setdefault(key, set()).add(watch)
 
     def remove(self, watch: Watch) -> None:
@@ -41,7 +49,7 @@ class Watches:
             watches.discard(watch)
             if not watches:
                 del self._by_key[key]
-        watch.keys.clear()
+        watch.keys = NO_KEYS
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
         """Make the watches on the key dirty."""

@@ -16,6 +16,10 @@ from server.protocols.json_frames import LENGTH_PREFIX_BYTES, FrameDecoder
 from server.protocols.telnet import IAC
 from server.protocols.text_lines import TextDecoder
 
+_RESP = ord("*")
+_FRAMES = frozenset(LENGTH_PREFIX_BYTES)
+_NOT_TEXT = bytes([_RESP, *LENGTH_PREFIX_BYTES]).replace(bytes([IAC]), b"")
+
 
 class ProtocolDetector:
     """Decode the requests of one connection, which may change the protocol between requests.
@@ -25,20 +29,16 @@ class ProtocolDetector:
     to an HTTP request names ``http_port``, the port of this server that speaks HTTP.
     """
 
+    __slots__ = ("_current", "_frames", "_limits", "_resp", "_text")
+
     def __init__(
         self, resp: ReplyEncoder, limits: Limits, *, resp_only: bool = False, http_port: int | None = None
     ) -> None:
-        # One decoder for all bytes that begin a length: it stores the partial frame.
-        frames = FrameDecoder(limits)
-        self._by_first_byte: dict[int, Decoder] = {
-            ord("*"): RequestDecoder(resp, limits),
-            **dict.fromkeys(LENGTH_PREFIX_BYTES, frames),
-        }
+        self._limits = limits
+        self._resp = RequestDecoder(resp, limits)
+        self._frames: FrameDecoder | None = None  # made when it is needed, because few clients use frames
         self._text: Decoder = TextDecoder(
-            limits,
-            others=bytes(self._by_first_byte).replace(bytes([IAC]), b""),
-            encoder=resp if resp_only else None,
-            http_port=http_port,
+            limits, others=_NOT_TEXT, encoder=resp if resp_only else None, http_port=http_port
         )
         self._current: Decoder = self._text
 
@@ -60,4 +60,10 @@ class ProtocolDetector:
         # IAC begins a command of telnet, which the text decoder reads. It returns one that begins a frame's length.
         if first_byte == IAC and self._current is not self._text:
             return self._text
-        return self._by_first_byte.get(first_byte, self._text)
+        if first_byte == _RESP:
+            return self._resp
+        if first_byte not in _FRAMES:
+            return self._text
+        if self._frames is None:
+            self._frames = FrameDecoder(self._limits)
+        return self._frames

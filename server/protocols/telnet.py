@@ -46,6 +46,10 @@ class SubnegotiationTooLong(Exception):
     reply: ErrorReply = subnegotiation_too_long(MAX_SUBNEGOTIATION)
 
 
+NOTHING: frozenset[bytes] = frozenset()
+"""Shared, because an empty set takes 216 bytes of every connection."""
+
+
 class TelnetReader:
     """Read the commands of one connection, and refuse every option once.
 
@@ -58,7 +62,7 @@ class TelnetReader:
         self.partial = b""
         """The command that has begun and not ended. Of a subnegotiation IAC SB, and IAC if that was its last byte."""
         self._skipped = 0  # bytes of the subnegotiation
-        self._refused: frozenset[bytes] = frozenset()
+        self._refused = NOTHING
 
     def read(self, data: bytes, at: int) -> tuple[bytes | None, int]:
         """Read a command, or the rest of one, at this position. Return it and the position after it.
