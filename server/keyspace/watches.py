@@ -10,7 +10,6 @@ from collections.abc import Set as AbstractSet
 
 from server.keyspace.observers import Removal
 
-
 NO_KEYS: AbstractSet[bytes] = frozenset()
 """Shared by the watches of all sessions that watch nothing, because an empty set takes 216 bytes."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from server.clients.push import PushQueue
 from server.net.addresses import format_address
+from server.net.keepalive import enable_keepalive
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.session.stream import RequestStream
@@ -49,6 +50,8 @@ class Connection(ABC):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # telnet sends the second byte of a Synch as urgent data. Otherwise the first one would be received alone.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            if context.settings.tcp_keepalive:
+                enable_keepalive(sock, context.settings.tcp_keepalive)
         local_address = sock.getsockname()
         # Registered last, because other threads can reach the connection from then on.
         self._client = context.clients.add(self.address, format_address(local_address), self)

@@ -35,6 +35,9 @@ DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
 
+DEFAULT_TCP_KEEPALIVE = 300
+"""Seconds, as in Redis 7."""
+
 DEFAULT_MAX_BODY = 16 * MIB
 DEFAULT_MAX_JSON = MIB
 DEFAULT_HEAD_TIMEOUT = 10.0
@@ -56,6 +59,7 @@ FRAME = Integer(
     metavar="BYTES",
     too_large=f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes",
 )
+KEEPALIVE = Integer("a time is from 0 to 32767 seconds", minimum=0, maximum=32767, metavar="SECONDS")
 LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
 LOG_FORMAT = Choice(("text", "json"))
 
@@ -234,6 +238,11 @@ class Settings:
     max_clients: int = setting(
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         group=LIMITS, config="maxclients", mutable=True)
+
+    tcp_keepalive: int = setting(
+        DEFAULT_TCP_KEEPALIVE, KEEPALIVE,
+        "probe a silent TCP client after this time, and close the connection if it does not respond; 0: never",
+        group=LIMITS, config="tcp-keepalive", mutable=True)
 
     log_level: str = setting(
         "info", LOG_LEVEL, "the lowest level of messages to log", group=LOG, config="loglevel", mutable=True)

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
     "max_clients": ("100", 100),
+    "tcp_keepalive": ("60", 60),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "io_threads": ("2", 2),
