@@ -135,7 +135,7 @@ class EmbeddedEngine:
                     outcomes.append(None)  # until its last stage has run
                 else:
                     try:
-                        if budget.left < 0 and command.reads:
+                        if budget.exceeded and command.reads:
                             budget.refuse()
                         reply = command.run(store, *args[1:])
                         charge(reply)
@@ -231,6 +231,7 @@ class _StagedPart:
         self._call: StagedCall[Store] | None = None
         self._reads = command.reads
         self._budget = budget
+        self._found_size = 0  # bytes that its step has taken from the budget
         with self._stage():
             self._call = _begin(command, args)
 
@@ -238,16 +239,20 @@ class _StagedPart:
         """Run the stage that accesses the keyspace."""
         if self._call is not None:
             with self._stage():
-                if self._budget.left < 0 and self._reads:
+                if self._budget.exceeded and self._reads:
                     self._budget.refuse()
                 self._call.run_step(store)
-                self._budget.left -= sys.getsizeof(self._call.found)  # without the keys and values in it
+                if self._reads:
+                    size = sys.getsizeof(self._call.found)  # without the keys and values in it
+                    self._budget.take(size)
+                    self._found_size = size
 
     def finish(self) -> Reply | Exception:
         """Run the last stage, and return the outcome."""
         if self._call is not None:
             with self._stage():
                 reply = self._call.finish()
+                self._budget.give_back(self._found_size)  # it is freed, or a part of the reply
                 self._budget.charge(reply)
                 self._outcome = reply
         return self._outcome
