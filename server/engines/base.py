@@ -28,28 +28,30 @@ InfoSection: TypeAlias = dict[str, object]
 class ReplyBudget:
     """The bytes that the replies of a transaction may take together."""
 
-    __slots__ = ("_left", "_limit", "is_exceeded")
+    __slots__ = ("_left", "_limit", "exceeded")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._left = limit
-        self.is_exceeded = False
+        self._limit = self._left = limit
+        self.exceeded = False
+        """Whether a reply did not fit. Commands that only read must not be executed any more."""
 
-    def charge(self, reply: Reply, reserved: int = 0) -> None:
-        """Take the size of a reply, less what was reserved for it. Raises `CommandError` if that exceeds the budget."""
-        if self.is_exceeded:
-            self.refuse()
-        self.reserve((len(reply) if type(reply) is bytes else size_of(reply)) - reserved)
+    def charge(self, reply: Reply) -> None:
+        """Take the size of a reply from the budget. Raises `CommandError` if it does not fit."""
+        self.take(len(reply) if type(reply) is bytes else size_of(reply))
 
-    def reserve(self, size: int) -> None:
-        """Take bytes for a reply that is not made yet. Raises `CommandError` if there are not so many left."""
+    def take(self, size: int) -> None:
+        """Take a size from the budget. Raises `CommandError` if it does not fit."""
         if size > self._left:
-            self.is_exceeded = True
             self.refuse()
         self._left -= size
 
+    def give_back(self, size: int) -> None:
+        """Return to the budget what was taken and is not used any more."""
+        self._left += size
+
     def refuse(self) -> NoReturn:
         """Raise the `CommandError` that takes the place of a reply."""
+        self.exceeded = True
         raise CommandError(replies_too_large(self._limit))
 
 
@@ -155,9 +157,9 @@ class Engine(Protocol[W]):
         """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watch.
 
         Returns None, having executed nothing, if the watch is dirty. A command that raises does not stop the others:
-        its exception takes the place of its reply. If ``call.budget`` is exceeded, an exception takes the place of each
-        further reply, and commands that only read are not executed. Raises `CommandError` if the transaction as a whole
-        is refused.
+        its exception takes the place of its reply. So does that of ``call.budget`` if a reply does not fit, and from
+        then on of every command that only reads, which is not executed. Raises `CommandError` if the transaction as a
+        whole is refused.
         """
         ...
 

@@ -135,7 +135,7 @@ class EmbeddedEngine:
                     outcomes.append(None)  # until its last stage has run
                 else:
                     try:
-                        if budget.is_exceeded and command.reads:
+                        if budget.exceeded and command.reads:
                             budget.refuse()
                         reply = command.run(store, *args[1:])
                         charge(reply)
@@ -143,12 +143,9 @@ class EmbeddedEngine:
                     except Exception as problem:  # handled by the session, outside the lock
                         outcomes.append(_outcome(problem))
                 durations.append(perf_counter_ns() - started)
-        # Those that began before the budget was exceeded keep their replies, as long as these fit.
-        was_exceeded, budget.is_exceeded = budget.is_exceeded, False
         for place, part in staged.items():
             outcomes[place] = part.finish()
             durations[place] = part.nanoseconds
-        budget.is_exceeded |= was_exceeded
         call.durations += durations
         return outcomes
 
@@ -233,9 +230,8 @@ class _StagedPart:
         self._outcome: Reply | Exception = None
         self._call: StagedCall[Store] | None = None
         self._reads = command.reads
-        self._reserved = 0
-        self._is_over_budget = False
         self._budget = budget
+        self._found_size = 0  # bytes that its step has taken from the budget
         with self._stage():
             self._call = _begin(command, args)
 
@@ -243,21 +239,21 @@ class _StagedPart:
         """Run the stage that accesses the keyspace."""
         if self._call is not None:
             with self._stage():
-                self._is_over_budget = self._budget.is_exceeded
-                if self._is_over_budget and self._reads:
+                if self._budget.exceeded and self._reads:
                     self._budget.refuse()
                 self._call.run_step(store)
-                self._reserved = sys.getsizeof(self._call.found)  # without the keys and values in it
-                self._budget.reserve(self._reserved)
+                if self._reads:
+                    size = sys.getsizeof(self._call.found)  # without the keys and values in it
+                    self._budget.take(size)
+                    self._found_size = size
 
     def finish(self) -> Reply | Exception:
         """Run the last stage, and return the outcome."""
         if self._call is not None:
             with self._stage():
                 reply = self._call.finish()
-                if self._is_over_budget:  # it was a write
-                    self._budget.refuse()
-                self._budget.charge(reply, reserved=self._reserved)
+                self._budget.give_back(self._found_size)  # it is freed, or a part of the reply
+                self._budget.charge(reply)
                 self._outcome = reply
         return self._outcome
 
