@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from server.app import Server, StartError
-from server.process import StopSignal, prepare
+from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         print(f"listening on {address}", file=sys.stderr, flush=True)
+    freeze_heap()
     stop_signal.wait()
     server.stop()
     return 0

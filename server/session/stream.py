@@ -27,7 +27,7 @@ from common.resp import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
 
-OUTPUT_SIZE = 256 * 1024
+OUTPUT_SIZE = 64 * 1024
 """Bytes of output after which ``feed`` returns, even if requests are left."""
 
 Groups: TypeAlias = list[tuple[Encoder, Iterator[DecodedRequest]]]
@@ -39,6 +39,18 @@ class RequestStream:
 
     ``defers_long_requests`` is for an owner that serves other connections in the same thread: see `deferred`.
     """
+
+    __slots__ = (
+        "_commit",
+        "_detector",
+        "_encoder",
+        "_output",
+        "_requests",
+        "_resp",
+        "_session",
+        "deferred",
+        "pending",
+    )
 
     def __init__(
         self, session: Session, commit: Callable[[], None] | None = None, defers_long_requests: bool = False

@@ -142,6 +142,10 @@ def test_what_the_options_do_not_ask_for_stays() -> None:
     )
 
 
+def test_objects_that_exist_at_the_start_are_not_examined_later() -> None:
+    run("import gc\nfrom server import process\nprocess.freeze_heap()\nassert gc.get_freeze_count() > 1000\n")
+
+
 def test_yielding_the_cpu_returns() -> None:
     process.yield_cpu()
 
