@@ -130,7 +130,7 @@ def test_redis_cli_runs_piped_lines(server: ServerProcess) -> None:
     assert redis_cli(server, lines=lines).stdout == b"OK\nOK\nQUEUED\nQUEUED\n1\n-20\n2\n"
 
 
-def test_redis_cli_prints_compact_as_it_stands(server: ServerProcess) -> None:
+def test_redis_cli_prints_compact_unchanged(server: ServerProcess) -> None:
     redis_cli(server, "SET", "key", "two words")
     assert redis_cli(server, "COMPACT").stdout == b'SET key "two words"\n'
 

@@ -30,7 +30,7 @@ def is_listening(server: ServerProcess) -> bool:
 
 
 @either_signal
-def test_it_stops_with_status_0_when_nobody_is_connected(start_server: StartServer, number: signal.Signals) -> None:
+def test_it_stops_with_status_0_without_connections(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server()
     server.signal(number)
     assert server.exit_status() == 0

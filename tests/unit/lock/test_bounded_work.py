@@ -241,6 +241,19 @@ def test_flushing_removes_the_random_keys_too(session: ClientSession, store: Sto
     assert {bytes(str(execute_line(session, "RANDOMKEY")), "ascii")[2:5] for _ in range(20)} == {b"new"}
 
 
+def test_flushing_frees_the_random_keys_that_were_chosen(session: ClientSession, store: Store) -> None:
+    execute_line(session, "RANDOMKEY")
+    tracemalloc.start()
+    try:
+        fill(store, MAX_WALK + 1, prefix=b"x" * 1000)
+        execute_line(session, "RANDOMKEY")
+        execute_line(session, "FLUSHALL")
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < POOL_SIZE * 100, "each key takes 1,000 bytes"
+
+
 # ---------------------------------------------------------------- patterns
 
 HOSTILE_PATTERNS = [
