@@ -243,15 +243,11 @@ def test_flushing_removes_the_random_keys_too(session: ClientSession, store: Sto
 
 def test_flushing_frees_the_random_keys_that_were_chosen(session: ClientSession, store: Store) -> None:
     execute_line(session, "RANDOMKEY")
-    tracemalloc.start()
-    try:
+    with traced_memory() as memory:
         fill(store, MAX_WALK + 1, prefix=b"x" * 1000)
         execute_line(session, "RANDOMKEY")
         execute_line(session, "FLUSHALL")
-        size, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert size < POOL_SIZE * 100, "each key takes 1,000 bytes"
+    assert memory.in_use < POOL_SIZE * 100, "each key takes 1,000 bytes"
 
 
 # ---------------------------------------------------------------- patterns
