@@ -171,9 +171,7 @@ def test_wrong_file(tmp_path, monkeypatch):
 def test_a_bad_argument_is_an_error_with_the_sentence_of_the_server(run_tests: RunTests) -> None:
     result = run_tests("def test_it(kvline): pass", "--kvline-args=--port x")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["E *RuntimeError: kvline did not start: usage: *", "*a port is a number from 0 to 65535*"]
-    )
+    result.stdout.fnmatch_lines(["E *RuntimeError: kvline did not start: *a port is a number from 0 to 65535*"])
 
 
 def test_the_environment_does_not_change_the_server(run_tests: RunTests, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_the_archive_serves_and_its_client_connects(archive: Path, tmp_path: Pat
     command = [sys.executable, archive, "server", "--port", "0"]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
         try:
-            wait_until(lambda: "\n" in log.read_text(), "the server listens")
+            wait_until(lambda: "listening on" in log.read_text(), "the server listens")
             (port,) = re.findall(r"^listening on 127\.0\.0\.1:(\d+)$", log.read_text(), re.MULTILINE)
             assert succeed(sys.executable, archive, "client", "--port", port, "SET", "k", "v") == "OK\n"
         finally:
