@@ -180,6 +180,10 @@ def exec_aborted_by(error: ErrorReply) -> ErrorReply:
     return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
 
 
+def needs_embedded_store(command: bytes) -> ErrorReply:
+    return _error(b"%b needs the embedded store, and this server has a backing Redis" % command)
+
+
 def not_in_transaction(command: bytes) -> ErrorReply:
     return _error(b"%b can't run in a transaction on this backing server" % command)
 

@@ -16,7 +16,7 @@ from time import perf_counter_ns
 from typing import TypeAlias
 
 from common.codec import Args
-from common.errors import CommandError, not_in_transaction
+from common.errors import CommandError, needs_embedded_store, not_in_transaction
 from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, QueuedCommand, WouldBlock
@@ -56,7 +56,7 @@ class RedisEngine:
         self._transactions = Transactions(backend)
         self._timeout = timeout
         self._description = description
-        self._handlers: dict[bytes, Handler] = {b"COMPACT": self._compact}
+        self._handlers: dict[bytes, Handler] = {b"COMPACT": self._compact, b"FIND": _refuse}
         self._unavailable = 0
         self._timed_out = 0
         self._counters = threading.Lock()  # guards the two counters
@@ -203,6 +203,10 @@ class RedisEngine:
 def _outcome(reply: Reply) -> Reply | Exception:
     """Return the exception for an error, and any other reply as it is."""
     return CommandError(reply) if isinstance(reply, ErrorReply) else reply
+
+
+def _refuse(command: Command, args: Args) -> Reply:
+    raise CommandError(needs_embedded_store(command.name))
 
 
 def count_keys(node: Node) -> tuple[int, int, int]:
