@@ -324,7 +324,7 @@ class TextDecoder:
                 line = bytes(self._partial) + line
                 self._partial.clear()
             request = self._request(line.removesuffix(b"\r"))
-            if request:  # an empty line gets no reply, as in Redis
+            if request:  # an empty line gets no reply, as in Redis, and a comment has none either
                 _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
             if isinstance(request, ProtocolError) and request.close_connection:
                 break
@@ -351,6 +351,9 @@ class TextDecoder:
         # A line within one read never passes through `_store_partial`.
         if len(line) > self._limits.max_line:
             return ProtocolError(line_too_long(self._limits.max_line))
+        # A comment. Files of commands have them, and so does the durable log.
+        if line.startswith(b"#"):
+            return []
         # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
         if _HTTP.match(line):
             return ProtocolError(NO_HTTP_HERE, close_connection=True)

@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     reader = SettingsReader(os.environ)
     settings = reader.read(arguments)
+    if settings.check is not None:
+        return _check(settings.check)
     # Before the first thread, because threads inherit the signal mask.
     stop_signal = StopSignal()
     prepare(
@@ -39,6 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"listening on {address}", file=sys.stderr, flush=True)
     stop_signal.wait()
     server.stop()
+    return 0
+
+
+def _check(directory: str) -> int:
+    """Verify the log in a directory, and print what it contains. Return the exit status."""
+    from server.engines.log.disk import RealDisk  # noqa: PLC0415  # a server without a log does not need it
+    from server.engines.log.start import check  # noqa: PLC0415
+    from server.engines.log.walk import Corruption  # noqa: PLC0415
+
+    try:
+        for line in check(RealDisk(directory, lock=False)):
+            print(line)
+    except Corruption as problem:
+        print(f"damaged: {problem}")
+        return 1
+    except OSError as problem:
+        print(f"kvline can't read {directory}: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    print("the log is undamaged")
     return 0
 
 

@@ -19,7 +19,7 @@ from server.session.session import Session
 group = CommandGroup("server")
 
 # Without commandstats, which is long and is not a default section of Redis either.
-DEFAULT_SECTIONS = ("server", "clients", "memory", "stats", "backend", "cache", "keyspace")
+DEFAULT_SECTIONS = ("server", "clients", "memory", "persistence", "stats", "backend", "cache", "keyspace")
 
 
 @group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
@@ -112,6 +112,11 @@ def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
     return lambda context: context.engine.info_sections().get(section)
 
 
+def _persistence(context: ServerContext) -> InfoSection:
+    # Without a log too: clients such as ioredis look at `loading` before they send commands.
+    return context.engine.info_sections().get("persistence", {"loading": 0, "aof_enabled": 0})
+
+
 def _keyspace(context: ServerContext) -> InfoSection:
     # Without keys there is no line db0, as in Redis. avg_ttl is not kept, because nothing samples the keys.
     counts = context.engine.key_counts()
@@ -122,6 +127,7 @@ _SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,
+    "persistence": _persistence,
     "stats": _stats,
     "commandstats": _commandstats,
     "backend": _of_engine("backend"),

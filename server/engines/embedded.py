@@ -20,7 +20,7 @@ from time import perf_counter_ns
 from common.codec import Args
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
-from server.engines.base import CallContext, InfoSection, KeyCounts, QueuedCommand
+from server.engines.base import CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command, StagedCall
@@ -40,6 +40,8 @@ SHUTDOWN_TIMEOUT = 1.0
 
 class EmbeddedEngine:
     """Executes commands on a store in this process."""
+
+    persistence: Persistence | None = None
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store

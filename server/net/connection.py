@@ -50,7 +50,7 @@ class Connection:
         # Registered last, because other threads can reach the connection from then on.
         self._client = context.clients.add(self.address, format_address(sock.getsockname()), self)
         self.session = Session(context, self._client)
-        self.stream = RequestStream(self.session)
+        self.stream = RequestStream(self.session, context.commit)
 
     def send_pushes_until_input(self) -> None:
         """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""

@@ -22,7 +22,9 @@ from server.settings.kinds import (
     Choice,
     Integer,
     Kind,
+    Presence,
     Text,
+    check_directory,
     check_origin,
     check_token,
 )
@@ -32,6 +34,10 @@ T = TypeVar("T")
 DEFAULT_PORT = 9736
 DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
+"""Both as in Redis 7."""
+
+DEFAULT_FSYNC = "everysec"
+DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
 DEFAULT_MAX_BODY = 16 * MIB
@@ -61,6 +67,7 @@ class Group(NamedTuple):
     description: str | None = None
 
 
+LOG = Group("a durable log", "Without --data, the data is in memory only.")
 HTTP = Group("HTTP, on a port of its own (extra: http)")
 BACKEND = Group(
     "a backing Redis",
@@ -97,7 +104,9 @@ class Setting(NamedTuple):
         value = getattr(settings, self.name) if self.name else self.default
         if self.repeatable:
             value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
-        return self.kind.format(value)
+        if value is None:
+            value = self.unset
+        return "" if value is None else self.kind.format(value)
 
 
 def setting(
@@ -191,6 +200,23 @@ class Settings:
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         config="maxclients", mutable=True)
 
+    data: str | None = setting(
+        None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
+        group=LOG, config="dir")
+    fsync: str | None = setting(
+        None, Choice(("always", "everysec", "no")),
+        "when a change is on the disk: before its reply, within about a second, or when the system decides",
+        unset=DEFAULT_FSYNC, requires="data", group=LOG, config="appendfsync", mutable=True)
+    rewrite_min_size: int | None = setting(
+        None, SIZE, "the size from which the log is rewritten when it has doubled", unset=DEFAULT_REWRITE_MIN_SIZE,
+        requires="data", group=LOG, config="auto-aof-rewrite-min-size", mutable=True)
+    repair: bool | None = setting(
+        None, SWITCH, "start without what is damaged in the log, and keep copies of the damaged files",
+        variable="", requires="data", group=LOG)
+    check: str | None = setting(
+        None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
+        variable="", group=LOG)
+
     all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
     log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
     slowlog_slower_than: int = setting(
@@ -272,6 +298,8 @@ def check(settings: Settings) -> None:
         # False: --no-cache-tracking without a backend is not a contradiction.
         if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
+    if settings.data is not None and settings.backend is not None:
+        raise SettingsError("data", "can't be combined with --backend, because the backing Redis stores the data")
 
 
 def option_of(name: str) -> str:
@@ -297,7 +325,6 @@ def _constant(config: str, value: str) -> Setting:
 SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
 CONSTANTS = (
-    _constant("appendonly", "no"),
     _constant("databases", "1"),
     _constant("maxmemory", "0"),
     _constant("maxmemory-policy", "noeviction"),
@@ -306,7 +333,14 @@ CONSTANTS = (
 )
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
 
+_DERIVED = (
+    Setting(kind=Presence(""), help="whether there is a log", default="", name="data", unset="", config="appendonly"),
+)
+"""Parameters whose values follow from settings that have another name in CONFIG."""
+
 PARAMETERS: Mapping[str, Setting] = {
-    entry.config: entry for entry in sorted((*SETTINGS, *CONSTANTS), key=lambda entry: entry.config) if entry.config
+    entry.config: entry
+    for entry in sorted((*SETTINGS, *CONSTANTS, *_DERIVED), key=lambda entry: entry.config)
+    if entry.config
 }
 """What CONFIG GET shows, by name, in alphabetical order."""

@@ -24,6 +24,7 @@ commands = st.one_of(
     st.tuples(st.sampled_from([b"RENAME", b"RENAMENX", b"COPY"]), keys, keys),
     st.tuples(st.just(b"COPY"), keys, keys, st.just(b"REPLACE")),
     st.tuples(st.sampled_from([b"APPEND", b"GETSET", b"SETNX"]), keys, values),
+    st.tuples(st.just(b"SETRANGE"), keys, st.integers(0, 3).map(b"%d".__mod__), values),
     st.tuples(st.just(b"MSET"), keys, values, keys, values),
     st.tuples(st.sampled_from([b"FLUSHALL", b"DBSIZE", b"RANDOMKEY"])),
 )
@@ -58,6 +59,8 @@ def test_replaying_the_observed_changes_into_a_second_store_gives_the_same_items
             case "set", [bytes() as key, bytes() as value, expires_at]:
                 assert expires_at is None or isinstance(expires_at, int)
                 replica.set(key, value, expires_at)
+            case "range", [bytes() as key, int() as offset, bytes() as part]:
+                replica.write_range(key, offset, part)
             case "expiry", [bytes() as key, int() as expires_at]:
                 replica.expire_at(key, expires_at)
             case "expiry", [bytes() as key, None]:

@@ -26,7 +26,16 @@ from time import perf_counter_ns
 from common.codec import Args
 from common.limits import Limits
 from common.replies import Reply
-from server.engines.base import WOULD_BLOCK, CallContext, Engine, InfoSection, KeyCounts, QueuedCommand, WouldBlock
+from server.engines.base import (
+    WOULD_BLOCK,
+    CallContext,
+    Engine,
+    InfoSection,
+    KeyCounts,
+    Persistence,
+    QueuedCommand,
+    WouldBlock,
+)
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.tracking import Tracking
 from server.engines.redis.transactions import BackendWatch
@@ -41,6 +50,8 @@ CACHEABLE = frozenset({b"GET"})
 
 class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
+
+    persistence: Persistence | None = None
 
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine

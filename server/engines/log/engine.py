@@ -1,0 +1,135 @@
+"""The embedded engine with a durable log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from common.codec import Args
+from common.errors import CommandError, exec_aborted_by, log_failing
+from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.replies import Reply
+from server.engines.base import CallContext, EngineStartError, InfoSection, QueuedCommand
+from server.engines.embedded import EmbeddedEngine
+from server.engines.log.disk import DirectoryInUse, Disk
+from server.engines.log.log import EVERYSEC, DurableLog
+from server.engines.log.service import LogService
+from server.engines.log.start import open_log
+from server.engines.log.walk import Corruption
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
+from server.registry import Command
+
+MAX_PENDING = 64 * MIB
+"""Bytes of pending records after which they are written before the next command is executed.
+
+A command can make far larger records than it is itself: COPY records the value.
+"""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a log is opened. ``open_disk`` opens and locks the directory, which errors call ``directory``."""
+
+    directory: str
+    open_disk: Callable[[], Disk]
+    level: str = EVERYSEC
+    rewrite_min_size: int = 64 * MIB
+    repair: bool = False
+
+
+class DurableEngine(EmbeddedEngine):
+    """Executes commands on a store whose changes are logged. `start` replays the log."""
+
+    def __init__(self, store: Store, settings: LogSettings, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(store, limits)
+        self._settings = settings
+        self._log: DurableLog
+        self.persistence: LogService | None = None
+
+    def start(self) -> None:
+        """Replay the log, and start the threads. Raises `EngineStartError`; the directory is not locked then."""
+        log = self._open()
+        self._log = log
+        self.persistence = LogService(log, self._settings.rewrite_min_size)
+        self.persistence.start()
+        super().start()
+
+    def _open(self) -> DurableLog:
+        settings = self._settings
+        try:
+            disk = settings.open_disk()
+        except DirectoryInUse:
+            raise EngineStartError(f"{settings.directory} is used by another server") from None
+        except OSError as problem:
+            raise EngineStartError(f"can't use {settings.directory}: {problem.strerror or problem}") from problem
+        try:
+            return open_log(disk, self._store, self._lock, settings.level, repair=settings.repair)
+        except Corruption as problem:
+            disk.close()
+            raise EngineStartError(damage_text(settings.directory, problem)) from None
+        except OSError as problem:
+            disk.close()
+            raise EngineStartError(f"can't read {settings.directory}: {problem.strerror or problem}") from problem
+        except BaseException:
+            disk.close()
+            raise
+
+    def stop(self) -> None:
+        """Stop the threads, and sync and close the log."""
+        super().stop()
+        if self.persistence is not None:
+            self.persistence.stop()
+
+    def info_sections(self) -> Mapping[str, InfoSection]:
+        """Return the figures of the log."""
+        return {} if self.persistence is None else {"persistence": self.persistence.info()}
+
+    # ---------------------------------------------------------------- execution
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
+        self._prepare()
+        self._refuse_if_failing(command)
+        return super().execute(command, args, call)
+
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same for a command with ``stages``."""
+        self._prepare()
+        self._refuse_if_failing(command)
+        return super().execute_in_stages(command, args, call)
+
+    def execute_all(
+        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
+        self._prepare()
+        try:
+            for command, _ in queue:
+                self._refuse_if_failing(command)
+        except CommandError as problem:
+            raise CommandError(exec_aborted_by(problem.reply)) from None
+        return super().execute_all(queue, watch, call)
+
+    def _prepare(self) -> None:
+        log = self._log
+        if log.pending_bytes > MAX_PENDING:
+            log.write_pending()
+        log.begin()
+
+    def _refuse_if_failing(self, command: Command) -> None:
+        # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
+        problem = self._log.problem
+        if problem is not None and command.writes:
+            raise CommandError(log_failing(problem))
+
+
+def damage_text(directory: str, problem: Corruption) -> str:
+    """Return what a person must know about damage, and can do."""
+    return (
+        f"{directory}/{problem.name} is damaged at byte {problem.offset}: {problem.what}.\n"
+        "Nothing was changed. What can be done:\n"
+        f"  ./run_server.sh --check {directory}            reads all files, and says what is in them\n"
+        f"  ./run_server.sh --data {directory} --repair    starts with what comes before the damage,\n"
+        "                                        and keeps copies of the files as they are now"
+    )
