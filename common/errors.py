@@ -357,7 +357,7 @@ HTTP_NO_SUCH_KEY = HTTPProblem(404, "no such key")
 HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was changed")
 HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
 
-HTTP_NOT_DURABLE = HTTPProblem(503, "the log could not be written, so what the request changed was undone")
+HTTP_NOT_DURABLE = HTTPProblem(503, "the log could not be written; whether the request was executed is unknown")
 HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
 # Against DNS rebinding: a page's own host name may resolve to this server, and is then "same origin" to the browser.
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")

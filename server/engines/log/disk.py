@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from common.limits import MIB
+
 LOCK_NAME = "lock"
+
+WRITE_AGAIN_SIZE = MIB
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -66,6 +70,10 @@ class Disk(Protocol):
 
     def create(self, name: str) -> File:
         """Create an empty file. One that exists is emptied."""
+        ...
+
+    def write_again(self, name: str, offset: int) -> None:
+        """Write what a file has from an offset on once more, in its place, and sync it."""
         ...
 
     def rename(self, name: str, new_name: str) -> None:
@@ -159,6 +167,17 @@ class RealDisk:
 
     def create(self, name: str) -> File:
         return RealFile(self._path / name, os.O_CREAT | os.O_TRUNC)
+
+    def write_again(self, name: str, offset: int) -> None:
+        # Without O_APPEND, with which Linux ignores the position.
+        with open(self._path / name, "r+b", buffering=0) as file:
+            file.seek(offset)
+            while data := file.read(WRITE_AGAIN_SIZE):
+                file.seek(offset)
+                while data:
+                    written = file.write(data)
+                    data, offset = data[written:], offset + written
+            _sync(file.fileno())
 
     def rename(self, name: str, new_name: str) -> None:
         (self._path / name).replace(self._path / new_name)

@@ -49,11 +49,14 @@ class DurableEngine(EmbeddedEngine):
 
     def start(self) -> None:
         """Replay the log, and start the threads. Raises `EngineStartError`; the directory is not locked then."""
-        log = self._open()
-        self._log = log
-        self.persistence = LogService(log, self._settings.rewrite_min_size)
-        self.persistence.start()
+        self.open().start()
         super().start()
+
+    def open(self) -> LogService:
+        """Replay the log, and do not start the threads."""
+        self._log = self._open()
+        self.persistence = LogService(self._log, self._settings.rewrite_min_size)
+        return self.persistence
 
     def _open(self) -> DurableLog:
         settings = self._settings

@@ -241,6 +241,8 @@ class DurableLog:
             pending.free()
 
     def _write(self, pending: Pending) -> bool:
+        writer = self.writer
+        size, chain = writer.size, writer.chain
         try:
             self._append(pending)
         except OSError as problem:
@@ -250,6 +252,7 @@ class DurableLog:
             if self.level == ALWAYS:
                 self.sync()
         except OSError as problem:
+            writer.cut_off(size, chain)  # so that the batch does not come back, if the kernel can still write that
             self.fail(reason_of(problem), pending, is_trusted=False)
             return False
         return True
@@ -261,12 +264,8 @@ class DurableLog:
             self.batches += 1
 
     def _fail_write(self, problem: OSError, pending: Pending | None = None) -> None:
-        # Cut off the part of a batch that could be written, so that the next batch does not follow it.
-        try:
-            self.writer.file.truncate(self.writer.size)
-            is_cut = True
-        except OSError:
-            is_cut = False
+        # Without the part of a batch that could be written, the next batch can follow.
+        is_cut = self.writer.cut_off(self.writer.size, self.writer.chain)
         self.fail(reason_of(problem), pending, is_trusted=is_cut and problem.errno in DISK_FULL)
 
     # ---------------------------------------------------------------- syncing

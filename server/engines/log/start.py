@@ -53,7 +53,6 @@ def open_log(
     else:
         writer, number = _begin(disk, 1, NO_CHAIN), 1
     log = DurableLog(disk, store, lock, writer, number, level)
-    # What was read may be in the kernel's cache only, and clients will see it.
     log.sync()
     log.mark()
     return log
@@ -108,12 +107,23 @@ def _continue(disk: Disk, findings: Findings) -> tuple[BatchWriter, int]:
     for unusable in findings.unusable:
         logger.warning("removed %s, which an unfinished write has left", unusable)
         disk.remove(unusable)
-    if findings.torn is not None or findings.unusable:
-        file.sync()
+    _write_again(disk, findings)
+    if findings.unusable:
         disk.sync_directory()
     with contextlib.suppress(OSError):  # tried again at the next start
         remove_obsolete(disk, findings.snapshot)
     return BatchWriter(file, findings.chain, last.end), findings.log
+
+
+def _write_again(disk: Disk, findings: Findings) -> None:
+    """Write and sync what no trailer calls synced: clients will see it now.
+
+    To sync it is not enough. It may be in the kernel's cache only, because a sync has failed before the server was
+    killed, and the kernel does not write such pages again (see `server.engines.log.log`).
+    """
+    for part in findings.parts:
+        if part.synced < part.end and part.is_log:
+            disk.write_again(part.name, part.synced)
 
 
 # ---------------------------------------------------------------- repair

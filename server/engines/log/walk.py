@@ -6,7 +6,8 @@ Nothing is changed here. A start, a repair and ``--check`` do with the findings 
     log, log ...        each continues the chain of the file before it; the last one may end in a torn tail
 
 A torn tail is what a crash leaves of writes that were not synced. It may extend over several logs: if one ends early,
-the batches of the next one do not follow. Damage before something that was synced is corruption.
+the batches of the next one do not follow. Damage before something that was synced is corruption. A log that continues
+nothing and has nothing synced was begun by a rewrite that failed.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class Part:
     size: int
     end: int = 0
     batches: int = 0
+    synced: int = 0
+    """The highest synced offset in its trailers."""
+    is_log: bool = False
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Findings:
     torn: Part | None = None
     """The log that ends in a torn tail, which is the last one then."""
     unusable: list[str] = field(default_factory=list)
-    """Logs after a torn tail. Nothing in them was synced."""
+    """Logs that continue nothing. Nothing in them was synced."""
     obsolete: list[str] = field(default_factory=list)
     """Files that a later snapshot has replaced, or that were never completed."""
 
@@ -151,39 +155,36 @@ class Walk:
     # ---------------------------------------------------------------- the logs
 
     def _read_logs(self) -> None:
-        numbers = self._numbers_of_logs()
-        first = max(self.findings.snapshot, 1)
-        if not numbers and not self.findings.snapshot:
-            return  # a new directory
-        for number in range(first, max(numbers, default=first) + 1):
-            if number not in numbers:
-                self._report(log_name(number), 0, "the file is missing")
-                return
-            with self._open(log_name(number)) as file:
-                is_usable = self._read_log(file, number)
-            if not is_usable:
-                self.findings.unusable += [log_name(each) for each in numbers if each > self.findings.log]
-                return
+        numbers, findings = self._numbers_of_logs(), self.findings
+        if findings.snapshot and findings.snapshot not in numbers:
+            self._report(log_name(findings.snapshot), 0, "the file is missing")
+        for number in numbers:
+            # After a torn tail nothing can follow.
+            is_read = False
+            if findings.torn is None:
+                with self._open(log_name(number)) as file:
+                    is_read = self._read_log(file, number)
+            if not is_read:
+                findings.unusable.append(log_name(number))
 
     def _read_log(self, file: File, number: int) -> bool:
-        """Read a log. Return whether the next one can follow it."""
+        """Read a log, if it continues the files before it. Return whether it does."""
         name, findings = log_name(number), self.findings
         reader = self._begin(file, name, b"log", number)
         if reader is None or (reader.chain != findings.chain and not self._follows_any):
-            # Either this header was not written to its end, or the log before was not. Neither had been synced then.
+            # A log that was begun and not used, or the log before lost its end. Nothing in it was synced then.
             what = "its header is damaged" if reader is None else "it does not continue the file before it"
-            if self._is_corrupt(file, 0, number) or not findings.log:
+            if is_corrupt(file, 0) or number == max(findings.snapshot, 1):
                 self._report(name, 0, what)
             return False
         self._follows_any = False
         self._consume_all(reader, name)
         findings.log, findings.chain = number, reader.chain
-        if reader.is_complete:
-            return True
-        if self._is_corrupt(file, reader.end, number):
-            self._report(name, reader.end, f"batch {reader.chain.sequence + 1} is damaged")
-        findings.torn = findings.parts[-1]
-        return False
+        if not reader.is_complete:
+            if self._is_corrupt(file, reader.end, number):
+                self._report(name, reader.end, f"batch {reader.chain.sequence + 1} is damaged")
+            findings.torn = findings.parts[-1]
+        return True
 
     def _is_corrupt(self, file: File, offset: int, number: int) -> bool:
         """Return whether something after this place was synced, in this log or in a later one."""
@@ -208,7 +209,7 @@ class Walk:
 
     def _consume_all(self, reader: BatchReader, name: str) -> bytes:
         """Consume the undamaged batches. Return the last ones."""
-        part = Part(name, reader.size)
+        part = Part(name, reader.size, is_log=name.endswith(".log"))
         before, last = reader.chain.sequence, b""
         self.findings.parts.append(part)
         for last in reader:  # returned
@@ -217,4 +218,5 @@ class Walk:
             except NotARecord as problem:
                 self._report(name, part.end, f"a batch is undamaged, and has a request that is no record: {problem}")
             part.end, part.batches = reader.end, reader.chain.sequence - before
+            part.synced = reader.synced
         return last

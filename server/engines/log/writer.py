@@ -40,6 +40,15 @@ class BatchWriter:
         self.chain = chain
         self.size += size
 
+    def cut_off(self, size: int, chain: Chain) -> bool:
+        """Cut the file to the end of an earlier batch, and return whether that succeeded. Raises nothing."""
+        self.size, self.chain = size, chain
+        try:
+            self.file.truncate(size)
+        except OSError:
+            return False
+        return True
+
     def _write(self, data: bytes) -> int:
         written = self.file.append(data)
         while written < len(data):
