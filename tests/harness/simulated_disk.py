@@ -55,7 +55,9 @@ class Inode:
                 stop = rng.randrange(start, end + 1) if kind == 2 else end
                 for at in range(start - start % SECTOR, end, SECTOR):
                     first, last = max(at, start), min(at + SECTOR, end, len(self.data))
-                    if first < last and (kind == 1 or (kind == 2 and last <= stop) or (kind == 3 and rng.random() < 0.5)):
+                    if first < last and (
+                        kind == 1 or (kind == 2 and last <= stop) or (kind == 3 and rng.random() < 0.5)
+                    ):
                         left.persist(first, last)
             if rng.random() < 0.5 and len(self.data) < len(durable):
                 del durable[len(self.data) :]
