@@ -295,13 +295,14 @@ class DurableLog:
     def mark(self) -> None:
         """Note in the log how much of it is synced, if its last trailer does not say so. Raises `OSError`.
 
-        Two empty batches, because the second one can be verified even if the first one follows a damaged trailer.
+        Two batches without records: if the trailer before them is damaged, the second one can be verified by the first.
+        The comment keeps the first one's trailer in a line of its own even if the line break before it is damaged.
         """
         with self.exclusive():
             if self.problem is not None or not self._marked < self._data_end <= self._synced:
                 return
             try:
-                self.writer.append((), self._synced)
+                self.writer.append([b"# synced\n"], self._synced)
                 self.writer.append((), self._synced)
             except OSError as problem:
                 self._fail_write(problem)
