@@ -17,7 +17,19 @@ from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, connect
 from tests.harness.stores import check_stores, new_store
 
-FOLDERS = {"unit", "property", "tcp", "http", "proxy", "client", "differential", "clients", "stress", "docs"}
+FOLDERS = {
+    "unit",
+    "property",
+    "tcp",
+    "http",
+    "proxy",
+    "client",
+    "durability",
+    "differential",
+    "clients",
+    "stress",
+    "docs",
+}
 """Folders of tests that are markers too."""
 
 

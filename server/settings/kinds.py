@@ -155,7 +155,10 @@ class Text(NamedTuple):
 
 
 class Presence(Text):
-    """A string of which only its presence is printed. It is not set under this name."""
+    """A string of which only its presence is printed, as yes or no. It is not set under this name."""
+
+    def parse_config(self, text: str) -> str:
+        return "" if text == "no" else text
 
     def format(self, value: str) -> str:
         return "yes" if value else "no"

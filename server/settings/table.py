@@ -202,7 +202,7 @@ class Settings:
 
     data: str | None = setting(
         None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
-        group=LOG, config="dir")
+        group=LOG)
     fsync: str | None = setting(
         None, Choice(("always", "everysec", "no")),
         "when a change is on the disk: before its reply, within about a second, or when the system decides",
@@ -212,10 +212,10 @@ class Settings:
         requires="data", group=LOG, config="auto-aof-rewrite-min-size", mutable=True)
     repair: bool | None = setting(
         None, SWITCH, "start without what is damaged in the log, and keep copies of the damaged files",
-        variable="", requires="data", group=LOG)
+        requires="data", group=LOG)
     check: str | None = setting(
         None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
-        variable="", group=LOG)
+        group=LOG)
 
     all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
     log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
@@ -335,6 +335,7 @@ CONSTANTS = (
 
 _DERIVED = (
     Setting(kind=Presence(""), help="whether there is a log", default="", name="data", unset="", config="appendonly"),
+    Setting(kind=Text("DIR"), help="the directory of the log", default="", name="data", unset="", config="dir"),
 )
 """Parameters whose values follow from settings that have another name in CONFIG."""
 

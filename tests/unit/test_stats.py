@@ -9,6 +9,7 @@ import pytest
 from common.errors import (
     COUNT_TOO_LOW,
     EXEC_ABORTED,
+    NO_LOG,
     NO_MULTI_HERE,
     NO_SHUTDOWN_HERE,
     NO_SHUTDOWN_TO_ABORT,
@@ -42,14 +43,14 @@ def record(session: ClientSession, name: str) -> dict[str, int] | None:
     return {name: int(fields[name]) for name in ("calls", "rejected_calls", "failed_calls")}
 
 
-SECTIONS = ["Server", "Clients", "Memory", "Stats", "Commandstats", "Keyspace"]
+SECTIONS = ["Server", "Clients", "Memory", "Persistence", "Stats", "Commandstats", "Keyspace"]
 
 
 @pytest.mark.parametrize(
     ("args", "sections"),
     [
-        ("", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
-        ("default", ["Server", "Clients", "Memory", "Stats", "Keyspace"]),
+        ("", ["Server", "Clients", "Memory", "Persistence", "Stats", "Keyspace"]),
+        ("default", ["Server", "Clients", "Memory", "Persistence", "Stats", "Keyspace"]),
         ("all", SECTIONS),
         ("everything", SECTIONS),
         ("keyspace SERVER", ["Server", "Keyspace"]),
@@ -258,7 +259,7 @@ def test_shutdown_without_a_server_is_refused(session: ClientSession) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        ("SAVE", SYNTAX_ERROR),
+        ("SAVE", NO_LOG),
         ("SAVE NOSAVE", SYNTAX_ERROR),
         ("ABORT NOW", SYNTAX_ERROR),
         ("LATER", SYNTAX_ERROR),
