@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from common.limits import MIB
 from server.engines.log.disk import File
-from server.engines.log.trailer import CHECKSUM_SIZE, Chain, Trailer, find_trailer, is_undamaged
+from server.engines.log.trailer import Chain, is_undamaged, trailers
 
 READ_SIZE = MIB
 
@@ -46,22 +46,25 @@ class BatchReader:
 
     def _verify(self, data: bytes) -> tuple[int, bool]:
         """Verify the batches at the beginning of ``data``. Return their end, and whether the next one is damaged."""
-        end = 0
+        end, chain = 0, self.chain
         view = memoryview(data)
-        while (trailer := find_trailer(data, end)) is not None:
-            if not is_undamaged(self.chain, view[end : trailer.end - CHECKSUM_SIZE], trailer):
-                return end, True
-            self.chain = trailer.chain
-            self.synced = max(self.synced, trailer.synced)
-            end = trailer.end
-        return end, False
+        is_damaged = False
+        for trailer in trailers(data):
+            next_end, sequence, synced, crc = trailer
+            if not is_undamaged(chain, view[end:next_end], trailer):
+                is_damaged = True
+                break
+            end, chain = next_end, Chain(sequence, crc)
+            self.synced = max(self.synced, synced)
+        self.chain = chain
+        return end, is_damaged
 
 
 class Survivor(NamedTuple):
     """A batch after a damaged one that is undamaged itself."""
 
     data: bytes
-    trailer: Trailer
+    synced: int
 
 
 def survivors(file: File, start: int) -> Iterator[Survivor]:
@@ -76,11 +79,11 @@ def survivors(file: File, start: int) -> Iterator[Survivor]:
         data += more
         end = 0
         with memoryview(data) as view:
-            while (trailer := find_trailer(data, end)) is not None:
-                if chain is not None and is_undamaged(chain, view[end : trailer.end - CHECKSUM_SIZE], trailer):
-                    yield Survivor(data[end : trailer.end], trailer)
-                chain = trailer.chain
-                end = trailer.end
+            for trailer in trailers(data):
+                next_end, sequence, synced, crc = trailer
+                if chain is not None and is_undamaged(chain, view[end:next_end], trailer):
+                    yield Survivor(data[end:next_end], synced)
+                end, chain = next_end, Chain(sequence, crc)
         data, offset = data[end:], offset + end
 
 
@@ -90,4 +93,4 @@ def is_corrupt(file: File, start: int) -> bool:
     An unfinished write leaves damage only after what is synced. So it is something else if a later trailer says that
     more was synced.
     """
-    return any(each.trailer.synced > start for each in survivors(file, start))
+    return any(each.synced > start for each in survivors(file, start))

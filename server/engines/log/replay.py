@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from common.codec import ProtocolError
+from common.codec import Args, ProtocolError
 from common.limits import Limits
 from common.resp import ReplyEncoder
+from common.text import UnbalancedQuotes, split_args
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
 from server.protocols.detection import ProtocolDetector
@@ -49,19 +50,37 @@ class Replay:
 
     def feed(self, data: bytes) -> None:
         """Execute complete batches. Raises `NotARecord`."""
-        store = self._store
+        if data.startswith(b"*") or b"\n*" in data:
+            self._execute(self._decode(data))
+        else:  # only text, of which each line is decoded without the checks that the lines of clients need
+            try:
+                self._execute(map(split_args, data.split(b"\n")))
+            except UnbalancedQuotes:
+                raise NotARecord("unbalanced quotes") from None
+        self._done += len(data)
+        if self._clock() - self._reported >= self._interval:
+            self._report()
+
+    def _decode(self, data: bytes) -> Iterator[Args]:
         for _, requests in self._detector.decode(data):
             for request in requests:
                 if isinstance(request, ProtocolError):
                     raise NotARecord(request.error.text.decode(errors="replace"))
-                if len(request) == 3 and request[0] == b"SET":  # most records, without the cost of a look-up
-                    store.set(request[1], request[2])
-                else:
-                    apply(store, request)
-            self.records += len(requests)
-        self._done += len(data)
-        if self._clock() - self._reported >= self._interval:
-            self._report()
+                yield request
+
+    def _execute(self, requests: Iterable[Args]) -> None:
+        store = self._store
+        put = store.set
+        records = 0
+        for args in requests:
+            if len(args) == 3 and args[0] == b"SET":  # most records, without the cost of a look-up
+                put(args[1], args[2])
+            elif not args or args[0] == b"#":  # the end of the data, or a trailer
+                continue
+            else:
+                apply(store, args)
+            records += 1
+        self.records += records
 
     def _report(self) -> None:
         self._reported = self._clock()

@@ -16,7 +16,8 @@ What is damaged before an offset that a later trailer calls synced cannot be the
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 TRAILER_LINE = re.compile(rb"^# ([1-9][0-9]{0,18}) (0|[1-9][0-9]{0,18}) ([0-9a-f]{8})\n", re.MULTILINE)
@@ -33,19 +34,11 @@ NO_CHAIN = Chain()
 """Before the first batch."""
 
 
-class Trailer(NamedTuple):
-    """A line in the form of a trailer, and its position in what was searched."""
+Trailer: TypeAlias = tuple[int, int, int, int]
+"""A line in the form of a trailer: its end in what was searched, the sequence number, the synced offset, the checksum.
 
-    start: int
-    end: int
-    sequence: int
-    synced: int
-    crc: int
-
-    @property
-    def chain(self) -> Chain:
-        """The chain up to this batch."""
-        return Chain(self.sequence, self.crc)
+A plain tuple, because a busy log has a batch for every few records.
+"""
 
 
 def make_trailer(before: Chain, crc: int, synced: int) -> tuple[bytes, Chain]:
@@ -59,25 +52,29 @@ def make_trailer(before: Chain, crc: int, synced: int) -> tuple[bytes, Chain]:
     return b"%b%08x\n" % (fields, crc), Chain(sequence, crc)
 
 
-def find_trailer(data: bytes | bytearray, start: int) -> Trailer | None:
-    """Return the first trailer at or after a position, which must be the beginning of a line."""
-    at = start
+def trailers(data: bytes) -> Iterator[Trailer]:
+    """Find the trailers in data that begins at the beginning of a line."""
+    find, match_at = data.find, TRAILER_LINE.match
+    at = 0
     while True:
         # A literal is found several times as fast as the regular expression.
-        if data[at : at + 2] != b"# ":
-            at = data.find(b"\n# ", at) + 1
+        if not data.startswith(b"# ", at):
+            at = find(b"\n# ", at) + 1
             if not at:
-                return None
-        match = TRAILER_LINE.match(data, at)
-        if match is not None:
-            sequence, synced, crc = match.groups()
-            return Trailer(at, match.end(), int(sequence), int(synced), int(crc, 16))
-        at += 1
+                return
+        match = match_at(data, at)
+        if match is None:
+            at += 1
+            continue
+        at = match.end()
+        sequence, synced, crc = match.groups()
+        yield at, int(sequence), int(synced), int(crc, 16)
 
 
-def is_undamaged(before: Chain, data: bytes | bytearray | memoryview, trailer: Trailer) -> bool:
-    """Return whether a batch is the one that followed. ``data`` is the batch up to the checksum."""
-    return trailer.sequence == before.sequence + 1 and crc32(data, before.crc) == trailer.crc
+def is_undamaged(before: Chain, batch: memoryview, trailer: Trailer) -> bool:
+    """Return whether a batch follows another one, and is what was written."""
+    _, sequence, _, crc = trailer
+    return sequence == before[0] + 1 and crc32(batch[:-CHECKSUM_SIZE], before[1]) == crc
 
 
 CHECKSUM_SIZE = 9
