@@ -27,7 +27,7 @@ from itertools import islice
 from common.limits import DEFAULT_LIMITS
 from server.keyspace.contents import ClearedContents, ItemsCopy
 from server.keyspace.expiration import ExpirationIndex
-from server.keyspace.observers import Entry, KeyspaceObserver, Removal
+from server.keyspace.observers import KeyspaceObserver, Removal
 from server.keyspace.random_keys import RandomKeys
 from server.keyspace.scan import ScanSnapshots
 from server.keyspace.watches import Watch, Watches
@@ -274,8 +274,10 @@ class Store:
 
     def _put(self, key: bytes, value: bytes, expires_at: int | None) -> None:
         observers = self._observers
-        before = self._entry(key) if observers else None
         by_key = self._expiration.by_key
+        if observers:
+            value_before = self._values.get(key)
+            before = None if value_before is None else (value_before, by_key.get(key) if by_key else None)
         if (by_key or expires_at is not None) and by_key.get(key) != expires_at:
             self._index_expiry(key, expires_at)
         self._values[key] = value
@@ -317,10 +319,6 @@ class Store:
             self._expiration.remove(key)
         else:
             self._expiration.set(key, expires_at)
-
-    def _entry(self, key: bytes) -> Entry | None:
-        value = self._values.get(key)
-        return None if value is None else (value, self._expiration.by_key.get(key))
 
     # ---------------------------------------------------------------- checking
 

@@ -20,12 +20,6 @@ from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
 
-MAX_PENDING = 64 * MIB
-"""Bytes of pending records after which they are written before the next command is executed.
-
-A command can make far larger records than it is itself: COPY records the value.
-"""
-
 
 @dataclass(frozen=True)
 class LogSettings:
@@ -92,38 +86,43 @@ class DurableEngine(EmbeddedEngine):
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
-        self._prepare()
-        self._refuse_if_failing(command)
-        return super().execute(command, args, call)
+        # The hottest path with a log: two look-ups, and the call of the engine below.
+        log = self._log
+        thread = log.thread
+        if thread.failures is None:
+            thread.failures = log.failures
+        if log.needs_attention:
+            self._attend(command)
+        return EmbeddedEngine.execute(self, command, args, call)
 
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same for a command with ``stages``."""
-        self._prepare()
-        self._refuse_if_failing(command)
+        self._begin(command)
         return super().execute_in_stages(command, args, call)
 
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
-        self._prepare()
         try:
-            for command, _ in queue:
-                self._refuse_if_failing(command)
+            self._begin(*(command for command, _ in queue))
         except CommandError as problem:
             raise CommandError(exec_aborted_by(problem.reply)) from None
         return super().execute_all(queue, watch, call)
 
-    def _prepare(self) -> None:
+    def _begin(self, *commands: Command) -> None:
         log = self._log
-        if log.pending_bytes > MAX_PENDING:
-            log.write_pending()
-        log.begin()
+        if log.thread.failures is None:
+            log.thread.failures = log.failures
+        if log.needs_attention:
+            self._attend(*commands)
 
-    def _refuse_if_failing(self, command: Command) -> None:
+    def _attend(self, *commands: Command) -> None:
+        """Refuse writes if the log is failing, and write what is pending if that is much."""
+        self._log.attend()
         # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
         problem = self._log.problem
-        if problem is not None and command.writes:
+        if problem is not None and any(command.writes for command in commands):
             raise CommandError(log_failing(problem))
 
 

@@ -44,9 +44,22 @@ ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
 MIN_FREE = 4 * MIB
 """Bytes of free space below which writes are refused, before the disk is full."""
 
+MAX_PENDING = 64 * MIB
+"""Bytes of pending records after which they are written before the next command is executed.
+
+A command can make far larger records than it is itself: COPY records the value.
+"""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 logger = logging.getLogger(__name__)
+
+
+class _Thread(threading.local):
+    """What a thread has executed since its last commit."""
+
+    failures: int | None = None
+    """How many failures there were before its first command; None if it has executed nothing."""
 
 
 class DurableLog:
@@ -91,7 +104,10 @@ class DurableLog:
         self._synced = 0  # bytes of the present log
         self._data_end = writer.size  # the end of its last batch with records
         self._marked = 0  # the highest synced offset in a trailer
-        self._threads = threading.local()
+        self.thread = _Thread()
+        """For the engine, which sets ``failures`` before a command is executed."""
+        self.needs_attention = False
+        """Whether the engine must call `attend` before a command: writes are refused, or much is pending."""
         store.observe(self)
 
     # ---------------------------------------------------------------- the observer, under the keyspace lock
@@ -110,6 +126,8 @@ class DurableLog:
         )
         pending.undo.append((undo_entry, key, before))
         pending.size += len(value)
+        if pending.size > MAX_PENDING:
+            self.needs_attention = True
         self._appended += 1
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
@@ -142,7 +160,7 @@ class DurableLog:
         self._pending.freed_keys += self.order.cleared()
         if not self._is_muted:
             cleared.hold()
-            self._pending.cleared.append(cleared)
+            self._pending.cleared += (cleared,)
         self._record((b"FLUSHALL",), undo_clear, cleared)
 
     def _record_missing(self, key: bytes) -> None:
@@ -157,6 +175,8 @@ class DurableLog:
         pending.records.append(record)
         pending.undo.append(undo)
         pending.size += sum(map(len, record))
+        if pending.size > MAX_PENDING:
+            self.needs_attention = True
         self._appended += 1
 
     # ---------------------------------------------------------------- the commit barrier
@@ -171,20 +191,20 @@ class DurableLog:
         """Whether a commit now would wait for the disk. Otherwise it only writes to the kernel's cache, if anything."""
         return self.level == ALWAYS and self._committed < self._appended
 
-    def begin(self) -> None:
-        """Note that this thread is about to execute a command whose reply needs a `commit`."""
-        threads = self._threads
-        if getattr(threads, "failures", None) is None:
-            threads.failures = self.failures
+    def attend(self) -> None:
+        """Write what is pending if there is much of it. It does not end a request, so nothing is raised."""
+        if self._pending.size > MAX_PENDING:
+            with self.exclusive():
+                self._commit_pending()
 
     def commit(self) -> None:
         """Return when everything that was recorded so far is as durable as the level asks for.
 
         Raises `CommitFailed` if this thread has executed something since its last commit that was undone meanwhile.
         """
-        threads = self._threads
-        failures = getattr(threads, "failures", None)
-        threads.failures = None
+        thread = self.thread
+        failures = thread.failures
+        thread.failures = None
         if failures is None:
             failures = self.failures
         if self._committed < self._appended or failures != self.failures:
@@ -208,7 +228,7 @@ class DurableLog:
                 self._end_turn()
 
     def write_pending(self) -> None:
-        """Write what is pending without the end of a request, because there is much of it. Raises nothing."""
+        """Write what is pending. Raises nothing."""
         with self.exclusive():
             self._commit_pending()
 
@@ -234,6 +254,7 @@ class DurableLog:
         with self.lock:
             pending, self._pending = self._pending, Pending()
             taken = self._appended
+            self.needs_attention = self.problem is not None
         if self.problem is not None and pending.undo:  # executed in the moment in which the log failed
             self.fail(self.problem, pending, is_trusted=self.is_trusted)
         elif self.problem is not None or self._write(pending):
@@ -326,6 +347,7 @@ class DurableLog:
             self._is_muted = False
             is_new = self.problem is None
             self.problem = reason
+            self.needs_attention = True
             self.is_trusted = self.is_trusted and is_trusted
             self.failures += 1
             self._committed = self._appended
@@ -353,6 +375,7 @@ class DurableLog:
                 for file in retired:
                     file.close()
             self.problem = None
+            self.needs_attention = False
         logger.warning("the log can be written again, and writes are accepted")
 
     # ---------------------------------------------------------------- rotation
@@ -413,6 +436,7 @@ class DurableLog:
         """Close the files. Nothing is written any more, and every commit of a change fails."""
         with self.exclusive(), self._turn:
             self.problem = "the server is stopping"
+            self.needs_attention = True
             for file in (*self._retired, self.writer.file):
                 file.close()
             self._retired = []

@@ -25,9 +25,9 @@ class Pending:
         self.undo: list[Undo] = []
         self.size = 0
         """Approximate bytes of the values in the records."""
-        self.cleared: list[ClearedContents] = []
+        self.cleared: tuple[ClearedContents, ...] = ()
         """What FLUSHALL removed. It is kept until the FLUSHALL is durable."""
-        self.freed_keys: list[deque[bytes]] = []
+        self.freed_keys: tuple[deque[bytes], ...] = ()
         """The key queues of before each FLUSHALL."""
 
     def roll_back(self, store: Store) -> None:
@@ -36,7 +36,7 @@ class Pending:
         for function, *args in reversed(self.undo):
             function(store, *args)
         self.undo.clear()
-        self.cleared.clear()
+        self.cleared = ()
 
     def free(self) -> None:
         """Free what the changes removed, item by item, without the keyspace lock."""

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from server.engines.base import CommitFailed
-from server.engines.log.engine import MAX_PENDING
-from server.engines.log.log import ALWAYS, EVERYSEC, MIN_FREE, NO
+from server.engines.log.log import ALWAYS, EVERYSEC, MAX_PENDING, MIN_FREE, NO
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
 from tests.harness.clock import Clock
 from tests.harness.logs import LoggedServer
