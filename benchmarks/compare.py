@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Case
 from benchmarks.report import section, spread, table, thousands, times
-from benchmarks.rounds import Samples, measure_in_turn, middle_half, rates, ratios
+from benchmarks.rounds import Samples, cpu_times, measure_in_turn, median_ratio, middle_half, rates, ratios
 from benchmarks.servers import ROOT, kvline
 from benchmarks.sizes import Sizes
 
@@ -30,7 +30,17 @@ RUN_SECONDS = 0.2
 
 GIT_TIMEOUT = 60.0
 
-HEADINGS = ("command", "connections", "-P", "before, req/s", "now, req/s", "now/before", "middle half", "verdict")
+HEADINGS = (
+    "command",
+    "connections",
+    "-P",
+    "before, req/s",
+    "now, req/s",
+    "now/before",
+    "middle half",
+    "CPU now/before",
+    "verdict",
+)
 
 
 def measure(revision: str, sizes: Sizes) -> str:
@@ -56,6 +66,7 @@ def _row(samples: Samples, case: Case) -> tuple[str, ...]:
         thousands(statistics.median(now)),
         times(change),
         spread(low, high),
+        times(median_ratio(cpu_times(samples["now", case]), cpu_times(samples["before", case]))),
         _verdict(change, high),
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import nan
 
+from benchmarks.cost import cost_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.servers import RunningServer
 
@@ -39,6 +41,12 @@ RUN_TIMEOUT = 120.0
 """Seconds. Far more than a run takes, so that only a server that hangs ends the benchmarks."""
 
 
+RATE = re.compile(r"throughput summary: ([\d.]+) requests per second")
+SUMMARY = re.compile(r"avg\s+min\s+p50\s+p95\s+p99\s+max\s*\n([\d. ]+)")
+PERCENTILE = re.compile(r"^([\d.]+)% <= ([\d.]+) milliseconds", re.MULTILINE)
+"""What redis-benchmark prints. With ``--csv`` it prints no percentile above 99."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One kind of load."""
@@ -51,11 +59,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run measured. Latencies in milliseconds, the rate in requests per second."""
+    """What one run measured. Latencies in milliseconds, the rate in requests per second.
+
+    ``cpu`` is the server's CPU time per request in microseconds, ``waits`` how often its threads waited per request.
+    """
 
     rate: float
     p50: float
     p99: float
+    p999: float = nan
+    cpu: float = nan
+    waits: float = nan
 
 
 class Load:
@@ -84,6 +98,7 @@ def warm_up(server: RunningServer) -> None:
 
 def run(server: RunningServer, case: Case, requests: int) -> Sample:
     """Send this number of requests to a server."""
+    before = cost_of(server.pid)
     try:
         done = subprocess.run(
             _command(server, case, requests),
@@ -96,10 +111,13 @@ def run(server: RunningServer, case: Case, requests: int) -> Sample:
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{server.name} did not complete {case} in {RUN_TIMEOUT:.0f} s") from None
     # Standard error may contain a warning: redis-benchmark first sends CONFIG, which fakeredis does not implement.
-    rows = list(csv.DictReader(done.stdout.splitlines()))
-    if done.returncode != 0 or "Error from server" in done.stderr or len(rows) != 1:
+    rate, summary = RATE.search(done.stdout), SUMMARY.search(done.stdout)
+    if done.returncode != 0 or "Error from server" in done.stderr or not rate or not summary:
         raise BenchmarkError(f"redis-benchmark failed on {server.name}, {case}: {(done.stderr or done.stdout).strip()}")
-    return Sample(float(rows[0]["rps"]), float(rows[0]["p50_latency_ms"]), float(rows[0]["p99_latency_ms"]))
+    p999 = next(float(ms) for share, ms in PERCENTILE.findall(done.stdout) if float(share) >= 99.9)
+    spent = cost_of(server.pid).since(before)
+    _, _, p50, _, p99, _ = map(float, summary[1].split())
+    return Sample(float(rate[1]), p50, p99, p999, spent.cpu / 1000 / requests, spent.waits / requests)
 
 
 @contextmanager
@@ -122,7 +140,7 @@ def _command(server: RunningServer, case: Case, requests: int) -> list[str]:
     numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
     options = [str(part) for option in numbers.items() for part in option]
     test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
-    return [tool("redis-benchmark"), "--csv", *options, *test]
+    return [tool("redis-benchmark"), "--precision", "3", *options, *test]
 
 
 def tool(name: str, package: str = "redis-tools") -> str:

@@ -61,6 +61,11 @@ def rates(samples: Sequence[Sample]) -> list[float]:
     return [sample.rate for sample in samples]
 
 
+def cpu_times(samples: Sequence[Sample]) -> list[float]:
+    """Return the server's CPU time per request of each sample, in microseconds."""
+    return [sample.cpu for sample in samples]
+
+
 def progress(text: str) -> None:
     """Print progress to standard error."""
     print(f"... {text}", file=sys.stderr, flush=True)

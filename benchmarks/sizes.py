@@ -31,6 +31,7 @@ class Sizes:
     http_seconds: int
     """The duration of one run of wrk, which accepts only whole seconds."""
     proxy_rounds: int
+    fairness_keys: int
     neighbour_rounds: int
     """Rounds of the readers beside every load."""
     neighbour_seconds: float
@@ -53,6 +54,7 @@ FULL = Sizes(
     http_rounds=7,
     http_seconds=2,
     proxy_rounds=7,
+    fairness_keys=200_000,
     neighbour_rounds=9,
     neighbour_seconds=3.0,
 )
@@ -73,6 +75,7 @@ QUICK = Sizes(
     http_rounds=1,
     http_seconds=1,
     proxy_rounds=1,
+    fairness_keys=10_000,
     neighbour_rounds=1,
     neighbour_seconds=1.0,
 )

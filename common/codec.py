@@ -29,7 +29,28 @@ class ProtocolError:
 Args: TypeAlias = list[bytes]
 """A request: the command name and its arguments. Never empty: decoders skip empty requests."""
 
+
+class RequestBatch:
+    """Consecutive requests with the same name and the same number of arguments.
+
+    The arguments are in columns: three ``SET key value`` have a column of three keys and a column of three values.
+    Iterating yields the requests one by one.
+    """
+
+    __slots__ = ("columns", "count", "name")
+
+    def __init__(self, name: bytes, columns: list[list[bytes]]) -> None:
+        self.name = name
+        self.columns = columns
+        self.count = len(columns[0])
+
+    def __iter__(self) -> Iterator[Args]:
+        return ([self.name, *args] for args in zip(*self.columns, strict=True))
+
+
 Request: TypeAlias = Args | ProtocolError
+DecodedRequest: TypeAlias = Request | RequestBatch
+"""What a decoder returns. Pipelined requests that are alike are executed and encoded together."""
 
 
 class Encoder(Protocol):
@@ -47,7 +68,7 @@ class Encoder(Protocol):
 
 
 # The encoder travels with its requests, because the protocol may change between two requests of one read.
-DecodedRequests: TypeAlias = tuple[Encoder, list[Request]]
+DecodedRequests: TypeAlias = tuple[Encoder, list[DecodedRequest]]
 """Consecutive requests, and the encoder for their replies."""
 
 

@@ -95,10 +95,15 @@ class NoReply:
     """Nothing is sent. The client turned replies off, or the command has no reply."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """There is no reply yet: the request was accepted and is executed later. Never reaches an encoder."""
+
+
 # A string, because the alias refers to itself.
 Reply: TypeAlias = (
-    "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | list[Reply] "
-    "| dict[bytes, Reply] | None"
+    "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | Deferred "
+    "| list[Reply] | dict[bytes, Reply] | None"
 )
 
 # Shared instances: these replies are too frequent to be created for each request.
@@ -107,3 +112,4 @@ QUEUED = SimpleString(b"QUEUED")
 PONG = SimpleString(b"PONG")
 NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
+DEFERRED = Deferred()

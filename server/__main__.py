@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from server.app import Server, StartError
-from server.process import StopSignal, prepare
+from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 
 
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_signal = StopSignal()
     prepare(
         log_level=settings.log_level,
-        all_cores=settings.all_cores,
-        shares_gil_with_http=settings.http_port is not None,
+        one_core=not settings.all_cores and settings.uses_many_threads(),
+        switch_soon=settings.io_threads != 0 or settings.http_port is not None,
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         print(f"listening on {address}", file=sys.stderr, flush=True)
+    freeze_heap()
     stop_signal.wait()
     server.stop()
     return 0

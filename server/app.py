@@ -10,6 +10,7 @@ no thread and no open socket after `Server.stop`. What the program ``run_server.
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +23,10 @@ from server.engines.base import Engine, EngineStartError
 from server.engines.embedded import EmbeddedEngine
 from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
-from server.net.listener import SHUTDOWN_TIMEOUT, Listener
+from server.net.io_threads import IOThreads
+from server.net.listener import SHUTDOWN_TIMEOUT, Listener, Scheduler
 from server.net.threads import ThreadPerConnection
+from server.process import has_gil
 from server.session.context import ServerContext
 from server.settings import (
     DEFAULT_FSYNC,
@@ -94,7 +97,7 @@ class Server:
             shut_down=shut_down or self._stop_in_background,
             clients=ClientRegistry(self.settings.max_clients),
         )
-        self._scheduler = ThreadPerConnection()
+        self._scheduler = new_scheduler(self.settings, engine)
         # The log level belongs to the process.
         changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
         # The same path as for CONFIG SET, so that a setting cannot have one effect at the start and another one later.
@@ -122,6 +125,7 @@ class Server:
             if isinstance(problem, EngineStartError):
                 raise StartError(f"can't start: {problem}") from None
             raise
+        self._scheduler.start()
         for listener in self._listeners:
             listener.start()
 
@@ -147,6 +151,7 @@ class Server:
             self.context.engine.stop()
             for thread in threads:
                 thread.join()
+            self._scheduler.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,6 +209,17 @@ class Server:
         """Stop the server without blocking the thread of the connection that asked for it, which `stop` waits for."""
         # Not a daemon: the process must not end before the last replies have been sent.
         threading.Thread(target=self.stop, name="shutdown").start()
+
+
+def new_scheduler(settings: Settings, engine: Engine[Any]) -> Scheduler[Any]:
+    """Return what serves the connections, as the settings ask for it."""
+    if engine.waits_for_io:  # then an I/O thread would wait for one connection while others have input
+        return ThreadPerConnection()
+    count = settings.io_threads
+    if count is None:
+        # With the GIL one thread runs at a time, and a second one made the p99 of pipelines worse.
+        count = 1 if has_gil() else os.cpu_count() or 1
+    return IOThreads(count) if count else ThreadPerConnection()
 
 
 def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:

@@ -8,6 +8,7 @@ No platform has everything that is used here, so each part is looked up and left
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import mmap
@@ -27,8 +28,8 @@ THREAD_STACK_SIZE = 512 * 1024
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a thread that wants to run may take the GIL from a busy one. Python's default is 5 milliseconds.
 
-One thread serves all of HTTP and is busy as long as requests wait. Without this, a request on another port waits for up
-to 5 milliseconds each time.
+A thread that serves many connections waits for the GIL once per turn, while a long request is executed by another
+thread or while HTTP is busy. Without this it waits for up to 5 milliseconds each time.
 """
 
 STOP_POLL_INTERVAL = 0.2
@@ -47,19 +48,19 @@ def _optional_module(name: str) -> ModuleType | None:
 resource = _optional_module("resource")
 
 
-def prepare(*, log_level: str, all_cores: bool, shares_gil_with_http: bool) -> None:
+def prepare(*, log_level: str, one_core: bool, switch_soon: bool) -> None:
     """Set up the process of a server: its log, its limits, and how its threads run.
 
-    ``log_level`` is as for `set_log_level`. ``all_cores`` leaves out `stay_on_one_core`. ``shares_gil_with_http`` is
-    true if the process serves HTTP too (see `SWITCH_INTERVAL`). What the platform refuses is left out and is no error.
+    ``log_level`` is as for `set_log_level`. ``one_core`` asks for `stay_on_one_core`, ``switch_soon`` for the
+    `SWITCH_INTERVAL`. What the platform refuses is left out and is no error.
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     set_log_level(log_level)
     threading.stack_size(THREAD_STACK_SIZE)  # for threads that are started from now on
-    if shares_gil_with_http:
+    if switch_soon:
         sys.setswitchinterval(SWITCH_INTERVAL)
     raise_file_limit()
-    if not all_cores:
+    if one_core:
         stay_on_one_core()
 
 
@@ -80,6 +81,16 @@ def raise_file_limit() -> None:
         logger.debug("the limit on open files stays as it is: %s", problem)
 
 
+def freeze_heap() -> None:
+    """Exclude the objects that exist now from garbage collection. Call it when the server has started.
+
+    They live as long as the process. A full collection examined all of them, and stopped every client for up to 20 ms
+    (`python -m benchmarks fairness`, transactions).
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def has_gil() -> bool:
     """Return whether this Python runs one thread at a time."""
     is_gil_enabled = getattr(sys, "_is_gil_enabled", None)  # Python 3.13 and later
@@ -92,7 +103,9 @@ def stay_on_one_core() -> None:
 
     Only the thread that holds the lock runs Python anyway. On one core, passing the lock on is a context switch. Across
     cores it is a wake-up and a wait for each receive and each send, which measured more than twice as slow with 50
-    connections. The core is picked at random, so that several servers on a machine do not all pick the same one.
+    connections that have a thread each, and with HTTP next to an I/O thread. A single I/O thread does not need it, and
+    then the kernel may move it away from a busy core. The core is picked at random, so that several servers on a
+    machine do not all pick the same one.
     """
     get_cores, set_cores = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
     if get_cores is None or set_cores is None or not has_gil():

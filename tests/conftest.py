@@ -52,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(folder)
 
 
+@pytest.fixture(scope="session")
+def scheduler() -> dict[str, str]:
+    """The variables of the environment that choose what serves the connections of a server: none, for the default."""
+    return {}
+
+
 @pytest.fixture(autouse=True)
 def _check_stores() -> Iterator[None]:
     """Check the invariants of every store that the test made with `tests.harness.stores`."""

@@ -124,9 +124,11 @@ def flushdb(*args: bytes) -> Stages[Store, ClearedContents]:
     return (yield from flushall(*args))
 
 
-@group.reads("COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS)
-def compact(store: Store) -> Reply:
-    return Lines(_RebuildingLines(store.copy_items()))
+@group.reads_in_stages(
+    "COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS
+)
+def compact() -> Stages[Store, ItemsCopy]:
+    return Lines(_RebuildingLines((yield Store.copy_items)))
 
 
 class _RebuildingLines:

@@ -51,7 +51,7 @@ class WouldBlock(Enum):
 
 
 WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
-"""Returned by ``try_execute`` if executing would wait for I/O. Nothing was done. (None would be a valid reply.)"""
+"""Returned by ``try_execute`` if executing would wait or take long. Nothing was done. (None would be a valid reply.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,9 @@ W = TypeVar("W", bound=WatchState)
 class Engine(Protocol[W]):
     """Executes commands on a keyspace. ``W`` is the type of its watches. Every method may be called by any thread."""
 
+    waits_for_io: bool
+    """Whether most commands wait for I/O. Then every connection is served by a thread of its own."""
+
     @property
     def persistence(self) -> Persistence | None:
         """The durable log of the keyspace; None if it has none, or before the engine has started."""
@@ -154,11 +157,24 @@ class Engine(Protocol[W]):
         ...
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
-        """Execute one command if that does not wait for I/O. Otherwise return `WOULD_BLOCK` without side effects."""
+        """Execute one command if that neither waits for I/O nor may take long.
+
+        Otherwise return `WOULD_BLOCK` without side effects.
+        """
         ...
 
-    def may_block(self, command: Command) -> bool:
-        """Return whether executing the command may wait for I/O. A control command may ask the engine to do so."""
+    def may_block(self, command: Command, args: Args) -> bool:
+        """Return whether the command may wait for I/O or take long. A control command may ask the engine to do so."""
+        ...
+
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times, with the arguments of each row of the columns.
+
+        Nothing is executed between them. A call that raises does not stop the others: its exception takes the place of
+        its reply. Returns None, having executed nothing, if the engine executes its commands one by one.
+        """
         ...
 
     def execute_all(

@@ -20,10 +20,18 @@ from time import perf_counter_ns
 from common.codec import Args
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
-from server.engines.base import CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand
+from server.engines.base import (
+    WOULD_BLOCK,
+    CallContext,
+    InfoSection,
+    KeyCounts,
+    Persistence,
+    QueuedCommand,
+    WouldBlock,
+)
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import Command, StagedCall
+from server.registry import MAX_QUICK_ARGS, Command, StagedCall
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
@@ -41,6 +49,7 @@ SHUTDOWN_TIMEOUT = 1.0
 class EmbeddedEngine:
     """Executes commands on a store in this process."""
 
+    waits_for_io = False
     persistence: Persistence | None = None
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -70,6 +79,28 @@ class EmbeddedEngine:
         finally:
             self._release()
 
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times, as one step. See `server.engines.base.Engine`."""
+        run = command.run
+        outcomes: list[Reply | Exception] = []
+        append = outcomes.append
+        self._acquire()
+        try:
+            call.started = perf_counter_ns()
+            store = self._store
+            if store.clock_was_read:
+                store.begin_step()
+            for args in zip(*columns, strict=True):
+                try:
+                    append(run(store, *args))
+                except Exception as problem:  # handled by the session, outside the lock
+                    append(problem)
+        finally:
+            self._release()
+        return outcomes
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
         call.started = began = perf_counter_ns()
@@ -80,15 +111,13 @@ class EmbeddedEngine:
             staged.run_step(store)
         return staged.finish()
 
-    def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        """Execute one command, which never waits for I/O."""
-        if command.is_single_step:
-            return self.execute(command, args, call)
-        return self.execute_in_stages(command, args, call)
+    def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
+        """Execute one command, or return `WOULD_BLOCK` if it may take long."""
+        return WOULD_BLOCK if self.may_block(command, args) else self.execute(command, args, call)
 
-    def may_block(self, command: Command) -> bool:
-        """Return False: nothing here waits for I/O."""
-        return False
+    def may_block(self, command: Command, args: Args) -> bool:
+        """Return whether the command has stages (KEYS, LCS ...) or many arguments. Nothing here waits for I/O."""
+        return command.stages is not None or len(args) > MAX_QUICK_ARGS
 
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext

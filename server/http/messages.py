@@ -33,8 +33,7 @@ from common.errors import (
     http_unknown_parameter,
 )
 from common.limits import KIB
-from common.replies import ErrorKind, ErrorReply, Lines, Reply
-from server.engines.base import WOULD_BLOCK
+from common.replies import DEFERRED, ErrorKind, ErrorReply, Lines, Reply
 from server.session.session import Session
 
 T = TypeVar("T")
@@ -206,8 +205,8 @@ class Request:
         """Execute a command and return its reply, which may be an error."""
         # Nearly every command of an embedded store, and a cached GET of a backing Redis, ends here without a thread.
         reply = self.session.try_execute(args)
-        if reply is WOULD_BLOCK:
-            return await in_worker(self.session.execute, args)
+        if reply is DEFERRED:
+            return await in_worker(self.session.execute_deferred)
         return reply
 
     async def execute(self, *args: bytes) -> Reply:

@@ -15,7 +15,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from common.errors import TOO_MANY_CLIENTS
 from server.clients.registry import TooManyClients
@@ -42,18 +42,32 @@ REFUSAL = b"-%b\r\n" % TOO_MANY_CLIENTS.text
 logger = logging.getLogger(__name__)
 
 
-class Scheduler(Protocol):
+C = TypeVar("C", bound=Connection)
+
+StartThread: TypeAlias = Callable[[Callable[[], None]], None]
+"""Start a thread that serves one connection by calling a function, and then closes it."""
+
+
+class Scheduler(Protocol[C]):
     """Decides which thread serves a connection."""
 
-    def schedule(self, connection: Connection, start_thread: Callable[[], None]) -> None:
-        """Begin to serve a connection, and return at once.
+    def connect(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> C:
+        """Return the connection of an accepted socket, which blocks. Raises `TooManyClients`."""
+        ...
 
-        ``start_thread`` starts a thread that calls `serve` and then closes the connection.
+    def schedule(self, connection: C, start_thread: StartThread, close: Callable[[], None]) -> None:
+        """Begin to serve a connection, and return at once. It is closed by ``close``, or by the thread if it has one.
+
+        ``close`` may be called by any thread.
         """
         ...
 
-    def serve(self, connection: Connection) -> None:
-        """Serve a connection in the calling thread until it ends."""
+    def start(self) -> None:
+        """Start the threads that serve all connections, if there are any."""
+        ...
+
+    def stop(self) -> None:
+        """Stop them, after the last listener."""
         ...
 
 
@@ -65,13 +79,14 @@ class Listener(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = BACKLOG
 
-    def __init__(self, host: str, port: int, context: ServerContext, scheduler: Scheduler) -> None:
+    def __init__(self, host: str, port: int, context: ServerContext, scheduler: Scheduler[Any]) -> None:
         self.address_family, address = resolve(host, port)
         self._context = context
         self._scheduler = scheduler
         self._stopping = threading.Event()
         self._accept_pause = ACCEPT_PAUSE
         self._connections: dict[socket.socket, Connection] = {}
+        self._serve: dict[socket.socket, Callable[[], None]] = {}  # what the thread of a connection calls
         self._connections_changed = threading.Condition()
         super().__init__(address, socketserver.BaseRequestHandler)  # the handler is not used: see `finish_request`
         self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
@@ -134,15 +149,19 @@ class Listener(socketserver.ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection, or refuse it at the limit. A refused one costs no thread and no read."""
         try:
-            connection = Connection(self._context, request, client_address)
+            connection = self._scheduler.connect(self._context, request, client_address)
         except TooManyClients:
             logger.debug("%s was refused: too many clients", format_address(client_address))
             self._refuse(request)
             return
         with self._connections_changed:
             self._connections[request] = connection
-        start_thread = super().process_request
-        self._scheduler.schedule(connection, lambda: start_thread(request, client_address))
+
+        def start_thread(serve: Callable[[], None]) -> None:
+            self._serve[request] = serve
+            socketserver.ThreadingTCPServer.process_request(self, request, client_address)
+
+        self._scheduler.schedule(connection, start_thread, lambda: self.shutdown_request(request))
 
     def _refuse(self, connection: socket.socket) -> None:
         """Send the error without blocking, and close."""
@@ -153,9 +172,7 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection to its end, in its thread."""
-        with self._connections_changed:
-            connection = self._connections[request]
-        self._scheduler.serve(connection)
+        self._serve.pop(request)()
 
     def close_request(self, request: Any) -> None:
         """Close a connection, however it ended, and even if no thread could be started for it."""
@@ -164,6 +181,7 @@ class Listener(socketserver.ThreadingTCPServer):
         if connection is not None:
             connection.close()
         super().close_request(request)
+        self._serve.pop(request, None)  # no thread could be started
         with self._connections_changed:
             self._connections.pop(request, None)
             self._connections_changed.notify_all()

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import selectors
+import socket
+import time
 from collections.abc import Callable
+from typing import Any
 
-from server.net.connection import RECEIVE_SIZE, Connection
+from server.clients.push import PushQueue
+from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
+from server.session.context import ServerContext
+from server.session.stream import RequestStream
+
+RECEIVE_SIZE = 64 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -13,34 +23,127 @@ logger = logging.getLogger(__name__)
 class ThreadPerConnection:
     """Serves every connection in a thread that `socketserver` starts. See `server.net.listener.Scheduler`."""
 
-    def schedule(self, connection: Connection, start_thread: Callable[[], None]) -> None:
-        """Start the connection's thread, which calls `serve`."""
-        start_thread()
+    def connect(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> BlockingConnection:
+        """Return the connection of an accepted socket. Raises `TooManyClients`."""
+        return BlockingConnection(context, sock, peer_address)
 
-    def serve(self, connection: Connection) -> None:
+    def schedule(
+        self,
+        connection: BlockingConnection,
+        start_thread: Callable[[Callable[[], None]], None],
+        close: Callable[[], None],
+    ) -> None:
+        """Start the connection's thread, which closes it in the end."""
+        start_thread(connection.serve)
+
+    def start(self) -> None:
+        """Do nothing: each connection brings its thread."""
+
+    def stop(self) -> None:
+        """Do nothing: the threads end with their connections."""
+
+
+class BlockingConnection(Connection):
+    """A connection that has a thread of its own."""
+
+    __slots__ = ("_waker",)
+
+    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> None:
+        self._waker: _Waker | None = None  # set when data may be pushed
+        super().__init__(context, sock, peer_address)
+
+    def _new_stream(self, context: ServerContext) -> RequestStream:
+        return RequestStream(self.session, context.commit)
+
+    def serve(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""
         try:
-            _read_loop(connection)
-            if connection.session.closing:
-                connection.linger()
+            self._read_loop()
+            if self.session.closing:
+                self._linger()
         except OSError as problem:
-            logger.debug("%s disconnected: %s", connection.address, problem)
+            logger.debug("%s disconnected: %s", self.address, problem)
+
+    def _read_loop(self) -> None:
+        session, stream = self.session, self.stream
+        receive, send, feed = self.socket.recv, self.socket.sendall, stream.feed
+        while not self.ending:
+            if self._waker is not None:
+                self._send_pushes_until_input(self._waker)
+            data = receive(RECEIVE_SIZE)
+            if not data:
+                return
+            output = feed(data)
+            while stream.pending:  # backpressure: what was produced is sent before more is
+                send(output)
+                output = feed(b"")
+            if output:
+                send(output)
+            if session.closing:
+                return
+
+    def _send_pushes_until_input(self, waker: _Waker) -> None:
+        """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""
+        has_input = False
+        while not has_input:
+            pushed = self.stream.take_pushes()
+            if pushed:
+                self.socket.sendall(pushed)
+            has_input = waker.wait()
+
+    def _linger(self) -> None:
+        """Wait until the peer has taken the last reply. See `server.net.connection.LINGER_TIMEOUT`."""
+        sock = self.socket
+        sock.shutdown(socket.SHUT_WR)
+        give_up_at = time.monotonic() + LINGER_TIMEOUT
+        unread = MAX_LINGER_BYTES
+        while unread > 0 and (left := give_up_at - time.monotonic()) > 0:
+            sock.settimeout(left)
+            data = sock.recv(RECEIVE_SIZE)
+            if not data:
+                break
+            unread -= len(data)
+
+    def close(self) -> None:
+        """Close the session and deregister the client. The owner closes the socket after this."""
+        super().close()
+        if self._waker is not None:
+            self._waker.close()
+
+    def enable_push(self) -> PushQueue:
+        """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
+        if self._waker is None:
+            self._waker = _Waker(self.socket)
+        return PushQueue(self._waker.wake, self.kill)
 
 
-def _read_loop(connection: Connection) -> None:
-    session, stream = connection.session, connection.stream
-    receive, send, feed = connection.socket.recv, connection.socket.sendall, stream.feed
-    while not connection.ending:
-        if connection.may_push:
-            connection.send_pushes_until_input()
-        data = receive(RECEIVE_SIZE)
-        if not data:
-            return
-        output = feed(data)
-        while stream.pending:  # backpressure: what was produced is sent before more is
-            send(output)
-            output = feed(b"")
-        if output:
-            send(output)
-        if session.closing:
-            return
+class _Waker:
+    """Waits for a socket's input or for a call of `wake` from another thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sock, selectors.EVENT_READ, True)
+        self._selector.register(self._receiver, selectors.EVENT_READ, False)
+
+    def wake(self) -> None:
+        """Make `wait` return. Never blocks."""
+        with contextlib.suppress(OSError):  # full: a wake-up is pending already. Closed: no thread waits
+            self._sender.send(b"\0")
+
+    def wait(self) -> bool:
+        """Wait, and return whether the socket has input."""
+        has_input = False
+        for key, _ in self._selector.select():
+            has_input |= key.data
+            if not key.data:
+                with contextlib.suppress(BlockingIOError):
+                    self._receiver.recv(RECEIVE_SIZE)
+        return has_input
+
+    def close(self) -> None:
+        self._selector.close()
+        self._receiver.close()
+        self._sender.close()

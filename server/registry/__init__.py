@@ -24,6 +24,7 @@ keyspace runs in stages instead. Its function is a generator with one ``yield``,
 from server.registry.command import (
     ALL_KEYS,
     CONTROL,
+    MAX_QUICK_ARGS,
     NO_KEYS,
     ONE_KEY,
     REDACTED,
@@ -42,6 +43,7 @@ from server.registry.table import CommandTable
 __all__ = [
     "ALL_KEYS",
     "CONTROL",
+    "MAX_QUICK_ARGS",
     "NO_KEYS",
     "ONE_KEY",
     "REDACTED",

@@ -24,6 +24,9 @@ StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
 UNBOUNDED = 2**63
 
+MAX_QUICK_ARGS = 1024
+"""Arguments up to which a command takes about a millisecond at most. DEL with 1024 keys took 0.4 ms."""
+
 
 class Flag(EnumFlag):
     """What a command does and when it may run. The meanings are Redis's (COMMAND INFO)."""
@@ -127,10 +130,12 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
+    max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
 
     def __post_init__(self) -> None:
-        # Stored, because the session looks at it for every request.
+        # Stored, because the session looks at them for every request.
         object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
+        object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
 
     @property
     def reads(self) -> bool:

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from time import perf_counter_ns
 from typing import Protocol
 
-from common.codec import Args, ProtocolError
+from common.codec import Args, ProtocolError, RequestBatch
 from common.errors import (
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
@@ -23,12 +23,12 @@ from common.errors import (
     TRANSACTION_TOO_LARGE,
     CommandError,
 )
-from common.replies import NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
+from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
 from server.clients.monitor import Subscriber
 from server.clients.push import PushQueue
 from server.clients.registry import ClientInfo
-from server.engines.base import WOULD_BLOCK, QueuedCommand, WouldBlock
-from server.registry import ArityError, Command, Flag
+from server.engines.base import WOULD_BLOCK, QueuedCommand
+from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag
 from server.session.context import ServerContext
 
 ARGUMENT_OVERHEAD = 64
@@ -64,11 +64,12 @@ class OutputFormat(Protocol):
 class Transaction:
     """The commands between MULTI and EXEC."""
 
-    __slots__ = ("dirty", "queue", "size")
+    __slots__ = ("dirty", "may_take_long", "queue", "size")
 
     def __init__(self) -> None:
         self.queue: list[QueuedCommand] = []
         self.size = 0  # bytes of the queued arguments
+        self.may_take_long = False
         self.dirty = False  # a command could not be queued, so EXEC will be refused (Redis: CLIENT_DIRTY_EXEC)
 
 
@@ -87,6 +88,8 @@ class Session:
         """Data to send between replies, if the client asked for any (MONITOR)."""
         self.alters_output = False
         """Whether more or less is sent than one reply per request: the reply mode is not ON, or there are pushes."""
+        self.defers_long_requests = False
+        """Whether `execute` leaves requests that may take long to `execute_deferred`, as `try_execute` always does."""
         self.stream: OutputFormat | None = None
         """The stream of bytes around this session, if there is one."""
         self._call = client.call
@@ -99,31 +102,27 @@ class Session:
         self._stats_by_command = client.stats.by_command
         self._watch = context.engine.new_watch()
         self._subscriber: Subscriber | None = None
+        self._deferred: QueuedCommand | None = None
 
     # ---------------------------------------------------------------- execution
 
     def execute(self, args: Args) -> Reply:
-        """Execute one request and return its reply. Never raises: every error is a reply."""
+        """Execute one request and return its reply. Never raises: every error is a reply.
+
+        With `defers_long_requests` the reply to a request that may take long is `DEFERRED`.
+        """
         command = self._find(args[0])
-        if command is None or not command.min_args <= len(args) <= command.max_args:
-            try:
-                command = self.context.commands.resolve(args)
-            except CommandError as problem:
-                return self._refuse(problem)
-        if self._monitors.subscribers:
-            self._monitors.publish(command.redacted(args), self.client)
-        if self.transaction is not None and Flag.NOT_QUEUED not in command.flags:
-            return self._queue(self.transaction, command, args)
+        if (
+            command is None
+            or not command.min_args <= len(args) <= command.max_quick_args
+            or self._monitors.subscribers
+            or self.transaction is not None
+        ):
+            return self._execute_unusual(command, args, self.defers_long_requests)
         self.client.last_command = command
         call = self._call
         try:
-            if command.is_single_step:
-                reply = self._engine_execute(command, args, call)
-            elif command.targets_keyspace:
-                reply = self._engine.execute_in_stages(command, args, call)
-            else:
-                call.started = perf_counter_ns()
-                reply = command.run(self, *args[1:])
+            reply = self._engine_execute(command, args, call)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
@@ -135,24 +134,70 @@ class Session:
             self._push_to_slowlog(command, args, nanoseconds)
         return reply
 
-    def try_execute(self, args: Args) -> Reply | WouldBlock:
-        """Execute one request if that does not wait for I/O. Otherwise return `WOULD_BLOCK`, without side effects."""
-        try:
-            command = self.context.commands.resolve(args)
-        except CommandError:
-            return self.execute(args)  # which refuses it
-        is_queued = self.transaction is not None and Flag.NOT_QUEUED not in command.flags
-        if is_queued or not self._engine.may_block(command):
-            return self.execute(args)
-        if not command.targets_keyspace:
-            return WOULD_BLOCK
-        reply = self._engine.try_execute(command, args, self._call)
-        if reply is not WOULD_BLOCK:
-            if self._monitors.subscribers:
-                self._monitors.publish(command.redacted(args), self.client)
-            self.client.last_command = command
+    def execute_batch(self, batch: RequestBatch) -> list[Reply] | None:
+        """Execute alike requests with nothing in between, and return their replies.
+
+        Each counts with the average duration. Returns None, having executed nothing, if they must be executed one by
+        one, because more than the keyspace is concerned: a transaction, MONITOR, another kind of command.
+        """
+        command = self._find(batch.name)
+        if (
+            command is None
+            or not command.min_args <= 1 + len(batch.columns) <= command.max_quick_args
+            or self._monitors.subscribers
+            or self.transaction is not None
+        ):
+            return None
+        outcomes = self._engine.execute_batch(command, batch.columns, self._call)
+        if outcomes is None:
+            return None
+        nanoseconds = (perf_counter_ns() - self._call.started) // batch.count
+        self.client.last_command = command
+        stat = self._stats_by_command[command]
+        stat.buckets[nanoseconds.bit_length()] += batch.count
+        stat.nanoseconds += nanoseconds * batch.count
+        if nanoseconds > self._slowlog.threshold:
+            for args in batch:
+                self._push_to_slowlog(command, args, nanoseconds)
+        replies = [self._to_reply(command, each) if isinstance(each, Exception) else each for each in outcomes]
+        outcomes.clear()  # see `execute_transaction`
+        return replies
+
+    def try_execute(self, args: Args) -> Reply:
+        """Execute one request if that neither waits for I/O nor takes long. Otherwise return `DEFERRED`.
+
+        A deferred request is accepted and has had no effect. The next call must be `execute_deferred`.
+        """
+        return self._execute_unusual(self._find(args[0]), args, may_defer=True)
+
+    def execute_deferred(self) -> Reply:
+        """Execute the request whose reply was `DEFERRED`. Another thread may call this."""
+        assert self._deferred is not None, "a request was deferred"
+        (command, args), self._deferred = self._deferred, None
+        return self._run(command, args)
+
+    def _execute_unusual(self, command: Command | None, args: Args, may_defer: bool) -> Reply:
+        """Execute any request: refused, monitored, queued, long, or for the session itself, too."""
+        if command is None or not command.min_args <= len(args) <= command.max_args:
+            try:
+                command = self.context.commands.resolve(args)
+            except CommandError as problem:
+                return self._refuse(problem)
+        if self._monitors.subscribers:
+            self._monitors.publish(command.redacted(args), self.client)
+        transaction = self.transaction
+        if transaction is not None and Flag.NOT_QUEUED not in command.flags:
+            return self._queue(transaction, command, args)
+        self.client.last_command = command
+        is_long = transaction is not None and transaction.may_take_long
+        if may_defer and (is_long or self._engine.may_block(command, args)):
+            reply = self._engine.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
+            if reply is WOULD_BLOCK:
+                self._deferred = command, args
+                return DEFERRED
             self._record(command, args, perf_counter_ns() - self._call.started)
-        return reply
+            return reply
+        return self._run(command, args)
 
     def refuse(self, problem: ProtocolError) -> ErrorReply:
         """Return the reply to a request that could not be read."""
@@ -166,6 +211,23 @@ class Session:
         self.discard_transaction()
         self.unwatch()
         self.stop_monitoring()
+
+    def _run(self, command: Command, args: Args) -> Reply:
+        """Run a command that was accepted, and count it."""
+        call = self._call
+        try:
+            if command.is_single_step:
+                reply = self._engine_execute(command, args, call)
+            elif command.targets_keyspace:
+                reply = self._engine.execute_in_stages(command, args, call)
+            else:
+                call.started = perf_counter_ns()
+                reply = command.run(self, *args[1:])
+        except Exception as problem:
+            self._stats_by_command[command].failed += 1
+            reply = self._to_error_reply(problem)
+        self._record(command, args, perf_counter_ns() - call.started)
+        return reply
 
     def _record(self, command: Command, args: Args, nanoseconds: int) -> None:
         """Count a call, and list it in the slow log if it was slow."""
@@ -228,16 +290,14 @@ class Session:
         call.durations.clear()  # a million commands take 36 MB
         of_engine = iter(outcomes)
         replies = [
-            self._reply_in_transaction(command, next(of_engine))
-            if command.targets_keyspace
-            else self._run_control(command, args)
+            self._to_reply(command, next(of_engine)) if command.targets_keyspace else self._run_control(command, args)
             for command, args in queue
         ]
         # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
         outcomes.clear()
         return replies
 
-    def _reply_in_transaction(self, command: Command, outcome: Reply | Exception) -> Reply:
+    def _to_reply(self, command: Command, outcome: Reply | Exception) -> Reply:
         if isinstance(outcome, Exception):
             self._stats_by_command[command].failed += 1
             return self._to_error_reply(outcome)
@@ -279,6 +339,8 @@ class Session:
         if not transaction.dirty:
             transaction.queue.append((command, args))
             self.client.multi_commands = len(transaction.queue)
+            if len(transaction.queue) > MAX_QUICK_ARGS or self._engine.may_block(command, args):
+                transaction.may_take_long = True
         return QUEUED
 
     # ---------------------------------------------------------------- state of the connection

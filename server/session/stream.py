@@ -16,37 +16,58 @@ seen is durable. Without a log it is None and costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TypeAlias
 
-from common.codec import Encoder, ProtocolError, Request
+from common.codec import DecodedRequest, Encoder, ProtocolError, Request, RequestBatch
 from common.errors import CommandError
-from common.replies import NO_REPLY, Reply, SimpleString
+from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
 from common.resp import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
 
-OUTPUT_SIZE = 256 * 1024
+OUTPUT_SIZE = 64 * 1024
 """Bytes of output after which ``feed`` returns, even if requests are left."""
 
-Batches: TypeAlias = Iterator[tuple[Encoder, Iterable[Request]]]
-"""Requests that were decoded and not executed, grouped by encoder."""
+Groups: TypeAlias = list[tuple[Encoder, Iterator[DecodedRequest]]]
+"""Requests that were decoded and not executed, grouped by encoder: the next one is in the last group."""
 
 
 class RequestStream:
-    """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it."""
+    """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it.
 
-    def __init__(self, session: Session, commit: Callable[[], None] | None = None) -> None:
+    ``defers_long_requests`` is for an owner that serves other connections in the same thread: see `deferred`.
+    """
+
+    __slots__ = (
+        "_commit",
+        "_detector",
+        "_encoder",
+        "_output",
+        "_requests",
+        "_resp",
+        "_session",
+        "deferred",
+        "pending",
+    )
+
+    def __init__(
+        self, session: Session, commit: Callable[[], None] | None = None, defers_long_requests: bool = False
+    ) -> None:
         self._session = session
         self._commit = commit
         self._resp = ReplyEncoder()
         self._detector = ProtocolDetector(self._resp, session.context.limits)
         self._encoder: Encoder = self._resp  # of the request that is being executed
         self._output: Iterator[bytes] = iter(())  # the rest of the reply that filled the last output
-        self._requests: Batches = iter(())  # those after it
+        self._requests: Groups = []  # those after it
         self.pending = False
         """There is more output: send what ``feed`` returned, then call ``feed(b"")``."""
+        self.deferred = False
+        """The next call of ``feed`` executes one request that may take long: make it in another thread."""
         session.stream = self
+        session.defers_long_requests = defers_long_requests
 
     @property
     def closing(self) -> bool:
@@ -65,7 +86,12 @@ class RequestStream:
         elif self._session.closing:
             return b""
         else:
-            output = self._process_requests(iter(self._detector.decode(data)), [], 0)
+            groups = self._detector.decode(data)
+            if len(groups) == 1 and len(groups[0][1]) == 1:
+                output = self._process_single(*groups[0])
+            else:
+                self._requests = [(encoder, iter(each)) for encoder, each in reversed(groups)]
+                output = self._process_requests([], 0)
         if self._commit is not None:
             self._commit()
         return output
@@ -80,53 +106,111 @@ class RequestStream:
         self._session.close()
         self._session.stream = None  # a reference cycle would keep the buffers until the garbage collector runs
         self._output = iter(())
-        self._requests = iter(())
+        self._requests = []
 
-    def _process_requests(self, batches: Batches, pieces: list[bytes], size: int) -> bytes:
-        """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE` and store the position.
+    def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
+        """Execute the only request of a read, the usual case without a pipeline, and return its reply."""
+        request = requests[0]
+        if not isinstance(request, list) or self._session.alters_output:
+            self._requests = [(encoder, iter(requests))]
+            return self._process_requests([], 0)
+        self._encoder = encoder
+        reply = self._session.execute(request)
+        if reply is DEFERRED:
+            self.pending = self.deferred = True
+            return b""
+        return self._begin_reply(reply)
+
+    def _process_requests(self, pieces: list[bytes], size: int) -> bytes:
+        """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE`, with `pending` set.
 
         Not a generator: creating one costs more than a GET.
         """
         session = self._session
         execute = session.execute
-        for encoder, requests in batches:
+        groups = self._requests
+        while groups:
+            encoder, rest = groups[-1]
             self._encoder = encoder
-            rest = iter(requests)
             for request in rest:
-                if session.alters_output:
+                if isinstance(request, list) and not session.alters_output:  # the usual case first
+                    reply = execute(request)
+                elif isinstance(request, RequestBatch):
+                    replies = None if session.alters_output else session.execute_batch(request)
+                    if replies is None:
+                        groups.append((encoder, iter(request)))
+                        break
+                    reply = NO_REPLY
+                    size = self._encode_batch(replies, pieces, size)
+                else:
                     pushed = self.take_pushes()
                     pieces.append(pushed)
                     size += len(pushed)
                     reply = self._execute_in_mode(request)
-                elif isinstance(request, list):  # the usual case first
-                    reply = execute(request)
-                else:
-                    reply = session.refuse(request)
                 encode = encoder.scalars.get(type(reply))  # looked up each time, because HELLO changes them
                 if encode is not None and (piece := encode(reply)) is not None:
                     pieces.append(piece)
                     size += len(piece)
+                elif reply is DEFERRED:
+                    self.pending = self.deferred = True
+                    return b"".join(pieces)
                 else:
                     self._output = self._encode_in_pieces(encoder, reply)
                     size = _take(self._output, pieces, size)
                 if size >= OUTPUT_SIZE:
-                    # Not a chain of iterators: it would be nested once more by each large reply of a pipeline.
-                    self._requests = iter([(encoder, rest), *batches])
                     self.pending = True
                     return b"".join(pieces)
                 if session.closing:
-                    return b"".join(pieces)
+                    groups.clear()
+                    break
+            else:
+                groups.pop()
         return b"".join(pieces)
 
     def _resume_output(self) -> bytes:
         """Return the output after what has been sent."""
+        if self.deferred:
+            return self._execute_deferred()
         pieces: list[bytes] = []
         size = _take(self._output, pieces, 0)
         if size >= OUTPUT_SIZE:
             return b"".join(pieces)
         self.pending = False
-        requests, self._requests = self._requests, iter(())
-        return b"".join(pieces) if self._session.closing else self._process_requests(requests, pieces, size)
+        if self._session.closing:
+            self._requests.clear()
+        return self._process_requests(pieces, size)
+
+    def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
+        """Append the replies to a batch, or as much of them as fits into the output. Return the new size."""
+        encoder = self._encoder
+        scalars = encoder.scalars
+        encoded: list[bytes] = []
+        for reply in replies:
+            encode = scalars.get(type(reply))
+            piece = None if encode is None else encode(reply)
+            if piece is None:  # an array or a large value
+                self._output = chain.from_iterable(self._encode_in_pieces(encoder, each) for each in replies)
+                return _take(self._output, pieces, size)
+            encoded.append(piece)
+        pieces += encoded
+        return size + sum(map(len, encoded))
+
+    def _execute_deferred(self) -> bytes:
+        """Execute the request that may take long, and nothing after it. Return the beginning of its reply."""
+        self.deferred = False
+        was_on = self._session.reply_mode is ReplyMode.ON
+        return self._begin_reply(self._apply_mode(was_on, self._session.execute_deferred()))
+
+    def _begin_reply(self, reply: Reply) -> bytes:
+        """Encode a reply, or the beginning of a large one. Then `pending` is set."""
+        encode = self._encoder.scalars.get(type(reply))
+        if encode is not None and (piece := encode(reply)) is not None:
+            return piece
+        self._output = self._encode_in_pieces(self._encoder, reply)
+        pieces: list[bytes] = []
+        if _take(self._output, pieces, 0) >= OUTPUT_SIZE:
+            self.pending = True
+        return b"".join(pieces)
 
     def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
         """Encode a large or lazy reply. If a lazy one fails midway, append the error and close the connection.
@@ -150,7 +234,12 @@ class RequestStream:
             session.set_reply_mode(ReplyMode.SKIP_THIS)
         is_on = session.reply_mode is ReplyMode.ON
         reply = session.refuse(request) if isinstance(request, ProtocolError) else session.execute(request)
-        if is_on or session.reply_mode is ReplyMode.ON:
+        return reply if reply is DEFERRED else self._apply_mode(is_on, reply)
+
+    def _apply_mode(self, was_on: bool, reply: Reply) -> Reply:
+        """Return the reply, or `NO_REPLY` if the mode was not ON before the request and is not ON after it."""
+        session = self._session
+        if was_on or session.reply_mode is ReplyMode.ON:
             return reply
         if session.reply_mode is ReplyMode.SKIP_THIS:
             session.set_reply_mode(ReplyMode.ON)

@@ -217,7 +217,10 @@ class Settings:
         None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
         group=LOG)
 
-    all_cores: bool = setting(False, SWITCH, "let the threads use all cores, which is slower with the GIL")
+    io_threads: int | None = setting(
+        None, Integer("a number of threads is from 0 to 128", minimum=0, maximum=128),
+        "the threads that serve the connections; 0: one for each connection, as always with --backend")
+    all_cores: bool = setting(False, SWITCH, "let all threads use all cores, which is slower with the GIL")
     log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
@@ -268,6 +271,10 @@ class Settings:
         # Otherwise a --max-bulk above 1 GiB would have no effect: the request around the argument would be refused.
         max_request = max(DEFAULT_LIMITS.max_request, self.max_bulk)
         return Limits(self.max_line, self.max_bulk, self.max_frame, max_request=max_request)
+
+    def uses_many_threads(self) -> bool:
+        """Return whether several threads are busy at the same time, if Python has a GIL."""
+        return self.http_port is not None or self.backend is not None or self.io_threads not in (None, 1)
 
     def backend_settings(self) -> BackendSettings | None:
         """Return the settings of the backing Redis, or None if there is no backing Redis."""

@@ -82,14 +82,20 @@ class ServerProcess:
     """A running ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set limits and traps."""
 
     def __init__(
-        self, *options: str, program: Path = RUN_SERVER, cwd: Path | None = None, shell: str = "", ports: int = 1
+        self,
+        *options: str,
+        program: Path = RUN_SERVER,
+        cwd: Path | None = None,
+        shell: str = "",
+        ports: int = 1,
+        **variables: str,
     ) -> None:
         self.process = subprocess.Popen(
             ["bash", "-c", f'{shell}\nexec "$0" "$@"', program, *(options or ("--port", "0"))],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env=environment(),
+            env=environment(**variables),
         )
         self._peers = ExitStack()
         self._log = bytearray()
@@ -99,7 +105,6 @@ class ServerProcess:
         try:
             wait_until(lambda: len(self.addresses) == ports or self.exited, "the server listens")
             assert len(self.addresses) == ports, f"the server did not start: {self.log}"
-            self.own_threads = self.threads()  # those that it has while no client is connected
         except BaseException:
             self.close()
             raise
@@ -142,6 +147,12 @@ class ServerProcess:
     def resident_bytes(self) -> int:
         """Return how much memory the process has."""
         return self._status("VmRSS") * 1024
+
+    def clients(self) -> int:
+        """Return how many connections CLIENT LIST shows, without the one that asks."""
+        with contextlib.closing(Peer(self.port)) as peer:
+            peer.send(b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n")
+            return peer.receive(int(peer.line()[1:]) + 2).strip().count(b"\n")
 
     def threads(self) -> int:
         """Return how many threads the process has."""
@@ -189,13 +200,19 @@ class ServerProcess:
 StartServer = Callable[..., ServerProcess]
 
 
+@pytest.fixture(scope="session", params=["0", "1", "2"], ids=lambda count: f"io-threads={count}")
+def every_scheduler(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Run a test with a thread per connection, with one I/O thread, and with two. Import it as ``scheduler``."""
+    return {"KVLINE_IO_THREADS": request.param}
+
+
 @pytest.fixture
-def start_server() -> Iterator[StartServer]:
+def start_server(scheduler: dict[str, str]) -> Iterator[StartServer]:
     """Start servers of the test's own; in the end none may have logged a bug."""
     started: list[ServerProcess] = []
 
     def start(*options: str, **keywords: object) -> ServerProcess:
-        server = ServerProcess(*options, **keywords)  # type: ignore[arg-type]
+        server = ServerProcess(*options, **scheduler, **keywords)  # type: ignore[arg-type]
         started.append(server)
         return server
 
@@ -207,9 +224,9 @@ def start_server() -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_server() -> Iterator[ServerProcess]:
+def shared_server(scheduler: dict[str, str]) -> Iterator[ServerProcess]:
     """One server for all tests that leave it running."""
-    server = ServerProcess()
+    server = ServerProcess(**scheduler)
     yield server
     server.close()
 
@@ -221,7 +238,7 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     yield shared_server
     shared_server.check()
     shared_server.close_peers()
-    wait_until(lambda: shared_server.threads() == shared_server.own_threads, "every connection's thread has ended")
+    wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
 
 
 def run_client(

@@ -1,8 +1,8 @@
 """A disk in memory that behaves as badly as a disk may: see `server.engines.log.disk` for its interface.
 
-What was not synced may be lost, torn or reordered by a crash, in pieces of a sector. A file that was created, renamed or
-removed may or may not be so after a crash, before the directory was synced. A sync that fails discards what it could not
-write, and the next one succeeds, as on Linux.
+What was not synced may be lost, torn or reordered by a crash, in pieces of a sector. A file that was created, renamed
+or removed may or may not be so after a crash, before the directory was synced. A sync that fails discards what it could
+not write, and the next one succeeds, as on Linux.
 """
 
 from __future__ import annotations

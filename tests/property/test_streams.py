@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codec import Args, DecodedRequests, Encoder, Request
+from common.codec import Args, DecodedRequests, Encoder, Request, RequestBatch
 from common.limits import DEFAULT_LIMITS
 from common.replies import Lines, Reply
 from common.resp import ReplyEncoder, RequestDecoder
@@ -23,8 +23,14 @@ def as_line(args: Args, ending: bytes) -> bytes:
     return b" " + format_command(args) + ending
 
 
-def flat(batches: list[DecodedRequests]) -> list[tuple[Encoder, Request]]:
-    return [(encoder, request) for encoder, requests in batches for request in requests]
+def flat(groups: list[DecodedRequests]) -> list[tuple[Encoder, Request]]:
+    """Return the decoded requests one by one, those of batches too."""
+    return [
+        (encoder, each)
+        for encoder, decoded in groups
+        for request in decoded
+        for each in (request if isinstance(request, RequestBatch) else [request])
+    ]
 
 
 # ---------------------------------------------------------------- requests

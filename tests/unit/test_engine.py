@@ -13,6 +13,7 @@ from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
+from server.registry import MAX_QUICK_ARGS
 from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, engine_on
 from tests.harness.sessions import ClientSession, execute_line, feed, new_session, send_line, send_lines
@@ -204,11 +205,20 @@ def test_a_transaction_with_a_dirty_watch_executes_nothing_and_the_watch_ends_ei
     assert again.keys == set()
 
 
-def test_the_embedded_engine_never_blocks(engine: EmbeddedEngine) -> None:
+def test_short_commands_do_not_block(engine: EmbeddedEngine) -> None:
     command, args = as_call("SET a 1")
-    assert not engine.may_block(command)
+    assert not engine.may_block(command, args)
     assert engine.try_execute(command, args, CallContext()) == OK
     assert WOULD_BLOCK not in (None, OK)
+
+
+@pytest.mark.parametrize(
+    "line", ["KEYS *", "SCAN 0", "COMPACT", "LCS a b", "FLUSHALL", "MGET" + " key" * MAX_QUICK_ARGS]
+)
+def test_commands_that_may_take_long_are_not_tried(engine: EmbeddedEngine, line: str) -> None:
+    command, args = as_call(line)
+    assert engine.may_block(command, args)
+    assert engine.try_execute(command, args, CallContext()) is WOULD_BLOCK
 
 
 def test_a_call_begins_when_the_lock_is_held(engine: EmbeddedEngine, lock: WatchedLock) -> None:

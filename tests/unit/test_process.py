@@ -122,7 +122,7 @@ def test_the_process_of_a_server_is_prepared_once_and_for_all_threads() -> None:
     run(
         "import logging, os, sys, threading\n"
         "from server import process\n"
-        "process.prepare(log_level='warning', all_cores=False, shares_gil_with_http=True)\n"
+        "process.prepare(log_level='warning', one_core=True, switch_soon=True)\n"
         "assert logging.getLogger().level == logging.WARNING\n"
         "assert threading.stack_size() == process.THREAD_STACK_SIZE\n"
         "assert abs(sys.getswitchinterval() - process.SWITCH_INTERVAL) < 1e-6\n"
@@ -136,10 +136,14 @@ def test_what_the_options_do_not_ask_for_stays() -> None:
         "import os, sys\n"
         "from server import process\n"
         "interval, cores = sys.getswitchinterval(), getattr(os, 'sched_getaffinity', id)(0)\n"
-        "process.prepare(log_level='info', all_cores=True, shares_gil_with_http=False)\n"
+        "process.prepare(log_level='info', one_core=False, switch_soon=False)\n"
         "assert sys.getswitchinterval() == interval\n"
         "assert getattr(os, 'sched_getaffinity', id)(0) == cores\n"
     )
+
+
+def test_objects_that_exist_at_the_start_are_not_examined_later() -> None:
+    run("import gc\nfrom server import process\nprocess.freeze_heap()\nassert gc.get_freeze_count() > 1000\n")
 
 
 def test_yielding_the_cpu_returns() -> None:

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "rewrite_min_size": ("100", 100),
     "repair": ("yes", True),
     "check": ("./data", "./data"),
+    "io_threads": ("2", 2),
     "all_cores": ("yes", True),
     "log_level": ("debug", "debug"),
     "http_port": ("7001", 7001),
@@ -127,6 +128,21 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(Settings(http_token="hush", backend="redis://:hush@localhost"))
     assert "hush" not in shown
     assert "hush" not in repr(Settings(backend="redis://:hush@localhost").backend_settings())
+
+
+@pytest.mark.parametrize(
+    ("settings", "many"),
+    [
+        (Settings(), False),
+        (Settings(io_threads=1), False),
+        (Settings(io_threads=2), True),
+        (Settings(io_threads=0), True),
+        (Settings(http_port=0), True),
+        (Settings(backend="redis://localhost"), True),
+    ],
+)
+def test_one_busy_thread_needs_no_core_of_its_own(settings: Settings, many: bool) -> None:
+    assert settings.uses_many_threads() == many
 
 
 # ---------------------------------------------------------------- command line and environment

@@ -21,6 +21,9 @@ from server.keyspace.watches import Watch
 from server.registry import Command
 
 
+SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
+
+
 @dataclass(frozen=True)
 class LogSettings:
     """How a log is opened. ``open_disk`` opens and locks the directory, which errors call ``directory``."""
@@ -95,10 +98,25 @@ class DurableEngine(EmbeddedEngine):
             self._attend(command)
         return EmbeddedEngine.execute(self, command, args, call)
 
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times. Returns None if writes are refused, or if much is pending."""
+        log = self._log
+        if log.thread.failures is None:
+            log.thread.failures = log.failures
+        if log.needs_attention:
+            return None
+        return super().execute_batch(command, columns, call)
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same for a command with ``stages``."""
         self._begin(command)
         return super().execute_in_stages(command, args, call)
+
+    def may_block(self, command: Command, args: Args) -> bool:
+        """Return whether the command may take long. One that writes a snapshot does."""
+        return command.name in SAVING_COMMANDS or super().may_block(command, args)
 
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext

@@ -365,15 +365,15 @@ class DurableLog:
 
     def resume(self, writer: BatchWriter | None = None, number: int = 0) -> None:
         """Accept writes again, in this log if one is given. The leader calls it."""
+        if writer is not None:
+            with self._turn:
+                retired, self._retired = [*self._retired, self.writer.file], []
+                self._use(writer, number)
+                self._synced = writer.size
+                self.is_trusted = True
+            for file in retired:
+                file.close()
         with self.lock:
-            if writer is not None:
-                with self._turn:
-                    retired, self._retired = [*self._retired, self.writer.file], []
-                    self._use(writer, number)
-                    self._synced = writer.size
-                    self.is_trusted = True
-                for file in retired:
-                    file.close()
             self.problem = None
             self.needs_attention = False
         logger.warning("the log can be written again, and writes are accepted")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from common.codec import Args, ProtocolError
+from common.codec import Args, ProtocolError, RequestBatch
 from common.limits import Limits
 from common.resp import ReplyEncoder
 from common.text import UnbalancedQuotes, split_args
@@ -66,7 +66,10 @@ class Replay:
             for request in requests:
                 if isinstance(request, ProtocolError):
                     raise NotARecord(request.error.text.decode(errors="replace"))
-                yield request
+                if isinstance(request, RequestBatch):
+                    yield from request
+                else:
+                    yield request
 
     def _execute(self, requests: Iterable[Args]) -> None:
         store = self._store

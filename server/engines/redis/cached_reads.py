@@ -51,6 +51,7 @@ CACHEABLE = frozenset({b"GET"})
 class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
 
+    waits_for_io = True
     persistence: Persistence | None = None
 
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
@@ -70,6 +71,9 @@ class CachedReads:
             # After the write: a read between an earlier invalidation and the write would store the old value again.
             if command.writes:
                 self._invalidate([(command, args)])
+
+    def execute_batch(self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> None:
+        """Return None: each command waits for the backing server."""
 
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same: the backing server runs its commands in its own way."""
@@ -133,9 +137,9 @@ class CachedReads:
 
     # ---------------------------------------------------------------- passed on
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
-        return self._engine.may_block(command)
+        return self._engine.may_block(command, args)
 
     def new_watch(self) -> BackendWatch:
         """Return a watch without keys."""

@@ -49,6 +49,7 @@ class RedisEngine:
     ``description`` is shown in INFO, and contains ``backend_url``. Safe to use from any thread.
     """
 
+    waits_for_io = True
     persistence: Persistence | None = None  # the backing Redis has its own
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
@@ -73,6 +74,9 @@ class RedisEngine:
             self._on_failure(problem)
             raise
 
+    def execute_batch(self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> None:
+        """Return None: each command waits for the backing server."""
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Do the same: the backing server runs its commands in its own way."""
         return self.execute(command, args, call)
@@ -81,7 +85,7 @@ class RedisEngine:
         """Return `WOULD_BLOCK`: every command waits for the backing server."""
         return WOULD_BLOCK
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command asks the backing server."""
         return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
 

@@ -180,9 +180,9 @@ def test_a_closed_stdout_gives_no_error_message(options: list[str]) -> None:
 
 
 def test_the_connection_is_closed_when_the_client_ends(server: ServerProcess) -> None:
-    threads = server.threads()
+    clients = server.clients()
     assert run_lines(["--port", str(server.port)], b"MULTI\nINCR n\n") == b"OK\nQUEUED\n"
-    wait_until(lambda: server.threads() == threads, "the server has closed the connection")
+    wait_until(lambda: server.clients() == clients, "the server has closed the connection")
     assert server.connect().ask(b"EXISTS n") == b"0"
 
 

@@ -48,7 +48,7 @@ class WaitingEngine(EmbeddedEngine):
         self.may_run = threading.Event()
         self.may_run.set()
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         return command.targets_keyspace
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:

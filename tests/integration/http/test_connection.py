@@ -132,7 +132,7 @@ class BlockingEngine(ThreadRecorder):
         super().__init__(store)
         self.may_continue = threading.Event()
 
-    def may_block(self, command: Command) -> bool:
+    def may_block(self, command: Command, args: Args) -> bool:
         return True
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> WouldBlock:  # type: ignore[override]
@@ -184,6 +184,8 @@ class LazyEngine(BlockingEngine):
             yield b"SET k v"
 
         return Lines(lines())
+
+    execute_in_stages = execute
 
 
 @pytest.mark.parametrize("wanted", [b"GET /compact", b"POST /"])

@@ -13,7 +13,7 @@ from server.commands import COMMANDS
 from tests.harness.http_wire import start_with_http
 from tests.harness.processes import ROOT, StartServer, environment
 
-SECONDS = 40
+SECONDS = 120
 EXAMPLES = 25
 
 CHECKS = [

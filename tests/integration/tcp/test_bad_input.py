@@ -138,24 +138,24 @@ def test_an_http_request_is_refused_and_its_body_is_not_run(server: ServerProces
 
 @pytest.mark.parametrize("half", [b"SET key va", b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nval", b"*3\r\n$", b"*"])
 def test_half_a_request_and_a_reset_leave_no_trace(server: ServerProcess, beside: Peer, half: bytes) -> None:
-    threads = server.threads()
+    clients = server.clients()
     peer = server.connect()
     assert peer.ask(b"PING") == b"PONG"
-    assert server.threads() == threads + 1
+    assert server.clients() == clients + 1
     peer.send(half)
     peer.reset()
-    wait_until(lambda: server.threads() == threads, "the connection's thread has ended")
+    wait_until(lambda: server.clients() == clients, "the connection is closed")
     assert beside.ask(b"EXISTS key") == b"0"
 
 
 def test_a_client_that_vanishes_inside_multi_changes_nothing(server: ServerProcess, beside: Peer) -> None:
-    threads = server.threads()
+    clients = server.clients()
     for number, vanish in enumerate([Peer.reset, Peer.close]):
         peer = server.connect()
         for line, reply in [(b"MULTI", b"OK"), (b"SET gone %d" % number, b"QUEUED"), (b"FLUSHALL", b"QUEUED")]:
             assert peer.ask(line) == reply
         vanish(peer)
-    wait_until(lambda: server.threads() == threads, "both connections' threads have ended")
+    wait_until(lambda: server.clients() == clients, "both connections are closed")
     assert beside.ask(b"EXISTS gone") == b"0"
     assert beside.ask(b"MULTI") == b"OK"
     assert beside.ask(b"DISCARD") == b"OK"

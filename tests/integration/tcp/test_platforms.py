@@ -15,7 +15,10 @@ from tests.harness.processes import ROOT, Peer
 from tests.harness.waiting import TIMEOUT, wait_until
 
 BARE_PLATFORM = """
-import os, select, signal, socket, sys
+import functools, os, select, signal, socket, sys
+
+# The standard library has a function of its own for Windows, which this Python does not define.
+socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)
 
 HIDDEN = {"fcntl", "grp", "pty", "pwd", "readline", "resource", "termios", "tty"}
 

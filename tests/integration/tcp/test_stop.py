@@ -47,7 +47,7 @@ def test_it_stops_while_clients_are_connected_and_idle(start_server: StartServer
     silent = server.connect()
     halfway = server.connect()
     halfway.send(b"*2\r\n$3\r\nGET\r\n$100\r\nhalf")
-    wait_until(lambda: server.threads() == server.own_threads + 22, "every connection is accepted")
+    wait_until(lambda: server.clients() == 22, "every connection is accepted")
     server.signal(number)
     assert server.exit_status() == 0
     assert [peer.rest() for peer in [*peers, silent]] == [b""] * 21

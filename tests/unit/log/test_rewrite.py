@@ -8,7 +8,6 @@ import os
 import pytest
 
 from common.errors import LOG_REWRITE_IN_PROGRESS, LOG_SAVE_IN_PROGRESS, CommandError
-from server.engines.log.log import EVERYSEC
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
 from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, counted_work
@@ -81,10 +80,9 @@ def test_a_rewrite_that_fails_changes_nothing_and_can_be_repeated() -> None:
             left.clear()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    server.level = EVERYSEC
+    server.disk.on_call = fail
     with pytest.raises(RewriteFailed):
-        for _ in steps:
-            server.disk.on_call = fail
+        list(steps)
     server.service.tick()
     server.run("SET new 1")
     server.rewrite()

@@ -97,12 +97,12 @@ def test_fifty_clients_that_count_at_once_count_exactly(
 
 
 def test_half_a_frame_and_a_disconnected_client_leave_no_trace(server: ServerProcess, beside: FrameClient) -> None:
-    threads = server.threads()
+    clients = server.clients()
     peer = server.connect()
     assert peer.ask(b"PING") == b"PONG"
     peer.send(set_to("gone", 1)[:-1])
     peer.reset()
-    wait_until(lambda: server.threads() == threads, "the connection's thread has ended")
+    wait_until(lambda: server.clients() == clients, "the connection is closed")
     assert beside.ask({"command": "GET", "key": "gone"}) == {"status_code": 404}
 
 
