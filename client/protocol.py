@@ -15,7 +15,7 @@ from common.codec import Args
 from common.errors import UNBALANCED_QUOTES
 from common.replies import ErrorReply, Reply
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import UnbalancedQuotes, split_args
+from common.text import COMMENT, UnbalancedQuotes, split_args
 
 CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
 
@@ -67,12 +67,14 @@ class ClientProtocol:
         return encode_request([b"HELLO", b"3"])
 
     def request_for_line(self, line: bytes) -> bytes:
-        """Encode a line of text. Nothing for an empty line.
+        """Encode a line of text. Nothing for an empty line or a comment.
 
         A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
         The server gets a request with an empty name instead, which it refuses, so that an open transaction is
         discarded at EXEC, as if the server had read the line.
         """
+        if line.startswith(COMMENT):
+            return b""
         try:
             args = split_args(line)
         except UnbalancedQuotes:

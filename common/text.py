@@ -35,6 +35,10 @@ _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NAMED_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
+COMMENT = b"#"
+"""Begins a line that is no request. Files of commands have such lines, and so does the durable log."""
+
+
 class UnbalancedQuotes(ValueError):
     """Raised if a quote is opened and not closed, or closed in the middle of an argument."""
 
@@ -351,8 +355,7 @@ class TextDecoder:
         # A line within one read never passes through `_store_partial`.
         if len(line) > self._limits.max_line:
             return ProtocolError(line_too_long(self._limits.max_line))
-        # A comment. Files of commands have them, and so does the durable log.
-        if line.startswith(b"#"):
+        if line.startswith(COMMENT):
             return []
         # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
         if _HTTP.match(line):

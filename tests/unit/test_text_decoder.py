@@ -32,6 +32,12 @@ def test_an_empty_line_gets_no_reply(session: ClientSession, blank: bytes, sizes
     assert feed(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
 
 
+@EVERY_WAY
+@pytest.mark.parametrize("comment", [b"#\n", b"# 7 1033 5f3a0c1b\r\n", b'#half "open\n', b"#" * 100 + b"\n"])
+def test_a_comment_gets_no_reply(session: ClientSession, comment: bytes, sizes: tuple[int, ...]) -> None:
+    assert feed(session, comment + b"PING\n" + comment + b"ECHO #\n", *sizes) == b"PONG\n#\n"
+
+
 def test_only_one_carriage_return_belongs_to_the_line_break(session: ClientSession, store: Store) -> None:
     assert feed(session, b"SET k v\r\r\n") == b"OK\r\n"
     assert store.get(b"k") == b"v\r"

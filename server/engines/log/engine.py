@@ -20,7 +20,6 @@ from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
 
-
 SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
 
 

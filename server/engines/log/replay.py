@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from common.codec import Args, ProtocolError, RequestBatch
 from common.limits import Limits
 from common.resp import ReplyEncoder
-from common.text import UnbalancedQuotes, split_args
+from common.text import COMMENT, UnbalancedQuotes, split_args
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
 from server.protocols.detection import ProtocolDetector
@@ -54,7 +54,7 @@ class Replay:
             self._execute(self._decode(data))
         else:  # only text, of which each line is decoded without the checks that the lines of clients need
             try:
-                self._execute(map(split_args, data.split(b"\n")))
+                self._execute(split_args(line) for line in data.split(b"\n") if not line.startswith(COMMENT))
             except UnbalancedQuotes:
                 raise NotARecord("unbalanced quotes") from None
         self._done += len(data)
@@ -78,7 +78,7 @@ class Replay:
         for args in requests:
             if len(args) == 3 and args[0] == b"SET":  # most records, without the cost of a look-up
                 put(args[1], args[2])
-            elif not args or args[0] == b"#":  # the end of the data, or a trailer
+            elif not args:  # the end of the data
                 continue
             else:
                 apply(store, args)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.codec import RequestBatch
 from common.resp import ReplyEncoder
 from server.engines.log.records import CHUNK, MAX_LINE, NotARecord, Record, apply, encode
 from server.engines.log.replay import UNLIMITED, Replay
@@ -23,7 +24,8 @@ def encoded(*records: Record) -> bytes:
 
 def decoded(data: bytes) -> list[object]:
     detector = ProtocolDetector(ReplyEncoder(), UNLIMITED)
-    return [request for _, requests in detector.decode(data) for request in requests]
+    requests = (request for _, group in detector.decode(data) for request in group)
+    return [args for each in requests for args in (each if isinstance(each, RequestBatch) else [each])]
 
 
 @pytest.mark.parametrize(
