@@ -25,7 +25,7 @@ from server.engines.log.records import Record, encode
 from server.engines.log.trailer import NO_CHAIN, Chain
 from server.engines.log.writer import BatchWriter
 
-SLICE_KEYS = 256
+SLICE_KEYS = 128
 SLICE_BYTES = MIB
 """Keys of a slice, and bytes of their values. The keyspace lock is held for about 0.2 ms."""
 
