@@ -1,14 +1,14 @@
 """The store: keys and values (bytes) in memory, their expiry, and the sessions that watch them.
 
     session -> engine (takes the lock) -> command -> Store -> _put, _remove, _clear -> observers
-                                                                                       (watches ...)
+                                                                                       (watches, the durable log)
 
 The store is a plain data structure without a lock. Its engine serialises all calls, which makes a command, and a
 transaction of commands, one atomic step.
 
-Every change goes through ``_put``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of the store
-consistent and notify the observers (`server.keyspace.observers`). There is no observer while no key is watched, so the
-notification then costs the look at an empty tuple.
+Every change goes through ``_put``, ``write_range``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of
+the store consistent and notify the observers (`server.keyspace.observers`). Without a log, and while no
+key is watched, there is no observer, and the notification costs the look at an empty tuple.
 
 Time stands still within a step: `begin_step` begins one, the first `now` reads the clock, and later ones return the
 same. An expired key does not exist for any caller from its millisecond on. It is removed on access or by the active
@@ -146,6 +146,9 @@ class Store:
 
     def set(self, key: bytes, value: bytes, expires_at: int | None = None) -> None:
         """Set the value and the expiry of a key. A time in the past removes the key."""
+        if expires_at is None and not self._expiration.by_key and not self._observers:
+            self._values[key] = value  # the usual case of `_put`, without the cost of a call
+            return
         if self._expiration.by_key:
             self._expire_if_needed(key)  # an expired key loses its position
         self._put(key, value, expires_at)
@@ -154,7 +157,10 @@ class Store:
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
-        self._put(key, value, self._expiration.by_key.get(key))
+        if not self._expiration.by_key and not self._observers:
+            self._values[key] = value  # as in `set`
+        else:
+            self._put(key, value, self._expiration.by_key.get(key))
 
     def write_range(self, key: bytes, offset: int, part: bytes) -> int:
         """Overwrite a part of a value, or of an empty one if the key does not exist, and keep the expiry.
@@ -162,10 +168,15 @@ class Store:
         A gap before the offset is filled with NUL bytes. Returns the new length. The caller has read the key in the
         same step.
         """
-        old = self._values.get(key, b"")
-        # A slice that is the whole value, and the empty rest of an APPEND, are not copied.
-        value = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
-        self._put_range(key, value, offset, part)
+        before = self._values.get(key)
+        old = before or b""
+        if offset == len(old):
+            value = old + part
+        else:
+            value = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
+        self._values[key] = value
+        if self._observers:
+            self._notify_range(key, offset, part, before)
         return len(value)
 
     def delete(self, key: bytes) -> bool:
@@ -284,9 +295,7 @@ class Store:
         for observer in observers:
             observer.on_set(key, value, expires_at, before)
 
-    def _put_range(self, key: bytes, value: bytes, offset: int, part: bytes) -> None:
-        before = self._values.get(key)
-        self._values[key] = value
+    def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         for observer in self._observers:
             observer.on_write_range(key, offset, part, before)
 

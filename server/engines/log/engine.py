@@ -45,8 +45,13 @@ class DurableEngine(EmbeddedEngine):
 
     def start(self) -> None:
         """Replay the log, and start the threads. Raises `EngineStartError`; the directory is not locked then."""
-        self.open().start()
-        super().start()
+        service = self.open()
+        try:
+            service.start()
+            super().start()
+        except BaseException:  # no thread could be started
+            self.stop()
+            raise
 
     def open(self) -> LogService:
         """Replay the log, and do not start the threads."""
