@@ -192,11 +192,16 @@ class SimulatedDisk:
 
     def after_kill(self, rng: random.Random) -> SimulatedDisk:
         """Return a disk with everything that was written: the process was killed, and the kernel goes on."""
+        copies: dict[int, Inode] = {}
+
+        def copy(inode: Inode) -> Inode:
+            left = Inode(bytearray(inode.data), bytearray(inode.durable), list(inode.dirty))
+            return copies.setdefault(id(inode), left)
+
         disk = SimulatedDisk(rng)
-        for name, inode in self.files.items():
-            disk.files[name] = Inode(bytearray(inode.data), bytearray(inode.durable), list(inode.dirty))
-        disk._durable = {name: disk.files.get(name, inode) for name, inode in self._durable.items()}
-        disk._durable = dict(disk.files)
+        disk.files = {name: copy(inode) for name, inode in self.files.items()}
+        disk._durable = {name: copy(inode) for name, inode in self._durable.items()}
+        disk._changes = [(name, new, None if inode is None else copy(inode)) for name, new, inode in self._changes]
         return disk
 
 

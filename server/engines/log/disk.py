@@ -106,7 +106,7 @@ class RealFile:
 
     def __init__(self, path: Path, flags: int) -> None:
         # O_APPEND: after a failed write and a `truncate`, the next write is at the new end.
-        flags |= os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags |= os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self._descriptor = os.open(path, flags, FILE_MODE)
 
     def append(self, data: bytes) -> int:
@@ -163,10 +163,11 @@ class RealDisk:
         return (self._path / name).stat().st_size
 
     def open(self, name: str) -> File:
-        return RealFile(self._path / name, 0)
+        # Without the lock the files are only read: --check works on a backup that may not be written.
+        return RealFile(self._path / name, os.O_RDONLY if self._lock is None else os.O_RDWR)
 
     def create(self, name: str) -> File:
-        return RealFile(self._path / name, os.O_CREAT | os.O_TRUNC)
+        return RealFile(self._path / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
 
     def write_again(self, name: str, offset: int) -> None:
         # Without O_APPEND, with which Linux ignores the position.

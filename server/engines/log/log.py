@@ -366,7 +366,7 @@ class DurableLog:
     def resume(self, writer: BatchWriter | None = None, number: int = 0) -> None:
         """Accept writes again, in this log if one is given. The leader calls it."""
         if writer is not None:
-            with self._turn:
+            with self._syncing, self._turn:  # no thread syncs a file that is closed here
                 retired, self._retired = [*self._retired, self.writer.file], []
                 self._use(writer, number)
                 self._synced = writer.size

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from common.limits import MIB
+from common.limits import KIB, MIB
 from server.engines.log.disk import File
+from server.engines.log.names import Header
 from server.engines.log.trailer import Chain, is_undamaged, trailers
 
 READ_SIZE = MIB
@@ -58,6 +59,13 @@ class BatchReader:
             self.synced = max(self.synced, synced)
         self.chain = chain
         return end, is_damaged
+
+
+def has_undamaged_header(file: File, header: Header) -> bool:
+    """Return whether the batch of the header, which is the first one, was written to its end."""
+    data = file.read(0, KIB)
+    first = next(trailers(data), None)
+    return first is not None and is_undamaged(header.chain, memoryview(data)[: first[0]], first)
 
 
 class Survivor(NamedTuple):

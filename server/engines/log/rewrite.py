@@ -102,7 +102,7 @@ def _restart(log: DurableLog, file: File, number: int) -> Iterator[int]:
             _complete(log, writer, number, chain, restarted.chain.sequence)
         finally:
             snapshot.close()
-    except OSError:
+    except BaseException:  # GeneratorExit, too: the server stops
         # Not removed: the snapshot may have its name already, although the directory could not be synced.
         file.close()
         raise

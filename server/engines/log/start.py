@@ -108,8 +108,8 @@ def _continue(disk: Disk, findings: Findings) -> tuple[BatchWriter, int]:
         logger.warning("removed %s, which an unfinished write has left", unusable)
         disk.remove(unusable)
     _write_again(disk, findings)
-    if findings.unusable:
-        disk.sync_directory()
+    # A killed server may not have synced it. What a snapshot replaces must not disappear before its name is durable.
+    disk.sync_directory()
     with contextlib.suppress(OSError):  # tried again at the next start
         remove_obsolete(disk, findings.snapshot)
     return BatchWriter(file, findings.chain, last.end), findings.log

@@ -26,7 +26,7 @@ from server.engines.log.names import (
     read_snapshot_end,
     snapshot_name,
 )
-from server.engines.log.reader import BatchReader, is_corrupt, survivors
+from server.engines.log.reader import BatchReader, has_undamaged_header, is_corrupt, survivors
 from server.engines.log.records import NotARecord
 from server.engines.log.trailer import NO_CHAIN, Chain
 
@@ -205,7 +205,7 @@ class Walk:
             return None
         if header.format != FORMAT:
             raise Corruption(name, 0, f"its format is {header.format}, and this version of kvline reads {FORMAT}")
-        return BatchReader(file, header.chain)
+        return BatchReader(file, header.chain) if has_undamaged_header(file, header) else None
 
     def _consume_all(self, reader: BatchReader, name: str) -> bytes:
         """Consume the undamaged batches. Return the last ones."""
