@@ -15,7 +15,7 @@ from server.session.session import Session
 group = CommandGroup("server")
 
 ADMIN_CONTROL = CONTROL | Flag.ADMIN
-SAVING = Flag.NOSCRIPT | Flag.NO_MULTI
+SAVING = Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING
 LASTSAVE_FLAGS = CONTROL | Flag.FAST
 
 
@@ -74,22 +74,20 @@ def persistence_of(session: Session) -> Persistence:
     return persistence
 
 
-@group.control("SAVE", "Write a snapshot of the keyspace, and wait until it is complete.", ADMIN_CONTROL | SAVING)
+@group.control("SAVE", "Write a snapshot of the keyspace, and wait until it is complete.", SAVING | Flag.NO_MULTI)
 def save(session: Session) -> Reply:
     persistence_of(session).save()
     return OK
 
 
-@group.control(
-    "BGSAVE [SCHEDULE]", "Write a snapshot of the keyspace in the background.", ADMIN_CONTROL | Flag.NOSCRIPT
-)
+@group.control("BGSAVE [SCHEDULE]", "Write a snapshot of the keyspace in the background.", SAVING)
 def bgsave(session: Session, *args: bytes) -> Reply:
     parse_options(args, flags=(b"SCHEDULE",))
     persistence_of(session).begin_save()
     return SimpleString(b"Background saving started")
 
 
-@group.control("BGREWRITEAOF", "Replace the log by a snapshot and a new log.", ADMIN_CONTROL | Flag.NOSCRIPT)
+@group.control("BGREWRITEAOF", "Replace the log by a snapshot and a new log.", SAVING)
 def bgrewriteaof(session: Session) -> Reply:
     persistence_of(session).begin_rewrite()
     return SimpleString(b"Background append only file rewriting started")
