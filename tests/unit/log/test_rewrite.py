@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 
 import pytest
 
@@ -11,8 +12,9 @@ from common.errors import LOG_REWRITE_IN_PROGRESS, LOG_SAVE_IN_PROGRESS, Command
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
 from tests.harness.clock import Clock
 from tests.harness.locks import WatchedLock, counted_work
-from tests.harness.logs import LoggedServer, new_disk
-from tests.harness.waiting import wait_until
+from tests.harness.logs import LoggedServer
+from tests.harness.sessions import ClientSession, send_line
+from tests.harness.waiting import TIMEOUT, wait_until
 
 KEYS = 3 * SLICE_KEYS
 
@@ -89,7 +91,7 @@ def test_a_rewrite_that_fails_changes_nothing_and_can_be_repeated() -> None:
     assert server.restart().items() == server.items()
 
 
-def test_the_lock_is_held_for_one_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_is_held_for_one_slice_at_a_time() -> None:
     server = filled()
     lock = WatchedLock()
     server.log.lock = lock  # type: ignore[assignment]
@@ -155,7 +157,13 @@ def test_commands_begin_a_rewrite_in_the_background(command: str, reply: str) ->
 
 def test_one_rewrite_at_a_time() -> None:
     server = filled()
-    assert server.service._rewriting.acquire(blocking=False)
+    may_go_on = threading.Event()
+
+    def wait(_: str) -> None:
+        assert may_go_on.wait(TIMEOUT)
+
+    server.disk.on_call = wait
+    server.service.begin_rewrite()
     for begin, error in (
         (server.service.save, LOG_SAVE_IN_PROGRESS),
         (server.service.begin_save, LOG_SAVE_IN_PROGRESS),
@@ -164,6 +172,8 @@ def test_one_rewrite_at_a_time() -> None:
         with pytest.raises(CommandError) as raised:
             begin()
         assert raised.value.reply == error
+    may_go_on.set()
+    wait_until(lambda: "00000002.base" in server.disk.files, "the snapshot is complete")
 
 
 def test_a_save_that_fails_is_an_error() -> None:
@@ -189,18 +199,15 @@ def test_shutdown_save_writes_a_snapshot_first_and_goes_on_if_that_fails() -> No
     assert stopped
     server.disk.on_call = lambda _: None
     assert server.run("SHUTDOWN SAVE") == [""]
-    assert "00000003.base" in server.disk.files or "00000002.base" in server.disk.files
+    assert any(name.endswith(".base") for name in server.disk.files)
 
 
 def _refuse() -> None:
     raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def test_without_a_log_the_commands_say_how_to_get_one(session) -> None:  # type: ignore[no-untyped-def]
-    from tests.harness.sessions import send_line
-
+def test_without_a_log_the_commands_say_how_to_get_one(session: ClientSession) -> None:
     for command in ("SAVE", "BGSAVE", "BGREWRITEAOF"):
         assert send_line(session, command) == "(error) ERR this server has no log; start it with --data"
     assert int(send_line(session, "LASTSAVE")) > 0
     assert send_line(session, "INFO persistence").splitlines()[1:3] == ["loading:0", "aof_enabled:0"]
-    assert new_disk().calls == 0
