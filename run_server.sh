@@ -1,10 +1,13 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Start the kvline server. All options are passed to it (--help lists them).
 set -eu
-here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
-python=$here/.venv/bin/python
-[ -x "$python" ] || python=python3
+# macOS before 12.3 has no readlink -f.
+here=$(cd "$(dirname "$(readlink -f "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+python=$("$here/scripts/find_python.sh") || exit
 # One malloc arena for all threads. With one per thread, memory freed by a connection is not reused by others (glibc).
-export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"
+PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
+KVLINE_PROGRAM=$(basename "$0") # how the program names itself
+export PYTHONPATH KVLINE_PROGRAM
 # -P: do not import modules from the current folder.
-PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m server "$@"
+exec "$python" -P -m server "$@"

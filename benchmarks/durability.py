@@ -30,7 +30,7 @@ LEVELS = ("none", "everysec", "always")
 CONNECTIONS = 50
 CASES = [Case("SET", CONNECTIONS, pipeline) for pipeline in (1, 16)]
 SIZED_REQUESTS = 20_000
-REWRITE_REQUESTS = 2_000
+REWRITE_REQUESTS = 40_000
 
 KVLINE, REDIS = "kvline", "Redis"
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
+import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
 from client.batch import run_command, run_lines
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.editors.line_editor import line_editor
@@ -15,7 +16,9 @@ from client.hints.command_docs import usage_lines
 from client.history import History, history_file
 from client.protocol import ClientProtocol
 from client.shell import run_shell
+from client.source import open_source
 from common import __version__
+from common.program import program_name, start_command
 from common.resp_client import MalformedReply
 
 DEFAULT_HOST = "127.0.0.1"
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run_client.sh",
+        prog=program_name("client"),
         description="Send commands to a kvline server: at a prompt, by lines from standard input, or one command.",
         usage="%(prog)s [-h] [--host HOST] [--port PORT] [--local] [--version] [COMMAND [ARGUMENT ...]]",
         epilog="DISCONNECT or Ctrl-D closes the connection. HELP lists the commands.",
@@ -84,7 +87,7 @@ def _connect(options: argparse.Namespace) -> Connection | None:
         reason = getattr(problem, "strerror", None) or problem
         print(
             f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "
-            f"Start one with ./run_server.sh --port {options.port}",
+            f"Start one with {start_command('server')} --port {options.port}",
             file=sys.stderr,
         )
         return None
@@ -101,7 +104,7 @@ def _run(connection: Connection, args: list[bytes]) -> int:
     if sys.stdin is None:  # closed by the parent process: the same as an empty input
         return 0
     if not sys.stdin.isatty():
-        return run_lines(connection, protocol, sys.stdin.fileno(), output)
+        return run_lines(connection, protocol, open_source(sys.stdin.fileno()), output)
     # The server describes its own commands, so hints also fit a Redis or a kvline of another version.
     (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
     editor = line_editor(usage_lines(documents), History(history_file()))

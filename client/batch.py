@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import BinaryIO
 
 from client.connection import Connection
 from client.protocol import ClientProtocol
+from client.source import Source
 from common.codec import Args
 from common.replies import ErrorReply, Reply
 from common.text import ENDING_IN_LF
 
-READ_SIZE = 64 * 1024
 
-
-def run_lines(connection: Connection, protocol: ClientProtocol, source: int, output: BinaryIO) -> int:
-    """Send every line of the file descriptor ``source``, print every reply, and return the exit status.
+def run_lines(connection: Connection, protocol: ClientProtocol, source: Source, output: BinaryIO) -> int:
+    """Send every line of ``source``, print every reply, and return the exit status.
 
     Lines are pipelined: they are sent as soon as they are read, without waiting for replies. The last line needs no
     line break. Lines after DISCONNECT or QUIT are not sent.
@@ -24,8 +22,7 @@ def run_lines(connection: Connection, protocol: ClientProtocol, source: int, out
     partial = bytearray()
 
     def read_requests() -> bytes | None:
-        # Not a file object: its buffer may hold lines while `select` waits for the descriptor to become readable.
-        data = os.read(source, READ_SIZE)
+        data = source.read()
         end = data.rfind(b"\n") + 1
         if data and not end:  # the middle of a long line
             partial.extend(data)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from client.protocol import ClientProtocol
+from client.source import Source
 from common.replies import Reply
 
 RECEIVE_SIZE = 64 * 1024
@@ -38,10 +39,10 @@ class Connection(Protocol):
         """Send a request and return the replies to show. Raises `ConnectionLost`."""
         ...
 
-    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
+    def stream(self, protocol: ClientProtocol, source: Source, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Send what ``read_requests`` returns, and show each reply when it arrives, to the end of the input.
 
-        ``source`` is the file descriptor that ``read_requests`` reads from. It is not called before that is readable.
+        ``read_requests`` reads from ``source``, and is not called before that is readable.
         Raises `ConnectionLost`.
         """
         ...
@@ -72,7 +73,7 @@ class SocketConnection:
             replies += protocol.receive(self._receive())
         return replies
 
-    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
+    def stream(self, protocol: ClientProtocol, source: Source, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Send requests and show replies at the same time. See `Connection`.
 
         If all requests were sent before the first reply is read, client and server could both wait for the other to
@@ -80,18 +81,18 @@ class SocketConnection:
         """
         outgoing = bytearray()
         at_end = False
-        server = self._socket.fileno()
+        server, standard_input = self._socket.fileno(), source.fileno()
         self._socket.setblocking(False)
         while outgoing or protocol.has_pending_replies or not at_end:
             # The server is always among them: it may close the connection, or send an error, without a request.
-            sources = [server] if at_end or len(outgoing) >= HIGH_WATER else [server, source]
+            sources = [server] if at_end or len(outgoing) >= HIGH_WATER else [server, standard_input]
             readable, writable, _ = select.select(sources, [server] if outgoing else [], [])
             if server in readable:
                 show(protocol.receive(self._receive()))
             # After the replies: if the server has closed the connection, the reason that it sent is shown first.
             if writable:
                 self._send(outgoing)
-            if source in readable:
+            if standard_input in readable:
                 requests = read_requests()
                 outgoing += requests or b""
                 # After QUIT nothing is sent any more, so the rest of the input is not read.

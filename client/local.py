@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from client.connection import ConnectionLost, ReadRequests, ShowReplies
 from client.protocol import ClientProtocol
+from client.source import Source
 from common.replies import Reply
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
@@ -37,7 +38,7 @@ class LocalConnection:
             replies += protocol.receive(self._stream.feed(b""))
         return replies
 
-    def stream(self, protocol: ClientProtocol, source: int, read_requests: ReadRequests, show: ShowReplies) -> None:
+    def stream(self, protocol: ClientProtocol, source: Source, read_requests: ReadRequests, show: ShowReplies) -> None:
         """Execute what ``read_requests`` returns and show the replies, to the end of the input."""
         # Without `select`: nothing but the input can be waited for.
         while not protocol.closing and (request := read_requests()) is not None:

@@ -67,7 +67,7 @@ class ClientProtocol:
         return encode_request([b"HELLO", b"3"])
 
     def request_for_line(self, line: bytes) -> bytes:
-        """Encode a line of text. Nothing for an empty line or a comment.
+        """Encode a line of text. Nothing for an empty line and for a comment.
 
         A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
         The server gets a request with an empty name instead, which it refuses, so that an open transaction is

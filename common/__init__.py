@@ -1,3 +1,9 @@
 """What the server and the client share: reply values, errors, limits, and the codecs of text and RESP."""
 
-__version__ = "0.1.0"
+import sys
+
+__version__ = "0.2.0"
+
+# Nothing else checks this for `python -m server` in a checkout. For a wheel pip does.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("kvline needs Python 3.11 or later; this is {}.{}.{} at {}".format(*sys.version_info[:3], sys.executable))

@@ -2,12 +2,12 @@
 
 A decoder has three outcomes: a request (its arguments), "more bytes" (nothing is returned, the partial request is
 stored), or a `ProtocolError`, which takes the place of the request in the sequence so that its error is replied to in
-order.
+order. A `ProtocolReply` among the requests is sent in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +17,21 @@ PIECE_SIZE = 64 * 1024
 """Bytes per piece in which a large value or block of lines is encoded. Memory then does not depend on its size."""
 
 
+def collected(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts to pieces of about `PIECE_SIZE` bytes."""
+    piece: list[bytes] = []
+    size = 0
+    for part in parts:
+        piece.append(part)
+        size += len(part)
+        if size >= PIECE_SIZE:
+            yield b"".join(piece)
+            piece.clear()
+            size = 0
+    if piece:
+        yield b"".join(piece)
+
+
 # Not an exception: a decoder returns the valid requests of a read together with the invalid one after them.
 @dataclass(frozen=True, slots=True)
 class ProtocolError:
@@ -24,6 +39,16 @@ class ProtocolError:
 
     error: ErrorReply
     close_connection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolReply:
+    """What the protocol itself sends, in its place among the replies: the refusal of a telnet option.
+
+    It replies to no request: nothing is executed or counted, and CLIENT REPLY does not suppress it.
+    """
+
+    reply: Reply
 
 
 Args: TypeAlias = list[bytes]
@@ -48,7 +73,7 @@ class RequestBatch:
         return ([self.name, *args] for args in zip(*self.columns, strict=True))
 
 
-Request: TypeAlias = Args | ProtocolError
+Request: TypeAlias = Args | ProtocolError | ProtocolReply
 DecodedRequest: TypeAlias = Request | RequestBatch
 """What a decoder returns. Pipelined requests that are alike are executed and encoded together."""
 
@@ -82,3 +107,12 @@ class Decoder(Protocol):
         then the last request, the rest is empty and no more data may be passed in.
         """
         ...
+
+
+def closes_connection(batches: list[DecodedRequests]) -> bool:
+    """Return whether the last request is a `ProtocolError` that closes the connection."""
+    if not batches:
+        return False
+    # Only the last request can be one: no decoder reads on after such an error (`Decoder`).
+    last = batches[-1][1][-1]
+    return isinstance(last, ProtocolError) and last.close_connection

@@ -36,7 +36,7 @@ def protocol_error(reason: bytes) -> ErrorReply:
 
 
 UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
-NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP")
+NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP; start the server with --http-port for a port that does")
 NO_TLS_HERE = protocol_error(b"this port does not speak TLS")
 NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
@@ -44,6 +44,17 @@ INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
 # Redis skips these two bytes without looking at them. A wrong length would then shift all that follows by some bytes.
 MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
+
+
+INVALID_TELNET_COMMAND = protocol_error(b'a line contains the byte 0xff without a telnet command; write "\\xff"')
+
+
+def http_is_on_port(port: int) -> ErrorReply:
+    return protocol_error(b"this port does not speak HTTP, port %d does" % port)
+
+
+def subnegotiation_too_long(limit: int) -> ErrorReply:
+    return protocol_error(b"a telnet subnegotiation is longer than %d bytes" % limit)
 
 
 # The text names the limit, unlike Redis's ("too big inline request"), because it is a setting here (`--max-line`).
@@ -150,6 +161,16 @@ DISCARD_WITHOUT_MULTI = _error(b"DISCARD without MULTI")
 # As for Redis's commands with the flag NO_MULTI. The error makes the transaction dirty.
 NO_MULTI_HERE = _error(b"Command not allowed inside a transaction")
 TRANSACTION_TOO_LARGE = _error(b"transaction too large, its queue has reached the limit of one request")
+
+
+def replies_too_large(limit: int) -> ErrorReply:
+    return _error(b"reply discarded, the replies of the transaction are larger than %d bytes" % limit)
+
+
+def watch_too_large(limit: int) -> ErrorReply:
+    return _error(b"too many watched keys, they take more than %d bytes" % limit)
+
+
 EXEC_ABORTED = ErrorReply(b"EXECABORT", b"Transaction discarded because of previous errors.")
 CROSS_SLOT = ErrorReply(b"CROSSSLOT", b"Keys in request don't hash to the same slot")
 
@@ -159,6 +180,10 @@ def exec_aborted_by(error: ErrorReply) -> ErrorReply:
     return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
 
 
+def needs_embedded_store(command: bytes) -> ErrorReply:
+    return _error(b"%b needs the embedded store, and this server has a backing Redis" % command)
+
+
 def not_in_transaction(command: bytes) -> ErrorReply:
     return _error(b"%b can't run in a transaction on this backing server" % command)
 
@@ -166,6 +191,7 @@ def not_in_transaction(command: bytes) -> ErrorReply:
 # ---------------------------------------------------------------- connections and clients
 
 TOO_MANY_CLIENTS = _error(b"max number of clients reached")
+NO_THREAD_FOR_CLIENT = _error(b"the server can't start a thread for this connection", ErrorKind.INTERNAL)
 UNSUPPORTED_PROTOCOL = ErrorReply(b"NOPROTO", b"unsupported protocol version")
 PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of range")
 NO_PASSWORD = _error(
@@ -185,6 +211,10 @@ def invalid_client_attribute(attribute: bytes) -> ErrorReply:
 
 
 INVALID_CLIENT_NAME = invalid_client_attribute(b"Client names")
+
+
+def name_too_long(limit: int) -> ErrorReply:
+    return _error(b"names of clients and libraries have at most %d bytes" % limit)
 
 
 def unknown_client_option(option: bytes) -> ErrorReply:
@@ -267,6 +297,7 @@ WAITING_FOR_REPLY = b"waiting for its reply"
 LOOKING_FOR_CLUSTER_NODES = b"looking for the cluster's nodes"
 """What a request waited for, for `backend_timed_out`."""
 
+AUTH_REFUSED = b"it refuses AUTH, with an error that may contain the password"
 CONNECTION_CLOSED = b"the connection was closed"
 SERVER_STOPPING = b"the server is stopping"
 NO_SLOTS_SERVED = b"the cluster serves no slots"
@@ -346,8 +377,10 @@ HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
     400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )
+HTTP_UNSUPPORTED_CODING = HTTPProblem(400, "the only supported transfer coding is chunked, and only in HTTP/1.1")
 # RFC 9112, 3.2: a request with no Host header, or with more than one, gets 400.
 HTTP_HOST_REQUIRED = HTTPProblem(400, "an HTTP/1.1 request needs exactly one Host header")
+HTTP_REQUEST_TIMEOUT = HTTPProblem(408, "the rest of the request did not arrive in time")
 HTTP_HEAD_TOO_LARGE = HTTPProblem(431, "the request line and the headers are too long")
 
 HTTP_NOT_FOUND = HTTPProblem(404, "not found; see /docs")
@@ -365,6 +398,8 @@ HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed"
 HTTP_CSRF_POSSIBLE = HTTPProblem(
     403, "any web page can cause this GET, so it may only read; use POST, or start the server with --http-token"
 )
+# RFC 9110, 9.2.1: HEAD is a safe method.
+HTTP_HEAD_WRITES = HTTPProblem(405, "a HEAD request may only read; use GET or POST")
 HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
 
 HTTP_COMMAND_EXPECTED = HTTPProblem(400, 'a command is an array of its arguments, such as ["GET", "greeting"]')

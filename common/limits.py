@@ -42,6 +42,12 @@ class Limits:
     max_request: int = GIB
     """The arguments of a request together, and of all commands in a transaction."""
 
+    max_replies: int = GIB
+    """The replies of a transaction together. They exist at the same time, because EXEC executes before it replies."""
+
+    max_watched: int = 64 * MIB
+    """The keys that a client watches together, with what it costs to watch them."""
+
     def allow(self, args: Sequence[bytes]) -> bool:
         """Return whether the sizes of a request's arguments are within the bounds."""
         # Only for requests whose read is larger than a limit, so the cost of a list does not matter.

@@ -6,7 +6,8 @@ A reply is a plain Python value if one fits: ``bytes`` for a value, ``int``, ``f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
@@ -72,6 +73,10 @@ class ErrorReply:
         return b"%b %b" % (self.code, self.message) if self.message else self.code
 
 
+Line: TypeAlias = bytes | Iterable[bytes]
+"""A line of `Lines`. A long one is an iterable of its pieces, so that it never is in memory as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
@@ -81,8 +86,32 @@ class Lines:
     line break. ``separator`` joins the lines in protocols that send them as one string.
     """
 
-    lines: Iterable[bytes]
+    lines: Iterable[Line]
     separator: bytes = b"\n"
+
+    def repeatable(self) -> Lines:
+        """Return the same lines, which can be read several times. Those of an iterator are collected."""
+        return Lines(list(self.lines), self.separator) if isinstance(self.lines, Iterator) else self
+
+    def pieces(self, ending: bytes) -> Iterator[bytes]:
+        """Yield the lines in pieces, each line with this ending."""
+        for line in self.lines:
+            if isinstance(line, bytes):
+                yield line + ending
+            else:
+                yield from line
+                yield ending
+
+    def joined(self, separator: bytes) -> Iterator[bytes]:
+        """Yield the lines in pieces, with the separator between them."""
+        lead = b""
+        for line in self.lines:
+            if isinstance(line, bytes):
+                yield lead + line
+            else:
+                yield lead
+                yield from line
+            lead = separator
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +142,22 @@ PONG = SimpleString(b"PONG")
 NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
 DEFERRED = Deferred()
+
+_CONTAINERS = {list, dict, Lines}
+
+
+def size_of(reply: Reply) -> int:
+    """Return approximately how many bytes a reply takes, including those of stored values in it.
+
+    What lazy lines are made of counts as their class says (``__sizeof__``).
+    """
+    size = sys.getsizeof(reply)
+    if type(reply) not in _CONTAINERS:  # most replies
+        return size
+    if isinstance(reply, list):
+        size += sum(map(size_of, reply))
+    elif isinstance(reply, dict):
+        size += sum(map(size_of, reply)) + sum(map(size_of, reply.values()))
+    elif isinstance(reply, Lines):
+        size += sum(map(sys.getsizeof, reply.lines)) if isinstance(reply.lines, list) else sys.getsizeof(reply.lines)
+    return size

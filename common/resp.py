@@ -10,10 +10,19 @@ resynchronised, so every protocol error closes the connection.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from common.codec import PIECE_SIZE, Args, DecodedRequest, DecodedRequests, Encoder, ProtocolError, RequestBatch
+from common.codec import (
+    PIECE_SIZE,
+    Args,
+    DecodedRequest,
+    DecodedRequests,
+    Encoder,
+    ProtocolError,
+    RequestBatch,
+    collected,
+)
 from common.errors import (
     INVALID_BULK_LENGTH,
     INVALID_MULTIBULK_LENGTH,
@@ -376,16 +385,11 @@ class ReplyEncoder:
         The length comes first, so the lines are generated twice, once to be counted. They never exist all at once.
         Only lines that can be read once (an iterator) are collected.
         """
-        lines = list(reply.lines) if isinstance(reply.lines, Iterator) else reply.lines
-        separator = reply.separator
-        count = size = 0
-        for line in lines:
-            count += 1
-            size += len(line)
-        size += max(0, count - 1) * len(separator)
+        reply = reply.repeatable()
+        size = sum(map(len, reply.joined(reply.separator)))
         # The length of a verbatim string includes its format and the colon after it, "txt:" (RESP3 specification).
         yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
-        yield from _joined(lines, separator)
+        yield from collected(reply.joined(reply.separator))
         yield CRLF
 
 
@@ -394,19 +398,3 @@ def _large_bulk(value: bytes) -> Iterator[bytes]:
     for at in range(0, len(value), PIECE_SIZE):
         yield value[at : at + PIECE_SIZE]
     yield CRLF
-
-
-def _joined(lines: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
-    """Join lines, in pieces of about `PIECE_SIZE` bytes."""
-    piece: list[bytes] = []
-    size = 0
-    lead = b""
-    for line in lines:
-        piece += (lead, line)
-        lead = separator
-        size += len(line) + len(separator)
-        if size >= PIECE_SIZE:
-            yield b"".join(piece)
-            piece.clear()
-            size = 0
-    yield b"".join(piece)

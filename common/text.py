@@ -1,29 +1,23 @@
 """The text protocol: one command per line, as people type it and read it.
 
-`split_args` and `TextDecoder` read lines, `quote` and `TextEncoder` print replies. One rule connects them: what is
-printed can be typed back, whatever bytes it contains.
+`split_args` reads a line, `quote` and `TextEncoder` print replies. One rule connects them: what is printed can be typed
+back, whatever bytes it contains. `server.protocols.text_lines` cuts a stream of bytes into lines.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request
-from common.errors import (
-    NO_HTTP_HERE,
-    NO_TLS_HERE,
-    NUL_IN_LINE,
-    TOO_MANY_ARGUMENTS,
-    UNBALANCED_QUOTES,
-    line_too_long,
-)
-from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
+from common.codec import PIECE_SIZE, Args
+from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
+
+COMMENT = b"#"
+"""A line that begins with this is a comment. It is ignored, as an empty line is."""
 
 # An argument is a bare part, then perhaps a quoted one, after which a blank or the end of the line must follow (as in
 # Redis's sdssplitargs). The quantifiers are possessive, so that a quote that is never closed costs linear time.
@@ -33,10 +27,6 @@ _ARGUMENT = re.compile(
 )
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NAMED_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
-
-
-COMMENT = b"#"
-"""Begins a line that is no request. Files of commands have such lines, and so does the durable log."""
 
 
 class UnbalancedQuotes(ValueError):
@@ -86,6 +76,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 # No blank, quote or control character. The first one is not "(" either: a stored "(nil)" must not look like a null,
 # nor "(error) …" like an error.
 _BARE_ASCII = re.compile(rb"[!#-&)-~][!#-&(-~]*")
+_BARE_PIECE = re.compile(rb"[!#-&(-~]*")
 
 _ESCAPED_BYTES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 <= byte < 0x7F} | {
     ord('"'): r"\"",
@@ -102,17 +93,28 @@ _ESCAPED_BYTES = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 <= b
 class _EscapedCharacters(dict[int, str]):
     """The same for characters: control characters as above, others that are not printable by their UTF-8 bytes.
 
-    A table and not a regular expression with a function per match: 50 MB of control characters took 208 seconds.
+    A table and not a regular expression with a function per match: 50 MB of control characters took 208 seconds. The
+    entries are made when they are needed, because a call per character took 15 seconds for 50 MB.
     """
 
     def __missing__(self, code: int) -> str:
+        if len(self) >= MAX_ESCAPES:
+            self.clear()
         character = chr(code)
-        if character.isprintable():
-            return character
-        return "".join(f"\\x{byte:02x}" for byte in character.encode())
+        if code < 0x80:
+            escaped = _ESCAPED_BYTES.get(code, character)
+        elif character.isprintable():
+            escaped = character
+        else:
+            escaped = "".join(f"\\x{byte:02x}" for byte in character.encode())
+        self[code] = escaped
+        return escaped
 
 
-_ESCAPED_CHARACTERS = _EscapedCharacters({code: text for code, text in _ESCAPED_BYTES.items() if code < 0x80})
+MAX_ESCAPES = 32 * 1024
+"""Entries of the table for characters: about 5 MB."""
+
+_ESCAPED_CHARACTERS = _EscapedCharacters()
 
 
 def quote(arg: bytes) -> bytes:
@@ -121,13 +123,15 @@ def quote(arg: bytes) -> bytes:
     >>> quote(b"hello"), quote(b"hello world"), quote(b"\xff\n")
     (b'hello', b'"hello world"', b'"\\xff\\n"')
     """
-    if _BARE_ASCII.fullmatch(arg) or _is_bare(arg):
+    if _BARE_ASCII.fullmatch(arg) or (not arg.isascii() and _is_bare_text(arg)):
         return arg
     return quote_always(arg)
 
 
 def quote_always(arg: bytes) -> bytes:
     """Print an argument in double quotes, whether it needs them or not."""
+    if len(arg) > PIECE_SIZE:  # each piece is one call that no other thread can interrupt: 20 MB took a second
+        return b"".join(_in_quotes(arg))
     # One invalid byte makes the whole value binary: mixing both forms would print some bytes as text by chance.
     try:
         escaped = arg.decode().translate(_ESCAPED_CHARACTERS).encode()
@@ -137,10 +141,20 @@ def quote_always(arg: bytes) -> bytes:
 
 
 def quoted_pieces(value: bytes) -> Iterator[bytes]:
-    """Print a large value as `quote` does, in pieces. The memory used does not depend on the value's size."""
-    if _BARE_ASCII.fullmatch(value) or _is_bare(value):
+    """Print a value as `quote` does, in pieces. The memory used does not depend on the value's size.
+
+    No step takes long, so that other threads can run meanwhile.
+    """
+    if len(value) <= PIECE_SIZE:
+        yield quote(value)
+        return
+    if _is_bare(value):
         yield from _slices(value)
         return
+    yield from _in_quotes(value)
+
+
+def _in_quotes(value: bytes) -> Iterator[bytes]:
     # UTF-8 is checked to the end first, because what has been printed cannot be taken back.
     yield b'"'
     if _is_utf8(value):
@@ -181,12 +195,20 @@ def _escape_bytes(value: bytes) -> bytes:
 _NOT_BARE = re.compile(r"""[ "']""")
 
 
-def _is_bare(arg: bytes) -> bool:
-    """Return whether an argument that is not all ASCII needs no quotes. Blanks other than the space are unprintable."""
-    if arg.isascii() or arg.startswith(b"("):
+def _is_bare(value: bytes) -> bool:
+    """Return whether a value that is not empty needs no quotes."""
+    if value.isascii():
+        return not value.startswith(b"(") and all(map(_BARE_PIECE.fullmatch, _slices(value)))
+    return _is_bare_text(value)
+
+
+def _is_bare_text(value: bytes) -> bool:
+    """Return whether a value that is not empty is text without blanks and quotes, of whatever script."""
+    if value.startswith(b"("):
         return False
     try:
-        return all(text.isprintable() and not _NOT_BARE.search(text) for text in _decoded_pieces(arg))
+        # Blanks other than the space are not printable.
+        return all(text.isprintable() and not _NOT_BARE.search(text) for text in _decoded_pieces(value))
     except UnicodeDecodeError:
         return False
 
@@ -196,10 +218,61 @@ def format_command(args: Iterable[bytes]) -> bytes:
     return b" ".join(map(quote, args))
 
 
+def command_line(args: Sequence[bytes]) -> Line:
+    """Do the same for a reply. A long line is printed in pieces, each time that it is read."""
+    return format_command(args) if sum(map(len, args)) <= PIECE_SIZE else _LongCommandLine(args)
+
+
+class _LongCommandLine:
+    """The pieces of a command's line."""
+
+    def __init__(self, args: Sequence[bytes]) -> None:
+        self._args = args
+
+    def __iter__(self) -> Iterator[bytes]:
+        lead = b""
+        for arg in self._args:
+            yield lead
+            yield from quoted_pieces(arg)
+            lead = b" "
+
+
+def abbreviated(arg: bytes, size: int) -> bytes:
+    """Return an argument of at most this size as it is. Of a longer one return the beginning, and how much follows."""
+    if len(arg) <= size:
+        return arg
+    end = size
+    while end > max(0, size - MAX_CONTINUATION_BYTES) and arg[end] & 0xC0 == 0x80:  # not within a character
+        end -= 1
+    return arg[:end] + b"... (%d more bytes)" % (len(arg) - end)
+
+
+def more_arguments(count: int) -> bytes:
+    """Return what is shown instead of further arguments."""
+    return b"... (%d more arguments)" % count
+
+
+MAX_CONTINUATION_BYTES = 3
+"""Bytes of a character of UTF-8 after its first one."""
+
+
 # ---------------------------------------------------------------- replies
 
-# One line per error, as in RESP. Otherwise an argument that an error repeats could add lines that look like replies.
-_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+# Quotes and backslashes are printed as they are: the text of an error is not an argument.
+_ESCAPED_IN_ERRORS = _EscapedCharacters(
+    {code: text for code, text in _ESCAPED_CHARACTERS.items() if chr(code) not in '"\\'}
+)
+
+
+def _error_line(error: ErrorReply) -> bytes:
+    r"""Print an error as one line, in which everything that is not printable is escaped as in `quote`.
+
+    An error may repeat arguments of a client. A line break in them would begin a line that looks like a further reply,
+    and an escape sequence would control the terminal that shows the error.
+    """
+    text = error.text.decode(errors="backslashreplace")
+    return b"(error) " + (text if text.isprintable() else text.translate(_ESCAPED_IN_ERRORS)).encode()
+
 
 # By the exact type of the reply, because bool is a subclass of int.
 _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
@@ -210,7 +283,7 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     type(None): lambda _: b"(nil)",
     SimpleString: lambda status: status.text,
     NullArray: lambda _: b"(nil)",
-    ErrorReply: lambda error: b"(error) " + error.text.translate(_LINE_BREAKS),
+    ErrorReply: _error_line,
 }
 
 
@@ -237,19 +310,14 @@ class TextEncoder:
     def _lines(self, reply: Lines) -> Iterator[bytes]:
         """Print lines with a line break each, so that the error of a lazy reply that fails midway begins a new line."""
         # No lines are one empty line, so that every reply has a line and a person sees that it has arrived.
-        lines = iter(reply.lines)
-        yield next(lines, b"") + self._line_break
-        for line in lines:
-            yield line + self._line_break
+        pieces = reply.pieces(self._line_break)
+        yield next(pieces, self._line_break)
+        yield from pieces
 
     def _pieces(self, reply: Reply, margin: bytes) -> Iterator[bytes]:
         """Print a reply without its last line break. Lines after the first one begin with the margin."""
         if isinstance(reply, Lines):
-            lines = iter(reply.lines)
-            yield next(lines, b"")
-            lead = self._line_break + margin
-            for line in lines:
-                yield lead + line
+            yield from reply.joined(self._line_break + margin)
         elif isinstance(reply, dict):
             yield from self._items((each for pair in reply.items() for each in pair), margin)
         elif isinstance(reply, list):
@@ -277,101 +345,5 @@ def _with_ending(form: Callable[[Any], bytes], ending: bytes) -> Callable[[Any],
 # telnet sends and expects CRLF (RFC 854), netcat and scripts use LF. The line break of a request selects its encoder.
 ENDING_IN_LF = TextEncoder(b"\n")
 ENDING_IN_CRLF = TextEncoder(b"\r\n")
-
-
-# ---------------------------------------------------------------- requests
-
-# Cross-protocol scripting: a browser that is tricked into posting to this port sends these lines before the body that
-# the attacker wrote. Redis closes such connections too ("Host:" and "POST" are aliases of a command that quits).
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PRI) \S+ HTTP/\d|Host:", re.IGNORECASE)
-
-# The same in TLS: the session ID in a browser's ClientHello can contain lines that the attacker wrote. Every
-# ClientHello contains NUL bytes, by which one is recognised that does not arrive at the beginning of a request.
-_TLS_HANDSHAKE = b"\x16\x03"
-
-
-class TextDecoder:
-    """Cut a stream of bytes into lines and the lines into arguments.
-
-    ``others`` are the first bytes of requests of other protocols. A request that begins with one is not read here.
-    """
-
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, others: bytes = b"") -> None:
-        self._limits = limits
-        self._others = others
-        self._partial = bytearray()
-        self._skipping = False
-
-    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
-        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
-        batches: list[DecodedRequests] = []
-        at = 0
-        may_be_binary = b"\0" in data or self._partial.startswith(_TLS_HANDSHAKE[:1]) or _TLS_HANDSHAKE in data
-        while at < len(data):
-            # Only at the beginning of a line. Inside one, any byte may appear.
-            if not self._partial and not self._skipping and data[at] in self._others:
-                return batches, data[at:]
-            end = data.find(b"\n", at)
-            if may_be_binary and (error := self._binary_error(data[at:end] if end >= 0 else data[at:])):
-                self._partial.clear()
-                batches.append((ENDING_IN_LF, [ProtocolError(error, close_connection=True)]))
-                break
-            if end < 0:
-                self._store_partial(data[at:], batches)
-                break
-            line = data[at:end]
-            at = end + 1
-            if self._skipping:  # the end of a line that has been refused already
-                self._skipping = False
-                continue
-            if self._partial:
-                line = bytes(self._partial) + line
-                self._partial.clear()
-            request = self._request(line.removesuffix(b"\r"))
-            if request:  # an empty line gets no reply, as in Redis, and a comment has none either
-                _append(request, ENDING_IN_CRLF if line.endswith(b"\r") else ENDING_IN_LF, batches)
-            if isinstance(request, ProtocolError) and request.close_connection:
-                break
-        return batches, b""
-
-    def _binary_error(self, part: bytes) -> ErrorReply | None:
-        """Return the error of a part of a line that begins a TLS connection, or that contains a NUL byte."""
-        if not self._skipping and (bytes(self._partial[:2]) + part[:2]).startswith(_TLS_HANDSHAKE):
-            return NO_TLS_HERE
-        return NUL_IN_LINE if b"\0" in part else None
-
-    def _store_partial(self, part: bytes, batches: list[DecodedRequests]) -> None:
-        """Store the beginning of a line. If it grows beyond the limit, refuse the line at once and skip to its end."""
-        if self._skipping:
-            return
-        self._partial += part
-        if len(self._partial) > self._limits.max_line + 1:  # one more, because it may be the CR of a line break
-            # Redis closes the connection here. A line break resynchronises the stream, so that is not necessary.
-            self._partial.clear()
-            self._skipping = True
-            batches.append((ENDING_IN_LF, [ProtocolError(line_too_long(self._limits.max_line))]))
-
-    def _request(self, line: bytes) -> Request:
-        # A line within one read never passes through `_store_partial`.
-        if len(line) > self._limits.max_line:
-            return ProtocolError(line_too_long(self._limits.max_line))
-        if line.startswith(COMMENT):
-            return []
-        # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
-        if _HTTP.match(line):
-            return ProtocolError(NO_HTTP_HERE, close_connection=True)
-        try:
-            args = split_args(line)
-        except UnbalancedQuotes:
-            return ProtocolError(UNBALANCED_QUOTES)
-        if len(args) > self._limits.max_args:
-            return ProtocolError(TOO_MANY_ARGUMENTS)
-        return args
-
-
-# Requests with the same encoder share a batch. A pipeline of one client is then one batch.
-def _append(request: Request, encoder: Encoder, batches: list[DecodedRequests]) -> None:
-    if batches and batches[-1][0] is encoder:
-        batches[-1][1].append(request)
-    else:
-        batches.append((encoder, [request]))
+WITHOUT_ENDING = TextEncoder(b"")
+"""For what the protocol itself sends. See `common.codec.ProtocolReply`."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
+from common import __version__  # before modules that an old Python cannot import
 from server.app import Server, StartError
 from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
+from server.stderr_log import NOTICE, open_standard_streams
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT, SIGTERM or the command SHUTDOWN.
 
-    Returns the exit status: 0 after a stop, 1 if the server cannot start. A bad option ends the process with status 2.
+    Returns the exit status: 0 after a stop, 1 if the server cannot start. A bad setting ends the process with status 2.
     """
+    open_standard_streams()
     reader = SettingsReader(os.environ)
     settings = reader.read(arguments)
     if settings.check is not None:
@@ -24,25 +30,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_signal = StopSignal()
     prepare(
         log_level=settings.log_level,
+        log_format=settings.log_format,
         one_core=not settings.all_cores and settings.uses_many_threads(),
         switch_soon=settings.io_threads != 0 or settings.http_port is not None,
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
-        server = Server(settings, shut_down=stop_signal.request)
+        server = Server(settings, shut_down=lambda: stop_signal.request("SHUTDOWN"))
         server.start()
     except SettingsError as problem:
-        reader.fail(problem)  # it knows whether the value is from an option or from a variable
+        reader.fail(problem)  # it knows where the value is from
     except StartError as problem:
-        print(f"kvline {problem}", file=sys.stderr)
+        logger.log(NOTICE, "kvline %s", problem)
         return 1
-    # Printed, not logged: it is how a user learns the port that was picked for a 0, whatever the log level.
+    logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
+    logger.info("settings that differ from their defaults: %s", settings.changed() or "none")
+    # The last line of the start. It is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
-        print(f"listening on {address}", file=sys.stderr, flush=True)
+        logger.log(NOTICE, "listening on %s", address)
     freeze_heap()
-    stop_signal.wait()
+    asked_by = stop_signal.wait(_reload)
+    logger.info("%s: the server stops", asked_by)
     server.stop()
+    logger.info("the server has stopped")
     return 0
+
+
+def _reload() -> None:
+    """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
+    logger.info("SIGHUP: there is nothing to reload")
 
 
 def _check(directory: str) -> int:

@@ -10,6 +10,7 @@ no thread and no open socket after `Server.stop`. What the program ``run_server.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import threading
 import time
@@ -44,6 +45,9 @@ class AnyListener(Protocol):
     @property
     def address(self) -> str: ...
 
+    @property
+    def port(self) -> int: ...
+
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
@@ -52,6 +56,8 @@ class AnyListener(Protocol):
 
 
 L = TypeVar("L", bound=AnyListener)
+
+logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -82,7 +88,10 @@ class Server:
         self._is_stopped = False
         self._listeners: list[AnyListener] = []
         self.addresses: list[str] = []
-        """The addresses that the server listens on, once it has started. The last one is HTTP's, as a URL."""
+        """The addresses that the server listens on, once it has started.
+
+        Those of `ports` come first, then that of the setting ``resp_port``, then HTTP's, as a URL.
+        """
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
         try:
@@ -113,9 +122,12 @@ class Server:
         # last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
+            bound: dict[str, Any] = {"ports": tuple(self.ports)}
+            if self.settings.resp_port is not None:
+                bound["resp_port"] = self._listen(self.settings.resp_port, self._new_tcp_listener).port
             if self.settings.http_port is not None:
-                self._listen(self.settings.http_port, self._new_http_listener)
-            self.context.settings = dataclasses.replace(self.settings, ports=tuple(self.ports))
+                bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
+            self.context.settings = dataclasses.replace(self.settings, **bound)
             self.context.engine.start()
         except BaseException as problem:
             for listener in self._listeners:
@@ -139,6 +151,7 @@ class Server:
             if self._is_stopped or not self._is_started:
                 return
             self._is_stopped = True
+            logger.info("no more connections are accepted; open: %d", len(self.context.clients))
             # Each listener may have to wait for its clients.
             threads = [threading.Thread(target=each.stop, name=f"stop {each.address}") for each in self._listeners]
             for thread in threads:
@@ -147,6 +160,8 @@ class Server:
             give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT
             for thread in threads:
                 thread.join(max(0.0, give_up_at - time.monotonic()))
+            if left := len(self.context.clients):
+                logger.info("connections that were not ready within %g s, and are cut off: %d", SHUTDOWN_TIMEOUT, left)
             # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
             self.context.engine.stop()
             for thread in threads:
@@ -203,6 +218,7 @@ class Server:
             origins=settings.http_origins,
             names=settings.http_hosts,
             max_body=settings.http_max_body,
+            timeouts=settings.http_timeouts(),
         )
 
     def _stop_in_background(self) -> None:

@@ -22,6 +22,8 @@ import threading
 from collections.abc import Callable
 from types import ModuleType
 
+from server import stderr_log
+
 THREAD_STACK_SIZE = 512 * 1024
 """Bytes of address space for a thread, so that ten thousand connections with a thread each fit."""
 
@@ -33,7 +35,7 @@ thread or while HTTP is busy. Without this it waits for up to 5 milliseconds eac
 """
 
 STOP_POLL_INTERVAL = 0.2
-"""Seconds between two looks for a stop signal on a platform without ``sigwait``."""
+"""Seconds between two looks for a signal on a platform without ``sigwait``."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,25 +50,20 @@ def _optional_module(name: str) -> ModuleType | None:
 resource = _optional_module("resource")
 
 
-def prepare(*, log_level: str, one_core: bool, switch_soon: bool) -> None:
+def prepare(*, log_level: str, log_format: str, one_core: bool, switch_soon: bool) -> None:
     """Set up the process of a server: its log, its limits, and how its threads run.
 
-    ``log_level`` is as for `set_log_level`. ``one_core`` asks for `stay_on_one_core`, ``switch_soon`` for the
-    `SWITCH_INTERVAL`. What the platform refuses is left out and is no error.
+    ``log_level`` and ``log_format`` are as for `server.stderr_log.configure`. ``one_core`` asks for
+    `stay_on_one_core`, ``switch_soon`` for the `SWITCH_INTERVAL`. What the platform refuses is left out and is no
+    error.
     """
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    set_log_level(log_level)
     threading.stack_size(THREAD_STACK_SIZE)  # for threads that are started from now on
+    stderr_log.configure(log_level, log_format)
     if switch_soon:
         sys.setswitchinterval(SWITCH_INTERVAL)
     raise_file_limit()
     if one_core:
         stay_on_one_core()
-
-
-def set_log_level(level: str) -> None:
-    """Set the least severe level that the process logs: debug, info, warning or error."""
-    logging.getLogger().setLevel(level.upper())
 
 
 def raise_file_limit() -> None:
@@ -165,21 +162,24 @@ def _peak_of_proc() -> int:
     return int(peak[1]) * 1024 if peak else 0
 
 
-# ---------------------------------------------------------------- the signal to stop
+# ---------------------------------------------------------------- signals
 
 
 class StopSignal:
     """SIGINT and SIGTERM, as a request to stop. Make it in the main thread, before any other thread starts.
 
-    With ``sigwait`` both signals are blocked in every thread, because threads inherit the mask, and only `wait` sees
+    SIGHUP, with which a terminal ends its programs, does not stop the server (`wait`).
+
+    With ``sigwait`` the signals are blocked in every thread, because threads inherit the mask, and only `wait` sees
     them. Without it (Windows) a handler passes them on through a queue. `queue.SimpleQueue` is the one container of the
     standard library that a handler may fill while the same thread waits for it.
     """
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._requested_by: str | None = None
         self._uses_sigwait = hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwait")
-        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        names = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
         self._signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
         for number in self._signals:
             # A shell that starts a program in the background lets it ignore SIGINT, and some systems discard an ignored
@@ -192,21 +192,29 @@ class StopSignal:
     def _handle(self, number: int, _frame: object) -> None:
         self._requests.put(number)
 
-    def wait(self) -> None:
-        """Wait until the process gets one of the signals, or until `request` is called."""
+    def wait(self, on_hangup: Callable[[], None]) -> str:
+        """Wait until the process is asked to stop, and return by which signal, or by what `request` was given.
+
+        Calls ``on_hangup`` for each SIGHUP meanwhile.
+        """
+        while (received := signal.Signals(self._next())).name == "SIGHUP":
+            on_hangup()
+        return self._requested_by or received.name
+
+    def _next(self) -> int:
+        """Wait for one of the signals."""
         if sys.platform != "win32" and self._uses_sigwait:
-            signal.sigwait(self._signals)
-            return
+            return signal.sigwait(self._signals)
         while True:
             # On Windows a wait without a limit keeps Python from running the handler.
             try:
-                self._requests.get(timeout=STOP_POLL_INTERVAL)
+                return self._requests.get(timeout=STOP_POLL_INTERVAL)
             except queue.Empty:
                 continue
-            return
 
-    def request(self) -> None:
-        """Ask for the stop from inside the process, from any thread."""
+    def request(self, by: str) -> None:
+        """Ask for the stop from inside the process, from any thread. ``by`` is what `wait` returns."""
+        self._requested_by = by
         # Every thread blocks the signal, so it stays pending for the process until `wait` takes it.
         if self._uses_sigwait:
             os.kill(os.getpid(), signal.SIGTERM)

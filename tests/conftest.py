@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,15 @@ from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
-from tests.harness import profiles  # loads the profile, also for tests that do not import it
 from tests.harness.clock import Clock
+from tests.harness.optional_packages import SkipMissingPackages
 from tests.harness.sessions import ClientSession, connect
 from tests.harness.stores import check_stores, new_store
+
+with suppress(ModuleNotFoundError):  # without hypothesis, the tests that import it are skipped
+    from tests.harness import profiles  # loads the profile, also for tests that do not import it
+
+pytest_plugins = ["pytester"]  # pytest accepts it in the topmost conftest only
 
 FOLDERS = {
     "unit",
@@ -28,17 +34,20 @@ FOLDERS = {
     "differential",
     "clients",
     "stress",
+    "packaging",
     "docs",
+    "fuzz",
 }
 """Folders of tests that are markers too."""
 
 
-def pytest_configure() -> None:
-    """Let SIGINT interrupt the processes that tests start.
+def pytest_configure(config: pytest.Config) -> None:
+    """Skip what is not installed, and let SIGINT interrupt the processes that tests start.
 
     A shell that starts a job in the background ignores SIGINT in it, and every child process inherits that. Then
     neither the server nor the client could be stopped by Ctrl-C.
     """
+    config.pluginmanager.register(SkipMissingPackages())
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

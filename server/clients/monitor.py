@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from common.codec import Args
-from common.text import quote_always
+from common.limits import KIB
+from common.text import abbreviated, more_arguments, quote_always
 from server.clients.registry import ClientInfo
 
 Subscriber: TypeAlias = Callable[[bytes], None]
 """Sends one line to a monitoring connection. Called from any thread, and never blocks."""
+
+MAX_SHOWN = 64 * KIB
+"""Bytes of a request's arguments that a line shows, before they are quoted. Each counts 3 more for quotes and a blank.
+
+The client that sent the request pays for the line, before it is known whether a subscriber can take it.
+"""
 
 
 class MonitorHub:
@@ -28,9 +35,12 @@ class MonitorHub:
             self.subscribers = (*self.subscribers, subscriber)
 
     def publish(self, args: Args, client: ClientInfo) -> None:
-        """Send a command, already redacted, to all subscribers in the form of Redis's MONITOR."""
+        """Send a command, already redacted, to all subscribers in the form of Redis's MONITOR.
+
+        Arguments beyond `MAX_SHOWN` bytes are abbreviated as in SLOWLOG.
+        """
         now = time.time_ns() // 1000
-        shown = b" ".join(map(quote_always, args))
+        shown = b" ".join(map(quote_always, _abbreviated(args)))
         line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, client.address.encode(), shown)
         for subscriber in self.subscribers:
             subscriber(line)
@@ -39,3 +49,13 @@ class MonitorHub:
         """Stop sending commands to a connection."""
         with self._lock:
             self.subscribers = tuple(each for each in self.subscribers if each != subscriber)
+
+
+def _abbreviated(args: Args) -> Iterator[bytes]:
+    room = MAX_SHOWN
+    for place, arg in enumerate(args):
+        if room <= 0:
+            yield more_arguments(len(args) - place)
+            return
+        yield abbreviated(arg, room)
+        room -= len(arg) + 3

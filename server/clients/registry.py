@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from time import perf_counter_ns
@@ -12,6 +13,9 @@ from server.clients.stats import CommandStats, StatsRegistry
 from server.engines.base import CallContext
 from server.registry import Command
 from server.settings.table import DEFAULT_MAX_CLIENTS
+from server.stderr_log import RepeatedMessage
+
+logger = logging.getLogger(__name__)
 
 
 class Transport(Protocol):
@@ -30,6 +34,14 @@ class Transport(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class Share:
+    """The part of all connections that the clients of one kind may have, so that they cannot lock out the others."""
+
+    limit: int
+    taken: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session writes to it. Nothing is decided by what it shows."""
 
@@ -37,6 +49,7 @@ class ClientInfo:
     address: str = ""
     local_address: str = ""
     transport: Transport | None = None
+    share: Share | None = None
     name: bytes = b""
     library_name: bytes = b""
     library_version: bytes = b""
@@ -53,7 +66,7 @@ class ClientInfo:
 
 
 class TooManyClients(Exception):
-    """Raised if the limit on connections is reached. It counts the connections of all listeners together."""
+    """Raised if the limit on all connections together is reached, or the limit on those of a `Share`."""
 
 
 class ClientRegistry:
@@ -63,10 +76,13 @@ class ClientRegistry:
         self.stats = StatsRegistry()
         self.limit = limit
         """Maximum number of simultaneous connections. Lowering it keeps existing ones."""
+        self.http_share = Share(limit)
+        """The connections of the HTTP listener."""
         self.received = 0
         """Connections accepted since the start."""
         self.rejected = 0
-        """Connections refused because of the limit."""
+        """Connections refused because of a limit."""
+        self._refused = RepeatedMessage(logger, logging.INFO, "%s was refused: the limit of clients is reached")
         self._lock = threading.Lock()
         self._clients: dict[int, ClientInfo] = {}
         self._last_id = 0
@@ -74,22 +90,49 @@ class ClientRegistry:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def add(self, address: str = "", local_address: str = "", transport: Transport | None = None) -> ClientInfo:
-        """Register a connection under a new id. Raises `TooManyClients` at the limit."""
+    def add(
+        self,
+        address: str = "",
+        local_address: str = "",
+        transport: Transport | None = None,
+        share: Share | None = None,
+    ) -> ClientInfo:
+        """Register a connection under a new id. Raises `TooManyClients` at the limit, or at that of its share."""
         with self._lock:
-            if len(self._clients) >= self.limit:
+            client = None
+            if len(self._clients) < self.limit and (share is None or share.taken < share.limit):
+                client = self._register(address, local_address, transport, share)
+            else:
                 self.rejected += 1
-                raise TooManyClients
-            self._last_id += 1
-            self.received += 1
-            client = ClientInfo(self._last_id, address, local_address, transport, stats=self.stats.new_shard())
-            self._clients[client.id] = client
-            return client
+        if client is None:
+            # At the level debug each of them, otherwise one per interval.
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%s was refused: the limit of clients is reached", address)
+            else:
+                self._refused.log(address)
+            raise TooManyClients
+        logger.debug("client %d connected from %s to %s", client.id, address, local_address)
+        return client
+
+    def _register(
+        self, address: str, local_address: str, transport: Transport | None, share: Share | None
+    ) -> ClientInfo:
+        self._last_id += 1
+        self.received += 1
+        if share is not None:
+            share.taken += 1
+        client = ClientInfo(self._last_id, address, local_address, transport, share, stats=self.stats.new_shard())
+        self._clients[client.id] = client
+        return client
 
     def remove(self, client: ClientInfo) -> None:
         """Deregister a connection, and merge what it counted. Does nothing if it is not registered."""
         with self._lock:
-            self._clients.pop(client.id, None)
+            was_registered = self._clients.pop(client.id, None) is not None
+            if was_registered and client.share is not None:
+                client.share.taken -= 1
+        if was_registered:
+            logger.debug("client %d from %s has disconnected", client.id, client.address)
         self.stats.close_shard(client.stats)
 
     def all(self) -> list[ClientInfo]:

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.codec import Args
+from common.text import abbreviated, more_arguments
 from server.settings.table import DEFAULT_SLOWLOG_MAX_LEN, DEFAULT_SLOWLOG_SLOWER_THAN
 
 MAX_ARGS = 32
@@ -39,9 +40,9 @@ class Slowlog:
 
     def push(self, args: Args, nanoseconds: int, address: str, client_name: bytes) -> None:
         """Add a command, with its arguments redacted already, in Redis's abbreviated form."""
-        shown = [_abbreviated(arg) for arg in args[: MAX_ARGS if len(args) <= MAX_ARGS else MAX_ARGS - 1]]
+        shown = [abbreviated(arg, MAX_ARG_SIZE) for arg in args[: MAX_ARGS if len(args) <= MAX_ARGS else MAX_ARGS - 1]]
         if len(args) > MAX_ARGS:
-            shown.append(b"... (%d more arguments)" % (len(args) - MAX_ARGS + 1))
+            shown.append(more_arguments(len(args) - MAX_ARGS + 1))
         timestamp = time.time_ns() // 10**9
         with self._lock:
             entry = SlowlogEntry(self._next_id, timestamp, nanoseconds // 1000, shown, address.encode(), client_name)
@@ -70,9 +71,3 @@ class Slowlog:
         """Remove all entries. Ids continue."""
         with self._lock:
             self._entries.clear()
-
-
-def _abbreviated(arg: bytes) -> bytes:
-    if len(arg) <= MAX_ARG_SIZE:
-        return arg
-    return arg[:MAX_ARG_SIZE] + b"... (%d more bytes)" % (len(arg) - MAX_ARG_SIZE)

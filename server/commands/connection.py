@@ -11,6 +11,7 @@ from common.errors import (
     UNSUPPORTED_PROTOCOL,
     CommandError,
     invalid_hello_option,
+    name_too_long,
 )
 from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_integer
@@ -21,6 +22,9 @@ from server.session.session import Session
 group = CommandGroup("connection")
 
 FAST_CONTROL = CONTROL | Flag.FAST
+MAX_NAME_SIZE = 1024
+"""Bytes of a name that a client gives itself or its library. Every CLIENT LIST contains the names of all clients."""
+
 BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
 """The flags of commands that a client may send before it has authenticated."""
 
@@ -103,7 +107,12 @@ def _parse_hello_options(args: tuple[bytes, ...]) -> bytes | None:
 
 
 def checked_name(name: bytes, error: ErrorReply) -> bytes:
-    """Return a name if it is printable ASCII without blanks. Otherwise raise `CommandError` with this error."""
+    """Return a name if it is printable ASCII without blanks. Otherwise raise `CommandError` with this error.
+
+    It is also raised for a name that is longer than `MAX_NAME_SIZE`.
+    """
+    if len(name) > MAX_NAME_SIZE:
+        raise CommandError(name_too_long(MAX_NAME_SIZE))
     # As in Redis (`clientSetNameOrReply`): a blank or a line break would add fields or lines to CLIENT LIST.
     if not all(ord("!") <= byte <= ord("~") for byte in name):
         raise CommandError(error)

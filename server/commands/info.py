@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -15,11 +16,23 @@ from server.process import peak_resident_bytes, resident_bytes
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
+from server.settings import PARAMETERS
 
 group = CommandGroup("server")
 
 # Without commandstats, which is long and is not a default section of Redis either.
-DEFAULT_SECTIONS = ("server", "clients", "memory", "persistence", "stats", "backend", "cache", "keyspace")
+DEFAULT_SECTIONS = (
+    "server",
+    "clients",
+    "memory",
+    "persistence",
+    "stats",
+    "replication",
+    "cpu",
+    "backend",
+    "cache",
+    "keyspace",
+)
 
 
 @group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
@@ -53,9 +66,11 @@ def _server(context: ServerContext) -> InfoSection:
         "arch_bits": sys.maxsize.bit_length() + 1,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
+        "run_id": context.run_id,
         "tcp_port": context.settings.ports[0] if context.settings.ports else 0,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
+        "config_file": os.path.abspath(context.settings.config_file) if context.settings.config_file else "",
     }
 
 
@@ -63,6 +78,8 @@ def _clients(context: ServerContext) -> InfoSection:
     clients = context.clients.all()
     return {
         "connected_clients": len(clients),
+        "blocked_clients": 0,  # no command waits for another client
+        "tracking_clients": 0,
         "maxclients": context.clients.limit,
         "monitoring_clients": len(context.monitors.subscribers),
         "watching_clients": sum(client.watched_keys > 0 for client in clients),
@@ -73,7 +90,55 @@ def _memory(context: ServerContext) -> InfoSection:
     # Redis reports what its allocator has handed out. Python does not know that of the whole process, so both are RSS.
     used = resident_bytes()
     peak = peak_resident_bytes()
-    return {"used_memory": used, "used_memory_rss": used, "used_memory_peak": peak, "maxmemory": 0}
+    return {
+        "used_memory": used,
+        "used_memory_human": _human(used),
+        "used_memory_rss": used,
+        "used_memory_rss_human": _human(used),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": _human(peak),
+        "maxmemory": 0,
+        "maxmemory_human": _human(0),
+        "maxmemory_policy": PARAMETERS["maxmemory-policy"].text(context.settings),
+        "mem_fragmentation_ratio": "1.00",
+    }
+
+
+def _human(size: int) -> str:
+    """Format a size as Redis's `bytesToHuman` does."""
+    if size < 1024:
+        return f"{size:.0f}B"
+    power = min(int(math.log(size, 1024)), 3)
+    return f"{size / 1024**power:.2f}{'BKMG'[power]}"
+
+
+def _persistence(context: ServerContext) -> InfoSection:
+    # redis-cli --stat and the clients' checks whether a server is ready read these, with a log and without.
+    return _WITHOUT_LOG | context.engine.info_sections().get("persistence", {})
+
+
+_WITHOUT_LOG: InfoSection = {
+    "loading": 0,
+    "async_loading": 0,
+    "rdb_bgsave_in_progress": 0,
+    "aof_enabled": 0,
+    "aof_rewrite_in_progress": 0,
+}
+
+
+def _replication(context: ServerContext) -> InfoSection:
+    # HAProxy's documented check and Redis clients expect this role of a server that accepts writes.
+    return {"role": "master", "connected_slaves": 0, "master_repl_offset": 0}
+
+
+def _cpu(context: ServerContext) -> InfoSection:
+    used = os.times()
+    return {
+        "used_cpu_sys": f"{used.system:.6f}",
+        "used_cpu_user": f"{used.user:.6f}",
+        "used_cpu_sys_children": f"{used.children_system:.6f}",
+        "used_cpu_user_children": f"{used.children_user:.6f}",
+    }
 
 
 def _stats(context: ServerContext) -> InfoSection:
@@ -112,11 +177,6 @@ def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
     return lambda context: context.engine.info_sections().get(section)
 
 
-def _persistence(context: ServerContext) -> InfoSection:
-    # Without a log too: clients such as ioredis look at `loading` before they send commands.
-    return context.engine.info_sections().get("persistence", {"loading": 0, "aof_enabled": 0})
-
-
 def _keyspace(context: ServerContext) -> InfoSection:
     # Without keys there is no line db0, as in Redis. avg_ttl is not kept, because nothing samples the keys.
     counts = context.engine.key_counts()
@@ -129,6 +189,8 @@ _SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {
     "memory": _memory,
     "persistence": _persistence,
     "stats": _stats,
+    "replication": _replication,
+    "cpu": _cpu,
     "commandstats": _commandstats,
     "backend": _of_engine("backend"),
     "cache": _of_engine("cache"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
 
 from common.errors import (
     INVALID_COMMAND,
@@ -14,7 +15,7 @@ from common.errors import (
 )
 from common.replies import Lines, Reply, SimpleString
 from server.args.glob import matcher
-from server.registry import CONTROL, ArityError, Command, CommandGroup
+from server.registry import CONTROL, ArityError, Command, CommandGroup, CommandTable
 from server.session.session import Session
 
 group = CommandGroup("server")
@@ -41,7 +42,7 @@ def help_(session: Session, name: bytes | None = None, subcommand: bytes | None 
 
 @group.control("COMMAND", "Return a description of all commands, for programs.", CONTROL)
 def command_(session: Session) -> Reply:
-    return [_describe(each) for each in session.context.commands]
+    return _describe_all(session.context.commands)
 
 
 @group.control("COMMAND COUNT", "Return the number of commands.", CONTROL)
@@ -72,7 +73,7 @@ def command_list(session: Session, *args: bytes) -> Reply:
 def command_info(session: Session, *names: bytes) -> Reply:
     commands = session.context.commands
     if not names:
-        return [_describe(each) for each in commands]
+        return _describe_all(commands)
     # A null for an unknown name, so that the elements correspond to the names.
     found = map(commands.find_subcommand, names)
     return [None if each is None else _describe(each) for each in found]
@@ -106,6 +107,13 @@ def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> 
     return list(command.keys.of(args))
 
 
+@lru_cache(maxsize=1)
+def _describe_all(commands: CommandTable) -> list[Reply]:
+    return [_describe(each) for each in commands]
+
+
+# Made once: the description of a command takes 2 KiB, and a request can ask for it a million times.
+@cache
 def _describe(command: Command) -> Reply:
     """Describe a command in the form of Redis's COMMAND INFO. ACL categories, tips and key specs are empty."""
     # Ten elements, as since Redis 7. Older clients read the first six.
@@ -116,6 +124,7 @@ def _describe(command: Command) -> Reply:
     return [name, command.arity, flags, keys.first, keys.last, keys.step, [], [], [], subcommands]
 
 
+@cache
 def _document(command: Command) -> dict[bytes, Reply]:
     """Document a command in the form of Redis's COMMAND DOCS, with its usage line in addition."""
     document: dict[bytes, Reply] = {

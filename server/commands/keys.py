@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from common.errors import (
@@ -12,8 +13,8 @@ from common.errors import (
     SAME_OBJECT,
     CommandError,
 )
-from common.replies import OK, Lines, Reply, SimpleString
-from common.text import format_command
+from common.replies import OK, Line, Lines, Reply, SimpleString
+from common.text import command_line
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
 from server.args.options import parse_options, require
 from server.keyspace.contents import ClearedContents, ItemsCopy
@@ -137,10 +138,13 @@ class _RebuildingLines:
     def __init__(self, items: ItemsCopy) -> None:
         self._items = items
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + sys.getsizeof(self._items)
+
+    def __iter__(self) -> Iterator[Line]:
         for key, value, expires_at in self._items:
             command = (b"SET", key, value)
-            yield format_command(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
+            yield command_line(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
 
 
 # ---------------------------------------------------------------- OBJECT and MEMORY

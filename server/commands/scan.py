@@ -1,10 +1,13 @@
-"""Commands that iterate over all keys: KEYS at once, SCAN page by page."""
+"""Commands that iterate over all keys: KEYS and FIND at once, SCAN page by page."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 from server.args.glob import matcher
 from server.args.integers import parse_cursor, parse_integer
 from server.args.options import parse_options, require
+from server.keyspace.contents import ItemsCopy
 from server.keyspace.store import Store
 from server.registry import NO_KEYS, CommandGroup, Stages
 
@@ -34,6 +37,20 @@ def scan(cursor: bytes, *args: bytes) -> Stages[Store, tuple[int, list[bytes]]]:
     is_string = options.get(b"TYPE", b"string").lower() == b"string"
     next_cursor, found = yield lambda store: _existing(store, *store.scan_page(position, count))
     return [b"%d" % next_cursor, [key for key in found if is_string and matches(key)]]
+
+
+@group.reads_in_stages(
+    "FIND pattern [LIMIT count]", "Return the keys whose value matches a pattern, oldest key first.", keys=NO_KEYS
+)
+def find(pattern: bytes, *args: bytes) -> Stages[Store, ItemsCopy]:
+    options = parse_options(args, valued=(b"LIMIT",))
+    limit = None
+    if b"LIMIT" in options:
+        limit = parse_integer(options[b"LIMIT"])
+        require(limit > 0)
+    matches = matcher(pattern)
+    items = yield Store.copy_items
+    return list(islice((key for key, value, _ in items if matches(value)), limit))
 
 
 def _existing(store: Store, next_cursor: int, page: list[bytes]) -> tuple[int, list[bytes]]:

@@ -152,7 +152,7 @@ def _pairs(args: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]
     return list(zip(args[::2], args[1::2], strict=True))
 
 
-@group.writes("APPEND key value", "Append to the value of a key; return its new length.", FAST_GROWTH)
+@group.writes("APPEND key value", "Append to the value of a key; return its new length.", FAST_GROWTH | Flag.NO_BATCH)
 def append(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
     if before is None:
@@ -168,7 +168,9 @@ def strlen(store: Store, key: bytes) -> Reply:
     return len(store.get(key) or b"")
 
 
-@group.reads("GETRANGE key start end", "Return a part of a value, both ends included; -1 is the last byte.")
+@group.reads(
+    "GETRANGE key start end", "Return a part of a value, both ends included; -1 is the last byte.", Flag.NO_BATCH
+)
 def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
     value = store.get(key) or b""
     # As in `getrangeCommand`. Without it, -1 and -5 in a value of one byte would both become 0, and return that byte.
@@ -180,12 +182,12 @@ def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
     return value[first : last + 1]
 
 
-@group.reads("SUBSTR key start end", "Return a part of a value; the old name of GETRANGE.")
+@group.reads("SUBSTR key start end", "Return a part of a value; the old name of GETRANGE.", Flag.NO_BATCH)
 def substr(store: Store, key: bytes, start: int, end: int) -> Reply:
     return getrange(store, key, start, end)
 
 
-@group.writes("SETRANGE key offset value", "Overwrite a part of a value; return its new length.", GROWS)
+@group.writes("SETRANGE key offset value", "Overwrite a part of a value; return its new length.", GROWS | Flag.NO_BATCH)
 def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
     if offset < 0:
         raise CommandError(OFFSET_OUT_OF_RANGE)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from common.codec import Args
-from common.limits import Limits
-from common.replies import Reply
+from common.errors import CommandError, replies_too_large
+from common.limits import DEFAULT_LIMITS, Limits
+from common.replies import Reply, size_of
 from server.registry import Command
 
 QueuedCommand: TypeAlias = tuple[Command, Args]
@@ -24,10 +25,48 @@ InfoSection: TypeAlias = dict[str, object]
 """The fields of one section of INFO."""
 
 
+class ReplyBudget:
+    """The bytes that the replies of a transaction may take together."""
+
+    __slots__ = ("_left", "_limit", "exceeded")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+        self.exceeded = False
+        """Whether a reply did not fit. Commands that only read must not be executed any more."""
+
+    def charge(self, reply: Reply) -> None:
+        """Take the size of a reply from the budget. Raises `CommandError` if it does not fit."""
+        self.take(len(reply) if type(reply) is bytes else size_of(reply))
+
+    def take(self, size: int) -> None:
+        """Take a size from the budget. Raises `CommandError` if it does not fit."""
+        if size > self._left:
+            self.refuse()
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Return to the budget what was taken and is not used any more."""
+        self._left += size
+
+    def refuse(self) -> NoReturn:
+        """Raise the `CommandError` that takes the place of a reply."""
+        self.exceeded = True
+        raise CommandError(replies_too_large(self._limit))
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """What a cache did for a call."""
+
+    age: float | None
+    """Seconds since the value was fetched; None if the cache did not have it."""
+
+
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("durations", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "durations", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
@@ -36,8 +75,14 @@ class CallContext:
         self.durations: list[int] = []
         """Nanoseconds that each command of the last transaction took, in order. Set by ``execute_all``."""
 
+        self.budget = ReplyBudget(DEFAULT_LIMITS.max_replies)
+        """What the replies of the transaction in progress may take. Set by the session before ``execute_all``."""
+
         self.read_through = False
         """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
+
+        self.cache_lookup: CacheLookup | None = None
+        """What a cache did for the last ``try_execute``; None if no cache can have such replies."""
 
 
 class EngineStartError(Exception):
@@ -183,7 +228,9 @@ class Engine(Protocol[W]):
         """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watch.
 
         Returns None, having executed nothing, if the watch is dirty. A command that raises does not stop the others:
-        its exception takes the place of its reply. Raises `CommandError` if the transaction as a whole is refused.
+        its exception takes the place of its reply. So does that of ``call.budget`` if a reply does not fit, and from
+        then on of every command that only reads, which is not executed. Raises `CommandError` if the transaction as a
+        whole is refused.
         """
         ...
 

@@ -12,12 +12,14 @@ is under the lock. The lock is re-entrant, so that code that holds it may execut
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
 
 from common.codec import Args
+from common.errors import CommandError
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from server.engines.base import (
@@ -27,6 +29,7 @@ from server.engines.base import (
     KeyCounts,
     Persistence,
     QueuedCommand,
+    ReplyBudget,
     WouldBlock,
 )
 from server.keyspace.store import Store
@@ -123,7 +126,11 @@ class EmbeddedEngine:
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
-        staged = {place: _StagedPart(*each) for place, each in enumerate(queue) if not each[0].is_single_step}
+        staged = {
+            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_single_step
+        }
+        budget = call.budget
+        charge = budget.charge
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
         with self._step() as store:
@@ -133,14 +140,18 @@ class EmbeddedEngine:
                 return None
             for place, (command, args) in enumerate(queue):
                 started = perf_counter_ns()
-                try:
-                    if command.is_single_step:
-                        outcomes.append(command.run(store, *args[1:]))
-                    else:
-                        staged[place].run_step(store)
-                        outcomes.append(None)  # until its last stage has run
-                except Exception as problem:  # handled by the session, outside the lock
-                    outcomes.append(problem)
+                if not command.is_single_step:
+                    staged[place].run_step(store)
+                    outcomes.append(None)  # until its last stage has run
+                else:
+                    try:
+                        if budget.exceeded and command.reads:
+                            budget.refuse()
+                        reply = command.run(store, *args[1:])
+                        charge(reply)
+                        outcomes.append(reply)
+                    except Exception as problem:  # handled by the session, outside the lock
+                        outcomes.append(_outcome(problem))
                 durations.append(perf_counter_ns() - started)
         for place, part in staged.items():
             outcomes[place] = part.finish()
@@ -192,6 +203,7 @@ class EmbeddedEngine:
     def expire_slice(self) -> bool:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
         with self._step() as store:
+            store.evict_unused_snapshots()
             end = perf_counter_ns() + EXPIRE_SLICE
             return store.remove_expired(lambda: perf_counter_ns() > end)
 
@@ -214,14 +226,22 @@ def _begin(command: Command, args: Args) -> StagedCall[Store]:
     return StagedCall(command.stages, args[1:])
 
 
+def _outcome(problem: Exception) -> Exception:
+    """Return what a command of a transaction raised, without its traceback, which takes a kilobyte for each command."""
+    return CommandError(problem.reply) if isinstance(problem, CommandError) else problem
+
+
 class _StagedPart:
     """A command in stages in a transaction. What one of its stages raises is its outcome, and ends it."""
 
-    def __init__(self, command: Command, args: Args) -> None:
+    def __init__(self, command: Command, args: Args, budget: ReplyBudget) -> None:
         self.nanoseconds = 0
         """The time that its stages took, together."""
         self._outcome: Reply | Exception = None
         self._call: StagedCall[Store] | None = None
+        self._reads = command.reads
+        self._budget = budget
+        self._found_size = 0  # bytes that its step has taken from the budget
         with self._stage():
             self._call = _begin(command, args)
 
@@ -229,13 +249,22 @@ class _StagedPart:
         """Run the stage that accesses the keyspace."""
         if self._call is not None:
             with self._stage():
+                if self._budget.exceeded and self._reads:
+                    self._budget.refuse()
                 self._call.run_step(store)
+                if self._reads:
+                    size = sys.getsizeof(self._call.found)  # without the keys and values in it
+                    self._budget.take(size)
+                    self._found_size = size
 
     def finish(self) -> Reply | Exception:
         """Run the last stage, and return the outcome."""
         if self._call is not None:
             with self._stage():
-                self._outcome = self._call.finish()
+                reply = self._call.finish()
+                self._budget.give_back(self._found_size)  # it is freed, or a part of the reply
+                self._budget.charge(reply)
+                self._outcome = reply
         return self._outcome
 
     @contextmanager
@@ -244,7 +273,7 @@ class _StagedPart:
         try:
             yield
         except Exception as problem:  # handled by the session
-            self._outcome = problem
+            self._outcome = _outcome(problem)
             self._call = None
         finally:
             self.nanoseconds += perf_counter_ns() - started

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import HTTP_NOT_DURABLE, INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.engines.base import CommitFailed, Persistence
 from server.http import commands, documentation, keys, operations
-from server.http.messages import HTTPError, Request, Response, command_failed, in_worker, next_part, text_of
+from server.http.messages import (
+    HTTPError,
+    Request,
+    Response,
+    cache_headers,
+    command_failed,
+    in_worker,
+    next_part,
+    text_of,
+)
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
+from server.http.workers import WorkerPool
 from server.session.context import ServerContext
 from server.session.session import Session
 
@@ -35,10 +44,11 @@ class Application:
 
     def __init__(self, context: ServerContext, access: AccessPolicy, *, cors: CORSPolicy | None, max_body: int) -> None:
         self.context = context
-        self.workers = ThreadPoolExecutor(MAX_WORKERS, "http worker")
+        self.workers = WorkerPool(MAX_WORKERS, "http worker")
         self._access = access
         self._cors = cors
         self._max_body = max_body
+        self._max_json = min(max_body, context.settings.http_max_json)
         self._routes = RouteTable([*GROUPS, documentation.routes_for(GROUPS)])
 
     def admit(self, incoming: IncomingRequest) -> None:
@@ -55,6 +65,7 @@ class Application:
             self._refuse(incoming, HTTPError(INTERNAL_PROBLEM))
 
     def _refuse(self, incoming: IncomingRequest, problem: HTTPError) -> None:
+        logger.debug("a request was refused: HTTP status %d: %s", problem.problem.status, problem.problem.sentence)
         # Refusals too, because without these headers a page cannot read the status or the sentence of the error.
         response = incoming.refuse(problem)
         if self._cors is not None:
@@ -71,12 +82,12 @@ class Application:
         # The access check needs the route: some are public, and some are safe for other origins.
         self._access.check(incoming.route, headers)
         if incoming.route.takes_body:
-            incoming.body_limit = self._max_body
+            incoming.body_limit = limit = self._max_json if incoming.route.takes_json else self._max_body
             # Refused before a 100 Continue, so that a client that waits for one never sends the body. A body without a
             # declared size is counted as it arrives.
             declared = headers.get(b"content-length", b"0")
-            if declared.isdigit() and int(declared) > self._max_body:
-                raise HTTPError(http_body_too_large(self._max_body))
+            if declared.isdigit() and int(declared) > limit:
+                raise HTTPError(http_body_too_large(limit))
 
     def new_request(self, session: Session, incoming: IncomingRequest) -> Request:
         """Return an admitted request as its handler gets it. Its body must be complete, if its route takes one."""
@@ -87,6 +98,7 @@ class Application:
             incoming.query,
             headers,
             incoming.body,
+            incoming.method,
             self._access.csrf_possible(headers),
         )
 
@@ -97,6 +109,8 @@ class Application:
             response = await _handle(incoming, request)
         else:
             response = await _handle_and_commit(incoming, request, persistence)
+        if (lookup := request.session.client.call.cache_lookup) is not None and incoming.method in (b"GET", b"HEAD"):
+            response.headers += cache_headers(lookup)
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
         return response
@@ -112,8 +126,8 @@ class Application:
         return part
 
     def close(self) -> None:
-        """End the worker threads, those that still work when they are done."""
-        self.workers.shutdown(wait=False, cancel_futures=True)
+        """End the worker threads, without waiting for those that still work."""
+        self.workers.close()
 
 
 async def _handle(incoming: IncomingRequest, request: Request) -> Response:

@@ -14,6 +14,7 @@ from common.errors import (
     HTTP_COMMAND_EXPECTED,
     HTTP_COMMANDS_EXPECTED,
     HTTP_CSRF_POSSIBLE,
+    HTTP_HEAD_WRITES,
     HTTP_METHOD_NOT_ALLOWED,
     HTTP_NOT_FOUND,
     HTTP_TOO_MANY_ARGUMENTS,
@@ -29,11 +30,12 @@ from server.http.messages import (
     Request,
     Response,
     in_worker,
+    is_lazy,
     lazy_response,
-    reads_backend,
 )
-from server.http.reply_json import array_pieces, outcome_pieces
+from server.http.reply_json import outcome_pieces
 from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
+from server.protocols.json_writer import array_pieces
 from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
 from server.registry import Flag
 from server.session.session import Session
@@ -141,10 +143,13 @@ async def run_path(request: Request) -> Response:
     has no token executes only commands that read.
     """
     args = [*_path_arguments(request), *_options(request)]
-    # An <img> of any page can send this GET. See `AccessPolicy.csrf_possible`. An unknown command fails anyway.
     command = request.session.context.commands.find(args[0])
-    if request.csrf_possible and command is not None and Flag.READONLY not in command.flags:
-        raise HTTPError(HTTP_CSRF_POSSIBLE)
+    if command is not None and Flag.READONLY not in command.flags:  # an unknown command fails anyway
+        if request.method == b"HEAD":
+            raise HTTPError(HTTP_HEAD_WRITES, [(b"allow", b"GET, POST")])
+        # An <img> of any page can send this GET. See `AccessPolicy.csrf_possible`.
+        if request.csrf_possible:
+            raise HTTPError(HTTP_CSRF_POSSIBLE)
     return await _outcome(request, args)
 
 
@@ -224,7 +229,7 @@ async def _outcome(request: Request, args: Args) -> Response:
     if isinstance(reply, ErrorReply):
         return _failure(reply)
     pieces = outcome_pieces(reply, base64=request.wants_base64)
-    if reads_backend(reply):
+    if is_lazy(reply):
         return await in_worker(lazy_response, JSON, pieces)
     return lazy_response(JSON, pieces)
 

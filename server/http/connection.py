@@ -16,7 +16,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Iterator
 
-from common.errors import TOO_MANY_CLIENTS, CommandError, HTTPProblem
+from common.errors import HTTP_REQUEST_TIMEOUT, TOO_MANY_CLIENTS, CommandError, HTTPProblem
 from common.limits import KIB
 from server.clients.push import PushQueue
 from server.clients.registry import ClientInfo, TooManyClients
@@ -30,11 +30,13 @@ from server.http.messages import (
     text_of,
 )
 from server.http.parser import IncomingRequest, RequestParser
+from server.http.progress import Awaited, Position, ProgressCheck
 from server.net.addresses import format_address
 from server.net.connection import LINGER_TIMEOUT
 from server.net.listener import SHUTDOWN_TIMEOUT
 from server.process import yield_cpu
 from server.session.session import Session
+from server.settings import HTTPTimeouts
 
 LARGE_BODY = 64 * KIB
 """Bytes of a request's body from which its handler runs in a worker thread, because it may take long."""
@@ -74,7 +76,9 @@ class HTTPConnection(asyncio.Protocol):
         self._is_stopping = False
         self._is_closing = False  # nothing more is written
         self._is_lost = False
-        self._idle_since: float | None = None
+        self._reads = 0
+        self._responses = 0
+        self._progress = ProgressCheck()
 
     @property
     def unparsed(self) -> bytearray:
@@ -104,14 +108,33 @@ class HTTPConnection(asyncio.Protocol):
         if self._task is None and not self._parser.requests:
             self._transport.close()
 
-    def close_if_idle(self, since: float) -> None:
-        """Close the connection if its last response was complete at that time, and no request has begun."""
-        if self._idle_since is None or self._idle_since >= since:
-            return
-        if self._transport.get_write_buffer_size():  # a slow client still reads the last response
-            self._idle_since = self._loop.time()
-        else:
+    def check_progress(self, now: float, timeouts: HTTPTimeouts) -> None:
+        """Close the connection if its client takes too long. ``now`` is the time of the event loop."""
+        if self._progress.is_overdue(self._position(), now, timeouts):
+            self._time_out()
+
+    def _position(self) -> Position | None:
+        parser = self._parser
+        if self._client is None or self._is_closing or self._task is not None or parser.unparsed:
+            return None
+        if self._transport.get_write_buffer_size():  # a slow client still reads a response
+            return None
+        if parser.is_in_body:
+            return Position(Awaited.BODY, self._reads)
+        # A head has one limit as a whole. Otherwise a client that sends a byte now and then could take for ever.
+        if parser.is_in_head or not self._responses:
+            return Position(Awaited.HEAD, self._responses)
+        return Position(Awaited.NEXT_REQUEST, self._responses)
+
+    def _time_out(self) -> None:
+        parser = self._parser
+        if not (parser.is_in_head or parser.is_in_body):
+            # Without a 408, which a browser that connects in advance takes for the response to a later request.
+            self._log("no request arrived in time")
             self._transport.close()
+            return
+        parser.refuse(HTTP_REQUEST_TIMEOUT)
+        self._process()
 
     # ---------------------------------------------------------------- for the event loop
 
@@ -123,7 +146,8 @@ class HTTPConnection(asyncio.Protocol):
             transport.abort()
             return
         try:
-            self._client = self._context.clients.add(format_address(peer), format_address(local), self)
+            clients = self._context.clients
+            self._client = clients.add(format_address(peer), format_address(local), self, clients.http_share)
         except TooManyClients:
             # The connection is kept until its first request has got a 503 with Retry-After; see `_take_head`.
             # A client that sends nothing must not keep its socket either.
@@ -166,7 +190,7 @@ class HTTPConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         # Input that arrives during the lingering close is read only to be discarded.
         if not self._is_closing:
-            self._idle_since = None
+            self._reads += 1
             # While a request is executed, input is not parsed, because parsed requests take far more memory than bytes.
             self._parser.feed(data, parse=self._task is None)
             self._process()
@@ -250,7 +274,6 @@ class HTTPConnection(asyncio.Protocol):
 
     def _begin(self, incoming: IncomingRequest) -> None:
         """Execute a request as far as it goes without waiting."""
-        self._idle_since = None  # a pipelined request arrived before the last response, which set the time
         if incoming.response is not None:
             if incoming.expects_continue and not incoming.is_complete:
                 incoming.keep_alive = False  # the client may send the body or not, so the next request has no place
@@ -314,6 +337,7 @@ class HTTPConnection(asyncio.Protocol):
         # CLIENT SETNAME and HELLO write to the client, which the connection's later requests share.
         if client.name or client.protocol_version != 2:
             client.name, client.protocol_version = b"", 2
+        client.call.cache_lookup = None
         # Under load the event loop is always ready to run. Without this, other threads waited for the kernel to end
         # its time slice, which was measured to make the 99th percentile of their replies several times as long.
         yield_cpu()
@@ -367,9 +391,8 @@ class HTTPConnection(asyncio.Protocol):
             await self._drained
 
     def _complete_response(self, keep_alive: bool) -> None:
-        if keep_alive:
-            self._idle_since = self._loop.time()
-        else:
+        self._responses += 1
+        if not keep_alive:
             self._end()
 
     # ---------------------------------------------------------------- the end
@@ -383,6 +406,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._is_closing or self._transport.is_closing():
             return
         if self._parser.refusal is not None:
+            self._log(f"HTTP status {self._parser.refusal.status}: {self._parser.refusal.sentence}")
             response = HTTPError(self._parser.refusal).response()
             assert isinstance(response.body, bytes)
             self._write(encode_head(response, keep_alive=False) + response.body)
@@ -396,6 +420,9 @@ class HTTPConnection(asyncio.Protocol):
         else:  # half-close, then wait for the client to close its side (RFC 9112, 9.6)
             self._transport.write_eof()
             self._loop.call_later(LINGER_TIMEOUT, self._end_linger)
+
+    def _log(self, message: str) -> None:
+        logger.debug("client %d: %s", 0 if self._client is None else self._client.id, message)
 
     def _end_linger(self) -> None:
         if self._is_lost:

@@ -21,6 +21,9 @@ ASSETS = {
 }
 """The files that are served, and their types. No other name is read, so a path cannot leave the folder."""
 
+NO_FRAMES = (b"content-security-policy", b"frame-ancestors 'none'")
+"""Keeps other pages from showing this one in a frame (clickjacking; Content Security Policy level 3, 6.4.2)."""
+
 PAGE = b"""\
 <!DOCTYPE html>
 <html lang="en">
@@ -58,7 +61,7 @@ def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
 
 
 async def page(request: Request) -> Response:
-    return Response(200, PAGE, [(b"content-type", b"text/html; charset=utf-8")])
+    return Response(200, PAGE, [(b"content-type", b"text/html; charset=utf-8"), NO_FRAMES])
 
 
 async def asset(request: Request) -> Response:
@@ -66,7 +69,7 @@ async def asset(request: Request) -> Response:
     if content_type is None:
         raise HTTPError(HTTP_NOT_FOUND)
     body = await in_worker(_read, request.path_argument)
-    return Response(200, body, [(b"content-type", content_type), (b"x-content-type-options", b"nosniff")])
+    return Response(200, body, [(b"content-type", content_type)])
 
 
 async def not_found(request: Request) -> Response:

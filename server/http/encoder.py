@@ -12,12 +12,17 @@ from server.http.messages import Response
 BODYLESS_STATUS = (204, 304)
 """Responses without Content-Length. RFC 9110 (8.6) forbids it in a 204. In a 304 it would be that of the 200."""
 
-STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+NOSNIFF = "x-content-type-options: nosniff\r\n"
+"""In every response, because clients choose the bytes: no browser may run them as a script (Fetch standard)."""
+
+HEAD_BEGINNINGS = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n{NOSNIFF}".encode() for status in HTTPStatus
+}
 
 
 def encode_head(response: Response, keep_alive: bool) -> bytes:
     """Return the status line and the headers of a response, with Content-Length if its body is complete."""
-    lines = [STATUS_LINES[response.status], _date_header(int(time.time()))]
+    lines = [HEAD_BEGINNINGS[response.status], _date_header(int(time.time()))]
     lines += [b"%b: %b\r\n" % header for header in response.headers]
     if isinstance(response.body, bytes) and response.status not in BODYLESS_STATUS:
         lines.append(b"content-length: %d\r\n" % len(response.body))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from server.http.application import Application
 from server.http.connection import HTTPConnection
@@ -16,14 +19,21 @@ from server.http.security import AccessPolicy, CORSPolicy
 from server.net.addresses import format_address, resolve
 from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
 from server.session.context import ServerContext
+from server.settings import HTTPTimeouts
+from server.stderr_log import RepeatedMessage
 
-KEEP_ALIVE_TIMEOUT = 5.0
-"""Seconds after which a connection is closed if its client sends no further request."""
-
-KEEP_ALIVE_CHECK_INTERVAL = 1.0
+MAX_CHECK_INTERVAL = 1.0
+"""Seconds between two looks at the progress of all connections, or half of the shortest timeout if that is less."""
 
 CANCEL_TIMEOUT = 1.0
 """Seconds that a stopping listener waits for worker threads after it has closed their connections."""
+
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of an accept after which asyncio pauses and tries again."""
+
+DEFAULT_TIMEOUTS = HTTPTimeouts()
+
+logger = logging.getLogger(__name__)
 
 
 def create_http_listener(
@@ -35,22 +45,24 @@ def create_http_listener(
     origins: Sequence[str] = (),
     names: Sequence[str] = (),
     max_body: int,
+    timeouts: HTTPTimeouts = DEFAULT_TIMEOUTS,
 ) -> HTTPListener:
     """Bind a port for HTTP. Raises `OSError` or `UnicodeError` if the address can't be bound.
 
     ``token`` is the bearer token that requests need, ``origins`` are those that CORS allows, ``names`` are further
-    host names of the server, and ``max_body`` is the maximum size of a request's body in bytes. Without ``token``
-    no request needs one. Port 0 picks a free port. Connections wait in the backlog until `HTTPListener.start`.
+    host names of the server, ``max_body`` is the maximum size of a request's body in bytes, and ``timeouts`` is how
+    long a connection waits for its client. Without ``token`` no request needs one. Port 0 picks a free port.
+    Connections wait in the backlog until `HTTPListener.start`.
     """
     access = AccessPolicy(host, token, origins, names)
     cors = CORSPolicy(origins) if origins else None
-    return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body))
+    return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body), timeouts)
 
 
 class HTTPListener:
     """Serve HTTP on one address. Raises `OSError` or `UnicodeError` if the address can't be bound."""
 
-    def __init__(self, host: str, port: int, application: Application) -> None:
+    def __init__(self, host: str, port: int, application: Application, timeouts: HTTPTimeouts) -> None:
         family, address = resolve(host, port)
         try:
             # Bound here rather than by the event loop, so that the caller gets the error, and knows the port at once.
@@ -60,10 +72,12 @@ class HTTPListener:
                 raise
             raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own text has the address too
         self._application = application
+        self._timeouts = timeouts
         self._connections: set[HTTPConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_running = threading.Event()
         self._stop_requested = asyncio.Event()
+        self._accept_failed = RepeatedMessage(logger, logging.WARNING, "cannot accept connections at present: %s")
         self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
 
     @property
@@ -79,18 +93,21 @@ class HTTPListener:
 
     def start(self) -> None:
         """Accept connections in a thread until `stop` is called."""
+        self._application.workers.start()
         self._thread.start()
         self._is_running.wait()
 
     def stop(self) -> None:
         """Accept no more connections, wait for the requests that are executed, then close all connections.
 
-        Takes about `SHUTDOWN_TIMEOUT` and `CANCEL_TIMEOUT` at most. Also releases the address, as `close` does.
+        Takes about `SHUTDOWN_TIMEOUT` and `CANCEL_TIMEOUT` at most. Commands that take longer are left to their
+        threads, which end with the process. Also releases the address, as `close` does.
         """
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop_requested.set)
-            self._thread.join()  # it ends, because every wait in `_serve` after the request to stop has a limit
+            # Every wait in `_serve` after the request to stop has a limit, but a command may keep the loop busy.
+            self._thread.join(SHUTDOWN_TIMEOUT + 2 * CANCEL_TIMEOUT)
         self.close()
 
     def close(self) -> None:
@@ -109,27 +126,39 @@ class HTTPListener:
 
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._handle_loop_error)
         # With the backlog again, because this calls `listen` a second time, with 100 by default.
         server = await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
         self._is_running.set()
-        checks = loop.create_task(self._close_idle_connections())
+        checks = loop.create_task(self._check_progress())
         await self._stop_requested.wait()
         checks.cancel()
         # Without `wait_closed`, which since Python 3.12 waits for every connection, and without a time limit.
         server.close()
         await self._close_connections()
 
+    def _handle_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log connections that cannot be accepted in one line. asyncio logs a thousand tracebacks a second."""
+        problem = context.get("exception")
+        if isinstance(problem, OSError) and problem.errno in OUT_OF_RESOURCES:
+            self._accept_failed.log(problem)
+        else:
+            loop.default_exception_handler(context)
+
     def _new_connection(self) -> HTTPConnection:
         return HTTPConnection(self._application, self._connections)
 
-    async def _close_idle_connections(self) -> None:
+    async def _check_progress(self) -> None:
+        """Close connections whose clients take too long. A timeout may be exceeded by two intervals."""
+        timeouts, time = self._timeouts, asyncio.get_running_loop().time
+        interval = min(MAX_CHECK_INTERVAL, min(timeouts.head, timeouts.body, timeouts.idle) / 2)
         while True:
-            await asyncio.sleep(KEEP_ALIVE_CHECK_INTERVAL)
             # One task for all connections: a timer for each would be cancelled and set again with every request.
-            since = asyncio.get_running_loop().time() - KEEP_ALIVE_TIMEOUT
+            await asyncio.sleep(interval)
+            now = time()
             # A copy, because a connection that closes removes itself.
             for connection in list(self._connections):
-                connection.close_if_idle(since)
+                connection.check_progress(now, timeouts)
 
     async def _close_connections(self) -> None:
         """Let each connection finish the request that it executes, within the time limit of the connection."""

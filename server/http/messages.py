@@ -34,6 +34,7 @@ from common.errors import (
 )
 from common.limits import KIB
 from common.replies import DEFERRED, ErrorKind, ErrorReply, Lines, Reply
+from server.engines.base import CacheLookup
 from server.session.session import Session
 
 T = TypeVar("T")
@@ -97,9 +98,19 @@ def lazy_response(
     return Response(200, body, [(b"content-type", content_type), *headers])
 
 
-def reads_backend(reply: Reply) -> bool:
-    """Return whether reading the reply may wait for I/O: lines that can be read once come from a backing Redis."""
-    return isinstance(reply, Lines) and isinstance(reply.lines, Iterator)
+def is_lazy(reply: Reply) -> bool:
+    """Return whether the reply is made while it is read: that may take long, or wait for a backing Redis."""
+    return isinstance(reply, Lines) and not isinstance(reply.lines, list)
+
+
+def cache_headers(lookup: CacheLookup) -> Headers:
+    """Return what tells a client whether the cache in front of a backing Redis had the value, and for how long.
+
+    X-Cache has no standard, but is what Varnish and content delivery networks send. Age is of RFC 9111 (5.1).
+    """
+    if lookup.age is None:
+        return [(b"x-cache", b"MISS")]
+    return [(b"x-cache", b"HIT"), (b"age", b"%d" % lookup.age)]
 
 
 def next_part(pieces: Iterator[bytes]) -> bytes:
@@ -198,6 +209,7 @@ class Request:
     query: bytes = b""
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    method: bytes = b"GET"
     csrf_possible: bool = False
     """Whether any web page may have caused this request, if it is a GET. See `server.http.security`."""
 

@@ -23,6 +23,19 @@ from server.session.context import ServerContext
 MIN_BUCKET, MAX_BUCKET = 10, 34
 """The histogram's bounds, as powers of 2 in nanoseconds: about a microsecond, then by fours, to 17 seconds."""
 
+COUNTERS = frozenset(
+    {
+        "backend_timed_out",
+        "backend_unavailable",
+        "cache_coalesced",
+        "cache_evictions",
+        "cache_expirations",
+        "cache_hits",
+        "cache_misses",
+    }
+)
+"""The numbers of engines that only grow, or are reset. All others are gauges."""
+
 
 class MetricsCollector:
     """A collector of ``prometheus_client``. It reads the metrics each time that they are collected."""
@@ -56,8 +69,10 @@ class MetricsCollector:
         """Return the numbers that only some engines have, such as those of a cache."""
         for section in self._context.engine.info_sections().values():
             for name, value in section.items():
-                if isinstance(value, int | float):  # not the URL; a gauge, because CONFIG RESETSTAT may reset it
-                    yield GaugeMetricFamily(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
+                if isinstance(value, int | float):  # not the URL
+                    # A counter may be reset (CONFIG RESETSTAT): Prometheus's `rate` expects that.
+                    family = CounterMetricFamily if name in COUNTERS else GaugeMetricFamily
+                    yield family(f"kvline_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
 
 def _of_keys(counts: KeyCounts | None) -> Iterator[Metric]:

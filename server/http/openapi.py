@@ -26,6 +26,7 @@ REFUSALS = {
     400: "The request is malformed or failed; the error says why.",
     401: "The server requires a token.",
     403: "The request is cross-origin, or its host name is not allowed.",
+    408: "The rest of the request did not arrive in time.",
     413: "The body is too large.",
     500: "The server failed; its log has the details.",
     502: "The backing server is not available.",

@@ -21,6 +21,7 @@ from common.errors import (
     HTTP_HEAD_TOO_LARGE,
     HTTP_HOST_REQUIRED,
     HTTP_MALFORMED,
+    HTTP_UNSUPPORTED_CODING,
     HTTP_UPGRADE_WITH_BODY,
     HTTPProblem,
     http_body_too_large,
@@ -137,6 +138,8 @@ class RequestParser:
         """The error that follows the responses to ``requests``; None if the input is not malformed."""
         self._on_head = on_head
         self._parser = httptools.HttpRequestParser(self)
+        self.is_in_head = False
+        """Whether a part of a head is parsed, and the rest is not."""
         self._receiving: IncomingRequest | None = None  # the request whose body is parsed
         self._error: HTTPProblem | None = None  # raised inside a callback
         self._made_progress = False  # by a complete head, or a part of a body
@@ -146,6 +149,11 @@ class RequestParser:
         self._hosts = 0
 
     # ---------------------------------------------------------------- input
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether a head is parsed, and the end of its body is not."""
+        return self._receiving is not None
 
     @property
     def can_parse(self) -> bool:
@@ -187,17 +195,20 @@ class RequestParser:
             self.unparsed[:0] = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             if not self.is_closed:  # else it is the input after a request that ends the connection
-                self._refuse(self._error or HTTP_MALFORMED)
+                self.refuse(self._error or HTTP_MALFORMED)
         # llhttp has no limit of its own. Trailers count too: nothing after the body's last part is progress.
         self._head_size = 0 if self._made_progress else self._head_size + len(data)
         if self._head_size > MAX_HEAD_SIZE and not self.is_closed:
-            self._refuse(HTTP_HEAD_TOO_LARGE)
+            self.refuse(HTTP_HEAD_TOO_LARGE)
         # A server must not process requests after one that ends the connection (RFC 9112, 9.6).
         if self.is_closed:
             self.unparsed.clear()
 
-    def _refuse(self, problem: HTTPProblem) -> None:
-        """Stop parsing. An incomplete request gets this error as its response, unless it has one already."""
+    def refuse(self, problem: HTTPProblem) -> None:
+        """Stop parsing: the input is malformed, or its rest does not arrive.
+
+        An incomplete request gets this error as its response, unless it has one already.
+        """
         self.is_closed = True
         incomplete = self._receiving
         # A request without its body may have been executed, or may have a response. HTTP allows one final response per
@@ -211,6 +222,7 @@ class RequestParser:
     # ---------------------------------------------------------------- callbacks of httptools
 
     def on_message_begin(self) -> None:
+        self.is_in_head = True
         self._url = b""
         self._headers = {}
         self._hosts = 0
@@ -245,12 +257,18 @@ class RequestParser:
             raise _Refused(HTTP_MALFORMED)
         if parser.should_upgrade() and _has_body(headers):
             raise _Refused(HTTP_UPGRADE_WITH_BODY)
+        # llhttp accepts `gzip, chunked`, and takes the compressed data for the body. RFC 9112 (6.1) lets no HTTP/1.0
+        # request have the header.
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+            raise _Refused(HTTP_UNSUPPORTED_CODING)
         url = _split_url(self._url)
         # With two of them, a proxy could check one name and this server the other.
         if self._hosts != 1 and (version == "1.1" or self._hosts > 1):  # RFC 9112, 3.2
             raise _Refused(HTTP_HOST_REQUIRED)
         # HTTP/1.0 is never kept alive: the end of a streamed body is the end of its connection.
         keep_alive = version == "1.1" and parser.should_keep_alive()
+        self.is_in_head = False
         incoming = self._receiving = IncomingRequest(parser.get_method(), url, version, headers, keep_alive)
         self._made_progress = True
         # `on_head` decides first whether the body is kept, because its first part may be in the same piece of input.

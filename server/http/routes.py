@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from common.errors import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND
-from server.http.messages import HTTPError, Parameter, Request, Response
+from server.http.messages import JSON, HTTPError, Parameter, Request, Response
 
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -59,6 +59,11 @@ class Route:
     def takes_body(self) -> bool:
         """Whether the handler reads the request's body. Any other body is discarded."""
         return self.body is not None
+
+    @property
+    def takes_json(self) -> bool:
+        """Whether the body is JSON. Its limit is lower, because it is parsed and not only stored."""
+        return self.body is not None and self.body.content_type == JSON.decode()
 
 
 class RouteGroup:

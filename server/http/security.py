@@ -72,7 +72,9 @@ class AccessPolicy:
         """Return whether a Host names this machine: by an address, or by a name that no other site can point here."""
         # The port does not matter: a proxy or a container may map another one. An IP address is allowed, because
         # rebinding needs a name. No browser omits Host, so an empty one is a program's.
-        name = host.lower().rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host.lower()
+        name, colon, port = host.lower().rpartition(b":")
+        if not (colon and port.isdigit()):  # without a colon, digits are the name: a page can have the name `1234`
+            name = host.lower()
         return not name or name in self._names or _is_address(name.strip(b"[]"))
 
     def _is_cross_origin(self, host: bytes, headers: RequestHeaders) -> bool:
@@ -155,7 +157,7 @@ class CORSPolicy:
         response.headers = [*others, (b"vary", b", ".join([*vary, b"Origin"]))]
         if allowed := self._allowed_origin(headers):
             # Without this, scripts cannot read the tag that they need for If-Match.
-            response.headers += [*allowed, (b"access-control-expose-headers", b"ETag")]
+            response.headers += [*allowed, (b"access-control-expose-headers", b"ETag, X-Cache, Age")]
 
     def _allowed_origin(self, headers: RequestHeaders) -> Headers:
         """Return the header that allows the request's origin, nothing if it is not allowed."""

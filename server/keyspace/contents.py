@@ -5,10 +5,10 @@ Both are made under the lock and used outside it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, KeysView
 
 from server.keyspace.expiration import ExpirationIndex
-from server.keyspace.scan import ScanSnapshots
 
 
 class ItemsCopy:
@@ -22,6 +22,10 @@ class ItemsCopy:
         self._expiries = expiries
         self._now = now
 
+    def __sizeof__(self) -> int:
+        """Return the size of the copied references."""
+        return super().__sizeof__() + sys.getsizeof(self._values) + sys.getsizeof(self._expiries)
+
     def __iter__(self) -> Iterator[tuple[bytes, bytes, int | None]]:
         expires_at = self._expiries.get
         for key, value in self._values.items():
@@ -33,10 +37,10 @@ class ItemsCopy:
 class ClearedContents:
     """What a store contained before it was cleared."""
 
-    def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: ScanSnapshots) -> None:
+    def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: object) -> None:
         self._values = values
         self._expiration: ExpirationIndex | None = expiration
-        self._snapshots: ScanSnapshots | None = snapshots
+        self._snapshots: object = snapshots
         self._is_held = False
 
     @property

@@ -127,7 +127,15 @@ class Store:
 
     def scan_page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Return SCAN's next cursor and its next ``count`` keys. See `server.keyspace.scan`."""
-        return self._snapshots.page(cursor, count, self)
+        page = self._snapshots.page(cursor, count, self)
+        self._update_observers()
+        return page
+
+    def evict_unused_snapshots(self) -> None:
+        """Evict what SCAN has stored for iterations that were abandoned."""
+        if self._snapshots in self._observers:
+            self._snapshots.evict_unused(self.now())
+            self._update_observers()
 
     def random_key(self) -> bytes | None:
         """Return a random key, or None if there is none. See `server.keyspace.random_keys`."""
@@ -279,7 +287,8 @@ class Store:
 
     def _update_observers(self) -> None:
         watches = (self._watches,) if len(self._watches) else ()
-        self._observers = (*self._permanent_observers, *watches)
+        snapshots = (self._snapshots,) if len(self._snapshots) else ()
+        self._observers = (*self._permanent_observers, *watches, *snapshots)
 
     # ---------------------------------------------------------------- the mutation path
 
@@ -321,6 +330,7 @@ class Store:
         self._random_keys = RandomKeys()
         for observer in self._observers:
             observer.on_clear(cleared)
+        self._update_observers()
         return cleared
 
     def _index_expiry(self, key: bytes, expires_at: int | None) -> None:
@@ -342,3 +352,5 @@ class Store:
         self._watches.check()
         if (self._watches in self._observers) != (len(self._watches) > 0):
             raise AssertionError("the watches are notified if and only if there are any")
+        if len(self._snapshots) and self._snapshots not in self._observers:
+            raise AssertionError("the snapshots of SCAN are notified if there are any")

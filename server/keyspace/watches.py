@@ -5,8 +5,13 @@ An observer of the store. It costs nothing while no key is watched, because the 
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from server.keyspace.contents import ClearedContents
 from server.keyspace.observers import Entry, Removal
+
+NO_KEYS: AbstractSet[bytes] = frozenset()
+"""Shared by the watches of all sessions that watch nothing, because an empty set takes 216 bytes."""
 
 
 class Watch:
@@ -15,7 +20,7 @@ class Watch:
     __slots__ = ("dirty", "keys")
 
     def __init__(self) -> None:
-        self.keys: set[bytes] = set()
+        self.keys: AbstractSet[bytes] = NO_KEYS
         self.dirty = False
 
 
@@ -30,7 +35,10 @@ class Watches:
 
     def add(self, watch: Watch, key: bytes) -> None:
         """Add a key to a watch."""
-        watch.keys.add(key)
+        if isinstance(watch.keys, set):
+            watch.keys.add(key)
+        else:
+            watch.keys = {key}
         self._by_key.setdefault(key, set()).add(watch)
 
     def remove(self, watch: Watch) -> None:
@@ -40,7 +48,7 @@ class Watches:
             watches.discard(watch)
             if not watches:
                 del self._by_key[key]
-        watch.keys.clear()
+        watch.keys = NO_KEYS
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Make the watches on the key dirty."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from server.clients.push import PushQueue
 from server.net.addresses import format_address
+from server.net.keepalive import enable_keepalive
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.session.stream import RequestStream
@@ -45,13 +46,18 @@ class Connection(ABC):
         self._clients = context.clients
         with contextlib.suppress(OSError):  # the peer has closed it already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # telnet sends the second byte of a Synch as urgent data. Otherwise the first one would be received alone.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            if context.settings.tcp_keepalive:
+                enable_keepalive(sock, context.settings.tcp_keepalive)
+        local_address = sock.getsockname()
         # Registered last, because other threads can reach the connection from then on.
-        self._client = context.clients.add(self.address, format_address(sock.getsockname()), self)
+        self._client = context.clients.add(self.address, format_address(local_address), self)
         self.session = Session(context, self._client)
-        self.stream = self._new_stream(context)
+        self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
 
     @abstractmethod
-    def _new_stream(self, context: ServerContext) -> RequestStream:
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
         """Return the stream of the session."""
 
     def close(self) -> None:

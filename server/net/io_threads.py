@@ -30,6 +30,7 @@ from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.poller import READABLE, WRITABLE, new_poller
 from server.session.context import ServerContext
 from server.session.stream import RequestStream
+from server.stderr_log import RepeatedMessage
 
 TURN_SIZE = 16 * 1024
 """Bytes that one turn reads, as in Redis 7 (``PROTO_IOBUF_LEN``)."""
@@ -38,6 +39,8 @@ SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for an I/O thread to end."""
 
 logger = logging.getLogger(__name__)
+
+_no_thread = RepeatedMessage(logger, logging.WARNING, "long requests delay other clients at present: %s")
 
 
 class IOThread:
@@ -223,9 +226,9 @@ class NonblockingConnection(Connection):
         super().__init__(context, sock, peer_address)
         self._feed = self.stream.feed
 
-    def _new_stream(self, context: ServerContext) -> RequestStream:
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
         # Without the commit barrier: with a log, the connection is a `CommittingConnection`.
-        return RequestStream(self.session, defers_long_requests=True)
+        return RequestStream(self.session, defers_long_requests=True, resp_only=resp_only)
 
     def begin(self, close: Callable[[], None]) -> None:
         """Begin to serve the connection. ``close`` is called in the end, by the I/O thread."""
@@ -317,7 +320,7 @@ class NonblockingConnection(Connection):
         try:
             threading.Thread(target=self._execute, name=f"long request of {self.address}", daemon=True).start()
         except RuntimeError as problem:  # too many threads
-            logger.warning("a long request of %s delays others: %s", self.address, problem)
+            _no_thread.log(problem)
             self._execute()
 
     def _execute(self) -> None:
@@ -413,10 +416,10 @@ class CommittingConnection(NonblockingConnection):
 
     __slots__ = ("commit",)
 
-    def _new_stream(self, context: ServerContext) -> RequestStream:
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
         assert context.commit is not None, "the server has a log"
         self.commit: Callable[[], None] = context.commit
-        return super()._new_stream(context)
+        return super()._new_stream(context, resp_only)
 
     def send_committed(self, output: bytes) -> None:
         """Send output whose commit has succeeded."""

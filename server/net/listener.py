@@ -15,13 +15,16 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from common.errors import TOO_MANY_CLIENTS
+from common.errors import NO_THREAD_FOR_CLIENT, TOO_MANY_CLIENTS
+from common.replies import ErrorReply
 from server.clients.registry import TooManyClients
 from server.net.addresses import format_address, resolve
 from server.net.connection import Connection
 from server.session.context import ServerContext
+from server.stderr_log import RepeatedMessage
 
 BACKLOG = 1024
 """Connections that may wait to be accepted. The kernel's limit (``net.core.somaxconn``) may be lower."""
@@ -35,9 +38,6 @@ SHUTDOWN_TIMEOUT = 2.0
 
 STOP_POLL_INTERVAL = 0.1
 """Seconds between two looks of the accepting thread whether it should end."""
-
-REFUSAL = b"-%b\r\n" % TOO_MANY_CLIENTS.text
-"""Sent to a connection beyond the limit. In RESP as in Redis, because the peer's protocol is not known yet."""
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self._scheduler = scheduler
         self._stopping = threading.Event()
         self._accept_pause = ACCEPT_PAUSE
+        self._no_thread = RepeatedMessage(logger, logging.ERROR, "connections are refused at present: %s", inf)
         self._connections: dict[socket.socket, Connection] = {}
         self._serve: dict[socket.socket, Callable[[], None]] = {}  # what the thread of a connection calls
         self._connections_changed = threading.Condition()
@@ -151,8 +152,7 @@ class Listener(socketserver.ThreadingTCPServer):
         try:
             connection = self._scheduler.connect(self._context, request, client_address)
         except TooManyClients:
-            logger.debug("%s was refused: too many clients", format_address(client_address))
-            self._refuse(request)
+            self._refuse(request, TOO_MANY_CLIENTS)
             return
         with self._connections_changed:
             self._connections[request] = connection
@@ -161,13 +161,24 @@ class Listener(socketserver.ThreadingTCPServer):
             self._serve[request] = serve
             socketserver.ThreadingTCPServer.process_request(self, request, client_address)
 
-        self._scheduler.schedule(connection, start_thread, lambda: self.shutdown_request(request))
+        try:
+            self._scheduler.schedule(connection, start_thread, lambda: self.shutdown_request(request))
+        except RuntimeError as problem:  # no thread can be started
+            self._no_thread.log(problem)
+            self._refuse(request, NO_THREAD_FOR_CLIENT)
+        else:
+            self._log_recovery()
 
-    def _refuse(self, connection: socket.socket) -> None:
-        """Send the error without blocking, and close."""
+    def _log_recovery(self) -> None:
+        more = self._no_thread.reset()
+        if more is not None:
+            logger.info("connections are served again; %d were refused", more + 1)
+
+    def _refuse(self, connection: socket.socket, error: ErrorReply) -> None:
+        """Send the error without blocking, and close. In RESP as in Redis: the peer's protocol is not known yet."""
         with contextlib.suppress(OSError):  # the peer closed it first
             connection.setblocking(False)
-            connection.send(REFUSAL)
+            connection.send(b"-%b\r\n" % error.text)
         self.shutdown_request(connection)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -187,5 +198,5 @@ class Listener(socketserver.ThreadingTCPServer):
             self._connections_changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log why a connection failed: no thread could be started, or a bug."""
+        """Log why a connection failed, which is a bug."""
         logger.exception("the connection from %s failed", format_address(client_address))

@@ -52,8 +52,8 @@ class BlockingConnection(Connection):
         self._waker: _Waker | None = None  # set when data may be pushed
         super().__init__(context, sock, peer_address)
 
-    def _new_stream(self, context: ServerContext) -> RequestStream:
-        return RequestStream(self.session, context.commit)
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        return RequestStream(self.session, context.commit, resp_only=resp_only)
 
     def serve(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""

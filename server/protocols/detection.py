@@ -2,35 +2,44 @@
 
     "*"          RESP                          `common.resp`
     0x00 ...     a length-prefixed JSON frame  `server.protocols.json_frames`
-    others       a line of text                `common.text`
+    others       a line of text                `server.protocols.text_lines`
 
 To add a protocol, write its decoder and encoder (`common.codec`) and register the bytes that begin a request here.
 """
 
 from __future__ import annotations
 
-from common.codec import DecodedRequests, Decoder, ProtocolError
+from common.codec import DecodedRequests, Decoder, closes_connection
 from common.limits import Limits
 from common.resp import ReplyEncoder, RequestDecoder
-from common.text import TextDecoder
 from server.protocols.json_frames import LENGTH_PREFIX_BYTES, FrameDecoder
+from server.protocols.telnet import IAC
+from server.protocols.text_lines import TextDecoder
+
+_RESP = ord("*")
+_FRAMES = frozenset(LENGTH_PREFIX_BYTES)
+_NOT_TEXT = bytes([_RESP, *LENGTH_PREFIX_BYTES]).replace(bytes([IAC]), b"")
 
 
 class ProtocolDetector:
     """Decode the requests of one connection, which may change the protocol between requests.
 
     ``resp`` encodes the replies to RESP requests. The session changes its version after HELLO. ``limits`` bound what is
-    stored of a partial request.
+    stored of a partial request. With ``resp_only`` the replies to lines of text are RESP too, as in Redis. The response
+    to an HTTP request names ``http_port``, the port of this server that speaks HTTP.
     """
 
-    def __init__(self, resp: ReplyEncoder, limits: Limits) -> None:
-        # One decoder for all bytes that begin a length: it stores the partial frame.
-        frames = FrameDecoder(limits)
-        self._by_first_byte: dict[int, Decoder] = {
-            ord("*"): RequestDecoder(resp, limits),
-            **dict.fromkeys(LENGTH_PREFIX_BYTES, frames),
-        }
-        self._text: Decoder = TextDecoder(limits, others=bytes(self._by_first_byte))
+    __slots__ = ("_current", "_frames", "_limits", "_resp", "_text")
+
+    def __init__(
+        self, resp: ReplyEncoder, limits: Limits, *, resp_only: bool = False, http_port: int | None = None
+    ) -> None:
+        self._limits = limits
+        self._resp = RequestDecoder(resp, limits)
+        self._frames: FrameDecoder | None = None  # made when it is needed, because few clients use frames
+        self._text: Decoder = TextDecoder(
+            limits, others=_NOT_TEXT, encoder=resp if resp_only else None, http_port=http_port
+        )
         self._current: Decoder = self._text
 
     def decode(self, data: bytes) -> list[DecodedRequests]:
@@ -41,16 +50,20 @@ class ProtocolDetector:
         # The decoder of the last request continues, because it may store a partial one. It returns data that begins
         # with another protocol's first byte, and only if it stores nothing, so no byte is read by two decoders.
         batches, rest = self._current.decode(data)
-        while rest and not _closes_connection(batches):
-            self._current = self._by_first_byte.get(rest[0], self._text)
+        while rest and not closes_connection(batches):
+            self._current = self._decoder_of(rest[0])
             more, rest = self._current.decode(rest)
             batches += more
         return batches
 
-
-def _closes_connection(batches: list[DecodedRequests]) -> bool:
-    if not batches:
-        return False
-    # Only the last request can be one: no decoder reads on after such an error (`common.codec.Decoder`).
-    last = batches[-1][1][-1]
-    return isinstance(last, ProtocolError) and last.close_connection
+    def _decoder_of(self, first_byte: int) -> Decoder:
+        # IAC begins a command of telnet, which the text decoder reads. It returns one that begins a frame's length.
+        if first_byte == IAC and self._current is not self._text:
+            return self._text
+        if first_byte == _RESP:
+            return self._resp
+        if first_byte not in _FRAMES:
+            return self._text
+        if self._frames is None:
+            self._frames = FrameDecoder(self._limits)
+        return self._frames

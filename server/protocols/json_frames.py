@@ -11,26 +11,30 @@ protocols wrote are parsed as JSON if they are JSON.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from common.codec import Args, DecodedRequests, Encoder, ProtocolError, Request
+from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request, collected
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
-from common.limits import DEFAULT_LIMITS, Limits
-from common.replies import QUEUED, ErrorKind, ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
+from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
+from server.protocols.json_writer import array_pieces, escape, escaped_pieces, string_pieces
 from server.protocols.strict_json import dump_json, parse_json, to_argument
 
 HEADER = struct.Struct(">i")
 
-MAX_REPLY_SIZE = 2**31 - 1
-"""The largest length that fits into the header."""
+MAX_REPLY_SIZE = 64 * MIB
+"""Bytes of the JSON of a reply. A small request can ask for a value many times, and all of it is counted first."""
 
-LENGTH_PREFIX_BYTES = bytes({*range(0x04), *range(0x7F, 0xC2), *range(0xF5, 0x100)})
+LENGTH_PREFIX_BYTES = bytes({*range(0x03), *range(0x80, 0xC2), *range(0xF5, 0x100)})
 """First bytes that are read as a frame's length.
 
 Only 0x00 begins a valid length. The others are claimed so that a length out of range gets an error instead of being
 read as text: they begin negative lengths and no UTF-8 character, or are control characters that begin no command.
+0x03 and 0x7F are text, because they are Ctrl-C and the delete key.
 """
 
 NOT_IN_FRAMES = {b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"}
@@ -46,43 +50,93 @@ STATUS_BY_KIND = {
     ErrorKind.UPSTREAM_TIMEOUT: 503,
 }
 
-Form = Callable[[Reply], dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class JSONText:
+    """A value that is JSON already."""
+
+    text: bytes
+
+
+class Outcome(NamedTuple):
+    """The object to send: a status, and perhaps one more member, the value or the error."""
+
+    status: int
+    name: bytes = b""
+    value: Reply | JSONText = None
+
+
+Form = Callable[[Reply], Outcome]
 """Turns a reply that is not an error into the object to send."""
 
 
 # ---------------------------------------------------------------- values
 
 
-def load_value(stored: bytes) -> Any:
-    """Parse a stored value as JSON, or decode it as a string if it is not JSON."""
-    # No frame wrote a longer value. Parsing one could take a thousand times its memory.
+def load_value(stored: bytes) -> bytes | JSONText:
+    """Return a stored value as the JSON that it is, in its normal form, or unchanged if it is not JSON."""
+    # No frame wrote a longer value.
     if len(stored) <= DEFAULT_LIMITS.max_frame:
         try:
-            return parse_json(stored)
+            return JSONText(dump_json(parse_json(stored)))
         except ValueError:
             pass
-    return stored.decode(errors="replace")
+    return stored
 
 
-def _to_json(reply: Reply) -> Any:
-    """Convert any reply to JSON values: bytes and statuses become strings, lines of text an array of strings."""
-    match reply:
+def _string(value: bytes) -> bytes:
+    return b'"%b"' % escape(value.decode(errors="replace"))
+
+
+def _by_json(value: float | None) -> bytes:
+    return json.dumps(value).encode()
+
+
+# By the exact type of the value. Values and statuses are strings.
+_SCALARS: dict[type, Callable[[Any], bytes]] = {
+    JSONText: lambda value: value.text,
+    bytes: _string,
+    SimpleString: lambda status: _string(status.text),
+    ErrorReply: lambda error: _string(error.text),
+    NullArray: lambda _: b"null",
+    NoReply: lambda _: b"null",
+    **dict.fromkeys((int, float, bool, type(None)), _by_json),
+}
+
+
+def _value_pieces(value: Reply | JSONText) -> Iterator[bytes]:
+    """Write any reply as JSON. Lines of text are an array of strings."""
+    match value:
         case bytes():
-            return reply.decode(errors="replace")
-        case SimpleString(text):
-            return text.decode(errors="replace")
-        case ErrorReply():
-            return reply.text.decode(errors="replace")
+            yield from string_pieces(value)
         case Lines(lines):
-            return [line.decode(errors="replace") for line in lines]
+            yield from array_pieces(map(_line_pieces, lines), b", ")
         case list():
-            return [_to_json(item) for item in reply]
+            yield from array_pieces(map(_value_pieces, value), b", ")
         case dict():
-            return {key.decode(errors="replace"): _to_json(item) for key, item in reply.items()}
-        case NullArray():
-            return None
+            yield from _object_pieces(value)
         case _:
-            return reply
+            yield _SCALARS[type(value)](value)
+
+
+def _line_pieces(line: Line) -> Iterator[bytes]:
+    if isinstance(line, bytes):
+        yield from string_pieces(line)
+    else:
+        yield b'"'
+        yield from escaped_pieces(line)
+        yield b'"'
+
+
+def _object_pieces(members: dict[bytes, Reply]) -> Iterator[bytes]:
+    lead = b"{"
+    for name, value in members.items():
+        yield lead
+        yield from string_pieces(name)
+        yield b": "
+        yield from _value_pieces(value)
+        lead = b", "
+    yield b"{}" if lead == b"{" else b"}"
 
 
 # ---------------------------------------------------------------- replies
@@ -91,51 +145,79 @@ def _to_json(reply: Reply) -> Any:
 class FrameEncoder:
     """Write the replies to one form of request."""
 
-    # Empty: no reply can be encoded without its request's form, so each goes through `stream`.
-    scalars: Mapping[type, Callable[[Any], bytes | None]] = {}
-
     def __init__(self, form: Form) -> None:
         self._form = form
+        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {
+            **dict.fromkeys(_SCALARS, self._encode_at_once),
+            # None for what `stream` must cut.
+            bytes: lambda value: self._encode_at_once(value) if len(value) <= PIECE_SIZE else None,
+            NoReply: lambda _: b"",  # after CLIENT REPLY OFF on this connection, or to SHUTDOWN
+        }
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Encode a reply as one piece, because its length comes first. `NoReply` is no piece."""
-        if isinstance(reply, NoReply):  # after CLIENT REPLY OFF on this connection, or to SHUTDOWN
+        """Encode any reply in pieces. See `common.codec.Encoder`."""
+        if isinstance(reply, NoReply):
             return
-        body = dump_json(self._object(reply))
-        # Not cut and not split: the client expects one object per request. The connection stays in step.
-        if len(body) > MAX_REPLY_SIZE:
-            body = dump_json(_error_object(FRAME_REPLY_TOO_LONG))
-        yield HEADER.pack(len(body)) + body
+        outcome = self._outcome(reply.repeatable() if isinstance(reply, Lines) else reply)
+        pieces = collected(_body(outcome))
+        start = next(pieces)
+        if len(start) < PIECE_SIZE:  # it is the whole
+            yield HEADER.pack(len(start)) + start
+            return
+        # The length comes first, so a large reply is written twice, once to be counted.
+        size = len(start)
+        for piece in pieces:
+            size += len(piece)
+            # Not cut and not split: the client expects one object per request. The connection stays in step.
+            if size > MAX_REPLY_SIZE:
+                yield self._encode_at_once(FRAME_REPLY_TOO_LONG)
+                return
+        yield HEADER.pack(size)
+        yield from collected(_body(outcome))
 
-    def _object(self, reply: Reply) -> dict[str, Any]:
+    def _encode_at_once(self, reply: Reply) -> bytes:
+        body = _body_at_once(self._outcome(reply))
+        return HEADER.pack(len(body)) + body
+
+    def _outcome(self, reply: Reply) -> Outcome:
         if isinstance(reply, ErrorReply):
-            return _error_object(reply)
+            return Outcome(STATUS_BY_KIND[reply.kind], b"error", reply)
         if reply == QUEUED:  # MULTI was sent on this connection in another protocol
-            return {"status_code": 202, "value": "QUEUED"}
+            return Outcome(202, b"value", reply)
         return self._form(reply)
 
 
-def _error_object(error: ErrorReply) -> dict[str, Any]:
-    return {"status_code": STATUS_BY_KIND[error.kind], "error": error.text.decode(errors="replace")}
+def _body_at_once(outcome: Outcome) -> bytes:
+    if not outcome.name:
+        return b'{"status_code": %d}' % outcome.status
+    value = _SCALARS[type(outcome.value)](outcome.value)
+    return b'{"status_code": %d, "%b": %b}' % (outcome.status, outcome.name, value)
 
 
-def _get_reply(reply: Reply) -> dict[str, Any]:
+def _body(outcome: Outcome) -> Iterator[bytes]:
+    if outcome.name:
+        yield b'{"status_code": %d, "%b": ' % (outcome.status, outcome.name)
+        yield from _value_pieces(outcome.value)
+        yield b"}"
+    else:
+        yield _body_at_once(outcome)
+
+
+def _get_reply(reply: Reply) -> Outcome:
     # Only this form parses the value, because only a frame's GET returns what a frame's SET has stored as JSON.
-    if isinstance(reply, bytes):
-        return {"status_code": 200, "value": load_value(reply)}
-    return {"status_code": 404}
+    return Outcome(200, b"value", load_value(reply)) if isinstance(reply, bytes) else Outcome(404)
 
 
-def _del_reply(reply: Reply) -> dict[str, Any]:
-    return {"status_code": 200 if reply else 404}  # the number of deleted keys
+def _del_reply(reply: Reply) -> Outcome:
+    return Outcome(200 if reply else 404)  # the number of deleted keys
 
 
-def _ack(_: Reply) -> dict[str, Any]:
-    return {"status_code": 200}
+def _ack(_: Reply) -> Outcome:
+    return Outcome(200)
 
 
-def _generic_reply(reply: Reply) -> dict[str, Any]:
-    return {"status_code": 200, "value": _to_json(reply)}
+def _generic_reply(reply: Reply) -> Outcome:
+    return Outcome(200, b"value", reply)
 
 
 GET_REPLY = FrameEncoder(_get_reply)

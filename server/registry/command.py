@@ -79,12 +79,15 @@ class Flag(EnumFlag):
     SENSITIVE = auto()
     """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
+    NO_BATCH = auto()
+    """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
+
 
 NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_BATCH
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
@@ -134,11 +137,13 @@ class Command:
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
+    max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
         object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
+        object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
 
     @property
     def reads(self) -> bool:
@@ -176,21 +181,22 @@ class StagedCall(Generic[S]):
     Making one runs the first stage. It and `finish` raise what the command raises.
     """
 
-    __slots__ = ("_result", "_stages", "_step")
+    __slots__ = ("_stages", "_step", "found")
 
     def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
         self._stages: Stages[S, Any] = stages(*args)
         self._step: Callable[[S], Any] = next(self._stages)
-        self._result: Any = None
+        self.found: Any = None
+        """What the stage under the lock has returned."""
 
     def run_step(self, store: S) -> None:
         """Run the stage that accesses the keyspace, under the lock."""
-        self._result = self._step(store)
+        self.found = self._step(store)
 
     def finish(self) -> Reply:
         """Run the last stage, and return the reply."""
         try:
-            self._stages.send(self._result)
+            self._stages.send(self.found)
         except StopIteration as end:
             reply: Reply = end.value
             return reply

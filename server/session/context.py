@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,9 @@ from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
-from server.process import set_log_level
 from server.registry import CommandTable
 from server.settings import DEFAULT_FSYNC, DEFAULT_REWRITE_MIN_SIZE, Settings
+from server.stderr_log import set_log_level
 
 WITHOUT_SERVER = Settings(host="", ports=())
 """The settings of a session without a server, such as the client's terminal mode."""
@@ -44,6 +45,9 @@ class ServerContext:
     slowlog: Slowlog = field(default_factory=Slowlog)
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic` at the start."""
+
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
+    """Distinguishes this run of the server from earlier ones, for programs that watch it."""
 
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,6 +79,7 @@ class ServerContext:
                 self.engine.persistence.set_rewrite_min_size(settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE)
             if "max_clients" in values:
                 self.clients.limit = settings.max_clients
+                self.clients.http_share.limit = settings.http_places()
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:

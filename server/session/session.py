@@ -22,17 +22,21 @@ from common.errors import (
     NO_MULTI_HERE,
     TRANSACTION_TOO_LARGE,
     CommandError,
+    watch_too_large,
 )
 from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
 from server.clients.monitor import Subscriber
 from server.clients.push import PushQueue
 from server.clients.registry import ClientInfo
-from server.engines.base import WOULD_BLOCK, QueuedCommand
+from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
 from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag
 from server.session.context import ServerContext
 
 ARGUMENT_OVERHEAD = 64
 """Bytes charged per queued argument besides its length, so that a million empty arguments count too."""
+
+WATCH_OVERHEAD = 512
+"""Bytes charged per watched key besides its length: an entry in two tables, and a set of its own."""
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +105,7 @@ class Session:
         self._stats = client.stats
         self._stats_by_command = client.stats.by_command
         self._watch = context.engine.new_watch()
+        self._watched_bytes = 0  # what the watched keys take
         self._subscriber: Subscriber | None = None
         self._deferred: QueuedCommand | None = None
 
@@ -143,7 +148,7 @@ class Session:
         command = self._find(batch.name)
         if (
             command is None
-            or not command.min_args <= 1 + len(batch.columns) <= command.max_quick_args
+            or not command.min_args <= 1 + len(batch.columns) <= command.max_batch_args
             or self._monitors.subscribers
             or self.transaction is not None
         ):
@@ -203,6 +208,7 @@ class Session:
         """Return the reply to a request that could not be read."""
         if problem.close_connection:
             self.closing = True
+        logger.debug("client %d: %s", self.client.id, problem.error.text.decode(errors="replace"))
         return self._refuse(CommandError(problem.error))
 
     def close(self) -> None:
@@ -279,6 +285,7 @@ class Session:
         for_engine = [each for each in queue if each[0].targets_keyspace]
         call = self._call
         call.durations.clear()
+        call.budget = ReplyBudget(self.context.limits.max_replies)
         try:
             outcomes = self._engine.execute_all(for_engine, self._watch, call)
         finally:
@@ -308,6 +315,7 @@ class Session:
         started = perf_counter_ns()
         try:
             reply = command.run(self, *args[1:])
+            self._call.budget.charge(reply)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
@@ -315,8 +323,13 @@ class Session:
         return OK if reply is NO_REPLY else reply
 
     def watch_keys(self, keys: list[bytes]) -> None:
-        """Make the next EXEC depend on these keys too. Raises `CommandError`."""
+        """Make the next EXEC depend on these keys too. Raises `CommandError`, and then watches none of them."""
+        added = set(keys).difference(self._watch.keys)
+        watched_bytes = self._watched_bytes + sum(map(len, added)) + WATCH_OVERHEAD * len(added)
+        if watched_bytes > self.context.limits.max_watched:
+            raise CommandError(watch_too_large(self.context.limits.max_watched))
         self._engine.watch(self._watch, keys)
+        self._watched_bytes = watched_bytes
         self._call.read_through = True
         self.client.watched_keys = len(self._watch.keys)
 
@@ -325,6 +338,7 @@ class Session:
         if self._watch.keys:
             self._engine.unwatch(self._watch)
         self._watch = self._engine.new_watch()
+        self._watched_bytes = 0
         self._call.read_through = False
         self.client.watched_keys = 0
 

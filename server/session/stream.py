@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from common.codec import DecodedRequest, Encoder, ProtocolError, Request, RequestBatch
+from common.codec import DecodedRequest, Encoder, ProtocolError, ProtocolReply, Request, RequestBatch
 from common.errors import CommandError
 from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
 from common.resp import ReplyEncoder
@@ -38,6 +38,7 @@ class RequestStream:
     """Turns the bytes that a client sends into the bytes of the replies. One thread at a time uses it.
 
     ``defers_long_requests`` is for an owner that serves other connections in the same thread: see `deferred`.
+    With ``resp_only`` the replies to lines of text are RESP too, as in Redis.
     """
 
     __slots__ = (
@@ -53,12 +54,19 @@ class RequestStream:
     )
 
     def __init__(
-        self, session: Session, commit: Callable[[], None] | None = None, defers_long_requests: bool = False
+        self,
+        session: Session,
+        commit: Callable[[], None] | None = None,
+        defers_long_requests: bool = False,
+        resp_only: bool = False,
     ) -> None:
         self._session = session
         self._commit = commit
         self._resp = ReplyEncoder()
-        self._detector = ProtocolDetector(self._resp, session.context.limits)
+        context = session.context
+        self._detector = ProtocolDetector(
+            self._resp, context.limits, resp_only=resp_only, http_port=context.settings.http_port
+        )
         self._encoder: Encoder = self._resp  # of the request that is being executed
         self._output: Iterator[bytes] = iter(())  # the rest of the reply that filled the last output
         self._requests: Groups = []  # those after it
@@ -229,6 +237,8 @@ class RequestStream:
 
         In the modes OFF and SKIP only a request that ends the mode has a reply.
         """
+        if isinstance(request, ProtocolReply):
+            return request.reply
         session = self._session
         if session.reply_mode is ReplyMode.SKIP_NEXT:
             session.set_reply_mode(ReplyMode.SKIP_THIS)

@@ -8,6 +8,7 @@ entries, so a new setting is a new field and nothing else. Code that uses a sett
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -40,7 +41,14 @@ DEFAULT_FSYNC = "everysec"
 DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
+DEFAULT_TCP_KEEPALIVE = 300
+"""Seconds, as in Redis 7."""
+
 DEFAULT_MAX_BODY = 16 * MIB
+DEFAULT_MAX_JSON = MIB
+DEFAULT_HEAD_TIMEOUT = 10.0
+DEFAULT_BODY_TIMEOUT = 30.0
+DEFAULT_IDLE_TIMEOUT = 5.0
 DEFAULT_BACKEND_CONNECTIONS = 50
 DEFAULT_BACKEND_TIMEOUT = 5.0
 DEFAULT_CACHE_KEYS = 10_000
@@ -57,7 +65,9 @@ FRAME = Integer(
     metavar="BYTES",
     too_large=f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes",
 )
+KEEPALIVE = Integer("a time is from 0 to 32767 seconds", minimum=0, maximum=32767, metavar="SECONDS")
 LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
+LOG_FORMAT = Choice(("text", "json"))
 
 
 class Group(NamedTuple):
@@ -67,12 +77,14 @@ class Group(NamedTuple):
     description: str | None = None
 
 
-LOG = Group("a durable log", "Without --data, the data is in memory only.")
-HTTP = Group("HTTP, on a port of its own (extra: http)")
-BACKEND = Group(
-    "a backing Redis",
-    "Serve the keys of a Redis or a Redis Cluster (extra: proxy). The cache is off unless a cache option is given.",
-)
+LISTENERS = Group("addresses")
+LIMITS = Group("limits")
+LOG = Group("log")
+DATA = Group("durable log", "Without --data, the data is in memory only.")
+PROCESS = Group("process")
+HTTP = Group("HTTP", "A port of its own in the same process (extra: http).")
+BACKEND = Group("backing Redis", "Serve the keys of a Redis or a Redis Cluster (extra: proxy).")
+CACHE = Group("cache in front of the backing Redis", "Off unless one of these options is given.")
 
 
 class Setting(NamedTuple):
@@ -90,6 +102,7 @@ class Setting(NamedTuple):
     group: Group | None = None
     config: str = ""
     mutable: bool = False
+    secret: bool = False
 
     def default_text(self) -> str:
         """Return the default as ``--help`` shows it; an empty string if there is none."""
@@ -97,6 +110,15 @@ class Setting(NamedTuple):
             return " ".join(map(self.kind.format, self.default))
         value = self.unset if self.default is None else self.default
         return "" if value is None else self.kind.format(value)
+
+    def as_options(self, value: Any) -> Iterable[str]:
+        """Return a value as it is given on the command line. That of a secret is not shown."""
+        option = self.option or ""
+        if isinstance(value, bool):
+            return [option if value else f"--no-{option[2:]}"]
+        values = value if self.repeatable else (value,)
+        texts = ("(secret)" if self.secret else shlex.quote(self.kind.format(each)) for each in values)
+        return [f"{option} {text}" for text in texts]
 
     def text(self, settings: Settings) -> str:
         """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
@@ -129,8 +151,9 @@ def setting(
     ``option`` and ``variable`` follow from the field's name; an empty string means that there is none. The value of a
     ``repeatable`` setting is a tuple: the option may be given several times, and the variable is a list separated by
     blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
-    another setting, without which this one is an error. ``config`` is the name of the parameter in CONFIG, and CONFIG
-    SET may change a ``mutable`` one. A ``secret`` does not appear in ``repr``.
+    another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
+    the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
+    in the log.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
@@ -145,6 +168,7 @@ def setting(
         group=group,
         config=config,
         mutable=mutable,
+        secret=secret,
     )
     return field(default=default, repr=not secret, metadata={"entry": entry})
 
@@ -163,6 +187,9 @@ class BackendSettings:
     """The settings of the backing Redis and of the cache in front of it, with the defaults filled in."""
 
     url: str = field(repr=False)  # it may contain a password
+    password: str | None = field(default=None, repr=False)
+    """The password of the backing Redis, if ``url`` has none."""
+
     connections: int = DEFAULT_BACKEND_CONNECTIONS
     """Maximum number of connections for requests, to each server."""
 
@@ -180,48 +207,77 @@ class BackendSettings:
     """Whether the backing Redis reports changed keys, so that they are invalidated at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class HTTPTimeouts:
+    """How long an HTTP connection waits for its client, in seconds."""
+
+    head: float = DEFAULT_HEAD_TIMEOUT
+    """For a whole request line with its headers."""
+
+    body: float = DEFAULT_BODY_TIMEOUT
+    """For the next part of a body."""
+
+    idle: float = DEFAULT_IDLE_TIMEOUT
+    """For the next request after a response."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one server. Immutable: CONFIG SET replaces the whole object."""
 
     # fmt: off
     # One line or two per setting reads as a table. The formatter would give each argument a line of its own.
-    host: str = setting("127.0.0.1", Text("HOST"), "the address to listen on", config="bind")
+    config_file: str | None = setting(
+        None, Text("FILE"), "a TOML file with settings, by the names of the options without --", option="--config")
+
+    host: str = setting(
+        "127.0.0.1", Text("HOST"), "the address to listen on", group=LISTENERS, config="bind")
     ports: tuple[int, ...] = setting(
         (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
-        option="--port", repeatable=True, unset=0, config="port")
+        option="--port", repeatable=True, unset=0, group=LISTENERS, config="port")
+    resp_port: int | None = setting(
+        None, PORT, "a port whose replies are RESP, also to lines of text; for redis-benchmark and health checks",
+        group=LISTENERS)
 
-    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text")
+    max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(
         DEFAULT_LIMITS.max_bulk, SIZE, "the maximum length of a RESP bulk string",
-        config="proto-max-bulk-len", mutable=True)
-    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the maximum length of a JSON frame")
+        group=LIMITS, config="proto-max-bulk-len", mutable=True)
+    max_frame: int = setting(DEFAULT_LIMITS.max_frame, FRAME, "the maximum length of a JSON frame", group=LIMITS)
     max_clients: int = setting(
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
-        config="maxclients", mutable=True)
+        group=LIMITS, config="maxclients", mutable=True)
 
     data: str | None = setting(
         None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
-        group=LOG)
+        group=DATA)
     fsync: str | None = setting(
         None, Choice(("always", "everysec", "no")),
         "when a change is on the disk: before its reply, within about a second, or when the system decides",
-        unset=DEFAULT_FSYNC, requires="data", group=LOG, config="appendfsync", mutable=True)
+        unset=DEFAULT_FSYNC, requires="data", group=DATA, config="appendfsync", mutable=True)
     rewrite_min_size: int | None = setting(
         None, SIZE, "the size from which the log is rewritten when it has doubled", unset=DEFAULT_REWRITE_MIN_SIZE,
-        requires="data", group=LOG, config="auto-aof-rewrite-min-size", mutable=True)
+        requires="data", group=DATA, config="auto-aof-rewrite-min-size", mutable=True)
     repair: bool | None = setting(
         None, SWITCH, "start without what is damaged in the log, and keep copies of the damaged files",
-        requires="data", group=LOG)
+        requires="data", group=DATA)
     check: str | None = setting(
         None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
-        group=LOG)
+        group=DATA)
 
+    tcp_keepalive: int = setting(
+        DEFAULT_TCP_KEEPALIVE, KEEPALIVE,
+        "probe a silent TCP client after this time, and close the connection if it does not respond; 0: never",
+        group=LIMITS, config="tcp-keepalive", mutable=True)
+
+    log_level: str = setting(
+        "info", LOG_LEVEL, "the lowest level of messages to log", group=LOG, config="loglevel", mutable=True)
+    log_format: str = setting("text", LOG_FORMAT, "lines for people, or one JSON object a line", group=LOG)
     io_threads: int | None = setting(
         None, Integer("a number of threads is from 0 to 128", minimum=0, maximum=128),
-        "the threads that serve the connections; 0: one for each connection, as always with --backend")
-    all_cores: bool = setting(False, SWITCH, "let all threads use all cores, which is slower with the GIL")
-    log_level: str = setting("info", LOG_LEVEL, "the lowest level of messages to log", config="loglevel", mutable=True)
+        "the threads that serve the connections; 0: one for each connection, as always with --backend", group=PROCESS)
+    all_cores: bool = setting(
+        False, SWITCH, "let all threads use all cores, which is slower with the GIL", group=PROCESS)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
@@ -244,10 +300,23 @@ class Settings:
         "a host name that requests may use, besides the server's address and localhost; may be given more than once",
         option="--http-host", repeatable=True, group=HTTP)
     http_max_body: int = setting(DEFAULT_MAX_BODY, SIZE, "the maximum size of the body of a request", group=HTTP)
+    http_max_json: int = setting(
+        DEFAULT_MAX_JSON, SIZE, "the maximum size of commands in JSON in the body of a request", group=HTTP)
+    http_max_clients: int | None = setting(
+        None, CLIENTS, "the maximum number of HTTP connections; half of --max-clients by default", group=HTTP)
+    http_head_timeout: float = setting(
+        DEFAULT_HEAD_TIMEOUT, SECONDS, "the maximum time for the request line and the headers to arrive", group=HTTP)
+    http_body_timeout: float = setting(
+        DEFAULT_BODY_TIMEOUT, SECONDS, "the maximum time between two parts of a body", group=HTTP)
+    http_idle_timeout: float = setting(
+        DEFAULT_IDLE_TIMEOUT, SECONDS, "the maximum time between a response and the next request", group=HTTP)
 
     backend: str | None = setting(
         None, Text("URL"), "redis://host:port/database, rediss://…, unix:///path, or redis+cluster://host:port,host:port",
         group=BACKEND, secret=True)
+    backend_password: str | None = setting(
+        None, Text("PASSWORD"), "the password of the backing Redis, if its URL has none",
+        option="", variable="KVLINE_BACKEND_PASSWORD", requires="backend", group=BACKEND, secret=True)
     # None by default, and not the value in `unset`: `check` must see whether a setting was given without its backend.
     backend_connections: int | None = setting(
         None, COUNT, "the maximum number of connections to each server",
@@ -256,21 +325,34 @@ class Settings:
         None, SECONDS, "the maximum duration of a request",
         unset=DEFAULT_BACKEND_TIMEOUT, requires="backend", group=BACKEND)
     cache_keys: int | None = setting(
-        None, COUNT, "cache GET, for at most this number of keys",
-        unset=DEFAULT_CACHE_KEYS, requires="backend", group=BACKEND)
+        None, COUNT, f"cache GET, for at most this number of keys; {DEFAULT_CACHE_KEYS} if only others are given",
+        requires="backend", group=CACHE)
     cache_ttl: float | None = setting(
-        None, SECONDS, "cache GET, each value for at most this long",
-        unset=DEFAULT_CACHE_TTL, requires="backend", group=BACKEND)
+        None, SECONDS, f"cache GET, each value for at most this long; {DEFAULT_CACHE_TTL:g} if only others are given",
+        requires="backend", group=CACHE)
     cache_tracking: bool | None = setting(
         None, SWITCH, "cache GET, and invalidate the keys that the backing Redis (6 or newer) reports as changed",
-        requires="backend", group=BACKEND)
+        requires="backend", group=CACHE)
     # fmt: on
+
+    def changed(self) -> str:
+        """Return the settings that differ from their defaults as options, without secrets."""
+        given = [entry for entry in SETTINGS if entry.option and getattr(self, entry.name) != entry.default]
+        return " ".join(option for entry in given for option in entry.as_options(getattr(self, entry.name)))
 
     def input_limits(self) -> Limits:
         """Return the bounds on a connection's input. A request may always be as large as its largest argument."""
         # Otherwise a --max-bulk above 1 GiB would have no effect: the request around the argument would be refused.
         max_request = max(DEFAULT_LIMITS.max_request, self.max_bulk)
         return Limits(self.max_line, self.max_bulk, self.max_frame, max_request=max_request)
+
+    def http_places(self) -> int:
+        """Return the maximum number of HTTP connections. By default the other half is left for other clients."""
+        return self.http_max_clients or max(1, self.max_clients // 2)
+
+    def http_timeouts(self) -> HTTPTimeouts:
+        """Return how long HTTP connections wait for their clients."""
+        return HTTPTimeouts(self.http_head_timeout, self.http_body_timeout, self.http_idle_timeout)
 
     def uses_many_threads(self) -> bool:
         """Return whether several threads are busy at the same time, if Python has a GIL."""
@@ -282,6 +364,7 @@ class Settings:
             return None
         return BackendSettings(
             self.backend,
+            password=self.backend_password,
             connections=self.backend_connections or DEFAULT_BACKEND_CONNECTIONS,
             timeout=self.backend_timeout or DEFAULT_BACKEND_TIMEOUT,
             # Each of the three options switches the cache on, with defaults for the others.

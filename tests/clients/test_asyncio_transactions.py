@@ -92,7 +92,7 @@ async def check_watch_error(client: redis.asyncio.Redis) -> None:
     assert await client.exists("result") == 0
 
 
-def test_a_watched_key_that_somebody_changes_raises_a_watch_error(run: Run) -> None:
+def test_a_watched_key_that_another_client_changes_raises_a_watch_error(run: Run) -> None:
     run(check_watch_error)
 
 

@@ -190,6 +190,6 @@ def test_threads_with_a_client_each_see_their_own_connections_state(
         clients[number].client_setname(f"client{number}")
         return plain(clients[number].client_getname()), clients[number].client_id()
 
-    told = all_at_once([partial(name, number) for number in range(20)])
-    assert [name for name, _ in told] == [f"client{number}" for number in range(20)]
-    assert len({number for _, number in told}) == 20
+    replies = all_at_once([partial(name, number) for number in range(20)])
+    assert [name for name, _ in replies] == [f"client{number}" for number in range(20)]
+    assert len({number for _, number in replies}) == 20

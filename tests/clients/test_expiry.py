@@ -43,10 +43,10 @@ def test_the_time_to_live_is_what_is_left_of_it(client: Any) -> None:
 
 def test_a_key_without_an_expiry_and_no_key_are_reported_apart(client: Any) -> None:
     client.set("key", "value")
-    for tell in (client.ttl, client.pttl, client.expiretime, client.pexpiretime):
-        assert [tell("key"), tell("none")] == [-1, -2]
-    for give in (client.expire, client.pexpire, client.expireat, client.pexpireat):
-        assert give("none", 2 * LATER) is False
+    for command in (client.ttl, client.pttl, client.expiretime, client.pexpiretime):
+        assert [command("key"), command("none")] == [-1, -2]
+    for command in (client.expire, client.pexpire, client.expireat, client.pexpireat):
+        assert command("none", 2 * LATER) is False
     assert client.exists("none") == 0
 
 
@@ -93,10 +93,10 @@ def test_conditions_hold_for_times_from_now_too(client: Any, unit: int) -> None:
         expire("key", 1000, gt=True, lt=True)
 
 
-def test_a_moment_that_has_come_removes_the_key(client: Any) -> None:
-    for expire, moment in ((client.expire, 0), (client.pexpire, -1), (client.expireat, 1), (client.pexpireat, 1)):
+def test_an_expiry_in_the_past_removes_the_key(client: Any) -> None:
+    for expire, time in ((client.expire, 0), (client.pexpire, -1), (client.expireat, 1), (client.pexpireat, 1)):
         client.set("key", "value")
-        assert expire("key", moment) is True
+        assert expire("key", time) is True
         assert (client.exists("key"), client.get("key"), client.ttl("key")) == (0, None, -2)
 
 
@@ -111,25 +111,25 @@ def test_an_expiry_beyond_64_bits_is_refused(client: Any) -> None:
     assert client.ttl("key") == -1
 
 
-def test_a_key_that_lives_for_fifty_milliseconds_goes(client: Any) -> None:
-    gone_before = client.info("stats")["expired_keys"]
-    assert client.set("stays", "value") is True
-    assert client.set("goes", "value", px=50) is True
-    wait_until(lambda: client.get("goes") is None, "the key is gone")
-    assert (client.exists("goes"), client.ttl("goes"), client.keys()) == (0, -2, [b"stays"])
-    assert client.info("stats")["expired_keys"] == gone_before + 1
-    assert client.set("goes", "again", nx=True) is True
-    assert client.ttl("goes") == -1
+def test_a_key_with_an_expiry_of_50_ms_expires(client: Any) -> None:
+    expired_before = client.info("stats")["expired_keys"]
+    assert client.set("persistent", "value") is True
+    assert client.set("expiring", "value", px=50) is True
+    wait_until(lambda: client.get("expiring") is None, "the key has expired")
+    assert (client.exists("expiring"), client.ttl("expiring"), client.keys()) == (0, -2, [b"persistent"])
+    assert client.info("stats")["expired_keys"] == expired_before + 1
+    assert client.set("expiring", "again", nx=True) is True
+    assert client.ttl("expiring") == -1
 
 
-def test_keys_are_not_counted_any_more_once_they_expired_though_nobody_reads_them(client: Any) -> None:
-    gone_before = client.info("stats")["expired_keys"]
-    client.set("stays", "value")
+def test_keys_are_not_counted_any_more_once_they_expired_without_an_access(client: Any) -> None:
+    expired_before = client.info("stats")["expired_keys"]
+    client.set("persistent", "value")
     for number in range(200):
-        client.set(f"goes{number}", "value", px=50 + number)
+        client.set(f"expiring{number}", "value", px=50 + number)
     wait_until(lambda: client.dbsize() == 1, "one key is left")
     stats = client.info()
-    assert stats["expired_keys"] == gone_before + 200
+    assert stats["expired_keys"] == expired_before + 200
     assert (stats["db0"]["keys"], stats["db0"]["expires"]) == (1, 0)
 
 

@@ -167,10 +167,10 @@ def test_the_longest_common_subsequence_is_reported_in_every_form(client: Any, p
     assert client.lcs("a", "b", len=True) == 6
     matches = [[[4, 7], [5, 8], 4], [[2, 3], [0, 1], 2]]
     for shortest, expected in ((0, matches), (4, matches[:1])):
-        told = client.lcs("a", "b", idx=True, withmatchlen=True, minmatchlen=shortest)
+        reply = client.lcs("a", "b", idx=True, withmatchlen=True, minmatchlen=shortest)
         if protocol == 2:
-            told = dict(zip(told[::2], told[1::2], strict=True))
-        assert told == {b"matches": expected, b"len": 6}
+            reply = dict(zip(reply[::2], reply[1::2], strict=True))
+        assert reply == {b"matches": expected, b"len": 6}
 
 
 def test_errors_of_set_come_as_response_errors_and_change_nothing(client: Any) -> None:

@@ -92,7 +92,7 @@ def test_a_pipeline_that_is_reset_discards_its_commands(client: redis.Redis) -> 
     assert client.get("key") is None
 
 
-def test_a_watched_key_that_somebody_changes_raises_a_watch_error(client: redis.Redis) -> None:
+def test_a_watched_key_that_another_client_changes_raises_a_watch_error(client: redis.Redis) -> None:
     changes: list[Callable[[], object]] = [
         lambda: client.set("key", "other"),
         lambda: client.set("key", "same"),

@@ -1,4 +1,4 @@
-"""Sessions that send the same to both servers, and fail as soon as their replies differ."""
+"""Sessions that send the same requests to both servers, and fail as soon as the replies differ."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from common.text import format_command
-from tests.differential.differences import are_texts_of_old, is_accepted, is_left_out
+from tests.differential.differences import have_old_texts, is_accepted, is_left_out
 from tests.harness.resp_wire import QUEUED, Aggregate, Args, Reply, Servers, Twin, payload, scalar
 
 TOLERANCE = {b"TTL": 1, b"EXPIRETIME": 1, b"PTTL": 1000, b"PEXPIRETIME": 1000}
-"""A second, by which two times may differ where an expiry was given from now on: each server has a now of its own."""
+"""By how much two times may differ if the expiry was relative: one second, because each server reads its own clock."""
 
 YEAR_2100 = 4_102_444_800
-"""Deadlines from here on are given as times, and must be the same to the millisecond."""
+"""An expiry from this time on was given as an absolute time, and must be equal to the millisecond."""
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 
 
 class Sessions:
-    """Several connections to each of the two servers, which begin empty."""
+    """Several connections to each of the two servers, which are empty at the beginning."""
 
     def __init__(self, servers: Servers, count: int = 3, protocol: int = 2) -> None:
         self._version = servers.redis.version
         self._twins = [servers.connect() for _ in range(count)]
         self._queues: list[list[Args] | None] = [None] * count
         self._story: list[str] = []
-        self.tell(0, b"FLUSHALL")
+        self.send(0, b"FLUSHALL")
         for session in range(count):
-            self.tell(session, b"HELLO", b"%d" % protocol)
+            self.send(session, b"HELLO", b"%d" % protocol)
 
     def __enter__(self) -> Sessions:
         return self
@@ -39,8 +39,8 @@ class Sessions:
         for twin in self._twins:
             twin.close()
 
-    def tell(self, session: int, *args: bytes) -> None:
-        """Send a command over a session's connections; fail where the replies differ."""
+    def send(self, session: int, *args: bytes) -> None:
+        """Send a command over both connections of a session. Fail if the replies differ."""
         queue = self._queues[session]
         if is_left_out(args, self._version, in_transaction=queue is not None):
             return
@@ -54,10 +54,10 @@ class Sessions:
             self._compare_scans(twin, args, ours, theirs)
         else:
             self._compare(args, ours, theirs)
-        self._keep_up(session, args, theirs)
+        self._update_queue(session, args, theirs)
 
-    def _keep_up(self, session: int, args: Args, reply: Reply) -> None:
-        """Know what the session's transaction holds."""
+    def _update_queue(self, session: int, args: Args, reply: Reply) -> None:
+        """Record what the session's transaction has queued."""
         queue = self._queues[session]
         name = args[0].upper()
         if queue is not None and reply == QUEUED:
@@ -75,11 +75,11 @@ class Sessions:
             raise AssertionError(f"to {format_command(args)!r}\nkvline: {ours!r}\nRedis:  {theirs!r}\n\n{story}")
 
     def _agree(self, args: Args, ours: Reply, theirs: Reply) -> bool:
-        if ours == theirs or is_accepted(args, ours, theirs) or are_texts_of_old(self._version, ours, theirs):
+        if ours == theirs or is_accepted(args, ours, theirs) or have_old_texts(self._version, ours, theirs):
             return True
         name = args[0].upper()
         if isinstance(ours, Aggregate) and isinstance(theirs, Aggregate):
-            if name == b"SCAN":  # within a transaction, where one reply is seldom the whole
+            if name == b"SCAN":  # in a transaction, whose replies are single pages
                 return len(ours.items) == len(theirs.items) == 2
             return name == b"KEYS" and (ours.header, sorted(ours.items)) == (theirs.header, sorted(theirs.items))
         if name in TOLERANCE and ours[:1] == theirs[:1] == b":":
@@ -92,39 +92,39 @@ class Sessions:
             self._compare(args, our, their)
 
     def _compare_scans(self, twin: Twin, args: Args, ours: Aggregate, theirs: Aggregate) -> None:
-        """Go on with both iterations to their ends; they must have found the same keys."""
+        """Continue both iterations to their ends. They must have found the same keys."""
         found: list[set[Reply]] = []
         for peer, first in ((twin.kvline, ours), (twin.redis, theirs)):
             keys: set[Reply] = set()
             reply = first
-            for _ in range(MOST_SCANS):
+            for _ in range(MAX_SCANS):
                 cursor, page = reply.items
                 assert isinstance(page, Aggregate)
                 keys.update(page.items)
                 if payload(cursor) == b"0":
                     break
-                answer = twin.ask_one(peer, (args[0], payload(cursor), *args[2:]))
-                assert isinstance(answer, Aggregate)
-                reply = answer
+                following = twin.ask_one(peer, (args[0], payload(cursor), *args[2:]))
+                assert isinstance(following, Aggregate)
+                reply = following
             else:
-                raise AssertionError(f"a SCAN of a few keys takes more than {MOST_SCANS} steps")
+                raise AssertionError(f"a SCAN of a few keys takes more than {MAX_SCANS} steps")
             found.append(keys)
         self._compare(args, *(b"".join(sorted(map(scalar, keys))) for keys in found))
 
     def end(self) -> None:
-        """End every transaction; compare what the two servers hold, and until when."""
+        """End every transaction. Compare the keys, values and expiries of the two servers."""
         for session in range(len(self._twins)):
-            self.tell(session, b"RESET")
-        self.tell(0, b"DBSIZE")
-        self.tell(0, b"KEYS", b"*")
+            self.send(session, b"RESET")
+        self.send(0, b"DBSIZE")
+        self.send(0, b"KEYS", b"*")
         keys, _ = self._twins[0].ask([b"KEYS", b"*"])
         assert isinstance(keys, Aggregate)
         for key in map(payload, keys.items):
-            self.tell(0, b"GET", key)
-            self.tell(0, b"PEXPIRETIME", key)
+            self.send(0, b"GET", key)
+            self.send(0, b"PEXPIRETIME", key)
 
 
 def _are_close(ours: int, theirs: int, tolerance: int) -> bool:
-    """Return whether two times stand for one expiry that was given from now on."""
-    given_as_moment = ours // tolerance >= YEAR_2100
-    return min(ours, theirs) >= 0 and not given_as_moment and abs(ours - theirs) <= tolerance
+    """Return whether two times are the same relative expiry."""
+    is_absolute = ours // tolerance >= YEAR_2100
+    return min(ours, theirs) >= 0 and not is_absolute and abs(ours - theirs) <= tolerance

@@ -1,4 +1,4 @@
-"""Both servers, one pair for all tests of this folder."""
+"""Fixtures: one pair of servers for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.harness.resp_wire import Servers
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Lend kvline and Redis; in the end kvline must be well."""
+    """Start kvline and Redis. After the tests kvline must be healthy."""
     found = find_redis()
     if found is None:
-        pytest.skip("there is no Redis here to compare with")
+        pytest.skip("no Redis is installed to compare with")
     redis = RedisServer(*found)
     try:
         kvline = ServerProcess()

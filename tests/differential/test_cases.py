@@ -1091,7 +1091,7 @@ def test_both_servers_reply_the_same(servers: Servers, story: str, protocol: int
         for line in map(str.strip, story.strip().splitlines()):
             session, colon, command = line.partition(":")
             if colon and session.isdigit():
-                sessions.tell(int(session), *split_args(command.encode()))
+                sessions.send(int(session), *split_args(command.encode()))
             else:
-                sessions.tell(0, *split_args(line.encode()))
+                sessions.send(0, *split_args(line.encode()))
         sessions.end()

@@ -1,4 +1,4 @@
-"""Random sessions, interleaved, against both servers: every reply must be the same, and what is left in the end."""
+"""Random interleaved sessions with both servers. All replies must be equal, and the keyspaces at the end too."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tests.harness.resp_wire import Servers
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
-# A connection's replies take as long as two processes need, which is not what a test's data should be judged by.
+# Two processes reply slowly. That is no reason to reject the test's data.
 PATIENT = settings(
     suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 )
 
 
 def few_letters(data: bytes) -> bytes:
-    """Make bytes into letters of which most come often, so that they have much in common."""
+    """Convert bytes to three letters, so that two values have much in common."""
     return bytes(ord("a") + byte % 3 for byte in data)
 
 
 def feed(servers: Servers, protocol: int, script: list[Step]) -> None:
-    """Say it all to both servers."""
+    """Send a script to both servers."""
     with Sessions(servers, SESSIONS, protocol) as sessions:
         for session, args in script:
-            sessions.tell(session, *args)
+            sessions.send(session, *args)
         sessions.end()
 
 
@@ -53,8 +53,8 @@ def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol:
 
 @settings(PATIENT, max_examples=examples(100))
 @given(a=st.binary(max_size=30).map(few_letters), b=st.binary(max_size=30).map(few_letters))
-def test_of_several_longest_common_subsequences_it_is_the_same(servers: Servers, a: bytes, b: bytes) -> None:
+def test_both_servers_choose_the_same_longest_common_subsequence(servers: Servers, a: bytes, b: bytes) -> None:
     with Sessions(servers, 1) as sessions:
-        sessions.tell(0, b"MSET", b"a", a, b"b", b)
+        sessions.send(0, b"MSET", b"a", a, b"b", b)
         for options in ([], [b"LEN"], [b"IDX"], [b"IDX", b"WITHMATCHLEN"], [b"IDX", b"MINMATCHLEN", b"2"]):
-            sessions.tell(0, b"LCS", b"a", b"b", *options)
+            sessions.send(0, b"LCS", b"a", b"b", *options)

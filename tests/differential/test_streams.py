@@ -32,9 +32,9 @@ STREAMS = {
 
 
 DIFFERENT = {
-    "MULTI; SET k 1; CLIENT REPLY SKIP; EXEC; PING 1": "Redis announces two replies of the transaction and sends one",
-    "MULTI; CLIENT REPLY OFF; SET k 1; EXEC; CLIENT REPLY ON; GET k": "Redis announces replies and sends none of them",
-    "CLIENT REPLY SKIP; RESET; PING 1; PING 2": "in kvline, RESET ends the silence that was for itself",
+    "MULTI; SET k 1; CLIENT REPLY SKIP; EXEC; PING 1": "Redis announces two replies of EXEC, and sends one",
+    "MULTI; CLIENT REPLY OFF; SET k 1; EXEC; CLIENT REPLY ON; GET k": "Redis announces replies of EXEC, and sends none",
+    "CLIENT REPLY SKIP; RESET; PING 1; PING 2": "the reply to RESET after SKIP is sent by kvline only",
 }
 """Accepted differences, by stream."""
 
@@ -47,7 +47,7 @@ DIFFERENT = {
     ],
 )
 def test_a_stream_gets_the_same_reply(servers: Servers, stream: str) -> None:
-    with Sessions(servers, 1):  # which empties both
+    with Sessions(servers, 1):  # empties both servers
         twin = servers.connect()
     requests = [encode_request(split_args(line.encode())) for line in stream.split("; ")]
     try:

@@ -11,19 +11,23 @@ import sys
 import tomllib
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common import __version__
+from server.settings.table import DEFAULT_MAX_CLIENTS
 from tests.harness.other_http_server import answering_always
 from tests.harness.processes import ROOT, RUN_SERVER, environment
 from tests.harness.waiting import TIMEOUT
 
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra http")
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+WORKFLOW_TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+WORKFLOW = yaml.safe_load(WORKFLOW_TEXT)
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 DEMO = (ROOT / "scripts" / "demo.sh").read_text()
 
@@ -69,12 +73,9 @@ def test_containers_pass_only_options_that_the_server_has(args: list[str]) -> No
 # ---------------------------------------------------------------- the package
 
 
-def test_every_package_is_installed() -> None:
-    folders = [
-        path.parent for package in ("client", "common", "server") for path in ROOT.glob(f"{package}/**/__init__.py")
-    ]
-    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+def test_the_changelog_begins_with_the_version() -> None:
+    (first, *_) = re.findall(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == __version__
 
 
 def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> None:
@@ -84,11 +85,24 @@ def test_the_image_installs_extras_and_runs_a_program_that_the_project_has() -> 
 
 
 def test_files_that_the_image_copies_exist_and_are_not_ignored() -> None:
-    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]]
-    assert {f"{folder}/" for folder in ("client", "common", "server")} <= {f"{path}/" for path in copied}
-    assert sorted(copied) == sorted(kept)
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    copied = {arg for args in arguments("COPY") if not args.startswith("--from") for arg in args.split()[:-1]}
+    assert {"client", "common", "server", "packaging", "setup.py", "pyproject.toml"} <= copied
     assert all((ROOT / path).exists() for path in copied)
+    ignored = [path for path in copied for part in Path(path).parts for each in patterns if fnmatch(part, each)]
+    assert ignored == []
+
+
+def test_the_test_stage_is_no_part_of_the_image() -> None:
+    stages = [args.partition(" AS ")[2] for args in arguments("FROM")]
+    assert stages == ["test", "build", ""]
+    assert {args.split()[0] for args in arguments("COPY") if args.startswith("--from")} == {"--from=build"}
+
+
+def test_the_image_installs_only_packages_whose_hashes_are_locked() -> None:
+    locked, project = (run for run in arguments("RUN") if "pip install" in run)
+    assert "--require-hashes -r requirements-image.lock" in locked
+    assert "--no-index --no-build-isolation" in project
 
 
 # ---------------------------------------------------------------- the image
@@ -152,6 +166,18 @@ def test_services_restart_and_have_no_capabilities_and_no_writable_root(service:
     assert service["cap_drop"] == ["ALL"]
 
 
+@pytest.mark.parametrize("service", COMPOSE["services"].values(), ids=COMPOSE["services"])
+def test_services_have_limits_on_memory_and_processes(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+
+
+@pytest.mark.parametrize("name", ["kvline", "proxy"])
+def test_the_limit_on_processes_is_enough_for_the_threads_of_a_full_server(name: str) -> None:
+    application = pytest.importorskip("server.http.application", reason="the extra http is not installed")
+    assert COMPOSE["services"][name]["pids_limit"] > DEFAULT_MAX_CLIENTS + application.MAX_WORKERS
+
+
 def published() -> dict[str, list[str]]:
     """Return the published ports of each service: first that of `--port`, then that of `--http-port`."""
     ports: dict[str, list[str]] = {}
@@ -181,7 +207,7 @@ def test_the_default_url_of_the_demo_is_the_address_of_the_service() -> None:
 def test_the_workflow_tests_the_oldest_python_that_is_supported_and_that_of_the_image() -> None:
     pythons = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert PROJECT["project"]["requires-python"] == f">={pythons[0]}"
-    images = {image.split()[0] for image in arguments("FROM")}
+    images = {image.split()[0].partition("@")[0] for image in arguments("FROM")}
     assert images <= {f"python:{python}-slim" for python in pythons}
     assert len(images) == 1
 
@@ -197,13 +223,34 @@ def test_the_workflow_runs_scripts_and_targets_that_exist() -> None:
     scripts = set(re.findall(r"[\w.]*(?:scripts|\.ci)/[\w.]+", runs))
     assert scripts
     assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (\w+)", runs)) == {"lint", "test", "coverage"}
-    assert {"lint", "test", "coverage"} <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"lint", "test", "coverage"} <= set(re.findall(r"make ([\w-]+)", runs)) <= targets
 
 
-def test_the_workflow_has_read_permission_only_and_pins_its_actions() -> None:
+def test_the_workflow_runs_the_smoke_test_on_windows_and_macos() -> None:
+    job = WORKFLOW["jobs"]["platforms"]
+    assert set(job["strategy"]["matrix"]["system"]) == {"windows-latest", "macos-latest"}
+    assert "python -m scripts.smoke" in [step.get("run") for step in job["steps"]]
+
+
+def test_ci_checks_that_the_core_tests_need_pytest_alone() -> None:
+    assert ".ci/core tests" in [step.get("run") for step in WORKFLOW["jobs"]["core"]["steps"]]
+    assert re.search(r"^\.ci/core$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_makefile_describes_every_target_and_declares_it_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE) == targets
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == set(targets)
+
+
+def test_the_workflow_has_read_permission_only_and_pins_its_actions_by_commit() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     actions = [step["uses"] for step in STEPS if "uses" in step]
     assert actions
-    assert all(fnmatch(action, "actions/*@v[0-9]*") for action in actions)
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in actions)
+    versions = re.findall(r"uses: \S+( # v[0-9.]+)?$", WORKFLOW_TEXT, re.MULTILINE)
+    assert len(versions) == len(actions)
+    assert all(versions), "each commit has its version beside it"

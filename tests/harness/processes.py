@@ -64,7 +64,7 @@ class Peer:
         return self.line().removesuffix(b"\n")
 
     def finish_sending(self) -> None:
-        """Tell the server that nothing more will come."""
+        """Shut down the sending direction, so that the server reads the end of input."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -138,9 +138,9 @@ class ServerProcess:
     def exited(self) -> bool:
         return self.process.poll() is not None
 
-    def connect(self) -> Peer:
-        """Open a connection; it is closed with the server at the latest."""
-        peer = Peer(self.port)
+    def connect(self, port: int | None = None) -> Peer:
+        """Open a connection, to the first port if none is given; it is closed with the server at the latest."""
+        peer = Peer(self.port if port is None else port)
         self._peers.callback(peer.close)
         return peer
 
@@ -149,10 +149,12 @@ class ServerProcess:
         return self._status("VmRSS") * 1024
 
     def clients(self) -> int:
-        """Return how many connections CLIENT LIST shows, without the one that asks."""
+        """Return how many connections CLIENT LIST shows, without those that called this."""
         with contextlib.closing(Peer(self.port)) as peer:
+            assert peer.ask(b"CLIENT SETNAME counting") == b"OK"  # the server may still list an earlier one
             peer.send(b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n")
-            return peer.receive(int(peer.line()[1:]) + 2).strip().count(b"\n")
+            lines = peer.receive(int(peer.line()[1:]) + 2).strip().splitlines()
+            return sum(b" name=counting " not in line for line in lines)
 
     def threads(self) -> int:
         """Return how many threads the process has."""
@@ -239,6 +241,18 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     shared_server.check()
     shared_server.close_peers()
     wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
+
+
+def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``run_server.sh`` with these options to its end, for a server that does not start."""
+    return subprocess.run(
+        [RUN_SERVER, *options],
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=TIMEOUT,
+        check=False,
+    )
 
 
 def run_client(

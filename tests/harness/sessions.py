@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from common.codec import Encoder
+from common.codec import DecodedRequests, Encoder, Request, RequestBatch
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from common.resp_client import ReplyDecoder, encode_request
@@ -153,6 +153,16 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes]:
         pieces.append(data[at : at + size])
         at += size
     return [data]
+
+
+def flat(groups: list[DecodedRequests]) -> list[tuple[Encoder, Request]]:
+    """Return the decoded requests one by one, those of batches too."""
+    return [
+        (encoder, each)
+        for encoder, decoded in groups
+        for request in decoded
+        for each in (request if isinstance(request, RequestBatch) else [request])
+    ]
 
 
 def send_line(session: ClientSession, line: str) -> str:

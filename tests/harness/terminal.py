@@ -1,4 +1,4 @@
-"""A pseudo-terminal that runs the client, and methods to type keys and read the screen."""
+"""A pseudo-terminal that runs a program, and methods to type keys and read the screen."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ CTRL_D, TAB, UP, ENTER = "\x04", "\t", "\x1b[A", "\r"
 
 
 class Terminal:
-    """The client at a pseudo-terminal. ``history`` is the file that its history is kept in."""
+    """A program at a pseudo-terminal. ``variables`` are added to its environment."""
 
-    def __init__(self, *options: str, history: Path) -> None:
+    def __init__(self, *command: str | Path, **variables: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, b"\x32\x00\xc8\x00\x00\x00\x00\x00")  # 50 lines of 200 columns
         self._received = ""
@@ -34,11 +34,11 @@ class Terminal:
         self._shown = 0  # how much of it has been expected already
         try:
             self.process = subprocess.Popen(
-                ["setsid", "--ctty", RUN_CLIENT, *options],
+                ["setsid", "--ctty", *command],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env=environment(TERM="dumb", KVLINE_HISTORY=str(history), LC_ALL="C.UTF-8"),
+                env=environment(TERM="dumb", LC_ALL="C.UTF-8", **variables),
             )
         except BaseException:
             os.close(self._master)
@@ -50,7 +50,7 @@ class Terminal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
-        os.close(self._master)  # hangs up, which ends the client
+        os.close(self._master)  # hangs up, which ends the program
         try:
             self.process.wait(TIMEOUT if kind is None else 1)
         finally:
@@ -61,6 +61,12 @@ class Terminal:
     def _read(self) -> str:
         """Everything that has been shown."""
         return _ESCAPES.sub("", self._received).replace("\r\n", "\n")
+
+    @property
+    def mode(self) -> tuple[bool, str]:
+        """Whether the terminal echoes what is typed, and its key ``VEOL``. Programs set both."""
+        attributes = termios.tcgetattr(self._master)
+        return bool(attributes[3] & termios.ECHO), attributes[6][termios.VEOL].decode()
 
     @property
     def unexpected(self) -> str:
@@ -81,13 +87,13 @@ class Terminal:
         return before
 
     def interrupt(self) -> None:
-        """Press Ctrl-C once the client waits for a key: CPython's `input` sleeps over one that comes just before."""
+        """Press Ctrl-C once the program waits for a key: CPython's `input` sleeps over one that comes just before."""
         stat = Path(f"/proc/{self.process.pid}/stat")
-        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the client waits for a key")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the program waits for a key")
         self.type("\x03")
 
     def exit_status(self) -> int:
-        """Wait until the client has ended. What it shows until then is in ``unexpected``."""
+        """Wait until the program has ended. What it shows until then is in ``unexpected``."""
         deadline = time.monotonic() + TIMEOUT
         while self._receive(deadline - time.monotonic()):
             pass
@@ -103,3 +109,10 @@ class Terminal:
             return False
         self._received += self._decoder.decode(data)
         return bool(data)
+
+
+class ClientTerminal(Terminal):
+    """The client at a pseudo-terminal. ``history`` is the file that its history is kept in."""
+
+    def __init__(self, *options: str, history: Path) -> None:
+        super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history))

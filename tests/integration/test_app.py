@@ -137,6 +137,21 @@ def test_http_is_served_beside_the_other_ports(connect: Connect) -> None:
         assert pipeline.json() == [{"result": "PONG"}, {"result": "value"}]
 
 
+def test_the_ports_that_were_picked_are_in_the_settings(connect: Connect) -> None:
+    pytest.importorskip("httptools", reason="the extra http is not installed")
+    with Server(Settings(ports=(0,), resp_port=0, http_port=0)) as server:
+        settings = server.context.settings
+        assert server.addresses == [
+            f"127.0.0.1:{server.port}",
+            f"127.0.0.1:{settings.resp_port}",
+            f"http://127.0.0.1:{settings.http_port}",
+        ]
+        assert server.http_url == server.addresses[2]
+        peer = connect(server.port)
+        peer.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"port %d does" % (settings.http_port or 0) in peer.rest()
+
+
 def test_without_http_there_is_no_url() -> None:
     with Server(ANY_PORT) as server:
         assert server.http_url is None

@@ -29,17 +29,17 @@ class Model:
 
     # ---------------------------------------------------------------- the parts
 
-    def forget_the_expired(self) -> None:
+    def remove_expired(self) -> None:
         for key, deadline in list(self.deadlines.items()):
             if deadline <= self.clock.now:
                 self.remove(key)
 
     def versions_of(self, keys: Iterable[bytes]) -> dict[bytes, int]:
-        self.forget_the_expired()
+        self.remove_expired()
         return {key: self.versions.get(key, 0) for key in keys}
 
     def items(self) -> list[tuple[bytes, bytes, int | None]]:
-        self.forget_the_expired()
+        self.remove_expired()
         return [(key, value, self.deadlines.get(key)) for key, value in self.values.items()]
 
     def changed(self, key: bytes) -> None:
@@ -63,7 +63,7 @@ class Model:
     # ---------------------------------------------------------------- the commands
 
     def run(self, args: Args) -> Reply:
-        self.forget_the_expired()
+        self.remove_expired()
         match args:
             case [b"SET", key, value, *options]:
                 return self.set(key, value, options)

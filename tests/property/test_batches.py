@@ -67,7 +67,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
 
 @dataclass
 class Server:
-    """A store with a clock that stands still, a session on it, and another one."""
+    """A store whose clock does not advance, a session on it, and another one."""
 
     store: Store = field(default_factory=lambda: new_store(Clock()))
 

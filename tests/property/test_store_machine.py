@@ -79,9 +79,9 @@ class Sessions(RuleBasedStateMachine):
     def new_engine(self) -> EmbeddedEngine:
         return EmbeddedEngine(self.store)
 
-    def send(self, who: int, args: Args, expected: Reply) -> None:
+    def send(self, number: int, args: Args, expected: Reply) -> None:
         """Send a request in the session's own protocol, and compare its reply in that protocol's terms."""
-        session, dialect = self.sessions[who], DIALECTS[who]
+        session, dialect = self.sessions[number], DIALECTS[number]
         if dialect == "text":
             answer = feed(session, format_command(args) + b"\n")
             assert answer == encode(ENDING_IN_LF, expected), args
@@ -89,42 +89,42 @@ class Sessions(RuleBasedStateMachine):
             found = ReplyDecoder().feed(feed(session, encode_request(args)))
             assert repr(found) == repr([expected if dialect == "RESP3" else without_blocks(expected)]), args
 
-    def run(self, who: int, *args: bytes) -> None:
+    def run(self, number: int, *args: bytes) -> None:
         """Send a command that runs at once, or waits where a transaction is open."""
-        queue = self.queues[who]
+        queue = self.queues[number]
         if queue is None:
-            self.send(who, [*args], self.model.run([*args]))
+            self.send(number, [*args], self.model.run([*args]))
         else:
             queue.append([*args])
-            self.send(who, [*args], QUEUED)
+            self.send(number, [*args], QUEUED)
 
-    @rule(who=sessions, key=keys, value=values)
-    def set(self, who: int, key: bytes, value: bytes) -> None:
-        self.run(who, b"SET", key, value)
+    @rule(number=sessions, key=keys, value=values)
+    def set(self, number: int, key: bytes, value: bytes) -> None:
+        self.run(number, b"SET", key, value)
 
-    @rule(who=sessions, key=keys, value=values, time=times, options=st.sampled_from(SET_OPTIONS))
-    def set_with_options(self, who: int, key: bytes, value: bytes, time: int, options: list[bytes]) -> None:
-        self.run(who, b"SET", key, value, *(b"%d" % time if each == b"time" else each for each in options))
+    @rule(number=sessions, key=keys, value=values, time=times, options=st.sampled_from(SET_OPTIONS))
+    def set_with_options(self, number: int, key: bytes, value: bytes, time: int, options: list[bytes]) -> None:
+        self.run(number, b"SET", key, value, *(b"%d" % time if each == b"time" else each for each in options))
 
-    @rule(who=sessions, key=keys)
-    def get(self, who: int, key: bytes) -> None:
-        self.run(who, b"GET", key)
+    @rule(number=sessions, key=keys)
+    def get(self, number: int, key: bytes) -> None:
+        self.run(number, b"GET", key)
 
-    @rule(who=sessions, key=keys, time=times, condition=st.sampled_from([b"", b"NX", b"XX", b"GT", b"LT"]))
-    def expire(self, who: int, key: bytes, time: int, condition: bytes) -> None:
-        self.run(who, b"PEXPIRE", key, b"%d" % time, *filter(None, [condition]))
+    @rule(number=sessions, key=keys, time=times, condition=st.sampled_from([b"", b"NX", b"XX", b"GT", b"LT"]))
+    def expire(self, number: int, key: bytes, time: int, condition: bytes) -> None:
+        self.run(number, b"PEXPIRE", key, b"%d" % time, *filter(None, [condition]))
 
-    @rule(who=sessions, key=keys, name=st.sampled_from([b"PERSIST", b"PTTL", b"PEXPIRETIME"]))
-    def persist_or_tell(self, who: int, key: bytes, name: bytes) -> None:
-        self.run(who, name, key)
+    @rule(number=sessions, key=keys, name=st.sampled_from([b"PERSIST", b"PTTL", b"PEXPIRETIME"]))
+    def persist_or_read_expiry(self, number: int, key: bytes, name: bytes) -> None:
+        self.run(number, name, key)
 
-    @rule(who=sessions, key=keys, new_key=keys, name=st.sampled_from([b"RENAME", b"RENAMENX", b"COPY"]))
-    def rename_or_copy(self, who: int, key: bytes, new_key: bytes, name: bytes) -> None:
-        self.run(who, name, key, new_key)
+    @rule(number=sessions, key=keys, new_key=keys, name=st.sampled_from([b"RENAME", b"RENAMENX", b"COPY"]))
+    def rename_or_copy(self, number: int, key: bytes, new_key: bytes, name: bytes) -> None:
+        self.run(number, name, key, new_key)
 
-    @rule(who=sessions)
-    def count_all(self, who: int) -> None:
-        self.run(who, b"DBSIZE")
+    @rule(number=sessions)
+    def count_all(self, number: int) -> None:
+        self.run(number, b"DBSIZE")
 
     @rule(milliseconds=st.integers(1, 2500))
     def let_time_pass(self, milliseconds: int) -> None:
@@ -133,101 +133,101 @@ class Sessions(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         assert self.engine.expire_slice()
-        self.model.forget_the_expired()
+        self.model.remove_expired()
         left_over = self.observer.values.keys() - self.model.values.keys()
         this_second = self.clock() // 1000
         seconds = {expires_at // 1000 for key in left_over if (expires_at := self.observer.expiries[key]) is not None}
         assert seconds <= {this_second}, "expired keys are removed although no client accesses them"
 
-    @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
-    def delete_or_count(self, who: int, some: list[bytes], name: bytes) -> None:
-        self.run(who, name, *some)
+    @rule(number=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
+    def delete_or_count(self, number: int, some: list[bytes], name: bytes) -> None:
+        self.run(number, name, *some)
 
-    @rule(who=sessions, key=keys, name=st.sampled_from([b"INCR", b"DECR"]))
-    def count_by_one(self, who: int, key: bytes, name: bytes) -> None:
-        self.run(who, name, key)
+    @rule(number=sessions, key=keys, name=st.sampled_from([b"INCR", b"DECR"]))
+    def count_by_one(self, number: int, key: bytes, name: bytes) -> None:
+        self.run(number, name, key)
 
-    @rule(who=sessions, key=keys, by=words_for_numbers, name=st.sampled_from([b"INCRBY", b"DECRBY"]))
-    def count_by(self, who: int, key: bytes, by: bytes, name: bytes) -> None:
-        self.run(who, name, key, by)
+    @rule(number=sessions, key=keys, by=words_for_numbers, name=st.sampled_from([b"INCRBY", b"DECRBY"]))
+    def count_by(self, number: int, key: bytes, by: bytes, name: bytes) -> None:
+        self.run(number, name, key, by)
 
-    @rule(who=sessions)
-    def flush(self, who: int) -> None:
-        self.run(who, b"FLUSHALL")
+    @rule(number=sessions)
+    def flush(self, number: int) -> None:
+        self.run(number, b"FLUSHALL")
 
-    @rule(who=sessions)
-    def compact(self, who: int) -> None:
-        self.run(who, b"COMPACT")
+    @rule(number=sessions)
+    def compact(self, number: int) -> None:
+        self.run(number, b"COMPACT")
 
-    @rule(who=sessions)
-    def send_what_cannot_run(self, who: int) -> None:
-        self.spoiled[who] = self.queues[who] is not None
-        self.send(who, [b"GET"], ErrorReply.from_text(b"ERR wrong number of arguments for 'get' command"))
+    @rule(number=sessions)
+    def send_what_cannot_run(self, number: int) -> None:
+        self.spoiled[number] = self.queues[number] is not None
+        self.send(number, [b"GET"], ErrorReply.from_text(b"ERR wrong number of arguments for 'get' command"))
 
-    @rule(who=sessions)
-    def multi(self, who: int) -> None:
-        if self.queues[who] is not None:
-            self.send(who, [b"MULTI"], ErrorReply.from_text(b"ERR MULTI calls can not be nested"))
+    @rule(number=sessions)
+    def multi(self, number: int) -> None:
+        if self.queues[number] is not None:
+            self.send(number, [b"MULTI"], ErrorReply.from_text(b"ERR MULTI calls can not be nested"))
         else:
-            self.queues[who] = []
-            self.send(who, [b"MULTI"], OK)
+            self.queues[number] = []
+            self.send(number, [b"MULTI"], OK)
 
-    @rule(who=sessions, some=st.lists(keys, min_size=1, max_size=2))
-    def watch(self, who: int, some: list[bytes]) -> None:
-        if self.queues[who] is not None:
-            self.send(who, [b"WATCH", *some], ErrorReply.from_text(b"ERR WATCH inside MULTI is not allowed"))
+    @rule(number=sessions, some=st.lists(keys, min_size=1, max_size=2))
+    def watch(self, number: int, some: list[bytes]) -> None:
+        if self.queues[number] is not None:
+            self.send(number, [b"WATCH", *some], ErrorReply.from_text(b"ERR WATCH inside MULTI is not allowed"))
         else:
-            self.send(who, [b"WATCH", *some], OK)
-            self.watched[who] = self.model.versions_of(some) | self.watched[who]
+            self.send(number, [b"WATCH", *some], OK)
+            self.watched[number] = self.model.versions_of(some) | self.watched[number]
 
-    @rule(who=sessions, other=sessions, key=keys, new_key=keys, action=st.sampled_from(ACTIONS), wait=times)
+    @rule(number=sessions, other=sessions, key=keys, new_key=keys, action=st.sampled_from(ACTIONS), wait=times)
     def watch_and_transact(
-        self, who: int, other: int, key: bytes, new_key: bytes, action: list[bytes], wait: int
+        self, number: int, other: int, key: bytes, new_key: bytes, action: list[bytes], wait: int
     ) -> None:
         """Do in a row what chance seldom brings together."""
         if not action:
             self.run(other, b"SET", key, b"1", b"PX", b"%d" % wait)  # it expires where the wait is an even one
-        self.watch(who, [key])
+        self.watch(number, [key])
         if action:
             named = {b"key": key, b"new key": new_key}
             self.run(other, *(named.get(each, each) for each in action))
         else:
             self.clock.forward(wait - wait % 2)
-        if self.queues[who] is None:
-            self.multi(who)
-        self.run(who, b"INCR", new_key)
-        self.exec(who)
+        if self.queues[number] is None:
+            self.multi(number)
+        self.run(number, b"INCR", new_key)
+        self.exec(number)
 
-    @rule(who=sessions)
-    def unwatch(self, who: int) -> None:
-        if self.queues[who] is None:
-            self.watched[who] = {}
-            self.send(who, [b"UNWATCH"], OK)
+    @rule(number=sessions)
+    def unwatch(self, number: int) -> None:
+        if self.queues[number] is None:
+            self.watched[number] = {}
+            self.send(number, [b"UNWATCH"], OK)
 
-    @rule(who=sessions)
-    def exec(self, who: int) -> None:
-        queue, spoiled = self.queues[who], self.spoiled[who]
-        self.queues[who], self.spoiled[who] = None, False
-        watched = {} if queue is None else self.watched[who]
+    @rule(number=sessions)
+    def exec(self, number: int) -> None:
+        queue, spoiled = self.queues[number], self.spoiled[number]
+        self.queues[number], self.spoiled[number] = None, False
+        watched = {} if queue is None else self.watched[number]
         if queue is not None:
-            self.watched[who] = {}
+            self.watched[number] = {}
         if queue is None:
-            self.send(who, [b"EXEC"], ErrorReply.from_text(b"ERR EXEC without MULTI"))
+            self.send(number, [b"EXEC"], ErrorReply.from_text(b"ERR EXEC without MULTI"))
         elif spoiled:
             aborted = ErrorReply.from_text(b"EXECABORT Transaction discarded because of previous errors.")
-            self.send(who, [b"EXEC"], aborted)
+            self.send(number, [b"EXEC"], aborted)
         elif self.model.versions_of(watched) != watched:
-            self.send(who, [b"EXEC"], NULL_ARRAY if DIALECTS[who] == "text" else None)
+            self.send(number, [b"EXEC"], NULL_ARRAY if DIALECTS[number] == "text" else None)
         else:
-            self.send(who, [b"EXEC"], [self.model.run(args) for args in queue])
+            self.send(number, [b"EXEC"], [self.model.run(args) for args in queue])
 
-    @rule(who=sessions)
-    def discard(self, who: int) -> None:
-        refused = self.queues[who] is None
+    @rule(number=sessions)
+    def discard(self, number: int) -> None:
+        refused = self.queues[number] is None
         if not refused:
-            self.watched[who] = {}
-        self.queues[who], self.spoiled[who] = None, False
-        self.send(who, [b"DISCARD"], ErrorReply.from_text(b"ERR DISCARD without MULTI") if refused else OK)
+            self.watched[number] = {}
+        self.queues[number], self.spoiled[number] = None, False
+        self.send(number, [b"DISCARD"], ErrorReply.from_text(b"ERR DISCARD without MULTI") if refused else OK)
 
     @invariant()
     def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:

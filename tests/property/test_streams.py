@@ -5,14 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codec import Args, DecodedRequests, Encoder, Request, RequestBatch
+from common.codec import Args, DecodedRequests, Encoder, Request
 from common.limits import DEFAULT_LIMITS
 from common.replies import Lines, Reply
 from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder, format_command
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, format_command
 from server.protocols.detection import ProtocolDetector
-from tests.harness.sessions import cut, encode
+from server.protocols.text_lines import TextDecoder
+from tests.harness.sessions import cut, encode, flat
 from tests.property.strategies import replies, requests, sizes
 
 RESP = ReplyEncoder()
@@ -21,16 +22,6 @@ RESP = ReplyEncoder()
 def as_line(args: Args, ending: bytes) -> bytes:
     """Print a request as a line of text. A blank in front, because ``*`` would begin a RESP request."""
     return b" " + format_command(args) + ending
-
-
-def flat(groups: list[DecodedRequests]) -> list[tuple[Encoder, Request]]:
-    """Return the decoded requests one by one, those of batches too."""
-    return [
-        (encoder, each)
-        for encoder, decoded in groups
-        for request in decoded
-        for each in (request if isinstance(request, RequestBatch) else [request])
-    ]
 
 
 # ---------------------------------------------------------------- requests

@@ -17,7 +17,7 @@ from tests.stress.test_watch import Client, milliseconds
 
 pytestmark = pytest.mark.stress
 
-LONGEST_LIFE = 40
+MAX_TTL = 40
 """Milliseconds."""
 
 KEYS = [f"key{number}" for number in range(8)]
@@ -31,12 +31,12 @@ def number_in(value: Reply) -> int:
 
 
 def read_value(client: Client, key: str) -> None:
-    """Read a key whose value is its expiry; each command is a step of its own, so time passes between them."""
+    """Read a key whose value is its expiry; time passes between the commands, because each is a step."""
     before, value, after, again = client.send_line("TIME", f"GET {key}", "TIME", f"GET {key}")
     if value is not None:
-        assert milliseconds(before) < number_in(value), "the value was read after its deadline"
+        assert milliseconds(before) < number_in(value), "the value was read after its expiry"
     if value is not None and again is not None:
-        assert milliseconds(after) < number_in(again), "the value was read after its deadline"
+        assert milliseconds(after) < number_in(again), "the value was read after its expiry"
 
 
 def read_in_a_transaction(client: Client, key: str) -> None:
@@ -44,10 +44,10 @@ def read_in_a_transaction(client: Client, key: str) -> None:
     *queued, outcome = client.send_line("MULTI", f"GET {key}", f"PEXPIRETIME {key}", "EXEC")
     assert queued == [OK, QUEUED, QUEUED]
     assert isinstance(outcome, list)
-    value, deadline = outcome
+    value, expires_at = outcome
     if value is not None:
-        assert before < number_in(value), "the value was read after its deadline"
-        assert deadline in (number_in(value), -2), "value and deadline were set in one step"
+        assert before < number_in(value), "the value was read after its expiry"
+        assert expires_at in (number_in(value), -2), "value and expiry were set in one step"
 
 
 def read_many_at_once(client: Client, key: str) -> None:
@@ -69,8 +69,8 @@ def test_no_reader_sees_a_value_at_or_after_its_expiry(server: ServerProcess) ->
     def write(client: Client, seed: int) -> None:
         chance = random.Random(seed)
         for _ in range(300):
-            deadline = client.milliseconds() + chance.randint(1, LONGEST_LIFE)
-            client.send_line(f"SET {chance.choice(KEYS)} {deadline} PXAT {deadline}")
+            expires_at = client.milliseconds() + chance.randint(1, MAX_TTL)
+            client.send_line(f"SET {chance.choice(KEYS)} {expires_at} PXAT {expires_at}")
 
     def read(client: Client, chance: random.Random, way: Read) -> None:
         way(client, chance.choice(KEYS))
@@ -87,28 +87,28 @@ def test_no_key_expires_early(server: ServerProcess) -> None:
     def live(client: Client, name: int) -> None:
         chance = random.Random(name)
         for turn in range(15):
-            key, deadline = f"own{name}-{turn}", client.milliseconds() + chance.randint(1, LONGEST_LIFE)
-            client.send_line(f"SET {key} x PXAT {deadline}")
+            key, expires_at = f"own{name}-{turn}", client.milliseconds() + chance.randint(1, MAX_TTL)
+            client.send_line(f"SET {key} x PXAT {expires_at}")
             value: Reply = b"x"
             while value is not None:
                 *_, outcome = client.send_line("MULTI", f"GET {key}", "TIME", "EXEC")
                 assert isinstance(outcome, list)
                 value, after = outcome
-            assert milliseconds(after) >= deadline, "the key went before its deadline"
+            assert milliseconds(after) >= expires_at, "the key expired too early"
 
     all_at_once([partial(live, Client(server.connect()), name) for name in range(20)])
 
 
-def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) -> None:
+def test_scan_returns_every_key_that_exists_all_the_time(server: ServerProcess) -> None:
     writers, turns = 6, 150
     staying = {b"stay%d" % number for number in range(writers * turns)}
     filler = Client(server.connect())
-    for number in range(writers * turns):  # those that go stand between those that stay
+    for number in range(writers * turns):  # the keys to delete alternate with those that stay
         filler.send_line(f"SET go{number} x", f"SET stay{number} x")
     done = threading.Event()
 
     def write(client: Client, name: int) -> None:
-        """Let keys come, go, expire and change their names, and those that stay change their values."""
+        """Create, delete, expire and rename keys, and change the values of those that stay."""
         for turn in range(turns):
             key, other = f"come{name}-{turn}", f"stay{turn}"
             client.send_line(f"SET {key} x PX {1 + turn % 5}", f"SET {key}-more x", f"RENAME {key}-more {key}-new")
@@ -123,9 +123,9 @@ def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) 
             ((cursor, keys),) = client.send_line(f"SCAN {cursor.decode()} COUNT {count}")
             found.update(keys)
             going = cursor != b"0"
-        assert staying <= found, "a key that was there throughout is missing"
-        strangers = [key for key in found if not key.startswith((b"stay", b"go", b"come"))]
-        assert not strangers
+        assert staying <= found, "a key that existed all the time is missing"
+        unexpected = [key for key in found if not key.startswith((b"stay", b"go", b"come"))]
+        assert not unexpected
 
     everybody = then_set(done, [partial(write, Client(server.connect()), name) for name in range(writers)])
     for count in (1, 7, 10, 10, 50, 1000):
@@ -133,7 +133,7 @@ def test_scan_returns_every_key_that_is_there_throughout(server: ServerProcess) 
     all_at_once(everybody)
 
 
-def test_what_expired_is_counted_exactly_and_leaves_nothing(server: ServerProcess) -> None:
+def test_expired_keys_are_counted_exactly_and_removed(server: ServerProcess) -> None:
     connections, each = 20, 500
     reporter = Client(server.connect())
 

@@ -107,7 +107,7 @@ def test_no_reader_sees_half_of_a_transaction(server: ServerProcess) -> None:
     def read_one_after_the_other(peer: Peer) -> None:
         peer.send(b"GET left\nGET right\nGET left\n")
         first, between, last = (int(peer.line()) for _ in range(3))
-        assert first <= between <= last, "both grow together, so a later read of either shows no less"
+        assert first <= between <= last, "both grow together, so a later read returns no smaller number"
 
     def compact(peer: Peer) -> None:
         peer.send(b"COMPACT\n")
@@ -134,5 +134,5 @@ def test_deleting_and_counting_at_once_loses_no_deletion(server: ServerProcess) 
         return sum(replies[1::2])
 
     deletions = sum(all_at_once([partial(count_and_delete, peer) for peer in peers]))
-    assert peers[0].ask(b"EXISTS shared") == b"0", "whoever counted deleted afterwards"
+    assert peers[0].ask(b"EXISTS shared") == b"0", "each INCR was followed by a DEL"
     assert 500 <= deletions <= 5000

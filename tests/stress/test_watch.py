@@ -177,9 +177,7 @@ def test_sessions_that_close_while_they_watch_leave_no_watch(engine: EmbeddedEng
             client = Client(session)
             client.send_line(f"WATCH shared own{number}", f"SET shared {turn}", f"SET own{number} x PX 1", "MULTI")
             if turn % 2:
-                assert client.send_line("GET shared", "EXEC") == [QUEUED, None], (
-                    "what one changes oneself counts as well"
-                )
+                assert client.send_line("GET shared", "EXEC") == [QUEUED, None], "own changes make a watch dirty too"
             session.close()
 
     all_at_once([partial(come_and_go, number) for number in range(8)])

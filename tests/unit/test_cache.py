@@ -342,10 +342,11 @@ def test_get_cached_counts_hits_only(clock: Clock) -> None:
     assert cache.get_cached(b"a") is None
     assert cache.get(b"a", lambda _: b"1") == b"1"
     assert cache.get(b"b", lambda _: b"2") == b"2"
-    assert cache.get_cached(b"a") == b"1"
+    assert cache.get_cached(b"a") == (b"1", 0)
     assert cache.get(b"c", lambda _: b"3") == b"3", "which evicts the least recently used key: b"
-    assert (cache.get_cached(b"a"), cache.get_cached(b"b")) == (b"1", None)
-    clock.forward(TTL)
+    clock.forward(TTL - 1)
+    assert (cache.get_cached(b"a"), cache.get_cached(b"b")) == ((b"1", TTL - 1), None)
+    clock.forward(1)
     assert cache.get_cached(b"a") is None
     assert cache.stats() == CacheStats(hits=2, misses=3, evictions=1, expirations=0, coalesced=0, keys=2)
 

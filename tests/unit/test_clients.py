@@ -233,7 +233,7 @@ def test_client_list_in_resp3_is_a_block_of_lines(session: ClientSession) -> Non
         ("10.0.0.4:8000", NO_SUCH_CLIENT, []),
         ("ID zero", CLIENT_ID_TOO_LOW, []),
         ("ID 0", CLIENT_ID_TOO_LOW, []),
-        ("USER nobody", ErrorReply.from_text(b"ERR No such user 'nobody'"), []),
+        ("USER unknown", ErrorReply.from_text(b"ERR No such user 'unknown'"), []),
         ("TYPE person", ErrorReply.from_text(b"ERR Unknown client type 'person'"), []),
         ("SKIPME perhaps", SYNTAX_ERROR, []),
         ("ID 2 ADDR", SYNTAX_ERROR, []),

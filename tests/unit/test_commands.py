@@ -6,11 +6,13 @@ import re
 
 import pytest
 
+from common.errors import NOT_AN_INTEGER, SYNTAX_ERROR
 from common.replies import OK, ErrorReply
 from server.commands import COMMANDS
 from server.keyspace.store import Store
 from server.registry import Command
-from tests.harness.sessions import ClientSession, execute, send_line
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession, execute, send_line, send_lines
 from tests.harness.stores import pairs
 
 OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
@@ -51,6 +53,7 @@ def test_the_table_holds_these_commands() -> None:
         ("EXPIRE", -3),
         ("EXPIREAT", -3),
         ("EXPIRETIME", 2),
+        ("FIND", -2),
         ("FLUSHALL", -1),
         ("FLUSHDB", -1),
         ("GET", 2),
@@ -204,6 +207,41 @@ def test_compact_prints_one_set_a_key_oldest_first(session: ClientSession) -> No
     for line in ("SET b 1", "SET a 1", "SET c 1", "INCR b", "DEL a", "SET a 'x y'", "SET '' \"\\x00\""):
         send_line(session, line)
     assert send_line(session, "COMPACT") == 'SET b 2\nSET c 1\nSET a "x y"\nSET "" "\\x00"'
+
+
+def test_find_returns_the_keys_whose_value_matches_oldest_first(session: ClientSession) -> None:
+    for line in ("SET b apple", "SET a applesauce", "SET c pear"):
+        send_line(session, line)
+    assert execute(session, b"FIND", b"apple*") == [b"b", b"a"]
+    assert execute(session, b"FIND", b"*p*r") == [b"c"]
+    assert execute(session, b"FIND", b"APPLE") == []
+    assert execute(session, b"FIND", b"*", b"LIMIT", b"2") == [b"b", b"a"]
+    assert execute(session, b"find", b"*", b"limit", b"100") == execute(session, b"FIND", b"*")
+
+
+def test_find_ignores_keys_that_have_expired(session: ClientSession, clock: Clock) -> None:
+    send_lines(session, "SET key value PX 100", "SET other value")
+    clock.forward(200)
+    assert execute(session, b"FIND", b"value") == [b"other"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([b"LIMIT"], SYNTAX_ERROR),
+        ([b"LIMIT", b"0"], SYNTAX_ERROR),
+        ([b"LIMIT", b"-1"], SYNTAX_ERROR),
+        ([b"LIMIT", b"x"], NOT_AN_INTEGER),
+        ([b"COUNT", b"1"], SYNTAX_ERROR),
+    ],
+)
+def test_find_refuses_other_options(session: ClientSession, options: list[bytes], error: ErrorReply) -> None:
+    assert execute(session, b"FIND", b"*", *options) == error
+
+
+def test_find_in_a_transaction_sees_its_writes(session: ClientSession) -> None:
+    send_lines(session, "MULTI", "SET a 1", "FIND 1")
+    assert execute(session, b"EXEC") == [OK, [b"a"]]
 
 
 def test_compact_of_an_empty_store_is_one_empty_line(session: ClientSession) -> None:

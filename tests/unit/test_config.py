@@ -55,6 +55,7 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "save": "",
         "slowlog-log-slower-than": "10000",
         "slowlog-max-len": "128",
+        "tcp-keepalive": "300",
         "timeout": "0",
     }
 
@@ -84,6 +85,7 @@ CHANGES = {
     "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
     "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
+    "tcp-keepalive": ["0", "1", "32767"],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
     "appendfsync": ["always", "everysec", "no"],

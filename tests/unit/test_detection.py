@@ -11,9 +11,10 @@ from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUO
 from common.limits import DEFAULT_LIMITS
 from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
-from common.text import ENDING_IN_CRLF, ENDING_IN_LF, TextDecoder
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 from server.protocols.json_frames import FrameDecoder
+from server.protocols.text_lines import TextDecoder
 
 
 @pytest.fixture
@@ -86,14 +87,16 @@ NO_HTTP = ProtocolError(NO_HTTP_HERE, close_connection=True)
 BAD_COUNT = ProtocolError(INVALID_MULTIBULK_LENGTH, close_connection=True)
 
 
-@pytest.mark.parametrize("behind", [b"", b"SET a 1\n", b"\r\n\r\n", encode_request([b"PING"]), b"*x\r\n", b"Host: x\n"])
+@pytest.mark.parametrize(
+    "following", [b"", b"SET a 1\n", b"\r\n\r\n", encode_request([b"PING"]), b"*x\r\n", b"Host: x\n"]
+)
 @pytest.mark.parametrize(
     ("broken", "problem"), [(b"GET / HTTP/1.1\n", NO_HTTP), (b"*x\r\n", BAD_COUNT)], ids=["text", "RESP"]
 )
 def test_a_protocol_error_that_closes_the_connection_is_the_last_request(
-    detector: ProtocolDetector, broken: bytes, problem: ProtocolError, behind: bytes
+    detector: ProtocolDetector, broken: bytes, problem: ProtocolError, following: bytes
 ) -> None:
-    batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + behind)
+    batches: list[DecodedRequests] = detector.decode(b"A\n" + broken + following)
     requests = [request for _, requests in batches for request in requests]
     assert requests == [[b"A"], problem]
 

@@ -57,16 +57,18 @@ def test_an_expiry_that_is_changed_again_and_again_does_not_make_the_index_grow(
     assert index.by_key == {b"other": 5, b"changed": second * 1000}
 
 
-def test_purging_the_heap_loses_no_second() -> None:
+@pytest.mark.parametrize("order", [1, -1], ids=["ascending", "descending"])
+def test_purging_the_heap_loses_no_second(order: int) -> None:
     index = ExpirationIndex()
     keys = [b"%d" % number for number in range(4 * PURGE_SIZE)]
-    for number, key in enumerate(keys):
+    for number, key in list(enumerate(keys))[::order]:
         index.set(key, number * 1000)
     size = size_of(index)
     for key in keys[1::4] + keys[2::4] + keys[3::4]:
         assert index.remove(key)
     index.check()
     assert size_of(index) < size / 2
+    assert index.expired(PURGE_SIZE * 1000 - 1) == set(keys[:PURGE_SIZE:4])
     assert list(index.pop_expired(10**9)) == keys[::4], "earliest first"
     assert index.by_key == {}
 

@@ -189,19 +189,19 @@ def test_a_key_that_is_overwritten_by_one_without_an_expiry_has_none(session: Cl
     assert send_lines(session, "SET a 1", "SET b 2 EX 20", line, "PTTL b")[3] == "-1"
 
 
-def test_a_key_that_is_deleted_or_flushed_takes_its_expiry_along(session: ClientSession, store: Store) -> None:
+def test_a_key_that_is_deleted_or_flushed_loses_its_expiry(session: ClientSession, store: Store) -> None:
     assert send_lines(session, "SET a 1 EX 10", "DEL a", "SET a 1", "PTTL a")[3] == "-1"
     assert send_lines(session, "SET a 1 EX 10", "FLUSHALL", "SET a 1", "PTTL a")[3] == "-1"
     assert store.expiring_keys == 0
 
 
-# ---------------------------------------------------------------- an expired key is gone
+# ---------------------------------------------------------------- an expired key does not exist
 
 
 @pytest.fixture
 def expired(session: ClientSession, clock: Clock) -> ClientSession:
-    """A session on a store where `gone` has expired and was not accessed since, and `here` has not."""
-    send_lines(session, "SET gone 5 PX 100", "SET here 1")
+    """A session on a store where `old` has expired and was not accessed since, and `here` has not."""
+    send_lines(session, "SET old 5 PX 100", "SET here 1")
     clock.forward(100)
     return session
 
@@ -209,42 +209,42 @@ def expired(session: ClientSession, clock: Clock) -> ClientSession:
 @pytest.mark.parametrize(
     ("line", "reply"),
     [
-        ("GET gone", None), ("EXISTS gone gone here", 1), ("TTL gone", -2), ("PTTL gone", -2), ("EXPIRETIME gone", -2),
+        ("GET old", None), ("EXISTS old old here", 1), ("TTL old", -2), ("PTTL old", -2), ("EXPIRETIME old", -2),
         ("KEYS *", [b"here"]), ("SCAN 0", [b"0", [b"here"]]), ("DBSIZE", 1), ("RANDOMKEY", b"here"),
-        ("RENAME gone new", NO_SUCH_KEY), ("RENAMENX gone new", NO_SUCH_KEY), ("RENAMENX here gone", 1),
-        ("COPY gone new", 0), ("COPY here gone", 1), ("INCR gone", 1), ("DECRBY gone 2", -2),
-        ("INCRBYFLOAT gone 2", b"2"),
-        ("APPEND gone x", 1), ("SETRANGE gone 1 x", 2), ("STRLEN gone", 0), ("GETRANGE gone 0 -1", b""),
-        ("COMPACT", b"SET here 1"), ("DEL gone", 0), ("UNLINK gone here", 1), ("TOUCH gone", 0),
-        ("TYPE gone", SimpleString(b"none")),
-        ("SET gone 1 NX", OK), ("SET gone 1 XX", None), ("SET gone 1 GET", None), ("SET gone 1 KEEPTTL", OK),
-        ("SETNX gone 1", 1), ("MSETNX gone 1 new 2", 1), ("GETSET gone 1", None), ("GETDEL gone", None),
-        ("GETEX gone PERSIST", None), ("MGET gone here", [None, b"1"]), ("EXPIRE gone 10", 0), ("PERSIST gone", 0),
-        ("OBJECT ENCODING gone", None), ("OBJECT FREQ gone", None), ("MEMORY USAGE gone", None),
-        ("LCS gone here LEN", 0),
+        ("RENAME old new", NO_SUCH_KEY), ("RENAMENX old new", NO_SUCH_KEY), ("RENAMENX here old", 1),
+        ("COPY old new", 0), ("COPY here old", 1), ("INCR old", 1), ("DECRBY old 2", -2),
+        ("INCRBYFLOAT old 2", b"2"),
+        ("APPEND old x", 1), ("SETRANGE old 1 x", 2), ("STRLEN old", 0), ("GETRANGE old 0 -1", b""),
+        ("COMPACT", b"SET here 1"), ("DEL old", 0), ("UNLINK old here", 1), ("TOUCH old", 0),
+        ("TYPE old", SimpleString(b"none")),
+        ("SET old 1 NX", OK), ("SET old 1 XX", None), ("SET old 1 GET", None), ("SET old 1 KEEPTTL", OK),
+        ("SETNX old 1", 1), ("MSETNX old 1 new 2", 1), ("GETSET old 1", None), ("GETDEL old", None),
+        ("GETEX old PERSIST", None), ("MGET old here", [None, b"1"]), ("EXPIRE old 10", 0), ("PERSIST old", 0),
+        ("OBJECT ENCODING old", None), ("OBJECT FREQ old", None), ("MEMORY USAGE old", None),
+        ("LCS old here LEN", 0),
         ("FLUSHALL", OK),
     ],
 )  # fmt: skip
 def test_no_command_sees_an_expired_key(expired: ClientSession, store: Store, line: str, reply: Reply) -> None:
     assert execute_line(expired, line) == reply
-    assert store.expires_at(b"gone") is None, "a value that came after it does not expire with it"
+    assert store.expires_at(b"old") is None, "a new value does not inherit the expiry"
 
 
 def test_exec_sees_no_expired_key(session: ClientSession, clock: Clock) -> None:
-    send_lines(session, "SET gone 5 PX 100", "MULTI", "GET gone", "INCR gone")
+    send_lines(session, "SET old 5 PX 100", "MULTI", "GET old", "INCR old")
     clock.forward(100)
     assert send_line(session, "EXEC") == "1) (nil)\n2) 1"
 
 
-@pytest.mark.parametrize("line", ["SET gone 6", "MSET gone 6", "GETSET gone 6", "SET gone 6 KEEPTTL", "INCRBY gone 6"])
-def test_a_key_that_comes_back_after_it_expired_is_the_newest(expired: ClientSession, store: Store, line: str) -> None:
+@pytest.mark.parametrize("line", ["SET old 6", "MSET old 6", "GETSET old 6", "SET old 6 KEEPTTL", "INCRBY old 6"])
+def test_a_key_that_is_set_after_it_expired_is_the_newest(expired: ClientSession, store: Store, line: str) -> None:
     send_line(expired, line)
-    assert pairs(store) == [(b"here", b"1"), (b"gone", b"6")]
+    assert pairs(store) == [(b"here", b"1"), (b"old", b"6")]
 
 
 def test_a_key_renamed_onto_an_expired_one_is_the_newest(expired: ClientSession, store: Store) -> None:
-    send_lines(expired, "SET last 2", "RENAME here gone")
-    assert pairs(store) == [(b"last", b"2"), (b"gone", b"1")]
+    send_lines(expired, "SET last 2", "RENAME here old")
+    assert pairs(store) == [(b"last", b"2"), (b"old", b"1")]
 
 
 # ---------------------------------------------------------------- COMPACT
@@ -255,7 +255,7 @@ def test_compact_writes_the_time_at_which_a_key_expires(session: ClientSession) 
     assert send_line(session, "COMPACT") == f'SET a 1\nSET b "x y" PXAT {IN_TEN_SECONDS}'
 
 
-def test_a_line_of_compact_that_is_fed_back_too_late_brings_nothing_back(
+def test_a_line_of_compact_that_is_executed_after_the_expiry_sets_nothing(
     session: ClientSession, store: Store, clock: Clock
 ) -> None:
     send_line(session, "SET a 1 EX 10")

@@ -51,7 +51,7 @@ def test_a_sum_is_exact_and_has_no_zeros_to_spare(
      b"0x", "١".encode(), b"1\x00", b"1e400000", b"1" * 6000],
     ids=lambda arg: repr(arg[:12]),
 )  # fmt: skip
-def test_what_is_no_number_is_refused_wherever_it_stands(session: ClientSession, store: Store, arg: bytes) -> None:
+def test_an_invalid_number_is_refused_in_every_position(session: ClientSession, store: Store, arg: bytes) -> None:
     store.set(b"n", b"1")
     store.set(b"word", arg)
     assert execute(session, b"INCRBYFLOAT", b"n", arg) == NOT_A_FLOAT

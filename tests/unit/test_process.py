@@ -122,7 +122,7 @@ def test_the_process_of_a_server_is_prepared_once_and_for_all_threads() -> None:
     run(
         "import logging, os, sys, threading\n"
         "from server import process\n"
-        "process.prepare(log_level='warning', one_core=True, switch_soon=True)\n"
+        "process.prepare(log_level='warning', log_format='text', one_core=True, switch_soon=True)\n"
         "assert logging.getLogger().level == logging.WARNING\n"
         "assert threading.stack_size() == process.THREAD_STACK_SIZE\n"
         "assert abs(sys.getswitchinterval() - process.SWITCH_INTERVAL) < 1e-6\n"
@@ -136,7 +136,7 @@ def test_what_the_options_do_not_ask_for_stays() -> None:
         "import os, sys\n"
         "from server import process\n"
         "interval, cores = sys.getswitchinterval(), getattr(os, 'sched_getaffinity', id)(0)\n"
-        "process.prepare(log_level='info', one_core=False, switch_soon=False)\n"
+        "process.prepare(log_level='info', log_format='text', one_core=False, switch_soon=False)\n"
         "assert sys.getswitchinterval() == interval\n"
         "assert getattr(os, 'sched_getaffinity', id)(0) == cores\n"
     )
@@ -150,7 +150,7 @@ def test_yielding_the_cpu_returns() -> None:
     process.yield_cpu()
 
 
-# ---------------------------------------------------------------- the signal to stop
+# ---------------------------------------------------------------- signals
 
 WITHOUT_SIGWAIT = "import signal; del signal.pthread_sigmask, signal.sigwait\n"
 
@@ -169,7 +169,25 @@ def test_a_signal_ends_the_wait(platform: str, name: str, disposition: str) -> N
         "waiting = threading.Thread(target=threading.Event().wait, daemon=True)\n"
         "waiting.start()\n"
         f"os.kill(os.getpid(), signal.{name})\n"
-        "stop.wait()\n"
+        f"assert stop.wait(lambda: None) == '{name}'\n"
+    )
+
+
+@each_platform
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_a_hangup_does_not_end_the_wait(platform: str, disposition: str) -> None:
+    run(
+        f"{platform}import os, signal\n"
+        f"signal.signal(signal.SIGHUP, signal.{disposition})\n"
+        "from server.process import StopSignal\n"
+        "stop = StopSignal()\n"
+        "hangups = []\n"
+        "def count():\n"
+        "    hangups.append(None)\n"
+        "    os.kill(os.getpid(), signal.SIGHUP if len(hangups) < 3 else signal.SIGTERM)\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "assert stop.wait(count) == 'SIGTERM'\n"
+        "assert len(hangups) == 3\n"
     )
 
 
@@ -179,6 +197,6 @@ def test_a_thread_of_the_process_may_ask_for_the_stop(platform: str) -> None:
         f"{platform}import threading\n"
         "from server.process import StopSignal\n"
         "stop = StopSignal()\n"
-        "threading.Thread(target=stop.request).start()\n"
-        "stop.wait()\n"
+        "threading.Thread(target=stop.request, args=('SHUTDOWN',)).start()\n"
+        "assert stop.wait(lambda: None) == 'SHUTDOWN'\n"
     )

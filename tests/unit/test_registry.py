@@ -140,7 +140,7 @@ def test_a_registered_command_is_found_everywhere() -> None:
 
     group = CommandGroup("extra")
 
-    @group.writes("APPEND key value", "Put a value behind a key's.")
+    @group.writes("APPEND key value", "Append to the value of a key.")
     def append(store: Store, key: bytes, value: bytes) -> Reply:
         store.set(key, (store.get(key) or b"") + value)
         return store.get(key)
@@ -149,7 +149,7 @@ def test_a_registered_command_is_found_everywhere() -> None:
     assert send_line(session, "append k abc") == "abc"
     assert send_line(session, "append k def") == "abcdef"
     assert send_line(session, "APPEND k") == "(error) ERR wrong number of arguments for 'append' command"
-    assert send_line(session, "HELP append") == "APPEND key value\n  Put a value behind a key's."
+    assert send_line(session, "HELP append") == "APPEND key value\n  Append to the value of a key."
     assert send_line(session, "COMMAND COUNT") == "3"
     assert send_line(session, "COMMAND").startswith("1) 1) append\n   2) 3\n   3) 1) write\n")
 
@@ -303,5 +303,5 @@ def test_two_subcommands_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize("flag", list(Flag), ids=lambda flag: flag.name)
 def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) -> None:
     command = replace(entered(nothing), flags=flag)
-    internal = flag in (Flag.NOT_QUEUED, Flag.SENSITIVE)
+    internal = flag in (Flag.NOT_QUEUED, Flag.SENSITIVE, Flag.NO_BATCH)
     assert command.flag_names == ([] if internal else [str(flag.name).lower()])

@@ -45,7 +45,7 @@ class Part:
 def accepted_bytes(code: Any, argument: Any) -> frozenset[int]:
     match str(code):
         case "LITERAL":
-            return frozenset(chr(argument).lower().encode("latin-1") + chr(argument).upper().encode("latin-1"))
+            return frozenset(bytes([argument]).lower() + bytes([argument]).upper())
         case "NOT_LITERAL":
             return EVERY_BYTE - {argument}
         case "RANGE":

@@ -52,29 +52,29 @@ MALFORMED = {
     "a length beyond 64 bits": (b"*1\r\n$99999999999999999999\r\n", LENGTH),
     "a length whose line does not end": (b"*1\r\n$" + b"1" * (MAX_HEADER_SIZE - 1), LENGTH),
     "a length whose line ends too late": (b"*1\r\n$" + b"1" * MAX_HEADER_SIZE + b"\r\n", LENGTH),
-    "a word without its header": (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
-    "a number where a word belongs": (b"*2\r\n$4\r\nECHO\r\n:1\r\n", "expected '$', got ':'"),
-    "an array where a word belongs": (b"*1\r\n*1\r\n", "expected '$', got '*'"),
-    "an empty line where a word belongs": (b"*1\r\n\r\n", "expected '$', got ''"),
-    "a word without its CRLF": (b"*1\r\n$4\r\nPING*1\r\n", NO_CRLF),
-    "a word longer than declared": (b"*1\r\n$3\r\nPING\r\n", NO_CRLF),
-    "a word that ends in LF alone": (b"*1\r\n$4\r\nPING\n\n", NO_CRLF),
-    "a word that ends in CR alone": (b"*1\r\n$4\r\nPING\r*", NO_CRLF),
-    "the second word malformed": (b"*2\r\n$3\r\nGET\r\n$x\r\n", LENGTH),
+    "an argument without its header": (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
+    "an integer instead of a bulk": (b"*2\r\n$4\r\nECHO\r\n:1\r\n", "expected '$', got ':'"),
+    "an array instead of a bulk": (b"*1\r\n*1\r\n", "expected '$', got '*'"),
+    "an empty line instead of a bulk": (b"*1\r\n\r\n", "expected '$', got ''"),
+    "an argument without its CRLF": (b"*1\r\n$4\r\nPING*1\r\n", NO_CRLF),
+    "an argument longer than declared": (b"*1\r\n$3\r\nPING\r\n", NO_CRLF),
+    "an argument that ends in LF alone": (b"*1\r\n$4\r\nPING\n\n", NO_CRLF),
+    "an argument that ends in CR alone": (b"*1\r\n$4\r\nPING\r*", NO_CRLF),
+    "the second argument malformed": (b"*2\r\n$3\r\nGET\r\n$x\r\n", LENGTH),
 }
 
 
 @EVERY_WAY
 @pytest.mark.parametrize(
-    "behind", [b"", encode_request([b"SET", b"after", b"1"]), b"SET after 1\n", b"*$\r\n\x00" * 50]
+    "following", [b"", encode_request([b"SET", b"after", b"1"]), b"SET after 1\n", b"*$\r\n\x00" * 50]
 )
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_request_is_replied_to_in_its_turn_and_nothing_after_it_runs(
-    session: ClientSession, store: Store, name: str, behind: bytes, sizes: tuple[int, ...]
+    session: ClientSession, store: Store, name: str, following: bytes, sizes: tuple[int, ...]
 ) -> None:
     malformed, reason = MALFORMED[name]
     before = encode_request([b"SET", b"before", b"1"])
-    reply = feed(session, before + malformed + behind, *sizes)
+    reply = feed(session, before + malformed + following, *sizes)
     assert reply == b"+OK\r\n-ERR Protocol error: " + reason.encode() + b"\r\n"
     assert session.closing
     assert session.feed(PING) == b""

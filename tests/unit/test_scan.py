@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace import scan as scan_module
-from server.keyspace.scan import DELETIONS_BITS, POSITION_BITS, ScanSnapshots
+from server.keyspace import store as store_module
+from server.keyspace.observers import Entry, Removal
+from server.keyspace.scan import (
+    DELETIONS_BITS,
+    KEY_OVERHEAD,
+    MAX_DELETED_BYTES,
+    MAX_SNAPSHOT_KEYS,
+    POSITION_BITS,
+    SNAPSHOT_OVERHEAD,
+    SNAPSHOT_TIMEOUT,
+    ScanSnapshots,
+)
 from server.keyspace.store import Store
 from tests.harness.clock import Clock
-from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
+from tests.harness.memory import TracedMemory, traced_memory
+from tests.harness.sessions import ClientSession, execute, execute_line, new_session, send_line, send_lines
+from tests.harness.stores import new_store
 
 
 def step(session: ClientSession, cursor: bytes, options: str = "") -> tuple[bytes, list[bytes]]:
@@ -159,7 +174,7 @@ def test_flushing_ends_every_iteration(session: ClientSession, store: Store) -> 
 @pytest.fixture
 def room_for_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep no more than four copies of forty keys."""
-    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * 40)
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * (40 + SNAPSHOT_OVERHEAD))
 
 
 def remove_some(store: Store, count: int = 1) -> None:
@@ -211,11 +226,15 @@ class FakeKeyspace:
     def __init__(self, deletion_count: int = 0) -> None:
         self.deletion_count = deletion_count
         self.keys = [b"a", b"b", b"c"]
+        self.time = 0
         self.copies = 0
 
     def all_keys(self) -> list[bytes]:
         self.copies += 1
         return list(self.keys)
+
+    def now(self) -> int:
+        return self.time
 
 
 def test_a_snapshot_is_evicted_when_its_iteration_ends() -> None:
@@ -244,7 +263,7 @@ def test_iterations_share_a_snapshot_while_nothing_is_deleted() -> None:
 
 
 def test_the_least_recently_used_snapshot_is_evicted_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * 3)
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 4 * (3 + SNAPSHOT_OVERHEAD))
     snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
     used, _ = snapshots.page(0, 1, keyspace)
     for _ in range(12):
@@ -257,7 +276,7 @@ def test_the_least_recently_used_snapshot_is_evicted_first(monkeypatch: pytest.M
 
 
 def test_snapshots_are_bounded_and_every_cursor_fits_into_63_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 30)
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 10 * (3 + SNAPSHOT_OVERHEAD))
     snapshots = ScanSnapshots()
     for deletion_count in range(2**DELETIONS_BITS - 20, 2**DELETIONS_BITS + 20):
         cursor, found = snapshots.page(0, 2, FakeKeyspace(deletion_count))
@@ -269,7 +288,7 @@ def test_snapshots_are_bounded_and_every_cursor_fits_into_63_bits(monkeypatch: p
 
 
 def test_the_bound_counts_no_evicted_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 6)
+    monkeypatch.setattr(scan_module, "MAX_SNAPSHOT_KEYS", 2 * (3 + SNAPSHOT_OVERHEAD))
     snapshots = ScanSnapshots()
     for deletion_count in range(10):
         keyspace = FakeKeyspace(deletion_count)
@@ -292,6 +311,150 @@ def test_the_newest_snapshot_is_stored_however_large_it_is(monkeypatch: pytest.M
         assert len(snapshots) == 1
     assert snapshots.page(cursor, 2, keyspace) == (0, [b"c"])
     assert keyspace.copies == 1
+
+
+# ---------------------------------------------------------------- iterations that were abandoned
+
+
+LARGE = 64 * 1024
+
+
+@pytest.fixture
+def memory() -> Iterator[TracedMemory]:
+    with traced_memory() as memory:
+        yield memory
+
+
+def fill_with_large_keys(store: Store, size: int, expires_at: int | None = None) -> None:
+    for number in range(size // LARGE):
+        store.set(b"%08d" % number * (LARGE // 8), b"v", expires_at)
+
+
+def delete_large_keys(store: Store, size: int) -> None:
+    for number in range(size // LARGE):
+        store.delete(b"%08d" % number * (LARGE // 8))
+
+
+def test_an_abandoned_iteration_keeps_a_bounded_size_of_deleted_keys_in_memory(
+    session: ClientSession, store: Store, memory: TracedMemory
+) -> None:
+    fill_with_large_keys(store, 2 * MAX_DELETED_BYTES)
+    step(session, step(session, b"0")[0])
+    delete_large_keys(store, MAX_DELETED_BYTES // 2)
+    assert memory.in_use > 2 * MAX_DELETED_BYTES, "the snapshot refers to them"
+    delete_large_keys(store, 2 * MAX_DELETED_BYTES)
+    assert memory.in_use < MAX_DELETED_BYTES // 4
+
+
+def test_an_abandoned_iteration_keeps_a_bounded_size_of_expired_keys_in_memory(
+    session: ClientSession, engine: EmbeddedEngine, store: Store, clock: Clock, memory: TracedMemory
+) -> None:
+    fill_with_large_keys(store, 2 * MAX_DELETED_BYTES, clock.now + 1000)
+    step(session, b"0")
+    clock.forward(5000)
+    while not engine.expire_slice():
+        pass
+    assert memory.in_use < MAX_DELETED_BYTES // 4
+
+
+def test_the_snapshot_of_an_abandoned_iteration_is_evicted_after_a_time_limit(
+    session: ClientSession, engine: EmbeddedEngine, store: Store, clock: Clock, memory: TracedMemory
+) -> None:
+    fill_with_large_keys(store, MAX_DELETED_BYTES // 2)
+    step(session, b"0")
+    delete_large_keys(store, MAX_DELETED_BYTES // 2)
+    clock.forward(SNAPSHOT_TIMEOUT * 1000 - 1)
+    engine.expire_slice()
+    assert memory.in_use > MAX_DELETED_BYTES // 2
+    clock.forward(1)
+    engine.expire_slice()
+    assert memory.in_use < MAX_DELETED_BYTES // 4
+
+
+def test_a_snapshot_that_is_used_is_not_evicted_by_the_time_limit() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    used, _ = snapshots.page(0, 1, keyspace)
+    keyspace.deletion_count += 1
+    snapshots.page(0, 1, keyspace)
+    keyspace.time = SNAPSHOT_TIMEOUT * 1000
+    snapshots.page(used, 1, keyspace)
+    snapshots.evict_unused(keyspace.time)
+    assert len(snapshots) == 1
+    assert snapshots.page(used, 10, keyspace) == (0, [b"b", b"c"])
+    assert keyspace.copies == 2
+
+
+def test_many_small_deleted_keys_count_too() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    snapshots.page(0, 1, keyspace)
+    for _ in range(MAX_DELETED_BYTES // KEY_OVERHEAD):
+        snapshots.on_remove(b"", Removal.DELETED, (b"", None))
+    assert len(snapshots) == 1
+    snapshots.on_remove(b"", Removal.EXPIRED, (b"", None))
+    assert len(snapshots) == 0
+    snapshots.page(0, 1, keyspace)
+    snapshots.on_remove(b"", Removal.DELETED, (b"", None))
+    assert len(snapshots) == 1, "what was deleted before does not count"
+
+
+def test_deleted_keys_count_although_the_snapshot_is_used_meanwhile() -> None:
+    snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
+    cursor, _ = snapshots.page(0, 1, keyspace)
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED, (b"", None))
+    assert snapshots.page(cursor, 1, keyspace)[1] == [b"b"]
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED, (b"", None))
+    assert len(snapshots) == 0
+
+
+def test_an_iteration_whose_snapshot_was_evicted_because_of_deleted_keys_misses_nothing(
+    session: ClientSession, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "MAX_DELETED_BYTES", 3 * KEY_OVERHEAD)
+    keys = fill(store, 40)
+    cursor, found = step(session, b"0")
+    for key in keys[:5]:
+        store.delete(key)
+    while cursor != b"0":
+        cursor, more = step(session, cursor)
+        found += more
+    assert set(keys[5:]) <= set(found) <= set(keys)
+
+
+class SpySnapshots(ScanSnapshots):
+    """Snapshots that count the notifications of the store."""
+
+    notified = 0
+
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
+        SpySnapshots.notified += 1
+
+
+def test_the_snapshots_are_notified_of_changes_only_while_there_are_any(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "ScanSnapshots", SpySnapshots)
+    SpySnapshots.notified = 0
+    store = new_store(clock)
+    session = new_session(EmbeddedEngine(store))
+    fill(store, 40)
+    assert SpySnapshots.notified == 0
+    cursor, _ = step(session, b"0")
+    store.set(b"k", b"v")
+    assert SpySnapshots.notified == 1
+    step(session, cursor, "COUNT 100")
+    store.set(b"k", b"v")
+    step(session, b"0")
+    store.clear().free()
+    store.set(b"k", b"v")
+    assert SpySnapshots.notified == 1
+
+
+def test_small_snapshots_are_bounded_in_number() -> None:
+    snapshots = ScanSnapshots()
+    count = MAX_SNAPSHOT_KEYS // SNAPSHOT_OVERHEAD
+    for deletion_count in range(count + 100):
+        snapshots.page(0, 2, FakeKeyspace(deletion_count))
+    assert len(snapshots) < count
 
 
 def test_deletions_are_counted_beyond_what_a_cursor_holds_of_them() -> None:

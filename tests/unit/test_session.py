@@ -299,7 +299,7 @@ def test_lazy_lines_are_generated_while_they_are_sent(engine: EmbeddedEngine) ->
             made.append(number)
             yield b"x" * (OUTPUT_SIZE // 4)
 
-    @lazy.reads("LAZY", "Answer a block of lines that are not there yet.")
+    @lazy.reads("LAZY", "Reply lines that are made while they are sent.")
     def make(store: Store) -> Reply:
         return Lines(lines())
 
@@ -313,43 +313,43 @@ def test_a_session_has_every_command_unless_it_is_given_others() -> None:
     assert new_session().context.commands is COMMANDS
 
 
-# ---------------------------------------------------------------- replies that fail on their way
+# ---------------------------------------------------------------- lazy replies that fail
 
 
-def breaking_off(lines: int) -> CommandTable:
-    """Make a table whose TELL replies so many lines and then fails; the lines are made as they are sent."""
+def failing_table(count: int) -> CommandTable:
+    """Make a table with a command LINES whose lazy reply has this many lines and then fails."""
     group = CommandGroup("test")
 
-    def told() -> Iterator[bytes]:
-        for number in range(lines):
+    def lines() -> Iterator[bytes]:
+        for number in range(count):
             yield b"line %d" % number
-        raise CommandError(ErrorReply.from_text(b"ERR the source is gone"))
+        raise CommandError(ErrorReply.from_text(b"ERR the source failed"))
 
-    @group.reads("TELL", "Tell as far as it goes.")
-    def tell(store: Store) -> Reply:
-        return Lines(told())
+    @group.reads("LINES", "Reply lines, then fail.")
+    def make(store: Store) -> Reply:
+        return Lines(lines())
 
     return CommandTable([group, connection.group, transactions.group])
 
 
 def test_lazy_lines_that_fail_end_in_an_error_and_close_the_connection() -> None:
-    session = new_session(commands=breaking_off(2))
-    sent = b"TELL\nPING\n"
-    assert feed(session, sent) == b"line 0\nline 1\n(error) ERR the source is gone\n"
+    session = new_session(commands=failing_table(2))
+    sent = b"LINES\nPING\n"
+    assert feed(session, sent) == b"line 0\nline 1\n(error) ERR the source failed\n"
     assert session.closing
     assert session.context.stats.errors == 1
 
 
 def test_lazy_lines_that_fail_after_the_first_output_close_the_connection_too() -> None:
-    session = new_session(commands=breaking_off(50_000))
-    pieces = list(answers(session, b"TELL\nPING\n"))
+    session = new_session(commands=failing_table(50_000))
+    pieces = list(answers(session, b"LINES\nPING\n"))
     assert len(pieces) > 1
-    assert pieces[-1].endswith(b"line 49999\n(error) ERR the source is gone\n")
+    assert pieces[-1].endswith(b"line 49999\n(error) ERR the source failed\n")
     assert session.closing
     assert not session.pending
 
 
 def test_lazy_lines_that_fail_are_an_error_instead_in_resp() -> None:
-    session = new_session(commands=breaking_off(2))
-    assert feed(session, encode_request([b"TELL"])) == b"-ERR the source is gone\r\n"
+    session = new_session(commands=failing_table(2))
+    assert feed(session, encode_request([b"LINES"])) == b"-ERR the source failed\r\n"
     assert session.closing

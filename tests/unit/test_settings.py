@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.limits import GIB, MIB, Limits
+from common.program import program_name
 from server.settings import (
     PARAMETERS,
     SETTINGS,
@@ -23,8 +26,10 @@ from server.settings.kinds import Switch
 from server.settings.sources import new_parser
 
 EXAMPLES: dict[str, tuple[str, object]] = {
+    "config_file": ("/dev/null", "/dev/null"),
     "host": ("::1", "::1"),
     "ports": ("7000", (7000,)),
+    "resp_port": ("7002", 7002),
     "max_line": ("100", 100),
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
@@ -34,14 +39,21 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "rewrite_min_size": ("100", 100),
     "repair": ("yes", True),
     "check": ("./data", "./data"),
+    "tcp_keepalive": ("60", 60),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
     "io_threads": ("2", 2),
     "all_cores": ("yes", True),
-    "log_level": ("debug", "debug"),
     "http_port": ("7001", 7001),
     "http_token": ("t0ken", "t0ken"),
     "http_origins": ("https://Example.org/", ("https://example.org",)),
     "http_hosts": ("example.org", ("example.org",)),
     "http_max_body": ("100", 100),
+    "http_max_json": ("100", 100),
+    "http_max_clients": ("7", 7),
+    "http_head_timeout": ("2.5", 2.5),
+    "http_body_timeout": ("2.5", 2.5),
+    "http_idle_timeout": ("2.5", 2.5),
     "backend": ("redis://localhost", "redis://localhost"),
     "backend_connections": ("7", 7),
     "backend_timeout": ("2.5", 2.5),
@@ -49,7 +61,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "cache_ttl": ("2.5", 2.5),
     "cache_tracking": ("yes", True),
 }
-"""A text and the value that it stands for, for each setting that has an option."""
+"""A text and its value, for each setting that has an option."""
 
 WITH_OPTION = [entry for entry in SETTINGS if entry.option]
 
@@ -70,10 +82,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, **variables: st
     with pytest.raises(SystemExit) as ended:
         read(*arguments, **variables)
     assert ended.value.code == 2
-    usage, sentence = capsys.readouterr().err.rsplit("run_server.sh: error: ", 1)
-    assert usage.startswith("usage: run_server.sh")
-    assert sentence.count("\n") == 1
-    return sentence.removesuffix("\n")
+    name = program_name("server")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"{name}: error: "), "no usage precedes the sentence"
+    assert printed.count("\n") == 1
+    return printed.removeprefix(f"{name}: error: ").removesuffix("\n")
 
 
 # ---------------------------------------------------------------- the table
@@ -246,7 +259,137 @@ def test_help_has_every_option_with_its_default_by_section() -> None:
     ):
         assert f"(default: {default})" in words
     assert "(default: None)" not in words
-    assert text.index("options:") < text.index("HTTP, on a port") < text.index("a backing Redis:")
+    sections = ["options:", "addresses:", "limits:", "log:", "process:", "HTTP:", "backing Redis:", "cache in front of"]
+    places = [text.index(f"\n{section}") for section in sections]
+    assert places == sorted(places)
+
+
+def test_help_shows_no_default_for_what_is_off_by_default() -> None:
+    section = new_parser().format_help().partition("\ncache in front of")[2].partition("Every option")[0]
+    assert "--cache-ttl" in section
+    assert "default" not in section
+
+
+def test_help_has_examples_that_are_valid_and_exit_statuses() -> None:
+    text = new_parser().format_help()
+    name = re.escape(program_name("server"))
+    examples = re.findall(rf"^  {name}(.*)$", text.partition("\nexamples:\n")[2], re.MULTILINE)
+    assert len(examples) >= 4
+    for example in examples:
+        read(*example.replace("/etc/kvline.toml", "/dev/null").split())
+    assert re.findall(r"^  (\d)  \S", text.partition("\nexit statuses:\n")[2], re.MULTILINE) == ["0", "1", "2"]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_value_of_a_misspelt_option_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "--bakend", "redis://:s3cret@host") == "unknown option: --bakend"
+    assert refused(capsys, "--bakend=redis://:s3cret@host") == "unknown option: --bakend"
+    assert refused(capsys, "s3cret") == "unexpected argument"
+
+
+# ---------------------------------------------------------------- the config file
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Callable[[str], str]:
+    """Return a function that writes a config file, and returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "kvline.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+WriteConfig = Callable[[str], str]
+
+
+@pytest.mark.parametrize(
+    "entry", [each for each in WITH_OPTION if each.name != "config_file"], ids=lambda entry: entry.name
+)
+def test_the_config_file_sets_a_field_by_the_name_of_its_option(entry: Setting, config_file: WriteConfig) -> None:
+    text, value = EXAMPLES[entry.name]
+    path = config_file(f'{(entry.option or "")[2:]} = "{text}"\n')
+    before = read("--config", path, *with_requirement(entry))
+    assert getattr(before, entry.name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", {}),
+        ("port = 7000", {"ports": (7000,)}),
+        ("port = [7000, 7001]", {"ports": (7000, 7001)}),
+        ('http-cors = ["https://a.org", "https://b.org"]', {"http_origins": ("https://a.org", "https://b.org")}),
+        ("all-cores = true\nmax-line = 1_000", {"all_cores": True, "max_line": 1000}),
+        ("all-cores = false", {"all_cores": False}),
+        ("http-idle-timeout = 2.5 # seconds", {"http_idle_timeout": 2.5}),
+        ("http-idle-timeout = 2", {"http_idle_timeout": 2.0}),
+    ],
+)
+def test_the_config_file_has_the_types_of_toml(config_file: WriteConfig, text: str, values: dict[str, Any]) -> None:
+    path = config_file(text)
+    assert read("--config", path) == Settings(config_file=path, **values)
+
+
+def test_the_command_line_precedes_the_environment_which_precedes_the_file(config_file: WriteConfig) -> None:
+    path = config_file("max-line = 1\nmax-frame = 1\nmax-clients = 1\nport = [1, 2]\n")
+    settings = read("--max-line", "3", KVLINE_MAX_LINE="2", KVLINE_MAX_FRAME="2", KVLINE_CONFIG=path)
+    assert (settings.max_line, settings.max_frame, settings.max_clients) == (3, 2, 1)
+    assert settings.ports == (1, 2)
+    assert read("--config", "/dev/null", KVLINE_CONFIG=path).ports == Settings().ports
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("max-clients = 0", "max-clients: a number of clients is from 1 to 4294967295, not '0'"),
+        ("max-clients = true", "max-clients: a number of clients is from 1 to 4294967295, not 'true'"),
+        ("max-clients = [1]", "max-clients: must be a single value"),
+        ("[max-clients]\na = 1", "max-clients: must be a single value"),
+        ("port = [[1]]", "port: must be a single value"),
+        ("all-cores = 7", "all-cores: must be yes or no, not '7'"),
+        ("max_clients = 1", "'max_clients' is not a setting; --help lists them"),
+        ('config = "other.toml"', "'config' is not a setting; --help lists them"),
+        ("port = 1979-05-27", "port: a port is a number from 0 to 65535, not '1979-05-27'"),
+        ("port = ", "not valid TOML: Invalid value (at end of document)"),
+        ("cache-keys = 5", "cache-keys needs --backend"),
+    ],
+)
+def test_a_bad_config_file_is_one_sentence_that_names_the_file_and_the_setting(
+    capsys: pytest.CaptureFixture[str], config_file: WriteConfig, text: str, sentence: str
+) -> None:
+    path = config_file(text)
+    assert refused(capsys, "--config", path) == f"{path}: {sentence}"
+
+
+def test_a_config_file_that_cannot_be_read_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing, binary = tmp_path / "missing.toml", tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    assert refused(capsys, "--config", str(missing)) == f"{missing}: No such file or directory"
+    assert refused(capsys, "--config", str(tmp_path)) == f"{tmp_path}: Is a directory"
+    assert refused(capsys, KVLINE_CONFIG=str(binary)).startswith(f"{binary}: not valid TOML: ")
+
+
+# ---------------------------------------------------------------- the settings in the log
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, ""),
+        ({"ports": (1, 2), "host": "::1"}, "--host ::1 --port 1 --port 2"),
+        ({"all_cores": True}, "--all-cores"),
+        ({"slowlog_max_len": 5}, ""),
+        ({"config_file": "/a b"}, "--config '/a b'"),
+        ({"backend": "redis://:hush@localhost", "cache_ttl": 5.0}, "--backend (secret) --cache-ttl 5"),
+        ({"http_token": "hush"}, "--http-token (secret)"),
+        ({"backend": "redis://localhost", "cache_tracking": False}, "--backend (secret) --no-cache-tracking"),
+    ],
+)
+def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str, Any], shown: str) -> None:
+    assert Settings(**values).changed() == shown
 
 
 # ---------------------------------------------------------------- several settings together
@@ -286,8 +429,18 @@ def test_settings_that_cannot_be_used_are_one_sentence(values: dict[str, Any], s
 )
 def test_any_option_of_the_cache_turns_it_on(values: dict[str, Any], cache: dict[str, Any]) -> None:
     url = "redis://localhost"
-    assert Settings(backend=url, **values).backend_settings() == BackendSettings(url, 50, 5.0, **cache)
+    assert Settings(backend=url, **values).backend_settings() == BackendSettings(
+        url, connections=50, timeout=5.0, **cache
+    )
     assert Settings().backend_settings() is None
+
+
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [({}, 5000), ({"max_clients": 1}, 1), ({"max_clients": 7}, 3), ({"http_max_clients": 9, "max_clients": 7}, 9)],
+)
+def test_http_has_half_of_the_places_unless_its_number_is_given(values: dict[str, Any], places: int) -> None:
+    assert Settings(**values).http_places() == places
 
 
 def test_a_request_may_always_be_as_large_as_an_argument_of_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -43,14 +44,25 @@ def record(session: ClientSession, name: str) -> dict[str, int] | None:
     return {name: int(fields[name]) for name in ("calls", "rejected_calls", "failed_calls")}
 
 
-SECTIONS = ["Server", "Clients", "Memory", "Persistence", "Stats", "Commandstats", "Keyspace"]
+SECTIONS = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Stats",
+    "Replication",
+    "Cpu",
+    "Commandstats",
+    "Keyspace",
+]
+DEFAULT_SECTIONS = [each for each in SECTIONS if each != "Commandstats"]
 
 
 @pytest.mark.parametrize(
     ("args", "sections"),
     [
-        ("", ["Server", "Clients", "Memory", "Persistence", "Stats", "Keyspace"]),
-        ("default", ["Server", "Clients", "Memory", "Persistence", "Stats", "Keyspace"]),
+        ("", DEFAULT_SECTIONS),
+        ("default", DEFAULT_SECTIONS),
         ("all", SECTIONS),
         ("everything", SECTIONS),
         ("keyspace SERVER", ["Server", "Keyspace"]),
@@ -64,13 +76,10 @@ def test_info_reports_the_sections_that_were_asked_for(session: ClientSession, a
 
 
 def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: ClientSession) -> None:
-    reply = execute_line(session, "INFO clients")
-    assert (
-        reply
-        == b"# Clients\r\nconnected_clients:1\r\nmaxclients:10000\r\nmonitoring_clients:0\r\nwatching_clients:0\r\n"
-    )
+    reply = execute_line(session, "INFO replication")
+    assert reply == b"# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n"
     execute_line(session, "HELLO 3")
-    block = execute_line(session, "INFO clients")
+    block = execute_line(session, "INFO replication")
     assert isinstance(block, Lines)
     assert b"\r\n".join(block.lines) == reply
 
@@ -108,6 +117,8 @@ def test_info_counts_connections(session: ClientSession, other: ClientSession) -
     send_line(third, "WATCH a")
     assert info(session, "clients") == {
         "connected_clients": "2",
+        "blocked_clients": "0",
+        "tracking_clients": "0",
         "maxclients": "10000",
         "monitoring_clients": "0",
         "watching_clients": "1",
@@ -117,6 +128,42 @@ def test_info_counts_connections(session: ClientSession, other: ClientSession) -
         connect(session.context)
     stats = info(session, "stats")
     assert (stats["total_connections_received"], stats["rejected_connections"]) == ("3", "1")
+
+
+FIELDS_OF_MONITORING_TOOLS = {
+    "server": "redis_version redis_mode os tcp_port run_id process_id uptime_in_seconds config_file",
+    "clients": "connected_clients blocked_clients tracking_clients maxclients",
+    "memory": "used_memory used_memory_human used_memory_rss used_memory_peak used_memory_peak_human maxmemory "
+    "maxmemory_policy mem_fragmentation_ratio",
+    "persistence": "loading async_loading rdb_bgsave_in_progress aof_enabled aof_rewrite_in_progress",
+    "stats": "total_connections_received total_commands_processed rejected_connections expired_keys",
+    "replication": "role connected_slaves master_repl_offset",
+    "cpu": "used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children",
+}
+"""What redis-cli --stat, the exporter of oliver006 for Prometheus and redis-commander read."""
+
+
+@pytest.mark.parametrize("section", FIELDS_OF_MONITORING_TOOLS)
+def test_info_has_the_fields_that_monitoring_tools_read(session: ClientSession, section: str) -> None:
+    assert set(FIELDS_OF_MONITORING_TOOLS[section].split()) <= info(session, section).keys()
+
+
+def test_info_identifies_the_run_and_the_config_file(session: ClientSession) -> None:
+    session.context.settings = Settings(config_file="/etc/kvline.toml")
+    figures = info(session, "server")
+    assert re.fullmatch(r"[0-9a-f]{40}", figures["run_id"])
+    assert figures["config_file"] == "/etc/kvline.toml"
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1536, "1.50K"), (5 * 1024**2, "5.00M"), (3 * 1024**4, "3072.00G")],
+)
+def test_info_shows_sizes_as_redis_does(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch, size: int, shown: str
+) -> None:
+    monkeypatch.setattr("server.commands.info.resident_bytes", lambda: size)
+    assert info(session, "memory")["used_memory_human"] == shown
 
 
 def test_info_reports_the_server_and_its_memory(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:

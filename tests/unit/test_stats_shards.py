@@ -82,7 +82,7 @@ def test_closed_clients_leave_no_shard_of_their_own() -> None:
         count(client.stats, GET)
         clients.remove(client)
         count(client.stats, GET)
-    assert numbers(clients.stats.totals()[GET]) == (3, 300, 0, 0), "what it counts after its end is nobody's"
+    assert numbers(clients.stats.totals()[GET]) == (3, 300, 0, 0), "calls after the close are not counted"
 
 
 def test_reset_counts_from_zero_and_changes_no_shard() -> None:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     ["common"],
-    ["server.process", "server.extras"],
+    ["server.stderr_log", "server.extras"],
+    ["server.process"],
     ["server.settings"],
     ["server.args"],
     ["server.registry"],
@@ -35,7 +36,7 @@ LAYERS = [
 layer. The packages `server` and `server.engines` are empty."""
 
 NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
-MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection")
+MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection", "client.source")
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 import pytest
 
+from common.codec import ProtocolError
+from common.errors import NO_HTTP_HERE, http_is_on_port
 from common.limits import Limits
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
+from server.protocols.text_lines import TextDecoder
 from tests.harness.sessions import ClientSession, feed, new_session, send_line
 from tests.harness.stores import pairs
 
 UNBALANCED = "(error) ERR Protocol error: unbalanced quotes in request"
-NO_HTTP = "(error) ERR Protocol error: this port does not speak HTTP"
 EVERY_WAY = pytest.mark.parametrize(
     "sizes", [(), (1,), (2, 5), (11,)], ids=["in one piece", "byte by byte", "in odd pieces", "in elevens"]
 )
@@ -30,12 +33,6 @@ def test_the_replies_lines_end_as_each_requests_did(session: ClientSession, size
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"   \n", b"\t \t\r\n"])
 def test_an_empty_line_gets_no_reply(session: ClientSession, blank: bytes, sizes: tuple[int, ...]) -> None:
     assert feed(session, blank + b"PING\n" + blank, *sizes) == b"PONG\n"
-
-
-@EVERY_WAY
-@pytest.mark.parametrize("comment", [b"#\n", b"# 7 1033 5f3a0c1b\r\n", b'#half "open\n', b"#" * 100 + b"\n"])
-def test_a_comment_gets_no_reply(session: ClientSession, comment: bytes, sizes: tuple[int, ...]) -> None:
-    assert feed(session, comment + b"PING\n" + comment + b"ECHO #\n", *sizes) == b"PONG\n#\n"
 
 
 def test_only_one_carriage_return_belongs_to_the_line_break(session: ClientSession, store: Store) -> None:
@@ -85,10 +82,43 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
     session: ClientSession, store: Store, line: bytes, ending: bytes, sizes: tuple[int, ...]
 ) -> None:
     sent = b"SET before 1\n" + line + ending + b"SET after 1\n\n*1\r\n$4\r\nPING\r\n"
-    assert feed(session, sent, *sizes) == b"OK\n" + NO_HTTP.encode() + ending
+    reply = feed(session, sent, *sizes)
+    assert reply.startswith(b"OK\nHTTP/1.1 400 Bad Request\r\n")
+    assert reply.count(b"HTTP/1.1 400") == 1
     assert session.closing
     assert session.feed(b"SET after 1\n") == b""
     assert pairs(store) == [(b"before", b"1")]
+
+
+def http_response(session: ClientSession, request: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """Send a request and parse the response: status line, headers, body."""
+    head, _, body = feed(session, request).partition(b"\r\n\r\n")
+    status_line, *headers = head.split(b"\r\n")
+    return status_line, dict(header.split(b": ", 1) for header in headers), body  # type: ignore[misc]
+
+
+def test_the_response_to_http_is_complete_and_has_the_sentence_in_its_body(session: ClientSession) -> None:
+    status_line, headers, body = http_response(session, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status_line == b"HTTP/1.1 400 Bad Request"
+    assert headers[b"connection"] == b"close"
+    assert headers[b"content-type"] == b"application/json"
+    assert headers[b"content-length"] == b"%d" % len(body)
+    assert headers[b"date"].endswith(b" GMT")
+    assert json.loads(body) == {"error": NO_HTTP_HERE.text.decode()}
+
+
+def test_the_response_to_http_head_has_no_body(session: ClientSession) -> None:
+    status_line, headers, body = http_response(session, b"HEAD / HTTP/1.1\r\n")
+    assert status_line == b"HTTP/1.1 400 Bad Request"
+    assert int(headers[b"content-length"]) > 0
+    assert body == b""
+
+
+def test_the_error_of_an_http_request_names_the_http_port() -> None:
+    ((_, requests),), rest = TextDecoder(http_port=8080).decode(b"GET / HTTP/1.1\r\n")
+    assert requests == [ProtocolError(http_is_on_port(8080), close_connection=True)]
+    assert b"8080" in http_is_on_port(8080).text
+    assert rest == b""
 
 
 @pytest.mark.parametrize(
@@ -103,6 +133,27 @@ def test_a_line_of_http_is_refused_and_nothing_after_it_runs(
 )
 def test_arguments_that_only_resemble_http_are_arguments(session: ClientSession, line: str, reply: str) -> None:
     assert send_line(session, line) == reply
+
+
+# ---------------------------------------------------------------- comments
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(
+    "comment", [b"#\n", b"# SET a 1\n", b"#SET a 1\r\n", b"# it's \"not closed\n", b"#!/bin/sh\r\n", b"# *1\r\n"]
+)
+def test_a_comment_gets_no_reply(session: ClientSession, store: Store, comment: bytes, sizes: tuple[int, ...]) -> None:
+    assert feed(session, comment + b"PING\n" + comment + b"PING\n", *sizes) == b"PONG\nPONG\n"
+    assert len(store) == 0
+
+
+def test_a_comment_is_ignored_in_a_transaction(session: ClientSession) -> None:
+    assert feed(session, b"MULTI\n# two\nINCR n\n#\nEXEC\n") == b"OK\nQUEUED\n1) 1\n"
+
+
+def test_only_the_first_byte_of_a_line_begins_a_comment(session: ClientSession) -> None:
+    assert send_line(session, "ECHO #1") == "#1"
+    assert send_line(session, " # 1").startswith("(error) ERR unknown command '#'")
 
 
 # ---------------------------------------------------------------- limits

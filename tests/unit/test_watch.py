@@ -143,7 +143,7 @@ def test_two_sessions_that_count_by_watching_lose_no_step(session: ClientSession
 
 
 @pytest.mark.parametrize("touch", ["PING", "GET a", "DBSIZE", "DEL a", "SET b 1"])
-def test_a_watched_key_that_expires_stops_exec_whether_somebody_touches_it_or_not(
+def test_a_watched_key_that_expires_stops_exec_whether_it_is_accessed_or_not(
     session: ClientSession, other: ClientSession, clock: Clock, touch: str
 ) -> None:
     send_lines(session, "SET a 1 PX 1000", "WATCH a")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from common.codec import Args, ProtocolError, RequestBatch
+from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
 from common.limits import Limits
 from common.resp import ReplyEncoder
 from common.text import COMMENT, UnbalancedQuotes, split_args
@@ -66,6 +66,8 @@ class Replay:
             for request in requests:
                 if isinstance(request, ProtocolError):
                     raise NotARecord(request.error.text.decode(errors="replace"))
+                if isinstance(request, ProtocolReply):
+                    raise NotARecord("a command of telnet")
                 if isinstance(request, RequestBatch):
                     yield from request
                 else:

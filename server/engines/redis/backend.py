@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from common.codec import Args
-from common.replies import ErrorReply, Reply
+from common.replies import Reply
 from server.engines.redis.node import Node
 from server.registry import Command
+
+Attempt: TypeAlias = Callable[[Node, bool], list[Reply]]
+"""Sends requests that a server executes or refuses as a whole, and returns their replies.
+
+Its arguments are the server, and whether ASKING has to precede the requests (`connection.with_asking`).
+"""
 
 
 class Backend(Protocol):
@@ -21,8 +27,16 @@ class Backend(Protocol):
         """
         ...
 
-    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
-        """Return the server that can run a transaction on these keys. Raises `CommandError` if there is none."""
+    def check_keys(self, keys: Sequence[bytes]) -> None:
+        """Raise `CommandError` if no single server can have all of these keys."""
+        ...
+
+    def route(self, keys: Sequence[bytes], attempt: Attempt) -> list[Reply]:
+        """Return what ``attempt`` returns for the server that has these keys.
+
+        If that is a redirection, ``attempt`` is called again. Raises `CommandError` if no single server can have all of
+        these keys, and what ``attempt`` raises.
+        """
         ...
 
     def nodes(self) -> list[Node]:
@@ -35,10 +49,6 @@ class Backend(Protocol):
 
     def on_node_failure(self) -> None:
         """React to a server that was down or too slow. Raises nothing and does not wait."""
-        ...
-
-    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
-        """React to a MOVED error: later calls of `node_for_keys` return the node that it names."""
         ...
 
     def close(self) -> None:

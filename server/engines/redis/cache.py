@@ -112,17 +112,19 @@ class ReadThroughCache:
             pass
         return self.get(key, fetch)  # here rather than in the handler, so that errors do not chain
 
-    def get_cached(self, key: bytes) -> bytes | None:
-        """Return the cached value of a key, which counts as a hit, or None, which counts as nothing.
+    def get_cached(self, key: bytes) -> tuple[bytes, float] | None:
+        """Return the cached value of a key and its age, which counts as a hit, or None, which counts as nothing.
 
+        The age is in seconds since the fetch of the value began.
         A caller that gets None calls `get` next, and that counts the read. Takes no longer than the lock is held.
         """
         now = self._clock()
         self._acquire()  # a with statement takes longer, and every hit passes here
         try:
-            if now < self._expires_at[key]:
+            expires_at = self._expires_at[key]
+            if now < expires_at:
                 self._hits += 1
-                return self._values[key]
+                return self._values[key], now - (expires_at - self._ttl)
         except KeyError:
             pass
         finally:

@@ -28,6 +28,7 @@ from common.limits import Limits
 from common.replies import Reply
 from server.engines.base import (
     WOULD_BLOCK,
+    CacheLookup,
     CallContext,
     Engine,
     InfoSection,
@@ -46,6 +47,9 @@ CACHEABLE = frozenset({b"GET"})
 
 `CachedReads` takes ``args[1]`` for the key, and the cache has one value per key, so a second command would need more.
 """
+
+
+MISS = CacheLookup(None)
 
 
 class CachedReads:
@@ -81,11 +85,17 @@ class CachedReads:
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
         """Return a reply that is cached. Otherwise return `WOULD_BLOCK`: the backing server must be asked."""
+        if command.name in CACHEABLE:
+            call.cache_lookup = MISS
         if not self._may_use_cache(command, call):
             return self._engine.try_execute(command, args, call)
         call.started = perf_counter_ns()
-        value = self._cache.get_cached(args[1])  # None is not ambiguous: only bytes are cached
-        return WOULD_BLOCK if value is None else value
+        cached = self._cache.get_cached(args[1])
+        if cached is None:
+            return WOULD_BLOCK
+        value, age = cached
+        call.cache_lookup = CacheLookup(age)
+        return value
 
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: BackendWatch, call: CallContext

@@ -30,13 +30,13 @@ from common.errors import (
 )
 from common.replies import OK, ErrorReply, Reply
 from server.args.integers import parse_cursor
-from server.engines.redis.connection import BackendConnection, ConnectionSettings
+from server.engines.redis.backend import Attempt
+from server.engines.redis.connection import BackendConnection, ConnectionSettings, with_asking
 from server.engines.redis.dump import scan
 from server.engines.redis.node import Node
-from server.engines.redis.replies import raise_for_error, unexpected_reply
+from server.engines.redis.replies import find_redirect, raise_for_error, unexpected_reply
 from server.engines.redis.slots import SlotTable, common_slot, parse_cluster_slots, parse_redirect
 from server.engines.redis.time_limit import seconds_left, time_limit
-from server.engines.redis.transactions import MAX_REDIRECTS
 from server.engines.redis.url import NodeAddress
 from server.registry import Command
 
@@ -51,6 +51,9 @@ REFRESH_INTERVAL = 0.2
 
 MAX_REFRESH_CANDIDATES = 5
 """Nodes that one refresh asks at most. The next refresh asks others."""
+
+MAX_REDIRECTS = 5
+"""How often a request follows a redirection."""
 
 TRYAGAIN_INTERVAL = 0.05
 """Seconds before a command with several keys is sent again while its slot migrates, as in redis-py."""
@@ -82,12 +85,38 @@ class Cluster:
         """Run a command on the node that has its keys, or on all nodes. Raises `CommandError`."""
         keys = command.keys.of(args)
         if keys:
-            return self._execute_in_slot(common_slot(keys), args, writes=command.writes)
+            return self._execute_on_owner(keys, args, writes=command.writes)
         return self._on_all_nodes.get(command.name, self._execute_on_any_node)(args)
 
-    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
-        """Return the node that serves these keys. Raises `CommandError` if they do not have a common slot."""
-        return self._node(self._owner(common_slot(keys))) if keys else self.nodes()[0]  # without keys any node will do
+    def check_keys(self, keys: Sequence[bytes]) -> None:
+        """Raise `CommandError` if the keys do not have a common slot."""
+        common_slot(keys)
+
+    def route(self, keys: Sequence[bytes], attempt: Attempt) -> list[Reply]:
+        """Call ``attempt`` with the node that serves the slot of these keys, and follow redirections.
+
+        Without keys any node will do. Raises `CommandError` if the keys do not have a common slot, and if the
+        redirections do not end.
+        """
+        if not keys:
+            return attempt(self.nodes()[0], False)
+        node, asking = self._node(self._owner(common_slot(keys))), False
+        for _ in range(MAX_REDIRECTS + 1):
+            replies = attempt(node, asking)
+            redirect = find_redirect(replies)
+            if redirect is None:
+                return replies
+            if redirect.code == b"TRYAGAIN":  # some of the keys have been migrated, so no node has all of them
+                time.sleep(min(TRYAGAIN_INTERVAL, seconds_left()))
+                continue
+            slot, address = _parse_redirect(redirect, node)
+            asking = redirect.code == b"ASK"
+            # ASK is for this request only: the slot is migrating, and the old node has the keys that have not been
+            # migrated yet. MOVED concerns all later requests too.
+            if not asking:
+                self._on_moved(slot, address)
+            node = self._node(address)
+        raise backend_unavailable(TOO_MANY_REDIRECTS)
 
     def nodes(self) -> list[Node]:
         """Return every node that serves a slot, in an order that stays the same while the cluster does."""
@@ -113,13 +142,6 @@ class Cluster:
             except RuntimeError:  # no more threads can be started at present
                 self._loading.release()
 
-    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
-        """Note the new owner of a slot. Other slots have probably moved too, so load the table again."""
-        # The one slot now, so that the request can go on at once. The specification recommends the reload.
-        slot, address = _parse_redirect(moved, sender)
-        self._slot_table().move(slot, address)
-        self.on_node_failure()
-
     def close(self) -> None:
         """Close every connection."""
         # `_node` closes nodes that are added later.
@@ -131,29 +153,17 @@ class Cluster:
 
     # ---------------------------------------------------------------- commands with keys
 
-    def _execute_in_slot(self, slot: int, args: Args, *, writes: bool) -> Reply:
-        """Send a command to the node that serves a slot, and follow redirections. A redirected command has not run."""
-        node = self._node(self._owner(slot))
-        asking = False
-        for _ in range(MAX_REDIRECTS + 1):
-            # In one write on one connection, because ASKING is a flag of the connection for its next command only.
-            reply = node.send_all([[b"ASKING"], args] if asking else [args], writes=writes)[-1]
-            asking = False
-            if not isinstance(reply, ErrorReply):
-                return reply
-            if reply.code == b"MOVED":
-                # Unlike ASK, this concerns all later requests too.
-                self.on_moved(reply, node)
-                node = self._node(self._owner(slot))
-            elif reply.code == b"ASK":  # for this request only: the slot is migrating
-                # The slot table stays as it is: keys that have not been moved yet are still on the old node.
-                node = self._node(_parse_redirect(reply, node)[1])
-                asking = True
-            elif reply.code == b"TRYAGAIN":  # some of the keys have been moved, so no node has all of them
-                time.sleep(min(TRYAGAIN_INTERVAL, seconds_left()))
-            else:
-                return raise_for_error(reply)
-        raise backend_unavailable(TOO_MANY_REDIRECTS)
+    def _execute_on_owner(self, keys: Sequence[bytes], args: Args, *, writes: bool) -> Reply:
+        def attempt(node: Node, asking: bool) -> list[Reply]:
+            return node.send_all(with_asking([args], asking), writes=writes)[-1:]
+
+        return raise_for_error(self.route(keys, attempt)[0])
+
+    def _on_moved(self, slot: int, address: NodeAddress) -> None:
+        """Note the new owner of a slot. Other slots have probably moved too, so load the table again."""
+        # The one slot now, so that the next request goes there at once. The specification recommends the reload.
+        self._slot_table().move(slot, address)
+        self.on_node_failure()
 
     def _owner(self, slot: int) -> NodeAddress:
         """Return the node that serves a slot. A slot without a node may have been assigned meanwhile."""

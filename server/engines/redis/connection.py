@@ -11,6 +11,7 @@ Three rules hold for every request:
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -21,17 +22,20 @@ from dataclasses import dataclass, field, replace
 
 from common.codec import Args
 from common.errors import (
+    AUTH_REFUSED,
     CONNECTING,
     CONNECTION_CLOSED,
+    EXEC_ABORTED,
+    NO_PASSWORD,
     WAITING_FOR_REPLY,
     backend_timed_out,
     backend_unavailable,
     not_a_redis_reply,
 )
-from common.replies import ErrorReply, Reply
+from common.replies import OK, ErrorReply, Reply
 from common.resp_client import MalformedReply, ReplyDecoder, encode_request
 from server.engines.redis.redis_py_adapter import RedisSocket, SocketSettings
-from server.engines.redis.replies import one_line
+from server.engines.redis.replies import one_line, unexpected_reply
 from server.engines.redis.time_limit import seconds_left
 
 Requests = Sequence[Args]
@@ -141,6 +145,27 @@ class BackendConnection:
             self.disconnect()
             raise
 
+    def run_transaction(self, commands: Requests, *, asking: bool) -> list[Reply]:
+        """Run commands between MULTI and EXEC. Return the replies to MULTI, the commands and EXEC, errors included.
+
+        With ``asking`` the server runs them although it is still importing the keys' slot. If it refuses MULTI, no
+        command is sent, and EXEC's reply is the one that follows a command that cannot be queued.
+        Raises `CommandError` as `send_all` does. Its text says whether it is unknown if the commands ran.
+        """
+        # In a write of its own, although that costs a round trip: after a MULTI that is refused (an ACL can do that at
+        # any time), the server would run the commands one by one.
+        begun = self.send_all(with_asking([[b"MULTI"]], asking))[-1]
+        if begun != OK:
+            self.disconnect()  # no EXEC will end a watch that this connection may have
+            if isinstance(begun, ErrorReply):
+                return [begun, EXEC_ABORTED]
+            raise unexpected_reply(begun)
+        replies = self.send_all([*commands, [b"EXEC"]], writes=True)
+        ended = replies[-1]
+        if isinstance(ended, ErrorReply) and ended.code != EXEC_ABORTED.code:
+            self.disconnect()  # Redis 6.0 stays in MULTI if an ACL refuses EXEC, and would queue the next request
+        return [begun, *replies]
+
     def receive(self) -> Reply:
         """Return the next message that the server sends without a request.
 
@@ -164,14 +189,14 @@ class BackendConnection:
         # that RESP2 cannot express, and lets invalidation messages arrive on the connection that asked for them.
         # Redis 5 and older do not have HELLO. Their error is ignored, and replies stay in RESP2.
         *replies, _ = self._exchange([*requests, [b"HELLO", b"3"]])
-        for reply in replies:
+        for request, reply in zip(requests, replies, strict=True):
             if not isinstance(reply, ErrorReply):
                 continue
             if reply.code == b"ERR" and login.username is not None and reply is replies[0]:
                 # Redis 5 and older refuse AUTH with a user name. A wrong password has the code WRONGPASS.
                 self._log_in(replace(login, username=None))
                 return
-            raise backend_unavailable(one_line(reply.text))
+            raise backend_unavailable(_login_refusal(request, reply))
 
     # ---------------------------------------------------------------- input and output
 
@@ -210,6 +235,15 @@ class BackendConnection:
         return opened
 
 
+def with_asking(requests: Requests, asking: bool) -> Requests:
+    """Return requests that a node accepts while it imports the slot of their keys, if ``asking``.
+
+    ASKING sets a flag of the connection that lasts for one command or one transaction (Redis Cluster specification). So
+    the requests must follow it on the same connection.
+    """
+    return [[b"ASKING"], *requests] if asking else requests
+
+
 def _login_requests(login: Login) -> list[Args]:
     requests: list[Args] = []
     if login.username is not None:
@@ -221,6 +255,15 @@ def _login_requests(login: Login) -> list[Args]:
     if login.database:
         requests.append([b"SELECT", b"%d" % login.database])
     return requests
+
+
+def _login_refusal(request: Args, error: ErrorReply) -> bytes:
+    """Return the text of an error, without what may be the password."""
+    # A server that does not have AUTH (renamed, or not a Redis) repeats its arguments: "unknown command 'AUTH', with
+    # args beginning with: ...". Errors with other codes, such as WRONGPASS, repeat nothing.
+    if request[0] == b"AUTH" and error.code == b"ERR" and error != NO_PASSWORD:
+        return AUTH_REFUSED
+    return one_line(error.text)
 
 
 def _readability_test(opened: socket.socket) -> Callable[[], bool]:
@@ -256,4 +299,6 @@ def _limit_waits(opened: socket.socket, seconds: float) -> None:
 
 
 def _reason(problem: OSError) -> bytes:
+    if problem.errno == errno.EBADF:  # closed by `disconnect` in another thread, between two calls of this one
+        return CONNECTION_CLOSED
     return one_line((problem.strerror or str(problem)).encode(errors="replace"))

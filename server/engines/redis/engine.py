@@ -16,7 +16,7 @@ from time import perf_counter_ns
 from typing import TypeAlias
 
 from common.codec import Args
-from common.errors import CommandError, not_in_transaction
+from common.errors import CommandError, needs_embedded_store, not_in_transaction
 from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
@@ -57,7 +57,7 @@ class RedisEngine:
         self._transactions = Transactions(backend)
         self._timeout = timeout
         self._description = description
-        self._handlers: dict[bytes, Handler] = {b"COMPACT": self._compact}
+        self._handlers: dict[bytes, Handler] = {b"COMPACT": self._compact, b"FIND": _refuse}
         self._unavailable = 0
         self._timed_out = 0
         self._counters = threading.Lock()  # guards the two counters
@@ -91,7 +91,7 @@ class RedisEngine:
 
     def _compact(self, command: Command, args: Args) -> Reply:
         # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.
-        return compact(self._backend.nodes(), self._timeout)
+        return compact(self._backend, self._timeout)
 
     def _on_failure(self, problem: CommandError) -> None:
         """Count the failure, and report it to the backend, if a server was down, too slow or served no client."""
@@ -206,6 +206,10 @@ def _outcome(reply: Reply) -> Reply | Exception:
     return CommandError(reply) if isinstance(reply, ErrorReply) else reply
 
 
+def _refuse(command: Command, args: Args) -> Reply:
+    raise CommandError(needs_embedded_store(command.name))
+
+
 def count_keys(node: Node) -> tuple[int, int, int]:
     """Return the number of a server's keys, of those with an expiry, and of those that have expired.
 
@@ -224,5 +228,5 @@ def count_keys(node: Node) -> tuple[int, int, int]:
 
 def _parse_info(reply: Reply) -> dict[str, str]:
     """Parse a section of a server's INFO, which is a verbatim string in RESP3 and a bulk string in RESP2."""
-    lines = reply.lines if isinstance(reply, Lines) else reply.splitlines() if isinstance(reply, bytes) else ()
-    return dict(line.decode(errors="replace").strip().split(":", 1) for line in lines if b":" in line)
+    text = b"".join(reply.joined(b"\n")) if isinstance(reply, Lines) else reply if isinstance(reply, bytes) else b""
+    return dict(line.decode(errors="replace").strip().split(":", 1) for line in text.splitlines() if b":" in line)

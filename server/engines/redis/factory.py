@@ -16,7 +16,7 @@ from server.settings import BackendSettings
 
 def build_engine(settings: BackendSettings) -> Engine[BackendWatch]:
     """Build the engine. Raises ValueError with the rest of a sentence that begins with ``--backend``."""
-    url = parse_backend_url(settings.url)
+    url = parse_backend_url(settings.url, settings.password)
     description: InfoSection = {
         "backend_url": url.shown,
         "backend_connections": settings.connections,

@@ -35,12 +35,13 @@ class Node:
 
         Raises `CommandError` if a reply is missing. With ``writes`` the error says that the outcome is unknown.
         """
-        # Not in the `try`: a failed `acquire` has released its connection already.
-        connection = self._requests.acquire()
-        try:
+        with self._requests.connection() as connection:
             return connection.send_all(requests, writes=writes)
-        finally:
-            self._requests.release(connection)
+
+    def run_transaction(self, commands: Requests, *, asking: bool) -> list[Reply]:
+        """Run commands between MULTI and EXEC on one connection; see `BackendConnection.run_transaction`."""
+        with self._requests.connection() as connection:
+            return connection.run_transaction(commands, asking=asking)
 
     def new_connection(self) -> BackendConnection:
         """Return a new connection that belongs to no pool, not open yet."""

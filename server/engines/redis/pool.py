@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from common.errors import SERVER_STOPPING, backend_timed_out, backend_unavailable
 from server.engines.redis.connection import BackendConnection, ConnectionSettings
 from server.engines.redis.time_limit import MIN_TIMEOUT, seconds_left
+
+MIN_HOLD_TIME = 1.0
+"""Seconds for which a connection is not reclaimed although its holder does not use it.
+
+Enough for WATCH, GET and EXEC of a client with a slow network.
+"""
 
 
 class ConnectionPool:
@@ -15,6 +25,9 @@ class ConnectionPool:
     The connection that was used last is reused first, so that connections which are not needed stay idle.
     ``waiting_for`` names in an error what a thread waited for in vain. The bound protects the server, whose
     ``maxclients`` all of its clients share.
+
+    A holder that keeps a connection without using it can make it reclaimable. If all connections are in use or held,
+    the one that has been held longest is closed, and its place goes to the thread that waits.
     """
 
     def __init__(self, settings: ConnectionSettings, max_connections: int, waiting_for: bytes) -> None:
@@ -24,8 +37,19 @@ class ConnectionPool:
         self._changed = threading.Condition(threading.Lock())
         self._idle: list[BackendConnection] = []
         self._connections: set[BackendConnection] = set()
+        # In the order of the times, on the monotonic clock, after which they may be reclaimed.
+        self._reclaimable: OrderedDict[BackendConnection, float] = OrderedDict()
         self._retired = False
         self._closed = False
+
+    @contextmanager
+    def connection(self) -> Iterator[BackendConnection]:
+        """Acquire a connection for a ``with`` block."""
+        connection = self.acquire()  # not in the `try`: a failed `acquire` has released its connection already
+        try:
+            yield connection
+        finally:
+            self.release(connection)
 
     def acquire(self) -> BackendConnection:
         """Return an open connection, which must be released. Raises `CommandError` after `seconds_left`.
@@ -47,12 +71,25 @@ class ConnectionPool:
 
     def release(self, connection: BackendConnection) -> None:
         """Return a connection to the pool, open or closed."""
-        if self._retired:
-            connection.disconnect()
-        # Also if it is closed: it holds a place, and `acquire` opens it again.
         with self._changed:
+            if self._retired:
+                connection.disconnect()
+            # Also if it is closed: it holds a place, and `acquire` opens it again.
             self._idle.append(connection)
             self._changed.notify()
+
+    def make_reclaimable(self, connection: BackendConnection) -> None:
+        """Let the pool close an acquired connection, from now on until `take_back`, if another thread needs its place.
+
+        Not before `MIN_HOLD_TIME` is over.
+        """
+        with self._changed:
+            self._reclaimable[connection] = time.monotonic() + MIN_HOLD_TIME
+
+    def take_back(self, connection: BackendConnection) -> bool:
+        """Use the connection again. Return False if it was reclaimed, and then it must not be released."""
+        with self._changed:
+            return self._reclaimable.pop(connection, None) is not None
 
     def retire(self) -> None:
         """Close idle connections now, and the others when they are released. The server is not used any more."""
@@ -85,7 +122,20 @@ class ConnectionPool:
                     connection = BackendConnection(self._settings)
                     self._connections.add(connection)
                     return connection
+                now = time.monotonic()
+                # What is made reclaimable while this thread waits is not reclaimed before that time either.
+                reclaimable_at = next(iter(self._reclaimable.values()), now + MIN_HOLD_TIME)
+                if reclaimable_at <= now:
+                    self._reclaim()
+                    continue
                 left = seconds_left()
                 if left <= MIN_TIMEOUT:  # `seconds_left` returns no less when the time is over
                     raise backend_timed_out(self._waiting_for)
-                self._changed.wait(left)
+                self._changed.wait(min(left, reclaimable_at - now))
+
+    def _reclaim(self) -> None:
+        """Close the connection that has been held longest. The caller holds the lock."""
+        # Its place is free, but the object is not used again: its holder must not find it open.
+        connection, _ = self._reclaimable.popitem(last=False)
+        self._connections.remove(connection)
+        connection.disconnect()

@@ -66,7 +66,8 @@ class RedisSocket:
             self._connection.connect()
         except (RedisTimeoutError, TimeoutError):
             raise TimeoutError from None
-        except (RedisConnectionError, OSError) as problem:  # redis-py's own exceptions are no OSErrors
+        # redis-py's own exceptions are no OSErrors. UnicodeError: a host name that IDNA cannot encode, such as "a..b".
+        except (RedisConnectionError, OSError, UnicodeError) as problem:
             raise ConnectionError(str(problem)) from problem
         except RedisError as problem:  # such as a certificate that OCSP reports as revoked
             raise ConnectionError(str(problem)) from problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.errors import CommandError, backend_unavailable, unexpected_reply_type, with_kind
 from common.replies import ErrorKind, ErrorReply, Reply
 
@@ -11,6 +13,9 @@ UNAVAILABLE_CODES = frozenset({b"CLUSTERDOWN", b"LOADING", b"NOAUTH"})
 CLUSTERDOWN: slots are not served. LOADING: the data set is being read at the start. NOAUTH: the URL lacks the password.
 Passed on as they are, a client would take NOAUTH for a refusal of its own login.
 """
+
+REDIRECT_CODES = frozenset({b"ASK", b"MOVED", b"TRYAGAIN"})
+"""Codes of the errors with which a node of a cluster refuses keys that it does not have, or not all of them."""
 
 UPSTREAM_FAILURES = frozenset({ErrorKind.UPSTREAM_DOWN, ErrorKind.UPSTREAM_TIMEOUT})
 
@@ -27,6 +32,14 @@ def to_command_error(error: ErrorReply) -> CommandError:
     if error.code in UNAVAILABLE_CODES:
         return backend_unavailable(one_line(error.text))
     return CommandError(with_kind(error))  # the kind decides about the HTTP status, and RESP does not transmit it
+
+
+def find_redirect(replies: Sequence[Reply]) -> ErrorReply | None:
+    """Return the first redirection among the replies to one command or to one transaction, None if there is none.
+
+    A node refuses both as a whole, so nothing has run if there is one.
+    """
+    return next((reply for reply in replies if isinstance(reply, ErrorReply) and reply.code in REDIRECT_CODES), None)
 
 
 def unexpected_reply(reply: Reply) -> CommandError:

@@ -69,7 +69,7 @@ def parse_cluster_slots(reply: Reply, asked: NodeAddress) -> SlotTable:
                 # Redis sends "" for an unknown address, "?" for a missing host name, and null if its
                 # cluster-preferred-endpoint-type is unknown-endpoint.
                 name = host.decode() if isinstance(host, bytes) and host not in {b"", b"?"} else asked[0]
-                owners[first : last + 1] = [(name, port)] * (last + 1 - first)
+                owners[first : last + 1] = [_address(name, port)] * (last + 1 - first)
             case _:
                 raise ValueError(f"not a range of slots: {entry!r}")
     return SlotTable(owners)
@@ -85,4 +85,12 @@ def parse_redirect(error: ErrorReply, sender: NodeAddress) -> tuple[int, NodeAdd
     host, _, port = address.rpartition(b":")  # the last colon, because an IPv6 address has no brackets here
     if not (0 <= int(slot) < SLOT_COUNT):
         raise ValueError(f"no such slot: {slot!r}")
-    return int(slot), (host.decode() or sender[0], int(port))
+    return int(slot), _address(host.decode() or sender[0], int(port))
+
+
+def _address(host: str, port: int) -> NodeAddress:
+    """Return an address that a server sent. Raises ValueError if no node can have it."""
+    # getaddrinfo takes a larger port modulo 2**16, so the connection would be to another port.
+    if not 0 < port < 2**16 or not host.isprintable():
+        raise ValueError(f"not an address of a node: {host!r}, port {port}")
+    return host, port

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.codec import Args
-from common.replies import ErrorReply, Reply
+from common.replies import Reply
+from server.engines.redis.backend import Attempt
 from server.engines.redis.connection import BackendConnection, ConnectionSettings
 from server.engines.redis.node import Node
 from server.registry import Command
@@ -21,9 +22,12 @@ class StandaloneServer:
         """Run a command. Raises `CommandError`, also if the reply is an error."""
         return self._node.execute(args, writes=command.writes)
 
-    def node_for_keys(self, keys: Sequence[bytes]) -> Node:
-        """Return the only server."""
-        return self._node
+    def check_keys(self, keys: Sequence[bytes]) -> None:
+        """Do nothing: the server has all keys."""
+
+    def route(self, keys: Sequence[bytes], attempt: Attempt) -> list[Reply]:
+        """Return what ``attempt`` returns for the only server."""
+        return attempt(self._node, False)
 
     def nodes(self) -> list[Node]:
         """Return the only server."""
@@ -35,9 +39,6 @@ class StandaloneServer:
 
     def on_node_failure(self) -> None:
         """Do nothing: the address of the server does not change."""
-
-    def on_moved(self, moved: ErrorReply, sender: Node) -> None:
-        """Do nothing: a server that is not in cluster mode does not send MOVED."""
 
     def new_connection(self) -> BackendConnection:
         """Return a new connection that belongs to no pool, not open yet."""

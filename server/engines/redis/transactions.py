@@ -1,40 +1,88 @@
 """MULTI, EXEC and WATCH on a backing Redis.
 
-A session's queue stays in the session until EXEC. Then MULTI, the commands and EXEC are sent in one write on one
-connection, and the backing server runs all of them or none. A session that watches keys holds a connection of its own
-from its first WATCH until EXEC or the end of the watch. If that connection is lost, the keys may have changed
-unnoticed, so the watch counts as dirty.
+A session's queue stays in the session until EXEC. Then MULTI is sent, and after its reply the commands and EXEC in one
+write on the same connection. The backing server runs all of them or none.
+
+A session that watches keys holds a connection of its own from its first WATCH until EXEC or the end of the watch.
+Between its requests the pool may reclaim that connection for another session that wants to watch keys. If the
+connection is lost in this or another way, the keys may have changed unnoticed, so the watch counts as dirty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from common.codec import Args
-from common.errors import TOO_MANY_REDIRECTS, CommandError, backend_unavailable, exec_aborted_by
+from common.errors import CommandError, exec_aborted_by
 from common.replies import ErrorReply, Reply
 from server.engines.base import QueuedCommand
 from server.engines.redis.backend import Backend
-from server.engines.redis.connection import BackendConnection
+from server.engines.redis.connection import BackendConnection, Requests, with_asking
 from server.engines.redis.node import Node
-from server.engines.redis.replies import is_upstream_failure, raise_for_error, to_command_error, unexpected_reply
-
-MAX_REDIRECTS = 5
-"""How often a request follows MOVED in a cluster. A request that was redirected has not run."""
+from server.engines.redis.pool import ConnectionPool
+from server.engines.redis.replies import (
+    find_redirect,
+    is_upstream_failure,
+    raise_for_error,
+    to_command_error,
+    unexpected_reply,
+)
 
 
 class BackendWatch:
     """The keys that one session watches, and the connection on which the backing server watches them.
 
-    ``node`` and ``connection`` are both None or both set. Used by the thread of its session only.
+    Used by the thread of its session only. The pool of the connection may reclaim it between two calls.
     """
 
-    __slots__ = ("connection", "keys", "node")
+    __slots__ = ("_connection", "_pool", "asking", "keys")
 
     def __init__(self) -> None:
         self.keys: set[bytes] = set()
-        self.node: Node | None = None
-        self.connection: BackendConnection | None = None
+        self.asking = False
+        """Whether the server that watches was importing the keys' slot."""
+
+        self._connection: BackendConnection | None = None
+        self._pool: ConnectionPool | None = None
+
+    @contextmanager
+    def open(self, pool: ConnectionPool) -> Iterator[BackendConnection]:
+        """Use a connection of a pool. Afterwards it is released, unless it is held."""
+        connection = pool.acquire()
+        self._pool = pool
+        with self._released_unless_held(connection, pool):
+            yield connection
+
+    @contextmanager
+    def use(self) -> Iterator[BackendConnection | None]:
+        """Use the connection that is held, or None if it was lost, so that the watch is dirty.
+
+        Afterwards it is released, unless it is held again.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None or self._pool is None or not self._pool.take_back(connection):
+            yield None
+            return
+        with self._released_unless_held(connection, self._pool):
+            if connection.is_usable():
+                yield connection
+            else:  # never connected again: the watch has ended with the connection, so changes may have been missed
+                connection.disconnect()
+                yield None
+
+    def hold(self, connection: BackendConnection) -> None:
+        """Keep a connection on which keys are watched, until the next `use`. The pool may reclaim it before that."""
+        assert self._pool is not None
+        self._connection = connection
+        self._pool.make_reclaimable(connection)
+
+    @contextmanager
+    def _released_unless_held(self, connection: BackendConnection, pool: ConnectionPool) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._connection is None:
+                pool.release(connection)
 
 
 class Transactions:
@@ -48,95 +96,79 @@ class Transactions:
 
         Raises `CommandError` if all of them were refused, or if it is unknown whether they ran. Ends the watch.
         """
-        requests = [[b"MULTI"], *(args for _, args in queue), [b"EXEC"]]
-        # The watched keys too: the node that watches has to be the one that runs the transaction.
-        keys = [*watch.keys, *(key for command, args in queue for key in command.keys.of(args))]
+        commands = [args for _, args in queue]
+        keys = [key for command, args in queue for key in command.keys.of(args)]
         try:
-            return self._run_watched(watch, keys, requests) if watch.connection else self._run(keys, requests)
+            return self._run_watched(watch, keys, commands) if watch.keys else self._run(keys, commands)
         finally:
             self.end(watch)  # whatever happened: EXEC ends every watch, as in Redis
 
-    def _run(self, keys: Sequence[bytes], requests: Sequence[Args]) -> list[Reply] | None:
-        """Run a transaction on the server that has its keys, and follow them if they have moved."""
-        for _ in range(MAX_REDIRECTS + 1):
-            node = self._backend.node_for_keys(keys)
-            replies = node.send_all(requests, writes=True)
-            moved = find_moved(replies)
-            if moved is None:
-                return result_of_exec(replies)
-            # The node refused to queue a command, so EXEC was refused too (EXECABORT). Nothing ran, so send all again.
-            self._backend.on_moved(moved, node)
-        raise backend_unavailable(TOO_MANY_REDIRECTS)
+    def _run(self, keys: Sequence[bytes], commands: Requests) -> list[Reply] | None:
+        """Run a transaction on the server that has its keys."""
 
-    def _run_watched(self, watch: BackendWatch, keys: Sequence[bytes], requests: Sequence[Args]) -> list[Reply] | None:
+        def attempt(node: Node, asking: bool) -> list[Reply]:
+            return node.run_transaction(commands, asking=asking)
+
+        return result_of_exec(self._backend.route(keys, attempt))
+
+    def _run_watched(self, watch: BackendWatch, keys: Sequence[bytes], commands: Requests) -> list[Reply] | None:
         """Run a transaction on the connection that watches, if it is still open."""
-        node = self._backend.node_for_keys(keys)  # raises if no single server can watch and change these keys
-        assert watch.connection is not None
-        # Never connected again here: the watch of the old connection has ended, so changes may have been missed.
-        if not watch.connection.is_usable():
-            return None
-        replies = watch.connection.send_all(requests, writes=True)
-        # EXEC ends the watch, also if it refuses the transaction (EXECABORT), so other sessions can use the connection.
-        self._release(watch)
-        moved = find_moved(replies)
-        if moved is not None:  # the node that watched did not see what happened after the move
-            self._backend.on_moved(moved, node)
-            return None
-        return result_of_exec(replies)
+        # The watched keys too: the server that watches has to be the one that runs the transaction.
+        self._backend.check_keys([*watch.keys, *keys])
+        with watch.use() as connection:
+            if connection is None:
+                return None
+            # Ends the watch, also if the server refuses the transaction, so other sessions can use the connection.
+            replies = connection.run_transaction(commands, asking=watch.asking)
+        # After a redirection, the server that watched has not seen all changes of the keys.
+        return result_of_exec(replies) if find_redirect(replies) is None else None
 
     def watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
-        """Mark the watch dirty if one of these keys changes from now on. Raises `CommandError`."""
-        try:
-            self._watch(watch, [*watch.keys, *keys])
-        except CommandError:
-            # A session without watched keys must not hold one of the few connections. With earlier keys the watch goes
-            # on. If its connection was lost, EXEC notices that.
-            if not watch.keys:
-                self.end(watch)
-            raise
+        """Mark the watch dirty if one of these keys changes from now on. Raises `CommandError`.
+
+        After an error, keys that were watched before are still watched, if their connection was not lost.
+        """
+        if watch.keys:
+            self._watch_more(watch, keys)
+        else:
+            self._watch_first(watch, keys)
         watch.keys.update(keys)
 
-    def _watch(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
-        for _ in range(MAX_REDIRECTS + 1):
-            node = self._backend.node_for_keys(keys)  # raises if the keys do not have a common slot
-            if watch.connection is None:
-                watch.connection, watch.node = node.watches.acquire(), node
-            # `keys` has the earlier ones for the check of the slot. To watch them again has no effect in Redis.
-            reply = watch.connection.send_all([[b"WATCH", *keys]])[0]
-            moved = find_moved([reply])
-            if moved is None:
-                raise_for_error(reply)
+    def _watch_first(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
+        def attempt(node: Node, asking: bool) -> list[Reply]:
+            with watch.open(node.watches) as connection:
+                reply = connection.send_all(with_asking([[b"WATCH", *keys]], asking))[-1]
+                # A session without watched keys must not hold one of the few connections.
+                if not isinstance(reply, ErrorReply):
+                    watch.asking = asking
+                    watch.hold(connection)
+            return [reply]
+
+        raise_for_error(self._backend.route(keys, attempt)[0])
+
+    def _watch_more(self, watch: BackendWatch, keys: Sequence[bytes]) -> None:
+        self._backend.check_keys([*watch.keys, *keys])
+        with watch.use() as connection:
+            if connection is None:
                 return
-            self._backend.on_moved(moved, node)
-            if watch.keys:  # keys that were watched already have moved, which makes the watch dirty
-                watch.connection.disconnect()  # which makes EXEC return None
+            reply = connection.send_all(with_asking([[b"WATCH", *keys]], watch.asking))[-1]
+            if find_redirect([reply]) is not None:  # the keys that are watched already have moved too, or are moving
+                connection.disconnect()  # which makes the watch dirty
                 return
-            self.end(watch)  # the next turn takes a connection to the other node
-        raise backend_unavailable(TOO_MANY_REDIRECTS)
+            watch.hold(connection)
+        raise_for_error(reply)
 
     def end(self, watch: BackendWatch) -> None:
         """End the watch by closing its connection, so that this never waits for the server."""
-        if watch.connection is not None:
-            # Redis ends the watch with the connection. UNWATCH would wait, and HTTP ends sessions on its event loop.
-            watch.connection.disconnect()
-            self._release(watch)
+        with watch.use() as connection:
+            if connection is not None:
+                # Which ends the watch. UNWATCH would wait, and HTTP ends sessions on its event loop.
+                connection.disconnect()
         watch.keys.clear()
-
-    @staticmethod
-    def _release(watch: BackendWatch) -> None:
-        assert watch.node is not None
-        assert watch.connection is not None
-        watch.node.watches.release(watch.connection)
-        watch.connection = watch.node = None
-
-
-def find_moved(replies: Sequence[Reply]) -> ErrorReply | None:
-    """Return the first MOVED error, with which a cluster's node refuses keys that another node has."""
-    return next((reply for reply in replies if isinstance(reply, ErrorReply) and reply.code == b"MOVED"), None)
 
 
 def result_of_exec(replies: Sequence[Reply]) -> list[Reply] | None:
-    """Return the reply to EXEC, the last of these.
+    """Return the reply to EXEC, the last of these. The first is that to MULTI.
 
     Raises `CommandError` if the transaction was refused as a whole, with the error of the command that caused it.
     """

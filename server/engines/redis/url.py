@@ -1,8 +1,12 @@
-"""The URL of the backing Redis: strict parsing, and a form without the password that may be displayed."""
+"""The URL of the backing Redis: strict parsing, and a form without the password that may be displayed.
+
+The errors of this module repeat no part of the URL: if a character is not percent-encoded, or if the @ is missing, any
+part of it may be a part of the password.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from server.engines.redis.connection import ConnectionSettings, Login
@@ -34,10 +38,11 @@ class BackendUrl:
     """The nodes that a cluster's URL lists. Empty for a single server."""
 
 
-def parse_backend_url(url: str) -> BackendUrl:
-    """Parse a URL. Raises ValueError with one sentence, which never contains a password.
+def parse_backend_url(url: str, password: str | None = None) -> BackendUrl:
+    """Parse a URL. ``password`` is used if the URL has none.
 
-    The sentence lacks its subject, which is the name of the setting.
+    Raises ValueError with one sentence, which never contains a password. It lacks its subject, which is the name of the
+    setting.
     """
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
@@ -48,9 +53,11 @@ def parse_backend_url(url: str) -> BackendUrl:
     authority, tail = _split_authority(rest)
     # The last @, because a password may contain one.
     user, at, hosts = authority.rpartition("@")
-    if scheme != "unix" and not at:
-        _check_password_encoding(hosts, tail)
     is_cluster = scheme.endswith(CLUSTER)
+    if scheme == "unix":
+        _check_socket_path(hosts, tail)
+    else:
+        _check_password_encoding(at, hosts, tail)
     nodes = tuple(_host_and_port(each) for each in hosts.split(",")) if is_cluster else ()
     if scheme != "unix" and not is_cluster and hosts:
         _host_and_port(hosts)
@@ -61,7 +68,10 @@ def parse_backend_url(url: str) -> BackendUrl:
     # The user name is no secret. A password without a user name leaves nothing to show.
     shown_user = user.partition(":")[0]
     shown = f"{scheme}://{shown_user}{at if shown_user else ''}{hosts}{parts.path}{_shown_options(parts)}"
-    return BackendUrl(shown, _settings(parts, is_cluster=is_cluster), nodes)
+    settings = _settings(parts, is_cluster=is_cluster)
+    if settings.login.password is None:
+        settings = replace(settings, login=replace(settings.login, password=password))
+    return BackendUrl(shown, settings, nodes)
 
 
 def _split_authority(rest: str) -> tuple[str, str]:
@@ -70,10 +80,16 @@ def _split_authority(rest: str) -> tuple[str, str]:
     return rest[:end], rest[end:]
 
 
-def _check_password_encoding(hosts: str, tail: str) -> None:
-    """Raise ValueError if a / or ? in a password has cut the host part short, before an error shows a part of it."""
+def _check_socket_path(hosts: str, tail: str) -> None:
+    if hosts or not tail.startswith("/"):
+        raise ValueError("needs the path of a socket after unix://")
+
+
+def _check_password_encoding(at: str, hosts: str, tail: str) -> None:
+    """Raise ValueError if a / or ? in a password has cut the host part short."""
     path, _, query = tail.partition("?")
-    if "@" in path or ("@" in query and ":" in hosts and not hosts.rpartition(":")[2].isdecimal()):
+    in_query = "@" in query and not at and ":" in hosts and not hosts.rpartition(":")[2].isdecimal()
+    if "@" in path or in_query:
         raise ValueError("contains a user or password with / or ?, which must be written %2F and %3F")
 
 
@@ -91,7 +107,7 @@ def _host_and_port(text: str) -> NodeAddress:
     except ValueError:
         host, port = None, None
     if not host or port == 0 or "," in text:
-        raise ValueError(f"contains {text!r}, which is not host:port")
+        raise ValueError("must have hosts as host:port, and an @ after a password")
     return host, port or DEFAULT_PORT
 
 
@@ -99,14 +115,11 @@ def _check_options(parts: SplitResult) -> None:
     # redis-py takes any option, and would pass a misspelt one to a constructor, whose error names Python's arguments.
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in OPTIONS and not name.startswith("ssl_"):
-            raise ValueError(f"has an unknown option {name!r}")
+            raise ValueError(f"has an unknown option; known are {', '.join(sorted(OPTIONS))} and ssl_…")
     if parts.fragment:  # most likely a password with a #, whose rest urlsplit has cut off
         raise ValueError("contains a #, which must be written %23")
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ValueError("needs the path of a socket after unix://")
-    elif not (parts.path.removeprefix("/") or "0").isdecimal():
-        raise ValueError(f"has the database {parts.path[1:]!r}, which is not a number")
+    if parts.scheme != "unix" and not (parts.path.removeprefix("/") or "0").isdecimal():
+        raise ValueError("has a database that is not a number")
 
 
 def _settings(parts: SplitResult, *, is_cluster: bool) -> ConnectionSettings:

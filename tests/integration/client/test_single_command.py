@@ -74,12 +74,12 @@ def test_a_refused_connection_is_reported_with_the_command_that_starts_a_server(
     with socket.socket() as not_listening:
         not_listening.bind(("127.0.0.1", 0))
         port = not_listening.getsockname()[1]
-        ended = run_client("--port", str(port), *args, lines=b"PING\n")
+        ended = run_client("--port", str(port), *args, lines=b"PING\n", cwd=ROOT)
     assert (ended.returncode, ended.stdout) == (1, b"")
     message = ended.stderr.decode()
     assert message.count("\n") == 1
     assert f"127.0.0.1:{port}: Connection refused" in message
-    assert f"./run_server.sh --port {port}" in message
+    assert message.endswith(f"Start one with ./run_server.sh --port {port}\n")
 
 
 @pytest.mark.parametrize("port", ["99999", "65536", "-1", "x", "0"])
@@ -115,10 +115,12 @@ def test_the_default_port_is_that_of_the_server() -> None:
 
 
 def copy_without_server(folder: Path) -> Path:
-    """Copy the folders ``client`` and ``common`` and the script. Return the script's path."""
+    """Copy the folders ``client`` and ``common`` and the start script. Return that script's path."""
     for name in ("client", "common"):
         shutil.copytree(ROOT / name, folder / name)
-    shutil.copy(ROOT / "run_client.sh", folder)
+    (folder / "scripts").mkdir()
+    for name in ("run_client.sh", "scripts/find_python.sh"):
+        shutil.copy(ROOT / name, folder / name)
     return folder / "run_client.sh"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.processes import ServerProcess, StartServer
-from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, Terminal
+from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, ClientTerminal
 
 pytest.importorskip("readline", reason="this Python has no readline module")
 
@@ -24,7 +24,7 @@ def prompt_of(server: ServerProcess, mark: str = "") -> str:
 
 def test_the_reply_is_printed_below_the_command(server: ServerProcess, history: Path) -> None:
     prompt = prompt_of(server)
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         assert terminal.expect(prompt) == ""
         terminal.type("SET key 'two words'" + ENTER)
         assert terminal.expect(prompt) == "SET key 'two words'\nOK\n"
@@ -38,7 +38,7 @@ def test_the_reply_is_printed_below_the_command(server: ServerProcess, history: 
 
 def test_the_prompt_shows_an_open_transaction(server: ServerProcess, history: Path) -> None:
     plain, in_transaction = prompt_of(server), prompt_of(server, "(TX)")
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(plain)
         for line, shown, prompt in [
             ("MULTI", "OK", in_transaction),
@@ -57,7 +57,7 @@ def test_the_prompt_shows_an_open_transaction(server: ServerProcess, history: Pa
 
 
 def test_the_prompt_of_local_needs_no_server(history: Path) -> None:
-    with Terminal("--local", history=history) as terminal:
+    with ClientTerminal("--local", history=history) as terminal:
         assert terminal.expect("local> ") == ""
         terminal.type("INCR n" + ENTER)
         assert terminal.expect("local> ") == "INCR n\n1\n"
@@ -71,7 +71,7 @@ def test_ctrl_d_and_disconnect_give_exit_status_0(
     server: ServerProcess, history: Path, connection: str, key: str, shown: str
 ) -> None:
     options = ["--local"] if connection == "--local" else ["--port", str(server.port)]
-    with Terminal(*options, history=history) as terminal:
+    with ClientTerminal(*options, history=history) as terminal:
         terminal.expect("> ")
         terminal.type(key)
         assert terminal.exit_status() == 0
@@ -79,7 +79,7 @@ def test_ctrl_d_and_disconnect_give_exit_status_0(
 
 
 def test_ctrl_c_discards_the_line_and_not_the_session(server: ServerProcess, history: Path) -> None:
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("SET unsent")
         terminal.expect("SET unsent")
@@ -90,7 +90,7 @@ def test_ctrl_c_discards_the_line_and_not_the_session(server: ServerProcess, his
 
 
 def test_tab_completes_the_names_of_commands(server: ServerProcess, history: Path) -> None:
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("DISCA" + TAB)
         terminal.expect("DISCARD ")
@@ -106,13 +106,13 @@ def test_tab_completes_the_names_of_commands(server: ServerProcess, history: Pat
 
 def test_the_history_is_loaded_by_the_next_run(server: ServerProcess, history: Path) -> None:
     for last_input in (CTRL_D, "QUIT" + ENTER):
-        with Terminal("--port", str(server.port), history=history) as terminal:
+        with ClientTerminal("--port", str(server.port), history=history) as terminal:
             terminal.expect(prompt_of(server))
             terminal.type("INCR remembered" + ENTER)
             terminal.expect(prompt_of(server))
             terminal.type(last_input)
             assert terminal.exit_status() == 0
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         terminal.type(UP + UP)
         terminal.expect("INCR remembered")
@@ -122,7 +122,7 @@ def test_the_history_is_loaded_by_the_next_run(server: ServerProcess, history: P
 
 
 def test_the_shell_works_without_a_writable_history_file(server: ServerProcess, tmp_path: Path) -> None:
-    with Terminal("--port", str(server.port), history=tmp_path / "no such folder" / "history") as terminal:
+    with ClientTerminal("--port", str(server.port), history=tmp_path / "no such folder" / "history") as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("PING" + ENTER)
         assert terminal.expect(prompt_of(server)) == "PING\nPONG\n"
@@ -132,7 +132,7 @@ def test_the_shell_works_without_a_writable_history_file(server: ServerProcess, 
 
 
 def test_arguments_may_be_in_any_script(server: ServerProcess, history: Path) -> None:
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         terminal.type("SET ключ значение" + ENTER)
         terminal.expect("\nOK\n")
@@ -143,7 +143,7 @@ def test_a_lost_connection_is_reported_at_the_next_command_with_exit_status_1(
     start_server: StartServer, history: Path
 ) -> None:
     server = start_server()
-    with Terminal("--port", str(server.port), history=history) as terminal:
+    with ClientTerminal("--port", str(server.port), history=history) as terminal:
         terminal.expect(prompt_of(server))
         server.signal(signal.SIGTERM)
         assert server.exit_status() == 0

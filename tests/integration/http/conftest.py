@@ -1,4 +1,4 @@
-"""The fixtures of the tests of the HTTP door: a server that has it, and clients for it."""
+"""Fixtures for tests of the HTTP listener: a server with one, and clients."""
 
 from __future__ import annotations
 
@@ -8,28 +8,18 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import Wire, start_with_http
-from tests.harness.processes import ServerProcess, start_server
-from tests.harness.waiting import TIMEOUT, wait_until
+from tests.harness.processes import ServerProcess, server, start_server
+from tests.harness.waiting import TIMEOUT
 
-__all__ = ["start_server"]
+__all__ = ["server", "start_server"]
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[ServerProcess]:
-    """One server with both doors for all tests that leave it running."""
+    """One server with both listeners for all tests that leave it running."""
     server = start_with_http(ServerProcess)
     yield server
     server.close()
-
-
-@pytest.fixture
-def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
-    """Lend a test the shared server, empty; in the end it must be well, and nobody be left in its list."""
-    assert shared_server.connect().ask(b"FLUSHALL") == b"OK"
-    yield shared_server
-    shared_server.check()
-    shared_server.close_peers()
-    wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
 
 
 @pytest.fixture
@@ -41,6 +31,6 @@ def http(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def wire(server: ServerProcess) -> Iterator[Wire]:
-    """One connection to the shared server's HTTP door, for requests that no client library would send."""
+    """One connection to the shared server's HTTP listener, for requests that no client library sends."""
     with Wire(server.http_url) as connection:
         yield connection

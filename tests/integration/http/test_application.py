@@ -106,6 +106,15 @@ def test_a_bug_in_a_command_is_500_and_only_the_log_has_the_details(
     assert wire.ask(b"GET", b"/healthz").status == 200, "the connection stays open"
 
 
+@pytest.mark.parametrize("path", [b"/", b"/pipeline", b"/multi-exec"])
+def test_too_many_arguments_are_refused_as_over_resp(engine: EmbeddedEngine, serve: Serve, path: bytes) -> None:
+    wire = serve(ServerContext(engine, COMMANDS, Limits(max_args=3)))
+    for args, status in ((["EXISTS", "a", "b"], 200), (["EXISTS", "a", "b", "c"], 400)):
+        answer = wire.ask(b"POST", path, json.dumps(args if path == b"/" else [args]).encode())
+        assert answer.status == status
+    assert json.loads(answer.body) == {"error": "ERR too many arguments in request"}
+
+
 def test_a_bug_in_a_handler_is_500_and_only_the_log_has_the_details(
     context: ServerContext, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from common.text import split_args
 from tests.harness.http_wire import HOST, Wire, request, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until, watch
@@ -195,11 +197,70 @@ def test_a_malformed_body_is_refused_and_nothing_is_changed(
     assert http.get("/keys/k").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec"])
-def test_too_many_arguments_are_refused_as_over_resp(http: httpx.Client, path: str) -> None:
-    command = ["DEL", *["k"] * 1024 * 1024]
-    refused = http.post(path, json=command if path == "/" else [command])
-    assert (refused.status_code, refused.json()) == (400, {"error": "ERR too many arguments in request"})
+JSON_PATHS = pytest.mark.parametrize("path", [b"/", b"/pipeline", b"/multi-exec"])
+
+
+@JSON_PATHS
+def test_commands_in_json_have_a_lower_limit_than_values(wire: Wire, path: bytes) -> None:
+    refused = wire.ask(b"POST", path, b'["ECHO","%b"]' % (b"x" * MIB))
+    assert (refused.status, json.loads(refused.body)) == (413, {"error": f"the body is longer than {MIB} bytes"})
+    longest = b'["ECHO",%b"x"]' % (b" " * (MIB - len(b'["ECHO","x"]')))
+    assert wire.ask(b"POST", b"/", longest).status == 200
+    for method, value_path in ((b"PUT", b"/keys/k"), (b"POST", b"/set/k")):
+        assert wire.ask(method, value_path, b"x" * (2 * MIB)).status in (200, 201)
+
+
+def test_commands_in_json_that_are_declared_too_long_are_413_before_they_are_sent(wire: Wire) -> None:
+    wire.send(b"POST / HTTP/1.1\r\n%bExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (HOST, MIB + 1))
+    assert wire.answer().status == 413
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "status"),
+    [
+        (["--http-max-json", "2000"], 1999, 200),
+        (["--http-max-json", "2000"], 2001, 413),
+        (["--http-max-json", "3000000"], 2 * MIB, 200),
+        (["--http-max-body", "1000"], 1001, 413),
+    ],
+)
+def test_the_limit_of_commands_in_json_is_an_option(
+    start_server: StartServer, options: list[str], size: int, status: int
+) -> None:
+    with Wire(start_with_http(start_server, *options).http_url) as wire:
+        assert wire.ask(b"POST", b"/", b'["PING"]'.ljust(size)).status == status
+
+
+@JSON_PATHS
+@pytest.mark.parametrize("item", [b"[]", b'["a"]'], ids=repr)
+def test_json_with_too_many_values_is_refused_before_it_is_parsed(
+    start_server: StartServer, path: bytes, item: bytes
+) -> None:
+    server = start_with_http(start_server, "--http-max-json", str(16 * MIB))
+    with Wire(server.http_url) as wire:
+        body = b"[" + (item + b",") * ((16 * MIB - 2) // (len(item) + 1)) + b"0]"
+        before = peak_resident_bytes(wire)
+        refused = wire.ask(b"POST", path, body)
+        assert refused.status == 400
+        assert b"it has more than 1048576 values" in refused.body
+        assert peak_resident_bytes(wire) - before < 100 * MIB
+
+
+def peak_resident_bytes(wire: Wire) -> int:
+    """Return the maximum so far of what the server has had in memory."""
+    info = json.loads(wire.ask(b"POST", b"/", b'["INFO","memory"]').body)["result"]
+    return int(info.partition("used_memory_peak:")[2].split()[0])
+
+
+def test_compact_with_a_large_value_takes_memory_independent_of_its_size(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    value = bytes(range(256)) * (16 * MIB // 256)
+    with Wire(server.http_url) as wire:
+        assert wire.ask(b"PUT", b"/keys/big", value).status == 201
+        before = peak_resident_bytes(wire)
+        printed = wire.ask(b"GET", b"/compact").body
+        assert peak_resident_bytes(wire) - before < 10 * MIB
+    assert split_args(printed.removesuffix(b"\n")) == [b"SET", b"big", value]
 
 
 def test_pipelining_refuses_malformed_input_after_earlier_responses(wire: Wire) -> None:
@@ -332,3 +393,17 @@ def test_a_client_that_resets_before_it_is_accepted_leaves_no_open_file(own: Ser
     if files.is_dir():
         wait_until(lambda: len(list(files.iterdir())) < 100, "the sockets are closed")
     own.check()
+
+
+def test_without_file_descriptors_the_log_has_one_line_and_no_traceback(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """asyncio's own event loop, which is used without uvloop, logs a traceback for each connection."""
+    (tmp_path / "uvloop.py").write_text("raise ImportError('no uvloop here')\n")
+    server = start_with_http(start_server, shell=f"ulimit -n 40; export PYTHONPATH={tmp_path}")
+    with ExitStack() as wires:
+        for _ in range(80):
+            wires.enter_context(Wire(server.http_url))
+        wait_until(lambda: "cannot accept connections at present" in server.log, "no file descriptor is left")
+    wait_until(lambda: httpx.get(f"{server.http_url}/healthz").status_code == 200, "connections are served again")
+    assert server.log.count("cannot accept connections at present") <= 2, "one line per ten seconds"

@@ -18,6 +18,7 @@ from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
 from server.session.context import ServerContext
+from server.settings import HTTPTimeouts
 from tests.harness.http_wire import HOST, Wire, request
 from tests.harness.waiting import TIMEOUT
 
@@ -110,21 +111,6 @@ def test_keepalive_serves_many_requests_until_connection_close(local: Wire) -> N
     assert local.is_closed_by_the_server()
 
 
-def test_an_idle_keepalive_connection_is_closed(recorder: ThreadRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from server.http import listener
-
-    monkeypatch.setattr(listener, "KEEP_ALIVE_TIMEOUT", 0.01)
-    monkeypatch.setattr(listener, "KEEP_ALIVE_CHECK_INTERVAL", 0.01)
-    running = listener.create_http_listener("127.0.0.1", 0, ServerContext(recorder, COMMANDS), max_body=MIB)
-    running.start()
-    try:
-        with Wire(running.address) as idle:
-            assert idle.ask(b"GET", b"/healthz").status == 200
-            assert idle.is_closed_by_the_server()
-    finally:
-        running.stop()
-
-
 class BlockingEngine(ThreadRecorder):
     """An engine whose commands block, in a worker, until the test continues them."""
 
@@ -143,24 +129,22 @@ class BlockingEngine(ThreadRecorder):
         return super().execute(command, args, call)
 
 
-def test_a_pipelined_request_that_blocks_is_not_closed_by_the_keepalive_timeout(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipelined_request_that_blocks_is_closed_by_no_timeout(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from server.http import listener
     from server.http.connection import HTTPConnection
 
     checked = threading.Semaphore(0)
-    close_if_idle = HTTPConnection.close_if_idle
+    check_progress = HTTPConnection.check_progress
 
-    def close_and_count(self: HTTPConnection, since: float) -> None:
-        close_if_idle(self, since)
+    def check_and_count(self: HTTPConnection, now: float, timeouts: HTTPTimeouts) -> None:
+        check_progress(self, now, timeouts)
         checked.release()
 
-    monkeypatch.setattr(HTTPConnection, "close_if_idle", close_and_count)
-    monkeypatch.setattr(listener, "KEEP_ALIVE_TIMEOUT", 0.0)
-    monkeypatch.setattr(listener, "KEEP_ALIVE_CHECK_INTERVAL", 0.01)
+    monkeypatch.setattr(HTTPConnection, "check_progress", check_and_count)
     engine = BlockingEngine(store)
-    running = listener.create_http_listener("127.0.0.1", 0, ServerContext(engine, COMMANDS), max_body=MIB)
+    running = listener.create_http_listener(
+        "127.0.0.1", 0, ServerContext(engine, COMMANDS), max_body=MIB, timeouts=HTTPTimeouts(0.01, 0.01, 0.01)
+    )
     running.start()
     try:
         with Wire(running.address) as client:

@@ -37,13 +37,13 @@ def start_with_http(start_server: StartServer, *options: str) -> ServerProcess:
 def test_the_demo_runs_to_its_end_and_leaves_other_keys_unchanged(start_server: StartServer) -> None:
     server = start_with_http(start_server)
     peer = server.connect()
-    for key in (b"greeting", b"demo:of-somebody-else"):
+    for key in (b"greeting", b"demo:of-another-user"):
         assert peer.ask(b"SET " + key + b" mine") == b"OK"
     completed = demo(server.http_url)
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert completed.stderr == ""
     assert "responses were as expected" in completed.stdout
-    assert peer.ask(b"MGET greeting demo:of-somebody-else") == b"1) mine"
+    assert peer.ask(b"MGET greeting demo:of-another-user") == b"1) mine"
     assert peer.line() == b"2) mine\n"
     assert peer.ask(b"DBSIZE") == b"2"
 

@@ -10,7 +10,7 @@ import pytest
 from server.http.messages import HTTPError, Request, Response
 from server.http.routes import Route
 from server.http.security import AccessPolicy
-from tests.harness.http_wire import start_with_http
+from tests.harness.http_wire import Wire, start_with_http
 from tests.harness.processes import ServerProcess
 
 TOKEN = "a-token-of-the-test"
@@ -76,6 +76,9 @@ def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
         ("127.0.0.1.evil.example:9780", 403),
         ("127.0.0.1:80:evil.example", 403),
         ("evil.example:localhost", 403),
+        ("1234", 403),
+        ("2130706433", 403),
+        ("1234:80", 403),
     ],
 )
 def test_only_allowed_host_names_are_accepted(host: str, name: str, expected: int) -> None:
@@ -179,6 +182,50 @@ def test_csrf_every_request_that_may_change_something_is_checked(
     assert http.get("/keys/k").text == "old"
 
 
+# ---------------------------------------------------------------- headers of every response
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/healthz"),
+        ("GET", "/docs"),
+        ("GET", "/keys/missing"),
+        ("PUT", "/keys/k"),
+        ("PATCH", "/keys"),
+        ("GET", "/ping"),
+    ],
+)
+def test_browsers_guess_the_type_of_no_response(http: httpx.Client, method: str, path: str) -> None:
+    assert http.request(method, path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_browsers_guess_the_type_of_no_error(wire: Wire) -> None:
+    wire.send(b"NONSENSE\r\n\r\n")
+    assert wire.answer().headers[b"x-content-type-options"] == b"nosniff"
+
+
+def test_the_page_of_the_documentation_is_shown_in_no_frame(http: httpx.Client) -> None:
+    assert http.get("/docs").headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+# ---------------------------------------------------------------- HEAD
+
+
+@pytest.mark.parametrize("path", ["/set/k/new", "/flushall", "/config/set/maxclients/7", "/getdel/k", "/SET/k/new"])
+def test_a_head_request_never_writes(http: httpx.Client, path: str) -> None:
+    http.put("/keys/k", content="old")
+    refused = http.head(path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
+    assert http.get("/keys/k").text == "old"
+    assert "10000" in http.get("/config/get/maxclients").text
+
+
+def test_a_head_request_of_a_command_that_reads_has_the_status_of_get(http: httpx.Client) -> None:
+    http.put("/keys/k", content="value")
+    assert http.head("/get/k").status_code == 200
+
+
 # ---------------------------------------------------------------- CORS
 
 
@@ -194,7 +241,7 @@ def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.C
     response = http_guarded.put("/keys/k", headers={"Origin": FRIEND}, content="v")
     assert response.status_code in (200, 201)
     assert response.headers["access-control-allow-origin"] == FRIEND
-    assert response.headers["access-control-expose-headers"] == "ETag"
+    assert response.headers["access-control-expose-headers"] == "ETag, X-Cache, Age"
     assert "origin" in response.headers["vary"].lower()
 
 
@@ -273,7 +320,7 @@ def in_the_open() -> Iterator[ServerProcess]:
     ("method", "path", "status"),
     [
         ("GET", "/set/k/v", 403),
-        ("HEAD", "/flushall", 403),
+        ("HEAD", "/flushall", 405),
         ("GET", "/config/set/slowlog-max-len/7", 403),
         ("POST", "/set/k/v", 200),
         ("GET", "/strlen/k", 200),

@@ -92,7 +92,7 @@ def test_a_connection_that_is_killed_during_a_response_is_removed_from_client_li
         ["CLIENT", "REPLY", "OFF"],
         ["CLIENT", "REPLY", "SKIP"],
         ["HELLO", "3"],
-        ["CLIENT", "SETNAME", "somebody"],
+        ["CLIENT", "SETNAME", "some-name"],
         ["MONITOR"],
         ["SUBSCRIBE", "channel"],
         ["RESET"],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from contextlib import ExitStack
 
 import httpx
+import pytest
 
 from tests.harness.http_wire import HOST, Wire, request, start_with_http
 from tests.harness.processes import StartServer
@@ -29,8 +31,8 @@ STALLED = {
 }
 
 
-def test_it_stops_with_status_0_and_logs_nothing_whatever_clients_do(start_server: StartServer) -> None:
-    server = start_with_http(start_server)
+def test_it_stops_with_status_0_and_logs_no_failure_whatever_clients_do(start_server: StartServer) -> None:
+    server = start_with_http(start_server, "--log-level", "warning")
     with httpx.Client(base_url=server.http_url) as http, ExitStack() as wires:
         http.put("/keys/big", content=b"x" * (15 * MIB))
         for name, sent in STALLED.items():
@@ -57,6 +59,38 @@ def test_a_running_request_gets_its_whole_response(start_server: StartServer) ->
     assert rest.count(b"x") >= 4 * 8 * MIB
     assert rest.endswith(b"0\r\n\r\n")
     assert server.exit_status() == 0
+
+
+def test_a_worker_thread_that_is_busy_does_not_delay_the_stop(start_server: StartServer) -> None:
+    """The transaction would take a quarter of an hour. Python waits for the threads of `concurrent.futures`."""
+    server = start_with_http(start_server)
+    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
+        for key in ("one", "other"):
+            http.put(f"/keys/{key}", content=os.urandom(11_000))
+        wire.send(request(b"POST", b"/multi-exec", json.dumps([["LCS", "one", "other"]] * 20_000).encode()))
+        wait_until(lambda: "cmdstat_multi:" in commandstats(http), "a worker has begun")
+        assert "cmdstat_lcs:" not in commandstats(http), "it is not finished"
+        server.signal(signal.SIGTERM)
+        assert server.exit_status() == 0
+
+
+def commandstats(http: httpx.Client) -> str:
+    return str(http.post("/", json=["INFO", "commandstats"]).json()["result"])
+
+
+@pytest.mark.parametrize("path", [b"/compact", b"/COMPACT"])
+def test_compact_of_a_large_binary_value_delays_neither_other_requests_nor_the_stop(
+    start_server: StartServer, path: bytes
+) -> None:
+    """The line of one value of 100 MiB takes seconds to make. It is made in pieces, while the client reads."""
+    server = start_with_http(start_server, "--http-max-body", str(100 * MIB))
+    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
+        http.put("/keys/big", content=b"\x00\xff" * (50 * MIB))
+        wire.send(request(b"GET", path))
+        wait_until(lambda: "cmdstat_compact:" in commandstats(http), "the command is executed")
+        assert wire.socket.recv(1), "the response has begun"
+        server.signal(signal.SIGTERM)
+        assert server.exit_status() == 0
 
 
 def test_shutdown_over_http_stops_both_listeners(start_server: StartServer) -> None:

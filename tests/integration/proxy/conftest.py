@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cachetools as _cachetools  # the extra proxy: without it the tests of this folder are skipped
 import pytest
+import redis as _redis
 
 from tests.harness.backing_redis import StartRedis, backend, execute, new_redis
 from tests.harness.processes import Peer, ServerProcess, start_server

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis as redis_py
 from redis.cluster import RedisCluster
@@ -67,6 +68,40 @@ class ThreeNodes:
     def read_replica(replica: RedisServer, key: str) -> bytes:
         """Return the reply of a replica to GET."""
         return bytes(execute_each(replica.connect(), "READONLY", f"GET {key}")[1])
+
+    def slot_of(self, key: str) -> int:
+        return int(bytes(execute(self.nodes[0].connect(), f"CLUSTER KEYSLOT {key}"))[1:])
+
+    def owner_of(self, key: str) -> RedisServer:
+        """Return the node that has a key."""
+        return next(node for node in self.nodes if bytes(execute(node.connect(), f"GET {key}")).startswith(b"$"))
+
+    def begin_migration(self, key: str, *migrated: str) -> tuple[RedisServer, RedisServer]:
+        """Begin to migrate the slot of a key, and migrate these keys of the slot. Return the new and the old owner."""
+        source, slot = self.owner_of(key), self.slot_of(key)
+        target = next(node for node in self.nodes if node is not source)
+        assert execute(target.connect(), f"CLUSTER SETSLOT {slot} IMPORTING {self._id_of(source)}") == OK
+        assert execute(source.connect(), f"CLUSTER SETSLOT {slot} MIGRATING {self._id_of(target)}") == OK
+        for each in migrated:
+            assert execute(source.connect(), f"MIGRATE {HOST} {target.port} {each} 0 5000") == OK
+        return target, source
+
+    def end_migration(self, migration: tuple[RedisServer, RedisServer], key: str) -> None:
+        """Give the slot of a key, whose keys have all been migrated, to the new owner."""
+        target = migration[0]
+
+        def knows_owner(node: RedisServer) -> bool:
+            reply = bytes(execute(node.connect(), f"GET {key}"))
+            return reply.startswith(b"$") if node is target else reply.endswith(b":%d\r\n" % target.port)
+
+        for node in migration:
+            assert execute(node.connect(), f"CLUSTER SETSLOT {self.slot_of(key)} NODE {self._id_of(target)}") == OK
+        # Until all nodes know the owner, two of them may redirect a client to each other.
+        wait_until(lambda: all(map(knows_owner, self.nodes)), "every node knows the owner")
+
+    @staticmethod
+    def _id_of(node: RedisServer) -> str:
+        return payload(execute(node.connect(), "CLUSTER MYID")).decode()
 
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes[:2])
@@ -211,33 +246,13 @@ def test_slots_that_migrate_are_followed(tmp_path: Path, start_server: StartServ
     try:
         peer = start_server("--port", "0", "--backend", cluster.url()).connect()
         assert execute(peer, "SET key 1") == OK
-        slot = int(bytes(execute(cluster.nodes[0].connect(), "CLUSTER KEYSLOT key"))[1:])
-        ids = {node: bytes(execute(node.connect(), "CLUSTER MYID")).split()[1].decode() for node in cluster.nodes}
-
-        def begin_to_move() -> tuple[RedisServer, RedisServer]:
-            source = next(node for node in cluster.nodes if bytes(execute(node.connect(), "GET key")).startswith(b"$"))
-            target = next(node for node in cluster.nodes if node is not source)
-            assert execute(target.connect(), f"CLUSTER SETSLOT {slot} IMPORTING {ids[source]}") == OK
-            assert execute(source.connect(), f"CLUSTER SETSLOT {slot} MIGRATING {ids[target]}") == OK
-            assert execute(source.connect(), f"MIGRATE {HOST} {target.port} key 0 5000") == OK
-            return target, source
 
         def move() -> None:
-            end_move(begin_to_move())
+            cluster.end_migration(cluster.begin_migration("key", "key"), "key")
 
-        def end_move(both: tuple[RedisServer, RedisServer]) -> None:
-            for node in both:
-                assert execute(node.connect(), f"CLUSTER SETSLOT {slot} NODE {ids[both[0]]}") == OK
-            # Until all nodes know the owner, two of them may redirect a client to each other.
-            wait_until(lambda: all(knows_owner(node, both[0]) for node in cluster.nodes), "every node knows the owner")
-
-        def knows_owner(node: RedisServer, owner: RedisServer) -> bool:
-            reply = bytes(execute(node.connect(), "GET key"))
-            return reply.startswith(b"$") if node is owner else reply.endswith(b":%d\r\n" % owner.port)
-
-        moving = begin_to_move()
+        migration = cluster.begin_migration("key", "key")
         assert execute(peer, "GET key") == bulk("1")  # by ASK
-        end_move(moving)
+        cluster.end_migration(migration, "key")
         assert execute(peer, "INCR key") == b":2\r\n"  # by MOVED
         move()
         assert execute_each(peer, "MULTI", "INCR key", "EXEC")[2] == Aggregate(b"*1\r\n", [b":3\r\n"])
@@ -246,6 +261,67 @@ def test_slots_that_migrate_are_followed(tmp_path: Path, start_server: StartServ
         move()
         assert execute_each(peer, "MULTI", "INCR key", "EXEC")[2] == b"*-1\r\n"  # the watching node lost the key
         assert execute_each(peer, "WATCH key", "MULTI", "INCR key", "EXEC")[3] == Aggregate(b"*1\r\n", [b":4\r\n"])
+    finally:
+        cluster.close()
+
+
+def test_a_slot_whose_migration_has_begun_is_served(tmp_path: Path, start_server: StartServer) -> None:
+    """Of two keys of a slot, one has been migrated. The client sees no redirection, whatever it sends."""
+    cluster = ThreeNodes(tmp_path)
+    try:
+        server = start_server("--port", "0", "--backend", cluster.url())
+        peer, other = server.connect(), server.connect()
+        assert execute(peer, "MSET {t}moved 1 {t}stays 1") == OK
+        migration = cluster.begin_migration("{t}stays", "{t}moved")
+        for key, node in zip(("{t}moved", "{t}stays"), migration, strict=True):
+            assert execute(node.connect(), "DBSIZE") == b":1\r\n"
+            assert execute_each(peer, f"GET {key}", f"INCR {key}") == [bulk("1"), b":2\r\n"]
+            assert execute_each(peer, "MULTI", f"INCR {key}", "EXEC")[2] == Aggregate(b"*1\r\n", [b":3\r\n"])
+            transaction = ("MULTI", f"INCR {key}", "EXEC")
+            assert execute_each(peer, f"WATCH {key}", f"GET {key}", *transaction)[1:] == [
+                *(bulk("3"), OK, QUEUED),
+                Aggregate(b"*1\r\n", [b":4\r\n"]),
+            ]
+            assert execute(peer, f"WATCH {key}") == OK
+            assert execute(other, f"INCR {key}") == b":5\r\n"
+            assert execute_each(peer, *transaction)[2] == b"*-1\r\n", "changed meanwhile"
+        peer.send(b"COMPACT\n")
+        assert {peer.line(), peer.line()} == {b"SET {t}moved 5\n", b"SET {t}stays 5\n"}
+        # No node has both keys, so Redis refuses both commands by TRYAGAIN, until the other key has been migrated too.
+        refused = execute_each(peer, "MGET {t}moved {t}stays", "MULTI", "GET {t}moved", "GET {t}stays", "EXEC")
+        assert is_unavailable(refused[0])
+        assert is_unavailable(refused[-1])
+        assert execute(migration[1].connect(), f"MIGRATE {HOST} {migration[0].port} {{t}}stays 0 5000") == OK
+        assert items(execute(peer, "MGET {t}moved {t}stays")) == [bulk("5")] * 2
+        replies = execute_each(peer, "WATCH {t}moved {t}stays", "MULTI", "GET {t}moved", "GET {t}stays", "EXEC")
+        assert items(replies[-1]) == [bulk("5")] * 2
+        cluster.end_migration(migration, "{t}moved")
+        assert items(execute(peer, "MGET {t}moved {t}stays")) == [bulk("5")] * 2
+    finally:
+        cluster.close()
+
+
+def test_a_cluster_that_serves_no_client_is_502_over_http(tmp_path: Path, start_server: StartServer) -> None:
+    pytest.importorskip("httptools", reason="the extra http is not installed")
+    cluster = ThreeNodes(tmp_path)
+    try:
+        server = start_server("--port", "0", "--backend", cluster.url(), "--http-port", "0", ports=2)
+        with httpx.Client(base_url=server.http_url, timeout=TIMEOUT) as http:
+            assert http.put("/keys/key", content=b"old").status_code == 201
+            owner, slot = cluster.owner_of("key"), cluster.slot_of("key")
+            assert execute(owner.connect(), f"CLUSTER DELSLOTS {slot}") == OK
+            assert bytes(execute(owner.connect(), "GET key")).startswith(b"-CLUSTERDOWN")
+            for response in (
+                http.get("/keys/key"),
+                http.put("/keys/key", content=b"new"),
+                http.put("/keys/key", content=b"new", headers={"If-Match": "*"}),
+                http.delete("/keys/key"),
+                http.post("/multi-exec", json=[["SET", "key", "new"]]),
+            ):
+                assert response.status_code == 502
+                assert response.json()["error"].startswith("ERR backend unavailable: ")
+            assert execute(owner.connect(), f"CLUSTER ADDSLOTS {slot}") == OK
+            wait_until(lambda: http.get("/keys/key").content == b"old", "the slot is served again")
     finally:
         cluster.close()
 

@@ -8,22 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.backing_redis import StartRedis, backend, execute, info
-from tests.harness.processes import ROOT, RUN_SERVER, StartServer, environment
+from tests.harness.backing_redis import StartRedis, backend, execute, execute_each, info, is_unavailable
+from tests.harness.processes import ROOT, StartServer, run_server
 from tests.harness.redis_server import HOST
 from tests.harness.waiting import TIMEOUT
-
-
-def start(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that does not start."""
-    return subprocess.run(
-        [RUN_SERVER, "--port", "0", *options],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=environment(),
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -31,14 +19,15 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     [
         (["--backend", "http://localhost"], "--backend must begin with one of redis://"),
         (["--backend", "localhost:6379"], "--backend must begin with one of redis://"),
-        (["--backend", "redis://localhost:port"], "--backend contains 'localhost:port', which is not host:port"),
-        (["--backend", "redis://localhost:0"], "--backend contains 'localhost:0', which is not host:port"),
-        (["--backend", "redis://localhost:70000"], "--backend contains 'localhost:70000', which is not host:port"),
-        (["--backend", "redis://localhost/one"], "--backend has the database 'one', which is not a number"),
-        (["--backend", "redis://:secret@localhost/one"], "--backend has the database 'one', which is not a number"),
-        (["--backend", "redis://localhost?retry_on_timeout=yes"], "--backend has an unknown option 'retry_on_timeout'"),
+        (["--backend", "redis://localhost:port"], "--backend must have hosts as host:port"),
+        (["--backend", "redis://localhost:0"], "--backend must have hosts as host:port"),
+        (["--backend", "redis://localhost:70000"], "--backend must have hosts as host:port"),
+        (["--backend", "redis://localhost/one"], "--backend has a database that is not a number"),
+        (["--backend", "redis://:secret"], "--backend must have hosts as host:port, and an @ after a password"),
+        (["--backend", "redis://:secret@localhost/one"], "--backend has a database that is not a number"),
+        (["--backend", "redis://localhost?retry_on_timeout=yes"], "--backend has an unknown option; known are"),
         (["--backend", "unix://"], "--backend needs the path of a socket after unix://"),
-        (["--backend", "redis+cluster://one:1,:2"], "--backend contains ':2', which is not host:port"),
+        (["--backend", "redis+cluster://one:1,:2"], "--backend must have hosts as host:port"),
         (["--backend", "redis+cluster://one:1/3"], "--backend must not select a database"),
         (["--backend", "redis://localhost#x"], "--backend contains a #, which must be written %23"),
         (["--backend", "redis+cluster://one:1", "--cache-tracking"], "cannot be a cluster with --cache-tracking"),
@@ -55,7 +44,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     ],
 )  # fmt: skip
 def test_an_invalid_option_is_an_error_of_one_sentence(options: list[str], said: str) -> None:
-    ended = start(*options)
+    ended = run_server("--port", "0", *options)
     assert ended.returncode == 2
     assert said in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
@@ -103,3 +92,69 @@ def test_info_reports_the_configuration(start_redis: StartRedis, start_server: S
 def test_info_of_a_server_without_a_backend_has_no_backend_section(start_server: StartServer) -> None:
     peer = start_server().connect()
     assert b"Backend" not in bytes(execute(peer, "INFO everything"))
+
+
+# ---------------------------------------------------------------- the password
+
+SECRET = "s3cret-p%40ss"
+"""A password as it is in a URL."""
+
+PLAIN = "s3cret-p@ss"
+
+
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        ("redis://{address}", {"KVLINE_BACKEND_PASSWORD": PLAIN}),
+        ("redis://default@{address}", {"KVLINE_BACKEND_PASSWORD": PLAIN}),
+        (f"redis://:{SECRET}@{{address}}", {"KVLINE_BACKEND_PASSWORD": "another"}),
+        ("", {"KVLINE_BACKEND": f"redis://:{SECRET}@{{address}}"}),
+    ],
+    ids=["a variable", "with a user", "the URL's own", "the URL in a variable"],
+)
+def test_the_password_comes_from_the_environment_or_the_url(
+    start_redis: StartRedis, start_server: StartServer, url: str, variables: dict[str, str]
+) -> None:
+    redis = start_redis()
+    assert execute(redis.connect(), f"CONFIG SET requirepass {PLAIN}") == b"+OK\r\n"
+    address = f"{HOST}:{redis.port}"
+    exports = "; ".join(f"export {name}='{text.format(address=address)}'" for name, text in variables.items())
+    options = ("--backend", url.format(address=address)) if url else ()
+    server = start_server("--port", "0", *options, shell=exports)
+    assert execute(server.connect(), "SET key value") == b"+OK\r\n"
+    assert "WARNING" not in server.log
+
+
+def test_a_password_without_a_backend_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KVLINE_BACKEND_PASSWORD", "s3cret")
+    ended = run_server()
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].endswith("error: KVLINE_BACKEND_PASSWORD needs --backend")
+    assert "s3cret" not in ended.stderr
+
+
+@pytest.mark.parametrize("state", ["right", "wrong", "down"])
+@pytest.mark.parametrize("source", ["URL", "variable"])
+def test_the_password_is_in_no_reply_and_no_line_of_the_log(
+    start_redis: StartRedis, start_server: StartServer, source: str, state: str
+) -> None:
+    redis = start_redis()
+    assert execute(redis.connect(), f"CONFIG SET requirepass {PLAIN if state == 'right' else 'another'}") == b"+OK\r\n"
+    if state == "down":
+        redis.kill()
+    login = f":{SECRET}@" if source == "URL" else ""
+    server = start_server(
+        *("--port", "0", "--log-level", "debug", "--cache-tracking"),
+        shell=f"export KVLINE_BACKEND='redis://{login}{HOST}:{redis.port}'"
+        + (f" KVLINE_BACKEND_PASSWORD='{PLAIN}'" if source == "variable" else ""),
+    )
+    peer = server.connect()
+    for line in ("GET key", "SET key value", "WATCH key", "COMPACT", "DBSIZE"):
+        assert is_unavailable(execute(peer, line)) == (state != "right")
+    everything = execute_each(peer, "INFO everything", "CONFIG GET *", "CLIENT LIST", "SLOWLOG GET", "COMMAND DOCS")
+    assert f"redis://{HOST}:{redis.port}" in repr(everything)
+    assert "s3cret" not in repr(everything)
+    assert ("WARNING" in server.log) == (state != "right")
+    assert "s3cret" not in server.log
+    command_line = Path(f"/proc/{server.process.pid}/cmdline").read_text()
+    assert "s3cret" not in command_line

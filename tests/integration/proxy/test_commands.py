@@ -118,6 +118,10 @@ def test_compact_copies_a_keyspace_to_another_server(
     assert execute(direct, "DBSIZE") == b":%d\r\n" % count
 
 
+def test_find_is_refused(peer: Peer) -> None:
+    assert peer.ask(b"FIND *") == b"(error) ERR FIND needs the embedded store, and this server has a backing Redis"
+
+
 def test_compact_is_one_bulk_string_over_resp(direct: Peer, peer: Peer) -> None:
     execute(direct, "SET key value")
     assert execute(peer, "COMPACT") == b"$13\r\nSET key value\r\n"

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.backing_redis import SHORT, StartRedis, backend, count_calls, execute, execute_each
 from tests.harness.processes import Peer, ServerProcess, StartServer
-from tests.harness.redis_server import RedisServer
+from tests.harness.redis_server import HOST, RedisServer
 from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
 
 
@@ -85,6 +85,35 @@ def test_compare_and_set_sees_writes_on_the_backing_server(
     execute(direct, "SET k w")
     assert http.put("/keys/k", content=b"x", headers={"If-Match": tag}).status_code == 412
     assert execute(direct, "GET k") == b"$1\r\nw\r\n"
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}], ids=["unconditional", "If-Match"])
+@pytest.mark.parametrize("refused", ["multi", "exec"])
+def test_a_put_whose_transaction_an_acl_refuses_writes_nothing(
+    start_redis: StartRedis, start_server: StartServer, new_client: NewClient, refused: str, headers: dict[str, str]
+) -> None:
+    redis = start_redis()
+    direct = redis.connect()
+    execute_each(direct, f"ACL SETUSER limited on >pass ~* &* +@all -{refused}", "SET k old")
+    url = f"redis://limited:pass@{HOST}:{redis.port}"
+    http = new_client(start_server("--port", "0", "--backend", url, "--http-port", "0", ports=2))
+    response = http.put("/keys/k", content=b"new", headers=headers)
+    assert response.status_code == 400
+    assert "NOPERM" in response.json()["error"]
+    assert http.post("/multi-exec", json=[["SET", "k", "new"]]).status_code == 400
+    assert execute(direct, "GET k") == b"$3\r\nold\r\n"
+
+
+def test_idle_sessions_with_a_watch_do_not_shut_out_if_match(
+    redis: RedisServer, start_server: StartServer, new_client: NewClient
+) -> None:
+    server = start(start_server, redis)
+    http = new_client(server)
+    assert http.put("/keys/k", content=b"1").status_code == 201
+    for _ in range(60):
+        assert execute(server.connect(), "WATCH k") == b"+OK\r\n"
+    assert http.put("/keys/k", content=b"2", headers={"If-Match": "*"}).status_code == 200
+    assert http.delete("/keys/k", headers={"If-None-Match": "*"}).status_code == 412
 
 
 @pytest.mark.parametrize("ask", ["/keys/k", "/get/k"])
@@ -225,11 +254,12 @@ def test_metrics_report_the_cache(
     execute(direct, "MSET a 1 b 1")
     for key in ("a", "a", "b"):
         http.get(f"/keys/{key}")
-    figures = {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(http.get("/metrics").text)
-        for sample in family.samples
-        if sample.name.startswith("kvline_cache_")
-    }
-    names = ("hits", "misses", "evictions", "expirations", "coalesced", "keys")
-    assert [figures[f"kvline_cache_{name}"] for name in names] == [1, 2, 1, 0, 0, 1]
+    families = list(text_string_to_metric_families(http.get("/metrics").text))
+    figures = {sample.name: sample.value for family in families for sample in family.samples}
+    counters = ("hits", "misses", "evictions", "expirations", "coalesced")
+    assert [figures[f"kvline_cache_{name}_total"] for name in counters] == [1, 2, 1, 0, 0]
+    assert figures["kvline_cache_keys"] == 1
+    types = {family.name: family.type for family in families}
+    names = [*(f"cache_{name}" for name in counters), "backend_unavailable", "backend_timed_out"]
+    assert {types[f"kvline_{name}"] for name in names} == {"counter"}
+    assert types["kvline_cache_keys"] == "gauge"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FuturesTimeoutError
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from common.errors import CommandError
 from common.replies import ErrorKind
+from server.engines.redis import pool as pool_module
 from server.engines.redis.connection import BackendConnection, ConnectionSettings
 from server.engines.redis.pool import ConnectionPool
 from server.engines.redis.time_limit import time_limit
@@ -91,6 +97,19 @@ def test_a_closed_pool_refuses_requests_and_closes_connections_in_use(pool: Conn
     assert raised.value.reply.text == b"ERR backend unavailable: the server is stopping"
 
 
+def test_a_connection_that_is_opened_while_the_pool_closes_is_closed(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def close_and_look_up(*args: Any) -> Any:
+        pool.close()  # the socket does not exist yet, so this cannot close it
+        return look_up(*args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", close_and_look_up)
+    assert not pool.acquire().is_usable()
+
+
 def test_close_wakes_threads_that_wait_for_a_connection(pool: ConnectionPool) -> None:
     for _ in range(2):
         pool.acquire()
@@ -110,3 +129,100 @@ def test_close_wakes_threads_that_wait_for_a_connection(pool: ConnectionPool) ->
     pool.close()
     waiting.join(TIMEOUT)
     assert errors == [b"ERR backend unavailable: the server is stopping"]
+
+
+# ---------------------------------------------------------------- connections that are held without being used
+
+
+def test_a_held_connection_is_reclaimed_if_all_others_are_in_use(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MIN_HOLD_TIME", 0.001)
+    first, second = pool.acquire(), pool.acquire()
+    for held in (first, second):
+        pool.make_reclaimable(held)
+    third = pool.acquire()
+    assert third not in (first, second), "the holder of the old one must not find it open again"
+    assert third.is_usable()
+    assert not first.is_usable(), "the one that was held longest"
+    assert (pool.take_back(first), pool.take_back(second)) == (False, True)
+    assert second.is_usable()
+
+
+def test_a_held_connection_is_not_reclaimed_while_others_are_free(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MIN_HOLD_TIME", 0.001)
+    held = pool.acquire()
+    pool.make_reclaimable(held)
+    pool.release(pool.acquire())
+    pool.acquire()
+    assert pool.take_back(held)
+
+
+def test_a_connection_that_was_taken_back_is_not_reclaimed(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MIN_HOLD_TIME", 0.001)
+    held, _ = pool.acquire(), pool.acquire()
+    pool.make_reclaimable(held)
+    assert pool.take_back(held)
+    with time_limit(0.05), pytest.raises(CommandError):
+        pool.acquire()
+    assert held.is_usable()
+
+
+def test_a_held_connection_is_not_reclaimed_before_its_time(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MIN_HOLD_TIME", 600)
+    held, _ = pool.acquire(), pool.acquire()
+    pool.make_reclaimable(held)
+    with time_limit(0.05), pytest.raises(CommandError) as raised:
+        pool.acquire()
+    assert raised.value.reply.kind is ErrorKind.UPSTREAM_TIMEOUT
+    assert pool.take_back(held)
+
+
+def test_a_thread_that_waits_gets_a_connection_that_is_held_later(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MIN_HOLD_TIME", 0.05)
+    held, _ = pool.acquire(), pool.acquire()
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(pool.acquire)
+        with suppress(FuturesTimeoutError):
+            waiting.result(0.1)  # time enough to begin to wait; if it was not, the thread finds a held connection
+        assert not waiting.done()
+        pool.make_reclaimable(held)
+        assert waiting.result(TIMEOUT).is_usable()
+
+
+# ---------------------------------------------------------------- a connection that is closed by another thread
+
+
+def test_a_request_on_a_connection_closed_meanwhile_reports_that_and_not_a_file_descriptor(fake: FakeRedis) -> None:
+    connection = BackendConnection(ConnectionSettings({"host": HOST, "port": fake.port}))
+    connection.connect()
+
+    class Closing(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            connection.disconnect()  # as another thread that stops the server, while this one encodes its request
+            return super().__iter__()
+
+    with pytest.raises(CommandError) as raised:
+        connection.send_all([Closing([b"PING"])])
+    assert raised.value.reply.text == b"ERR backend unavailable: the connection was closed"
+
+
+def test_a_connection_on_which_a_request_was_interrupted_is_closed(fake: FakeRedis) -> None:
+    connection = BackendConnection(ConnectionSettings({"host": HOST, "port": fake.port}))
+    connection.connect()
+
+    class Interrupted(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            raise SystemExit  # such as MemoryError, or what another thread raises in this one
+
+    with pytest.raises(SystemExit):
+        connection.send_all([Interrupted([b"PING"])])
+    assert not connection.is_usable()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.errors import CommandError
+from common.errors import EXEC_ABORTED, NO_PASSWORD, CommandError
 from common.replies import ErrorKind, ErrorReply
+from server.engines.base import CallContext
+from server.engines.redis.time_limit import time_limit
 from tests.harness.backend_engine import NewEngine, new_engine
 from tests.harness.fake_redis import (
     CLOSE,
@@ -68,12 +71,10 @@ def test_a_late_reply_is_never_taken_for_the_reply_to_the_next_request(
         return [bulk(b"the value of a")] * (request.connection in late) + [bulk(b"the value of b")]
 
     fake = new_fake({b"GET": get, b"INCR": no_reply_yet, b"MULTI": no_reply_yet, b"EXEC": SILENT})
-    engine = new_engine(fake.url, connections=1, timeout=SHORT)
-    if first == "MULTI":
-        with pytest.raises(CommandError):
-            engine.execute_all("GET a")
-    else:
-        assert engine.failure(first)[0] is ErrorKind.UPSTREAM_TIMEOUT
+    engine = new_engine(fake.url, connections=1, timeout=TIMEOUT)
+    with time_limit(SHORT), pytest.raises(CommandError) as raised:
+        engine.execute_all("GET a") if first == "MULTI" else engine.execute(first)
+    assert raised.value.reply.kind is ErrorKind.UPSTREAM_TIMEOUT
     assert engine.execute("GET b") == b"the value of b"
     assert len(late) >= 1
 
@@ -106,6 +107,24 @@ def test_an_unsolicited_reply_is_not_taken_for_the_reply_to_the_next_request(
     used[0].send(bulk(b"unsolicited"))
     assert engine.execute("GET b") == b"b"
     assert used[1] is not used[0]
+
+
+def test_a_second_reply_to_one_request_is_not_taken_for_the_reply_to_the_next_request(
+    new_fake: NewFake, new_engine: NewEngine
+) -> None:
+    """Both arrive in one read."""
+    fake = new_fake({b"GET": lambda request: bulk(request.args[1]) + bulk(b"one too many")})
+    engine = new_engine(fake.url, connections=1)
+    assert [engine.execute("GET a"), engine.execute("GET b")] == [b"a", b"b"]
+
+
+def test_a_connection_with_a_malformed_login_is_not_used(new_fake: NewFake, new_engine: NewEngine) -> None:
+    replies = iter([b"?\r\n"])
+    fake = new_fake({b"HELLO": lambda _: next(replies, OK), b"GET": bulk(b"value")})
+    engine = new_engine(fake.url, connections=1, start=False)
+    assert engine.failure("GET key")[0] is ErrorKind.UPSTREAM_DOWN
+    assert engine.execute("GET key") == b"value"
+    assert (fake.connections, fake.count(b"HELLO")) == (2, 2)
 
 
 # ---------------------------------------------------------------- replies that do not arrive
@@ -242,6 +261,141 @@ def test_a_reply_to_scan_of_the_wrong_type_is_an_error_of_the_backing_server(
     assert engine.engine.key_counts() is None
 
 
+# ---------------------------------------------------------------- connections that watch
+
+
+def test_a_watch_that_is_refused_holds_no_connection(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"WATCH": b"-NOPERM this user has no permissions to run the 'watch' command\r\n"})
+    engine = new_engine(fake.url, start=False).engine
+    for _ in range(3):
+        with pytest.raises(CommandError):
+            engine.watch(engine.new_watch(), [b"key"])
+    assert fake.connections == 1
+
+
+def test_a_watch_whose_connection_gets_an_unsolicited_reply_is_dirty_and_its_connection_is_closed(
+    new_fake: NewFake, new_engine: NewEngine
+) -> None:
+    watching: list[FakeConnection] = []
+
+    def watch_(request: FakeRequest) -> bytes:
+        watching.append(request.connection)
+        return OK
+
+    fake = new_fake({b"WATCH": watch_, b"MULTI": OK, b"GET": QUEUED, b"EXEC": array(bulk(b"value"))})
+    engine = new_engine(fake.url, start=False).engine
+    watch = engine.new_watch()
+    engine.watch(watch, [b"key"])
+    watching[0].send(OK)
+    assert engine.execute_all([], watch, CallContext()) is None
+    wait_until(lambda: fake.closed_connections == 1, "the connection is closed")
+
+
+# ---------------------------------------------------------------- MULTI or EXEC is refused
+
+NOPERM_MULTI = b"-NOPERM this user has no permissions to run the 'multi' command\r\n"
+
+
+@pytest.mark.parametrize("watched", [(), (b"key",)], ids=["unwatched", "watched"])
+def test_a_transaction_whose_multi_is_refused_runs_nothing(
+    new_fake: NewFake, new_engine: NewEngine, watched: tuple[bytes, ...]
+) -> None:
+    """Sent in the same write as MULTI, the commands would run one by one."""
+    fake = new_fake({b"MULTI": NOPERM_MULTI, b"WATCH": OK, b"SET": OK, b"EXEC": b"-ERR EXEC without MULTI\r\n"})
+    engine = new_engine(fake.url)
+    with pytest.raises(CommandError) as raised:
+        engine.execute_all("SET key value", watched=watched)
+    assert raised.value.reply.code == b"EXECABORT"
+    assert b"NOPERM this user has no permissions to run the 'multi' command" in raised.value.reply.text
+    assert (fake.count(b"MULTI"), fake.count(b"SET"), fake.count(b"EXEC")) == (1, 0, 0)
+
+
+def test_a_connection_whose_multi_is_refused_ends_its_watch(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"MULTI": NOPERM_MULTI, b"WATCH": OK})
+    engine = new_engine(fake.url, start=False)
+    with pytest.raises(CommandError):
+        engine.execute_all("SET key value", watched=(b"key",))
+    wait_until(lambda: fake.closed_connections == 1, "the connection is closed, no EXEC has ended its watch")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [(b"-LOADING Redis is loading\r\n", ErrorKind.UPSTREAM_DOWN), (QUEUED, ErrorKind.UPSTREAM_DOWN)],
+)
+def test_a_reply_to_multi_that_is_not_ok_runs_nothing(
+    new_fake: NewFake, new_engine: NewEngine, reply: bytes, kind: ErrorKind
+) -> None:
+    fake = new_fake({b"MULTI": reply, b"SET": OK, b"EXEC": array(OK)})
+    with pytest.raises(CommandError) as raised:
+        new_engine(fake.url).execute_all("SET key value")
+    assert raised.value.reply.kind is kind
+    assert UNKNOWN not in raised.value.reply.text, "nothing was sent that could have run"
+    assert fake.count(b"SET") == 0
+
+
+@pytest.mark.parametrize("watched", [(), (b"key",)], ids=["unwatched", "watched"])
+def test_a_connection_whose_exec_is_refused_gets_no_more_requests(
+    new_fake: NewFake, new_engine: NewEngine, watched: tuple[bytes, ...]
+) -> None:
+    """As Redis 6.0 if an ACL refuses EXEC: the connection stays in MULTI, and the next request would be queued."""
+    in_multi: list[FakeConnection] = []
+
+    def multi(request: FakeRequest) -> bytes:
+        in_multi.append(request.connection)
+        return OK
+
+    def get(request: FakeRequest) -> bytes:
+        return QUEUED if request.connection in in_multi else bulk(b"value")
+
+    def watch(request: FakeRequest) -> bytes:
+        return QUEUED if request.connection in in_multi else OK
+
+    noperm = b"-NOPERM this user has no permissions to run the 'exec' command\r\n"
+    fake = new_fake({b"MULTI": multi, b"GET": get, b"WATCH": watch, b"EXEC": noperm})
+    engine = new_engine(fake.url, connections=1)
+    for _ in range(2):
+        with pytest.raises(CommandError) as raised:
+            engine.execute_all("GET key", watched=watched)
+        assert raised.value.reply.code == b"NOPERM"
+    assert engine.execute("GET key") == b"value"
+    assert len(set(in_multi)) == 2
+
+
+def test_a_connection_is_used_again_after_an_aborted_transaction(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"MULTI": OK, b"GET": b"-OOM no memory\r\n", b"EXEC": b"-%b\r\n" % EXEC_ABORTED.text})
+    engine = new_engine(fake.url)
+    for _ in range(2):
+        with pytest.raises(CommandError) as raised:
+            engine.execute_all("GET key")
+        assert raised.value.reply.text == b"EXECABORT Transaction discarded because of: OOM no memory"
+    assert fake.connections == 1
+
+
+# ---------------------------------------------------------------- requests in flight on other connections
+
+
+def test_a_timeout_does_not_disturb_requests_in_flight_on_other_connections(
+    new_fake: NewFake, new_engine: NewEngine
+) -> None:
+    go_on = threading.Event()
+
+    def get(request: FakeRequest) -> Step:
+        if request.args[1] == b"silent":
+            return SILENT
+        go_on.wait(TIMEOUT)
+        return bulk(request.args[1])
+
+    fake = new_fake({b"GET": get})
+    engine = new_engine(fake.url, timeout=600.0)
+    with ThreadPoolExecutor(8) as pool:
+        in_flight = [pool.submit(engine.execute, f"GET key{number}") for number in range(8)]
+        wait_until(lambda: fake.count(b"GET") == 8, "eight requests wait for their replies")
+        with time_limit(SHORT):
+            assert engine.failure("GET silent")[0] is ErrorKind.UPSTREAM_TIMEOUT
+        go_on.set()
+        assert [each.result(TIMEOUT) for each in in_flight] == [b"key%d" % number for number in range(8)]
+
+
 # ---------------------------------------------------------------- login
 
 
@@ -257,6 +411,23 @@ def test_the_login_is_sent_once_per_connection(new_fake: NewFake, new_engine: Ne
         [b"PING"],
         *[[b"GET", b"key"]] * 3,
     ]
+
+
+@pytest.mark.parametrize("password", ["s3cret", "s3cret" * 100, "s3 cr et"])
+def test_an_error_of_auth_never_repeats_the_password(new_fake: NewFake, new_engine: NewEngine, password: str) -> None:
+    """A Redis whose AUTH is renamed, or another kind of server, repeats up to 128 bytes of an unknown command."""
+    fake = new_fake(
+        {b"AUTH": lambda request: b"-ERR unknown command 'AUTH', with args: %b\r\n" % request.args[1][:128]}
+    )
+    kind, text = new_engine(fake.url, password=password).failure("GET key")
+    assert fake.requests[0] == [b"AUTH", password.encode()]
+    assert kind is ErrorKind.UPSTREAM_DOWN
+    assert text == b"ERR backend unavailable: it refuses AUTH, with an error that may contain the password"
+
+
+def test_the_error_of_a_server_without_a_password_is_shown(new_fake: NewFake, new_engine: NewEngine) -> None:
+    fake = new_fake({b"AUTH": b"-%b\r\n" % NO_PASSWORD.text})
+    assert b"without any password configured" in new_engine(fake.url, password="secret").failure("GET key")[1]
 
 
 @pytest.mark.parametrize("command", [b"AUTH", b"CLIENT", b"SELECT"])
@@ -327,6 +498,16 @@ def test_cache_is_bypassed_while_tracking_is_not_connected(new_fake: NewFake, ne
     assert engine.execute("GET key") == b"5"
     server.value = 6
     assert engine.execute("GET key") == b"5", "cached again"
+
+
+def test_nothing_is_cached_while_the_server_refuses_tracking(new_fake: NewFake, new_engine: NewEngine) -> None:
+    server = TrackedServer(new_fake)
+    server.tracking_allowed = False
+    engine = new_engine(server.fake.url, cache_ttl=3600.0, cache_tracking=True)
+    wait_until(lambda: server.fake.count(b"CLIENT") >= 2, "it was tried again")
+    assert not engine.info("cache")["cache_tracking_connected"]
+    for server.value in (2, 3):
+        assert engine.execute("GET key") == b"%d" % server.value
 
 
 def test_invalidate_messages_of_the_server_remove_entries(new_fake: NewFake, new_engine: NewEngine) -> None:

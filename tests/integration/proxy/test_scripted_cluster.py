@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.errors import CommandError
-from common.replies import ErrorKind
+from common.errors import CROSS_SLOT, CommandError
+from common.replies import ErrorKind, Lines
+from server.commands import COMMANDS
+from server.engines.base import CallContext
 from server.engines.redis.slots import SLOT_COUNT, key_slot
+from server.engines.redis.time_limit import time_limit
 from tests.harness.backend_engine import BackendEngine, NewEngine, new_engine
 from tests.harness.fake_redis import HOST, OK, SILENT, FakeRedis, FakeRequest, Script, Step, array, bulk
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["new_engine"]
 
@@ -122,8 +127,8 @@ def test_moved_without_a_host_means_the_host_of_the_sender(cluster: FakeCluster,
 def test_ask_is_followed_once_and_not_remembered(cluster: FakeCluster, new_engine: NewEngine) -> None:
     first, second = cluster.nodes
     engine = new_engine(cluster.url)
-    first.script[b"GET"] = cluster.redirect(b"ASK", second)
-    second.script[b"ASKING"] = OK
+    first.script |= {b"GET": cluster.redirect(b"ASK", second), b"CLUSTER": SILENT}  # so no reload can correct the table
+    second.script |= {b"ASKING": OK, b"CLUSTER": SILENT}
     assert [get(engine) for _ in range(2)] == [b"node 1"] * 2
     assert first.count(b"GET") == 2
     assert second.requests[-2:] == [[b"ASKING"], [b"GET", b"key"]]
@@ -148,16 +153,179 @@ def test_a_storm_of_redirections_ends_in_an_error(cluster: FakeCluster, new_engi
     assert first.count(b"GET") + second.count(b"GET") <= 10
 
 
-def test_a_storm_of_redirections_ends_a_transaction_too(cluster: FakeCluster, new_engine: NewEngine) -> None:
+@pytest.mark.parametrize("code", [b"MOVED", b"ASK", b"TRYAGAIN"])
+def test_a_storm_of_redirections_ends_a_transaction_too(
+    cluster: FakeCluster, new_engine: NewEngine, code: bytes
+) -> None:
     first, second = cluster.nodes
     for node, other in ((first, second), (second, first)):
-        moved = cluster.redirect(b"MOVED", other)
-        node.script |= {b"MULTI": OK, b"GET": moved, b"WATCH": moved, b"EXEC": b"-EXECABORT discarded\r\n"}
+        moved = cluster.redirect(code, other)
+        node.script |= {b"ASKING": OK, b"MULTI": OK, b"GET": moved, b"WATCH": moved, b"EXEC": ABORTED}
     engine = new_engine(cluster.url)
     for watched in ((), (b"key",)):
         with pytest.raises(CommandError) as raised:
             engine.execute_all("GET key", watched=watched)
         assert raised.value.reply.kind is ErrorKind.UPSTREAM_DOWN
+
+
+# ---------------------------------------------------------------- transactions and watches while a slot migrates
+
+ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+TRYAGAIN = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
+TRANSACTION: Script = {
+    b"ASKING": OK,
+    b"MULTI": OK,
+    b"GET": b"+QUEUED\r\n",
+    b"EXEC": array(bulk(b"value")),
+    b"WATCH": OK,
+}
+
+
+def migrate(cluster: FakeCluster) -> tuple[FakeRedis, FakeRedis]:
+    """Let the first node send all requests for keys to the second one by ASK. Return both."""
+    first, second = cluster.nodes
+    ask = cluster.redirect(b"ASK", second)
+    first.script |= {b"MULTI": OK, b"GET": ask, b"WATCH": ask, b"EXEC": ABORTED}
+    second.script |= TRANSACTION
+    return first, second
+
+
+def test_a_transaction_follows_ask_and_does_not_remember_it(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    first, second = migrate(cluster)
+    engine = new_engine(cluster.url)
+    for _ in range(2):
+        assert engine.execute_all("GET key") == [b"value"]
+        assert second.requests[-4:] == [[b"ASKING"], [b"MULTI"], [b"GET", b"key"], [b"EXEC"]]
+    assert first.count(b"EXEC") == 2
+
+
+def test_a_watch_follows_ask_and_so_does_its_transaction(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    _, second = migrate(cluster)
+    assert new_engine(cluster.url).execute_all("GET key", watched=(b"key",)) == [b"value"]
+    assert second.requests[-6:] == [
+        *[[b"ASKING"], [b"WATCH", b"key"]],
+        *[[b"ASKING"], [b"MULTI"], [b"GET", b"key"], [b"EXEC"]],
+    ]
+
+
+def test_a_later_watch_on_an_importing_node_is_preceded_by_asking(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    _, second = migrate(cluster)
+    second.script[b"EXEC"] = array()
+    engine = new_engine(cluster.url).engine
+    watch = engine.new_watch()
+    for key in (b"{key}a", b"{key}b"):
+        engine.watch(watch, [key])
+        assert second.requests[-2:] == [[b"ASKING"], [b"WATCH", key]]
+    assert engine.execute_all([], watch, CallContext()) == []
+
+
+@pytest.mark.parametrize("watched", [(), (b"key",)], ids=["unwatched", "watched"])
+def test_a_transaction_that_exec_redirects_by_ask_is_repeated_or_dirty(
+    cluster: FakeCluster, new_engine: NewEngine, watched: tuple[bytes, ...]
+) -> None:
+    """The key is migrated after the commands have been queued. A watch has not seen what happened since."""
+    first, second = cluster.nodes
+    first.script |= {**TRANSACTION, b"EXEC": cluster.redirect(b"ASK", second)}
+    second.script |= TRANSACTION
+    outcome = new_engine(cluster.url).execute_all("GET key", watched=watched)
+    assert outcome == (None if watched else [b"value"])
+    assert second.count(b"EXEC") == (0 if watched else 1)
+
+
+def test_a_transaction_that_is_refused_ends_its_watch(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    first, _ = cluster.nodes
+    first.script |= TRANSACTION
+    engine = new_engine(cluster.url).engine
+    watch = engine.new_watch()
+    engine.watch(watch, [b"key"])
+    args = [b"GET", b"in another slot"]
+    with pytest.raises(CommandError) as raised:
+        engine.execute_all([(COMMANDS.resolve(args), args)], watch, CallContext())
+    assert raised.value.reply == CROSS_SLOT
+    assert not watch.keys
+
+
+@pytest.mark.parametrize("code", [b"MOVED", b"ASK", b"TRYAGAIN"])
+def test_a_watch_whose_keys_are_redirected_later_is_dirty(
+    cluster: FakeCluster, new_engine: NewEngine, code: bytes
+) -> None:
+    first, second = cluster.nodes
+    first.script |= TRANSACTION
+    second.script |= TRANSACTION
+    engine = new_engine(cluster.url).engine
+    watch = engine.new_watch()
+    engine.watch(watch, [b"{key}a"])
+    first.script[b"WATCH"] = cluster.redirect(code, second)
+    engine.watch(watch, [b"{key}b"])
+    assert engine.execute_all([], watch, CallContext()) is None
+    assert (first.count(b"EXEC"), second.count(b"EXEC")) == (0, 0)
+
+
+def test_a_transaction_and_a_watch_are_tried_again_after_tryagain(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    """Of their keys, some have been migrated, and the others have not."""
+    first, _ = cluster.nodes
+    replies = {name: iter([TRYAGAIN] * 2) for name in (b"EXEC", b"WATCH")}
+    first.script |= TRANSACTION
+    for name, final in ((b"EXEC", array(bulk(b"value"))), (b"WATCH", OK)):
+        first.script[name] = lambda _, name=name, final=final: next(replies[name], final)
+    engine = new_engine(cluster.url)
+    assert engine.execute_all("GET key") == [b"value"]
+    assert engine.execute_all("GET key", watched=(b"key",)) == [b"value"]
+    assert (first.count(b"EXEC"), first.count(b"WATCH")) == (4, 3)
+
+
+def test_tryagain_after_ask_is_tried_again_at_the_importing_node(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    first, second = migrate(cluster)
+    replies: Iterator[bytes] = iter([TRYAGAIN] * 3)
+    second.script[b"GET"] = lambda _: next(replies, bulk(b"value"))
+    assert get(new_engine(cluster.url)) == b"value"
+    assert (first.count(b"GET"), second.count(b"ASKING")) == (1, 4)
+
+
+def test_compact_reads_keys_that_have_been_migrated_where_they_are(cluster: FakeCluster, new_engine: NewEngine) -> None:
+    first, second = migrate(cluster)
+    first.script |= {b"COMMAND": array(bulk(b"x")), b"SCAN": array(bulk(b"0"), array(bulk(b"key")))}
+    first.script[b"PEXPIRETIME"] = first.script[b"GET"]
+    second.script |= {b"PEXPIRETIME": b"+QUEUED\r\n", b"EXEC": array(bulk(b"value"), b":-1\r\n")}
+    lines = new_engine(cluster.url).execute("COMPACT")
+    assert isinstance(lines, Lines)
+    assert list(lines.lines) == [b"SET key value"]
+
+
+# ---------------------------------------------------------------- requests in flight
+
+
+@pytest.mark.parametrize("takes_over", [False, True], ids=["the node stays", "another node takes over"])
+def test_a_timeout_does_not_disturb_requests_in_flight_on_the_same_node(
+    cluster: FakeCluster, new_engine: NewEngine, takes_over: bool
+) -> None:
+    """The time-out causes a refresh of the slot table, which retires the node if it serves no slot any more."""
+    first, second = cluster.nodes
+    go_on = threading.Event()
+
+    def reply(request: FakeRequest) -> Step:
+        if request.args[1] == b"silent":
+            return SILENT
+        go_on.wait(TIMEOUT)
+        return bulk(request.args[1])
+
+    first.script[b"GET"] = reply
+    engine = new_engine(cluster.url, timeout=600.0)
+    with ThreadPoolExecutor(8) as pool:
+        in_flight = [pool.submit(engine.execute, f"GET key{number}") for number in range(8)]
+        wait_until(lambda: first.count(b"GET") == 8, "eight requests wait for their replies")
+        cluster.owner = second if takes_over else first
+        refreshes = first.count(b"CLUSTER") + second.count(b"CLUSTER")
+        with time_limit(0.2):
+            assert engine.failure("GET silent")[0] is ErrorKind.UPSTREAM_TIMEOUT
+        wait_until(lambda: first.count(b"CLUSTER") + second.count(b"CLUSTER") > refreshes, "the table is loaded again")
+        if takes_over:
+            wait_until(lambda: get(engine) == b"node 1", "the new table is used")
+        go_on.set()
+        assert [each.result(TIMEOUT) for each in in_flight] == [b"key%d" % number for number in range(8)]
+
+
+# ---------------------------------------------------------------- malformed replies, other nodes
 
 
 @pytest.mark.parametrize("reply", [b"-MOVED\r\n", b"-MOVED x y:z\r\n", b"-MOVED 99999 127.0.0.1:1\r\n", b"-ASK 1\r\n"])
@@ -194,7 +362,7 @@ def test_the_slot_table_is_loaded_from_another_node_if_one_fails(
     cluster.nodes[0].script[b"CLUSTER"] = slots_over_a_slow_network
     cluster.nodes[1].script[b"CLUSTER"] = steps
     for _ in range(6):  # the order of the nodes is random
-        assert get(new_engine(cluster.url, timeout=0.6, start=False)) == b"node 0"
+        assert get(new_engine(cluster.url, timeout=2.0, start=False)) == b"node 0"
 
 
 def test_a_slot_that_is_assigned_later_is_found(cluster: FakeCluster, new_engine: NewEngine) -> None:

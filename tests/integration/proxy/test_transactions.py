@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from common.resp_client import encode_request
-from tests.harness.backing_redis import SHORT, StartRedis, backend, execute, execute_each, info, is_unavailable
+from tests.harness.backing_redis import StartRedis, backend, execute, execute_each, info, is_unavailable
 from tests.harness.processes import Peer, ServerProcess, StartServer
-from tests.harness.redis_server import RedisServer
+from tests.harness.redis_server import HOST, RedisServer
 from tests.harness.resp_wire import Aggregate, Reply
 from tests.harness.waiting import wait_until
 
@@ -99,22 +99,40 @@ def test_client_info_reports_the_number_of_watched_keys(peer: Peer) -> None:
     assert b" watch=0 " in bytes(execute(peer, "CLIENT INFO"))
 
 
-def test_watches_have_a_pool_of_their_own(start_redis: StartRedis, start_server: StartServer) -> None:
-    """All connections for watches are in use. One more WATCH times out, and other requests are served."""
+def test_idle_sessions_with_a_watch_do_not_shut_out_others(start_redis: StartRedis, start_server: StartServer) -> None:
+    """All connections for watches are held. One more WATCH gets that of the session that has held one longest."""
     redis = start_redis()
-    server = start_server(*backend(redis, "--backend-connections", "1", "--backend-timeout", SHORT))
-    watching = [server.connect() for _ in range(50)]
-    for each in watching:
+    server = start_server(*backend(redis, "--backend-connections", "1"))
+    idle = [server.connect() for _ in range(50)]
+    for each in idle:
         assert execute(each, "WATCH key") == OK
     last = server.connect()
-    refused = execute(last, "WATCH key")
-    assert refused == (
-        b"-ERR backend unavailable: timed out waiting for one of the 50 connections that sessions with a WATCH may hold"
-        b"\r\n"
-    )
-    assert execute(last, "SET other value") == OK
-    watching[0].close()
-    wait_until(lambda: execute(last, "WATCH key") == OK, "a closed session has released its connection")
+    assert execute(last, "SET other value") == OK, "other requests have connections of their own"
+    assert execute_each(last, "WATCH key", "GET key", "MULTI", "SET other x", "EXEC")[-1] == array(OK)
+    assert execute_each(idle[0], "WATCH another", "MULTI", "SET key ours", "EXEC") == [OK, OK, QUEUED, DIRTY]
+    assert execute_each(idle[0], "WATCH key", "MULTI", "SET other y", "EXEC") == [OK, OK, QUEUED, array(OK)]
+    assert execute_each(idle[-1], "MULTI", "SET key ours", "EXEC") == [OK, QUEUED, array(OK)], "still watched"
+    assert execute(redis.connect(), "GET key") == b"$4\r\nours\r\n"
+
+
+def test_the_connection_of_a_session_that_closes_is_free_for_another_watch(
+    start_redis: StartRedis, start_server: StartServer
+) -> None:
+    redis = start_redis()
+    server = start_server(*backend(redis))
+    direct = redis.connect()
+
+    def connections() -> int:
+        return int(info(direct, "clients")["connected_clients"])
+
+    for _ in range(2):
+        watching = [server.connect() for _ in range(50)]
+        for each in watching:
+            assert execute(each, "WATCH key") == OK
+        assert connections() >= 50
+        for each in watching:
+            each.close()
+        wait_until(lambda: connections() < 50, "their connections are closed")
 
 
 def test_a_watch_whose_connection_is_lost_is_dirty(peer: Peer, direct: Peer) -> None:
@@ -135,6 +153,60 @@ def test_a_command_that_cannot_be_queued_aborts_the_transaction_with_its_error(
         execute(direct, "CONFIG SET maxmemory 0")
     assert isinstance(reply, bytes)
     assert reply.startswith(b"-EXECABORT Transaction discarded because of: OOM command not allowed")
+
+
+# ---------------------------------------------------------------- a user whose ACL does not allow everything
+
+
+def start_limited(start_redis: StartRedis, start_server: StartServer, rules: str) -> tuple[ServerProcess, Peer]:
+    """Start a server that logs in as a user with these rules. Return it, and an unlimited connection to its Redis."""
+    redis = start_redis()
+    direct = redis.connect()
+    assert execute(direct, f"ACL SETUSER limited on >pass ~* &* +@all {rules}") == OK
+    return start_server("--port", "0", "--backend", f"redis://limited:pass@{HOST}:{redis.port}"), direct
+
+
+@pytest.mark.parametrize("watch", [(), ("WATCH key",)], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("refused", ["multi", "exec"])
+def test_a_transaction_that_an_acl_refuses_runs_nothing(
+    start_redis: StartRedis, start_server: StartServer, refused: str, watch: tuple[str, ...]
+) -> None:
+    server, direct = start_limited(start_redis, start_server, f"-{refused}")
+    peer = server.connect()
+    execute(direct, "SET key theirs")
+    reply = execute_each(peer, *watch, "MULTI", "SET key ours", "INCR counter", "EXEC")[-1]
+    assert bytes(reply).startswith(b"-EXECABORT Transaction discarded because of: ")
+    assert b"NOPERM" in bytes(reply)
+    assert execute_each(direct, "GET key", "EXISTS counter") == [b"$6\r\ntheirs\r\n", b":0\r\n"]
+    assert execute_each(peer, "SET key alone", "GET key") == [OK, b"$5\r\nalone\r\n"]
+
+
+def test_a_key_that_an_acl_refuses_aborts_the_transaction(start_redis: StartRedis, start_server: StartServer) -> None:
+    server, direct = start_limited(start_redis, start_server, "resetkeys ~mine:*")
+    peer = server.connect()
+    reply = execute_each(peer, "MULTI", "SET mine:a 1", "SET theirs 1", "EXEC")[-1]
+    assert bytes(reply).startswith(b"-EXECABORT Transaction discarded because of: NOPERM")
+    assert execute(direct, "DBSIZE") == b":0\r\n"
+    assert bytes(execute(peer, "WATCH theirs")).startswith(b"-NOPERM")
+    assert execute_each(peer, "MULTI", "SET mine:a 1", "EXEC")[-1] == array(OK)
+
+
+def test_a_permission_that_is_withdrawn_later_stops_transactions_on_open_connections(
+    start_redis: StartRedis, start_server: StartServer
+) -> None:
+    server, direct = start_limited(start_redis, start_server, "")
+    peer = server.connect()
+    assert execute_each(peer, "MULTI", "SET key 1", "EXEC")[-1] == array(OK)
+    execute(peer, "WATCH key")
+    execute(direct, "ACL SETUSER limited -multi")
+    assert b"NOPERM" in bytes(execute_each(peer, "MULTI", "SET key 2", "EXEC")[-1])
+    assert b"NOPERM" in bytes(execute_each(peer, "MULTI", "SET key 2", "EXEC")[-1])
+    assert execute(direct, "GET key") == b"$1\r\n1\r\n"
+    execute(direct, "ACL SETUSER limited +multi")
+    assert execute_each(peer, "MULTI", "SET key 3", "EXEC")[-1] == array(OK)
+
+
+# ---------------------------------------------------------------- failures during EXEC
 
 
 def test_a_connection_lost_during_exec_leaves_the_outcome_unknown(

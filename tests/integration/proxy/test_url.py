@@ -79,6 +79,22 @@ def test_a_password_is_not_shown(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "login"),
+    [
+        ("redis://host", Login(password="other")),
+        ("redis://user@host", Login("user", "other")),
+        ("redis://user:own@host", Login("user", "own")),
+        ("redis+cluster://one,two", Login(password="other")),
+        ("unix:///run/redis.sock", Login(password="other")),
+    ],
+)
+def test_a_password_from_elsewhere_is_used_if_the_url_has_none(url: str, login: Login) -> None:
+    parsed = parse_backend_url(url, "other")
+    assert parsed.settings.login == login
+    assert "other" not in repr(parsed)
+
+
+@pytest.mark.parametrize(
     "url",
     ["", "redis", "redis:/", "http://host", "redis://a,b", "redis://[::1", "redis+cluster://", "redis+cluster://a,,b",
      "redis+cluster://a,[::1", "redis+cluster://[a],b", "redis+cluster://a:b@,c",
@@ -93,10 +109,18 @@ def test_a_bad_url_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://:sec/ret@host", "redis://user:sec/ret@host", "redis://:sec?ret@host", "redis://user:12/secret@host",
+    ["redis://:secret", "redis://user:secret", "redis+cluster://:secret,two", "redis://user:12?secret@host",
+     "redis://:p@sec/ret@host", "redis://host?password=a&secret", "redis://host?password=a&sec=ret", "redis://host/secret",
+     "unix://:sec/ret@/path", "redis://:sec/ret@host", "redis://user:sec/ret@host", "redis://:sec?ret@host", "redis://user:12/secret@host",
      "redis+cluster://:sec/ret@one,two", "redis://:secret@host/one", "redis://:secret@ho st:x", "redis://:sec[ret@host"],
 )  # fmt: skip
 def test_the_error_about_a_bad_url_never_shows_a_part_of_the_password(url: str) -> None:
     with pytest.raises(ValueError, match=r"\S") as raised:
         parse_backend_url(url)
     assert "sec" not in str(raised.value).replace("second", "")
+
+
+@pytest.mark.parametrize("url", ["redis://:sec/ret@host", "redis://:p@sec/ret@host", "redis://:sec?ret@host"])
+def test_a_password_that_is_not_percent_encoded_is_named_as_the_cause(url: str) -> None:
+    with pytest.raises(ValueError, match="must be written %2F and %3F"):
+        parse_backend_url(url)

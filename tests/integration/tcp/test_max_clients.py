@@ -1,4 +1,4 @@
-"""The limit on connections: one beyond it gets an error and is closed, at no cost to the others."""
+"""The limit on connections: one above it gets an error and is closed, and the others are not affected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ REFUSAL = b"-ERR max number of clients reached\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 
-def figures(peer: Peer) -> dict[str, str]:
-    """Return what INFO reports."""
+def read_info(peer: Peer) -> dict[str, str]:
+    """Return the fields of INFO."""
     peer.send(b"INFO\nECHO end\n")
     lines = list(iter(peer.line, b"end\n"))
     return dict(line.decode().rstrip().split(":", 1) for line in lines if b":" in line)
@@ -48,9 +48,9 @@ def test_a_connection_beyond_the_limit_is_refused_and_closed_before_it_sends_any
         assert server.connect().rest() == REFUSAL
     assert server.threads() == threads
     assert [peer.ask(b"PING") for peer in peers] == [b"PONG"] * 2
-    told = figures(peers[0])
-    assert (told["connected_clients"], told["maxclients"]) == ("2", "2")
-    assert (told["total_connections_received"], told["rejected_connections"]) == ("2", "3")
+    info = read_info(peers[0])
+    assert (info["connected_clients"], info["maxclients"]) == ("2", "2")
+    assert (info["total_connections_received"], info["rejected_connections"]) == ("2", "3")
 
 
 def kill(peer: Peer, other: Peer) -> None:
@@ -80,7 +80,7 @@ def test_a_closed_connection_makes_room_for_another(
     assert second.ask(b"PING") == b"PONG"
 
 
-def test_the_limit_is_one_for_all_ports_together(start_server: StartServer) -> None:
+def test_the_limit_applies_to_all_ports_together(start_server: StartServer) -> None:
     server = start_server("--port", "0", "--port", "0", "--max-clients", "2", ports=2)
     first, second = (int(address.rpartition(":")[2]) for address in server.addresses)
     with contextlib.ExitStack() as stack:
@@ -91,20 +91,20 @@ def test_the_limit_is_one_for_all_ports_together(start_server: StartServer) -> N
         assert [peer.ask(b"PING") for peer in served_peers] == [b"PONG"] * 2
 
 
-def test_the_limit_may_be_changed_while_clients_are_connected(start_server: StartServer) -> None:
+def test_the_limit_can_be_changed_while_clients_are_connected(start_server: StartServer) -> None:
     server, (first, second) = full_server(start_server)
     assert first.ask(b"CONFIG SET maxclients 3") == b"OK"
     third = server.connect()
     assert third.ask(b"PING") == b"PONG"
     assert server.connect().rest() == REFUSAL
     assert first.ask(b"CONFIG SET maxclients 1") == b"OK"
-    assert {peer.ask(b"PING") for peer in (first, second, third)} == {b"PONG"}, "nobody is sent away"
+    assert {peer.ask(b"PING") for peer in (first, second, third)} == {b"PONG"}, "no connection is closed"
     second.close()
-    wait_until(lambda: figures(first)["connected_clients"] == "2", "one has left")
+    wait_until(lambda: read_info(first)["connected_clients"] == "2", "one connection is closed")
     assert server.connect().rest() == REFUSAL
 
 
-def test_refused_clients_that_say_much_and_read_nothing_block_no_other_client(start_server: StartServer) -> None:
+def test_refused_clients_that_send_much_and_read_nothing_block_no_other_client(start_server: StartServer) -> None:
     server, (first, second) = full_server(start_server)
     threads = server.threads()
     refused = [server.connect() for _ in range(200)]
@@ -112,7 +112,7 @@ def test_refused_clients_that_say_much_and_read_nothing_block_no_other_client(st
         with contextlib.suppress(ConnectionError):
             peer.send(PING * 1000)
     assert first.ask(b"PING") == b"PONG"
-    wait_until(lambda: figures(first)["rejected_connections"] == "200", "all of them are refused")
+    wait_until(lambda: read_info(first)["rejected_connections"] == "200", "all of them are refused")
     assert server.threads() == threads
     second.close()
     wait_until(lambda: served(server), "another client is served")

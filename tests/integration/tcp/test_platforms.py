@@ -126,6 +126,38 @@ def test_the_client_sends_a_command(server: BareServer) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"hello\n", b"")
 
 
+WINDOWS_SELECT = """
+import stat
+
+socket.AF_UNIX = 1  # for socketpair, which needs no such family on Windows
+posix_select = select.select
+
+def windows_select(*lists):
+    for each in (each for group in lists[:3] for each in group):
+        if not stat.S_ISSOCK(os.fstat(each if isinstance(each, int) else each.fileno()).st_mode):
+            raise OSError(10038, "An operation was attempted on something that is not a socket")
+    return posix_select(*lists)
+
+select.select = windows_select
+sys.platform = "win32"
+"""
+
+
+@pytest.mark.parametrize("lines", [b"", b"SET key 1\nGET key\n", b"SET key 1\nGET key", b"GET none\n" * 50_000])
+def test_the_client_sends_lines_where_select_accepts_sockets_only(server: BareServer, lines: bytes) -> None:
+    program = f"{BARE_PLATFORM}\nfrom client.__main__ import main\n{WINDOWS_SELECT}\nsys.exit(main(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--port", str(server.port)],
+        cwd=ROOT,
+        input=lines,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    replies = b"OK\n1\n" if lines.startswith(b"SET") else b"(nil)\n" * lines.count(b"\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, replies, b"")
+
+
 def test_what_is_hidden_is_hidden() -> None:
     program = f"{BARE_PLATFORM}\nimport resource"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=TIMEOUT, check=False)

@@ -130,7 +130,7 @@ def test_redis_cli_runs_piped_lines(server: ServerProcess) -> None:
     assert redis_cli(server, lines=lines).stdout == b"OK\nOK\nQUEUED\nQUEUED\n1\n-20\n2\n"
 
 
-def test_redis_cli_prints_compact_as_it_stands(server: ServerProcess) -> None:
+def test_redis_cli_prints_compact_unchanged(server: ServerProcess) -> None:
     redis_cli(server, "SET", "key", "two words")
     assert redis_cli(server, "COMPACT").stdout == b'SET key "two words"\n'
 
@@ -139,3 +139,17 @@ def test_redis_cli_loads_in_bulk_through_its_pipe_mode(server: ServerProcess) ->
     requests = b"".join(b"*3\r\n$3\r\nSET\r\n$5\r\n%05d\r\n$1\r\nx\r\n" % number for number in range(20_000))
     assert b"errors: 0, replies: 20000" in redis_cli(server, "--pipe", lines=requests).stdout
     assert redis_cli(server, "EXISTS", "00000", "19999", "20000").stdout == b"2\n"
+
+
+def test_redis_cli_stat_shows_the_figures_of_the_server(server: ServerProcess) -> None:
+    pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
+    program = find_redis_cli()
+    if program is None:
+        pytest.skip("there is no redis-cli here")
+    redis_cli(server, "SET", "key", "value")
+    child = pexpect.spawn(program, ["-p", str(server.port), "--stat"], encoding="utf-8", timeout=TIMEOUT)
+    try:
+        # Keys, memory, clients, blocked clients, requests, connections. A missing field is a large negative number.
+        child.expect(r"\r\n1 +[0-9.]+M +[12] +0 +\d+ \(\+0\) +\d+ *\r\n")
+    finally:
+        child.close(force=True)

@@ -44,6 +44,13 @@ def test_unbalanced_quotes_override_the_reply_to_the_request_that_is_sent_instea
     assert run(b"ECHO 1", b"ECHO '2", b"ECHO 3") == [b"1", UNBALANCED_QUOTES, b"3"]
 
 
+@pytest.mark.parametrize("line", [b"", b"  ", b"#", b"# it's a comment", b"#PING"])
+def test_nothing_is_sent_for_an_empty_line_and_for_a_comment(line: bytes) -> None:
+    protocol = ClientProtocol()
+    assert protocol.request_for_line(line) == b""
+    assert not protocol.has_pending_replies
+
+
 @pytest.mark.parametrize("line", [b"QUIT", b"disconnect"])
 def test_nothing_is_sent_after_a_closing_command(line: bytes) -> None:
     protocol = ClientProtocol()

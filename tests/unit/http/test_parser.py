@@ -6,7 +6,14 @@ import pytest
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
 
-from common.errors import HTTP_HEAD_TOO_LARGE, HTTP_HOST_REQUIRED, HTTP_MALFORMED, HTTP_UPGRADE_WITH_BODY, HTTPProblem
+from common.errors import (
+    HTTP_HEAD_TOO_LARGE,
+    HTTP_HOST_REQUIRED,
+    HTTP_MALFORMED,
+    HTTP_UNSUPPORTED_CODING,
+    HTTP_UPGRADE_WITH_BODY,
+    HTTPProblem,
+)
 from server.http.parser import BODY_PIECE_SIZE, HEAD_PIECE_SIZE, MAX_HEAD_SIZE, IncomingRequest, RequestParser
 
 HOST = b"Host: localhost\r\n"
@@ -15,6 +22,7 @@ PUT = b"PUT /keys/k HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = (
     b"PUT /c HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: t\r\n\r\n"
 )
+CODED = b"PUT /c HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: %b\r\n\r\n1\r\nx\r\n0\r\n\r\n"
 
 LIMIT = 100
 
@@ -77,6 +85,9 @@ def test_pipelined_input_is_not_parsed_before_its_turn() -> None:
         (b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n", HTTP_MALFORMED, 0),
         (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", HTTP_MALFORMED, 0),
         (b"GET / HTTP/1.1\r\n\r\n", HTTP_HOST_REQUIRED, 0),
+        (CODED % b"gzip, chunked", HTTP_UNSUPPORTED_CODING, 0),
+        (CODED % b"gzip\r\nTransfer-Encoding: chunked", HTTP_UNSUPPORTED_CODING, 0),
+        (CODED.replace(b"1.1", b"1.0") % b"chunked", HTTP_UNSUPPORTED_CODING, 0),
         (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", HTTP_HOST_REQUIRED, 0),
         (b"GET / HTTP/1.0\r\n" + HOST + HOST + b"\r\n", HTTP_HOST_REQUIRED, 0),
         (PUT.replace(HOST, HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"), HTTP_UPGRADE_WITH_BODY, 0),

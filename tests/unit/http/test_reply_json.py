@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp import format_double
-from server.http import reply_json
 from server.http.messages import MIN_STREAMED_SIZE, lazy_response, next_part
-from server.http.reply_json import CHUNK_SIZE, json_pieces, outcome_pieces
+from server.http.reply_json import json_pieces, outcome_pieces
+from server.protocols import json_writer
+from server.protocols.json_writer import CHUNK_SIZE
 
 strings = st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode))
 lines = st.lists(strings, max_size=5)
@@ -60,7 +61,7 @@ def plain(reply: Reply, base64: bool) -> object:
 
 @given(reply=replies, base64=st.booleans(), chunk=st.sampled_from([3, 6, 48 * 1024]))
 def test_any_reply_is_json_of_its_plain_form_however_it_is_cut(reply: Reply, base64: bool, chunk: int) -> None:
-    with patch.object(reply_json, "CHUNK_SIZE", chunk):
+    with patch.object(json_writer, "CHUNK_SIZE", chunk):
         printed = b"".join(json_pieces(reply, base64=base64))
     assert json.loads(printed) == plain(reply, base64)
 

@@ -210,4 +210,4 @@ def test_without_a_log_the_commands_say_how_to_get_one(session: ClientSession) -
     for command in ("SAVE", "BGSAVE", "BGREWRITEAOF"):
         assert send_line(session, command) == "(error) ERR this server has no log; start it with --data"
     assert int(send_line(session, "LASTSAVE")) > 0
-    assert send_line(session, "INFO persistence").splitlines()[1:3] == ["loading:0", "aof_enabled:0"]
+    assert {"loading:0", "aof_enabled:0"} <= set(send_line(session, "INFO persistence").splitlines())

@@ -1,8 +1,8 @@
 # ruff: noqa: UP009, UP010, UP018, UP031
 # -*- coding: utf-8 -*-
-"""A client in Python 2.7, of nothing but its standard library: run as ``python2.7 python2_client.py PORT``.
+"""A client in Python 2.7 that needs only the standard library. Run it as ``python2.7 python2_client.py PORT``.
 
-It ends with status 0 and prints "all is well" when the server replies all of it as the README says.
+It exits with status 0 and prints "passed" if all replies are as the README describes.
 """
 
 from __future__ import print_function, unicode_literals
@@ -47,7 +47,7 @@ def main(port):
         raise ValueError("%r" % refusal)
     expect(connection, {"command": "SET", "key": "by Python 2", "value": sys.version_info[0]}, {"status_code": 200})
     connection.close()
-    print("all is well")
+    print("passed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any JSON comes back equal, type and all, whatever way the stream is cut."""
+"""A stored JSON value is returned equal and of the same type, wherever the stream is cut."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ storable = json_values.filter(lambda value: value is not None)
 keys = strings.filter(lambda key: key != "" and not any("\ud800" <= each <= "\udfff" for each in key))
 
 
-def as_json_has_it(value: Any) -> Any:
-    """Return what is left of a value in JSON: two halves of a surrogate pair that stand together are one character."""
+def after_round_trip(value: Any) -> Any:
+    """Return a value after a JSON round trip. It joins two adjacent halves of a surrogate pair to one character."""
     return json.loads(json.dumps(value))
 
 
 def written(request: dict[str, Any], *, ascii_only: bool, indent: int | None) -> bytes:
-    """Write a request in one of the ways in which JSON can be written."""
+    """Encode a request in one of the ways that JSON allows."""
     try:
         return framed(json.dumps(request, ensure_ascii=ascii_only, indent=indent).encode())
     except UnicodeEncodeError:  # half a surrogate pair
@@ -56,15 +56,15 @@ def written(request: dict[str, Any], *, ascii_only: bool, indent: int | None) ->
 
 
 @given(keys, storable, sizes, st.booleans(), st.none() | st.integers(0, 3))
-def test_any_value_comes_back_equal_type_and_all(
+def test_any_value_is_returned_equal_and_of_the_same_type(
     key: str, value: Any, pieces: list[int], ascii_only: bool, indent: int | None
 ) -> None:
     request = {"command": "SET", "key": key, "value": value}
     stream = written(request, ascii_only=ascii_only, indent=indent) + get(key)
     done, found = answers_in(feed(new_session(), stream, *pieces))
     assert done == {"status_code": 200}
-    # Compared as they are written, since 1 == 1.0 == True, and 0.0 == -0.0.
-    assert repr(found) == repr({"status_code": 200, "value": as_json_has_it(value)})
+    # Compared by repr(), because 1 == 1.0 == True, and 0.0 == -0.0.
+    assert repr(found) == repr({"status_code": 200, "value": after_round_trip(value)})
 
 
 @given(st.dictionaries(keys, storable, min_size=1, max_size=6), sizes)
@@ -73,12 +73,12 @@ def test_each_key_has_its_own_value(drawn: dict[str, Any], pieces: list[int]) ->
     stream = b"".join(sets + [get(key) for key in drawn])
     answers = answers_in(feed(new_session(), stream, *pieces))
     assert answers[: len(drawn)] == [{"status_code": 200}] * len(drawn)
-    expected = [{"status_code": 200, "value": as_json_has_it(value)} for value in drawn.values()]
+    expected = [{"status_code": 200, "value": after_round_trip(value)} for value in drawn.values()]
     assert repr(answers[len(drawn) :]) == repr(expected)
 
 
 @given(json_values, sizes)
-def test_any_json_that_is_sent_for_a_request_gets_one_reply_and_closes_nothing(value: Any, pieces: list[int]) -> None:
+def test_any_json_as_a_request_gets_one_reply_and_keeps_the_connection_open(value: Any, pieces: list[int]) -> None:
     session = new_session()
     refusal, pong = answers_in(feed(session, frame(value) + frame({"command": "PING"}), *pieces))
     assert refusal["status_code"] == 400
@@ -86,7 +86,7 @@ def test_any_json_that_is_sent_for_a_request_gets_one_reply_and_closes_nothing(v
 
 
 @given(st.binary(min_size=1, max_size=60), sizes)
-def test_any_bytes_that_are_sent_for_a_request_get_one_reply_and_close_nothing(body: bytes, pieces: list[int]) -> None:
+def test_any_bytes_as_a_request_get_one_reply_and_keep_the_connection_open(body: bytes, pieces: list[int]) -> None:
     session = new_session()
     refusal, pong = answers_in(feed(session, framed(body) + frame({"command": "PING"}), *pieces))
     assert refusal["status_code"] == 400

@@ -1,4 +1,4 @@
-"""What is no request is refused with a reason, and the connection goes on."""
+"""A frame that is not a request gets an error with a reason. The connection stays open."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.tcp.frames.test_table import refused
 
 
 def set_text(value: bytes) -> bytes:
-    """Write a request to SET with its value as it stands, JSON or not."""
+    """Return a SET request with this text as its value, whether it is JSON or not."""
     return b'{"command": "SET", "key": "k", "value": ' + value + b"}"
 
 
@@ -42,13 +42,13 @@ NO_ARGS: list[Any] = [
     for each in (None, True, 1, "k", {"0": "k"}, [None], [True], [["k"]], [{}], ["k", None], ["\ud800"], [])
 ]
 NOT_JSON = {
-    "nothing but a blank": b" ",
-    "no JSON": b"GET k",
-    "half of it": b'{"command": "PING"',
-    "two at once": b'{"command": "PING"}{"command": "PING"}',
-    "a comma too many": b'{"command": "PING",}',
+    "only a space": b" ",
+    "not JSON": b"GET k",
+    "an incomplete object": b'{"command": "PING"',
+    "two objects": b'{"command": "PING"}{"command": "PING"}',
+    "a trailing comma": b'{"command": "PING",}',
     "single quotes": b"{'command': 'PING'}",
-    "a zero byte": b'{"command": "PING"}\0',
+    "a NUL byte": b'{"command": "PING"}\0',
     "a line break in a string": set_text(b'"a\nb"'),
     "a byte order mark": '\ufeff{"command": "PING"}'.encode(),
     "UTF-16": '{"command": "PING"}'.encode("utf-16-le"),
@@ -68,14 +68,14 @@ NOT_JSON = {
     "5,000 objects": set_text(b'{"k":' * 5000 + b"1" + b"}" * 5000),
     "5,000 arrays left open": set_text(b"[" * 5000),
     "5,000 arrays that are the whole frame": b"[" * 5000 + b"]" * 5000,
-    "5,000 arrays behind many that are closed": set_text(b"[" + b"[]," * 300 + b"[" * 5000 + b"]" * 5001),
-    "5,000 arrays behind a string with a quote": set_text(b'["\\"]]",' + b"[" * 5000 + b"]" * 5001),
+    "5,000 arrays after many that are closed": set_text(b"[" + b"[]," * 300 + b"[" * 5000 + b"]" * 5001),
+    "5,000 arrays after a string with a quote": set_text(b'["\\"]]",' + b"[" * 5000 + b"]" * 5001),
     "a million arrays": set_text(b"[" * 1_000_000 + b"]" * 1_000_000),
 }
 
 
 @pytest.mark.parametrize("request_", NO_OBJECTS + NO_COMMANDS + NO_KEYS + NO_VALUES + NO_ARGS, ids=json.dumps)
-def test_a_request_without_what_it_needs_is_400(client: FrameClient, request_: object) -> None:
+def test_an_incomplete_request_is_400(client: FrameClient, request_: object) -> None:
     client.send(frame(request_) + run("PING"))
     assert refused(client.answer())
     assert client.answer() == {"status_code": 200, "value": "PONG"}
@@ -84,7 +84,7 @@ def test_a_request_without_what_it_needs_is_400(client: FrameClient, request_: o
 
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
-def test_what_is_not_json_is_400_and_says_so(client: FrameClient, body: bytes) -> None:
+def test_a_frame_that_is_not_json_is_400_with_a_reason(client: FrameClient, body: bytes) -> None:
     client.send(framed(body) + run("PING"))
     answer = client.answer()
     assert refused(answer)
@@ -100,7 +100,7 @@ def test_a_quote_that_is_never_closed_does_not_block_the_server(client: FrameCli
 
 
 @pytest.mark.parametrize("digits", ["9" * 4300, "-" + "9" * 4300])
-def test_the_longest_integer_that_is_allowed_comes_back(client: FrameClient, digits: str) -> None:
+def test_the_longest_allowed_integer_is_returned(client: FrameClient, digits: str) -> None:
     client.set("k", int(digits))
     assert client.get("k") == int(digits)
     assert client.run("ECHO", int(digits)) == digits
@@ -110,7 +110,7 @@ def test_nesting_is_bounded_for_the_whole_frame() -> None:
     session = new_session()
 
     def arrays(depth: int) -> bytes:
-        return framed(set_text(b"[" * depth + b"]" * depth))  # in an object, which counts too
+        return framed(set_text(b"[" * depth + b"]" * depth))  # the object around it counts too
 
     taken, refusal = answers_in(feed(session, arrays(255) + arrays(256)))
     assert taken == {"status_code": 200}
@@ -141,7 +141,7 @@ def test_transactions_are_refused(client: FrameClient, command: str, more: dict[
 
 
 @pytest.mark.parametrize("command", ["\ufb02ushall", "mult\u0131", "R\u017fT", "\uff27ET", "fl\u00fcshall"])
-def test_letters_that_only_look_like_a_command_are_none(client: FrameClient, command: str) -> None:
+def test_a_name_with_similar_non_ascii_letters_is_an_unknown_command(client: FrameClient, command: str) -> None:
     client.set("k", 1)
     answer = client.ask({"command": command, "args": []})
     assert refused(answer)

@@ -46,7 +46,7 @@ def test_frames_inside_a_transaction_of_text_are_queued_and_replied_to_202(serve
     assert answers_in(stream.removeprefix(exec_lines)) == [{"status_code": 200, "value": "v"}]
 
 
-def test_what_a_frame_queued_is_seen_by_nobody_before_exec(server: ServerProcess, client: FrameClient) -> None:
+def test_what_a_frame_queued_is_not_visible_before_exec(server: ServerProcess, client: FrameClient) -> None:
     peer = server.connect()
     assert peer.ask(b"MULTI") == b"OK"
     request = set_to("k", 1)

@@ -14,7 +14,7 @@ from tests.harness.sessions import feed, new_session
 from tests.integration.tcp.frames.test_table import refused
 
 LONGEST = 2**24 - 1
-OUT_OF_BOUNDS = [0, -1, -(2**31), 2**24, 2**31 - 1, -(2**24)]
+OUT_OF_BOUNDS = [0, -1, -(2**31), 2**24, 3 * 2**24 - 1, -(2**24)]
 
 
 @pytest.mark.usefixtures("beside")

@@ -1,4 +1,4 @@
-"""However frames come, they are replied to whole and in order: cut, pipelined, large, and from many clients at once."""
+"""Frames are replied to completely and in order: cut, pipelined, large, and from many clients at once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.harness.waiting import all_at_once, wait_until
 
 VALUE = {"größe": [1, -2.5, None, "\U0001f511"]}
 STORY = frame({"command": "SET", "key": "k", "value": VALUE}, ascii_only=False)
-GETS_IT = {"status_code": 200, "value": VALUE}
+GET_REPLY = {"status_code": 200, "value": VALUE}
 
 
-def test_a_frame_that_comes_byte_by_byte_is_replied_to(client: FrameClient, beside: FrameClient) -> None:
+def test_a_frame_that_arrives_byte_by_byte_is_replied_to(client: FrameClient, beside: FrameClient) -> None:
     for byte in STORY + get("k"):
         client.send(bytes([byte]))
-        assert beside.run("PING") == "PONG"  # time for the server to read the byte by itself
+        assert beside.run("PING") == "PONG"  # the server has read the byte alone
     assert client.answer() == {"status_code": 200}
-    assert client.answer() == GETS_IT
+    assert client.answer() == GET_REPLY
 
 
 @pytest.mark.parametrize("place", range(1, len(STORY)))
@@ -44,17 +44,17 @@ def test_two_frames_cut_in_three_at_any_two_places_are_replied_to() -> None:
     for first, second in itertools.combinations(range(1, len(stream)), 2):
         assert answers_in(feed(new_session(), stream, first, second - first, len(stream))) == [
             {"status_code": 200},
-            GETS_IT,
+            GET_REPLY,
         ]
 
 
-def test_nothing_is_replied_to_before_a_frame_is_whole() -> None:
+def test_no_reply_is_sent_before_a_frame_is_complete() -> None:
     session = new_session()
     assert feed(session, STORY[:-1], 1) == b""
     assert answers_in(feed(session, STORY[-1:])) == [{"status_code": 200}]
 
 
-def test_a_frame_that_never_became_whole_is_not_run(client: FrameClient, beside: FrameClient) -> None:
+def test_an_incomplete_frame_is_not_executed(client: FrameClient, beside: FrameClient) -> None:
     client.send(STORY[:-1])
     client.finish_sending()
     assert client.rest() == b""
@@ -75,7 +75,7 @@ def test_ten_thousand_frames_in_one_send_get_ten_thousand_replies_in_order(clien
     assert [answer["value"] for answer in answers_in(client.rest())] == [str(number) for number in range(10_000)]
 
 
-def test_a_value_of_ten_megabytes_comes_back_as_it_went(client: FrameClient, beside: FrameClient) -> None:
+def test_a_value_of_ten_megabytes_is_returned_unchanged(client: FrameClient, beside: FrameClient) -> None:
     value = "zwölf\n" * (10_000_000 // 7) + "end"
     assert len(json.dumps(value, ensure_ascii=False).encode()) > 10_000_000
     client.send(frame({"command": "SET", "key": "big", "value": value}, ascii_only=False))
@@ -91,8 +91,8 @@ def test_fifty_clients_that_count_at_once_count_exactly(
         return [each.run("INCR", "counter") for _ in range(40)]
 
     seen = all_at_once([partial(count, connect()) for _ in range(50)])
-    assert all(numbers == sorted(numbers) for numbers in seen), "each connection's own order is kept"
-    assert sorted(itertools.chain(*seen)) == list(range(1, 2001)), "no number is given twice, and none left out"
+    assert all(numbers == sorted(numbers) for numbers in seen), "each connection's replies are in order"
+    assert sorted(itertools.chain(*seen)) == list(range(1, 2001)), "every number is replied exactly once"
     assert client.get("counter") == 2000
 
 
@@ -100,10 +100,10 @@ def test_half_a_frame_and_a_disconnected_client_leave_no_trace(server: ServerPro
     clients = server.clients()
     peer = server.connect()
     assert peer.ask(b"PING") == b"PONG"
-    peer.send(set_to("gone", 1)[:-1])
+    peer.send(set_to("partial", 1)[:-1])
     peer.reset()
     wait_until(lambda: server.clients() == clients, "the connection is closed")
-    assert beside.ask({"command": "GET", "key": "gone"}) == {"status_code": 404}
+    assert beside.ask({"command": "GET", "key": "partial"}) == {"status_code": 404}
 
 
 @pytest.mark.parametrize("missing", range(1, 5))
@@ -113,5 +113,5 @@ def test_a_reply_is_never_cut_between_two_writes(missing: int) -> None:
     overhead = len(empty) - len(feed(session, set_to("k", "")))
     feed(session, set_to("k", "x" * (OUTPUT_SIZE - overhead - missing)) + set_to("l", 1))
     writes = list(answers(session, get("k") + get("l") + get("k")))
-    assert len(writes) > 1, "it was more than one write's worth"
+    assert len(writes) > 1, "the output did not fit into one write"
     assert [len(answers_in(write)) for write in writes] == [2, 1], "whole frames, or this raises"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from common.errors import LCS_TOO_LARGE, NOT_AN_INTEGER, PATTERN_TOO_LONG
 from common.replies import OK, Lines
+from common.resp_client import encode_request
 from server.args.glob import MAX_PATTERN_LENGTH, matcher, translate
 from server.engines.base import CallContext
 from server.engines.embedded import EmbeddedEngine
@@ -19,22 +19,13 @@ from server.keyspace.random_keys import MAX_WALK, POOL_SIZE, RandomKeys
 from server.keyspace.store import MAX_EXPIRED_PER_STEP, Store
 from server.registry import NO_KEYS, CommandGroup, CommandTable, Stages
 from tests.harness.clock import Clock
-from tests.harness.locks import WatchedLock, counted_work, engine_on
-from tests.harness.sessions import ClientSession, execute, execute_line, new_session, send_lines
+from tests.harness.locks import WatchedLock, counted_work
+from tests.harness.memory import traced_memory
+from tests.harness.sessions import ClientSession, answers, execute, execute_line, new_session, send_lines
 
 MANY = 10_000
-A_FEW = 100
+A_FEW = 200
 """More calls than a command on a few keys makes under the lock, and far fewer than one per key of `MANY`."""
-
-
-@pytest.fixture
-def lock() -> WatchedLock:
-    return WatchedLock()
-
-
-@pytest.fixture
-def engine(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    return engine_on(store, lock, monkeypatch)
 
 
 def fill(store: Store, count: int = MANY, expires_at: int | None = None, prefix: bytes = b"key") -> list[bytes]:
@@ -118,15 +109,24 @@ def test_compact_copies_no_tuple_per_key_under_the_lock(engine: EmbeddedEngine, 
     fill(store)
     command = new_session(engine).context.commands.find(b"COMPACT")
     assert command is not None
-    tracemalloc.start()
-    try:
+    with traced_memory() as memory:
         reply = engine.execute(command, [b"COMPACT"], CallContext())
-        size, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert size < MANY * 56, "less than an empty tuple per key"
+    assert memory.in_use < MANY * 56, "less than an empty tuple per key"
     assert isinstance(reply, Lines)
     assert len(list(reply.lines)) == len(list(reply.lines)) == MANY
+
+
+@pytest.mark.parametrize("line", ["GETRANGE big 0 -2", "SUBSTR big 1 -1", "APPEND big x", "SETRANGE big 0 x"])
+def test_pipelined_commands_that_copy_a_value_release_the_lock_between_them(
+    session: ClientSession, store: Store, lock: WatchedLock, line: str
+) -> None:
+    store.set(b"big", b"v" * MEGABYTE)
+    requests = encode_request(line.encode().split()) * 100
+    with traced_memory() as memory:
+        for _ in answers(session, requests):
+            pass
+    assert lock.taken == 100
+    assert memory.peak < 5 * MEGABYTE
 
 
 # ---------------------------------------------------------------- expired keys
@@ -241,6 +241,15 @@ def test_flushing_removes_the_random_keys_too(session: ClientSession, store: Sto
     assert {bytes(str(execute_line(session, "RANDOMKEY")), "ascii")[2:5] for _ in range(20)} == {b"new"}
 
 
+def test_flushing_frees_the_random_keys_that_were_chosen(session: ClientSession, store: Store) -> None:
+    execute_line(session, "RANDOMKEY")
+    with traced_memory() as memory:
+        fill(store, MAX_WALK + 1, prefix=b"x" * 1000)
+        execute_line(session, "RANDOMKEY")
+        execute_line(session, "FLUSHALL")
+    assert memory.in_use < POOL_SIZE * 100, "each key takes 1,000 bytes"
+
+
 # ---------------------------------------------------------------- patterns
 
 HOSTILE_PATTERNS = [
@@ -280,15 +289,11 @@ def test_compiling_a_pattern_takes_linear_work(part: bytes) -> None:
 
 def test_compiled_patterns_of_hostile_size_are_not_stored() -> None:
     matcher(b"[!-~]" * 1000)
-    tracemalloc.start()
-    try:
+    with traced_memory() as memory:
         for number in range(10):
             matcher(b"[!-~]" * 1000 + b"%d" % number)
         gc.collect()
-        size, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert size < 50_000, "each of them takes 35 kB"
+    assert memory.in_use < 50_000, "each of them takes 35 kB"
 
 
 # ---------------------------------------------------------------- LCS
@@ -304,15 +309,10 @@ def test_lcs_of_a_long_and_a_tiny_value_takes_no_step_per_byte_of_the_long_one(
 ) -> None:
     store.set(b"long", b"a" * MEGABYTE + b"b")
     store.set(b"short", short)
-    tracemalloc.start()
-    try:
-        with counted_work() as work:
-            execute_line(session, f"LCS {order} {options}")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    with traced_memory() as memory, counted_work() as work:
+        execute_line(session, f"LCS {order} {options}")
     assert work.calls < 1000
-    assert peak < 3 * MEGABYTE
+    assert memory.peak < 3 * MEGABYTE
 
 
 def test_lcs_finds_what_is_after_the_first_piece_of_a_long_value(session: ClientSession, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The lock: held around every command and around each transaction as a whole, and never longer."""
+"""The lock is held during every command and each transaction as a whole, and never longer."""
 
 from __future__ import annotations
 
@@ -40,16 +40,6 @@ class GuardedStore(Store):
         if not self.lock.depth:
             raise AssertionError(f"{name} was set without the lock")
         super().__setattr__(name, value)
-
-
-@pytest.fixture
-def lock() -> WatchedLock:
-    return WatchedLock()
-
-
-@pytest.fixture
-def engine(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) -> EmbeddedEngine:
-    return engine_on(store, lock, monkeypatch)
 
 
 def execute(engine: EmbeddedEngine, line: str) -> Reply:
@@ -233,7 +223,7 @@ def test_a_call_begins_when_the_lock_is_held(engine: EmbeddedEngine, lock: Watch
 
 
 class RunningClock:
-    """A clock that goes on whenever somebody looks at it."""
+    """A clock that advances by 1 ms each time it is read."""
 
     def __init__(self) -> None:
         self.time = 1_000_000
@@ -243,14 +233,14 @@ class RunningClock:
         return self.time
 
 
-def test_time_stands_still_while_a_command_runs() -> None:
+def test_time_does_not_advance_while_a_command_runs() -> None:
     session = new_session(new_engine(RunningClock()))
     assert send_line(session, "SET k v PX 2") == "OK"
     assert execute_line(session, "MGET k k k") == [b"v", b"v", b"v"]
     assert execute_line(session, "MGET k k k") == [None, None, None]
 
 
-def test_time_stands_still_while_a_transaction_runs_and_continues_after_it() -> None:
+def test_time_does_not_advance_while_a_transaction_runs_and_continues_after_it() -> None:
     session = new_session(new_engine(RunningClock()))
     send_lines(session, "MULTI", "SET k v PX 2", *["GET k"] * 10, "PTTL k")
     assert execute_line(session, "EXEC") == [OK, *[b"v"] * 10, 2]
