@@ -7,7 +7,20 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import compare, expiry, fairness, http, idle, machine, memory, piping, proxy, startup, throughput
+from benchmarks import (
+    compare,
+    durability,
+    expiry,
+    fairness,
+    http,
+    idle,
+    machine,
+    memory,
+    piping,
+    proxy,
+    startup,
+    throughput,
+)
 from benchmarks.errors import BenchmarkError
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -18,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "piping": piping.measure,
     "idle": idle.measure,
     "expiry": expiry.measure,
+    "durability": durability.measure,
     "fairness": fairness.measure,
     "http": http.measure,
     "proxy": proxy.measure,
@@ -31,6 +45,7 @@ measurements:
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, against a server whose keys have no expiry
+  durability   SET without a log, synced each second and always, beside Redis's append-only file; start; rewriting
   fairness     latencies of kvline while another client misbehaves or asks for much
   proxy        kvline in front of a Redis, with and without its cache, against the embedded store, redis-py and webdis
   http         the HTTP listener against a bare Starlette and webdis, and the TCP listener during load on HTTP

@@ -100,6 +100,13 @@ def flush_keys(port: int) -> None:
             raise BenchmarkError("the server refused FLUSHALL")
 
 
+def send_command(port: int, *args: str) -> str:
+    """Send one request, and return its reply as it was received. The reply is shorter than 64 KiB."""
+    with connect(port) as connection:
+        connection.sendall(encode(*args))
+        return connection.recv(64 * 1024).decode("ascii")
+
+
 def encode(*args: str) -> bytes:
     """Encode one request."""
     parts = [f"*{len(args)}\r\n", *(f"${len(arg)}\r\n{arg}\r\n" for arg in args)]

@@ -273,6 +273,23 @@ def not_one_of(choices: Sequence[str]) -> str:
     return "argument must be one of " + ", ".join(choices)
 
 
+# ---------------------------------------------------------------- the durable log
+
+NO_LOG = _error(b"this server has no log; start it with --data")
+LOG_SAVE_IN_PROGRESS = _error(b"Background save already in progress")
+LOG_REWRITE_IN_PROGRESS = _error(b"Background append only file rewriting already in progress")
+
+
+# As in Redis (`writeCommandsDeniedByDiskError`).
+def log_failing(reason: str) -> ErrorReply:
+    text = b"Errors writing to the AOF file: " + reason.encode(errors="replace")
+    return ErrorReply(b"MISCONF", text, ErrorKind.UNAVAILABLE)
+
+
+def log_rewrite_failed() -> ErrorReply:
+    return _error(b"the snapshot could not be written, the server's log has the details", ErrorKind.UNAVAILABLE)
+
+
 # ---------------------------------------------------------------- the backing Redis
 
 CONNECTING = b"connecting to it"
@@ -373,6 +390,7 @@ HTTP_NO_SUCH_KEY = HTTPProblem(404, "no such key")
 HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was changed")
 HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
 
+HTTP_NOT_DURABLE = HTTPProblem(503, "the log could not be written; whether the request was executed is unknown")
 HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
 # Against DNS rebinding: a page's own host name may resolve to this server, and is then "same origin" to the browser.
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")

@@ -35,6 +35,9 @@ class ErrorKind(Enum):
     OUT_OF_MEMORY = auto()
     """The memory limit does not allow the command."""
 
+    UNAVAILABLE = auto()
+    """The durable log cannot be written, so writes are refused for now."""
+
     INTERNAL = auto()
     """A bug of the server. Its log has the details."""
 

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     reader = SettingsReader(os.environ)
     settings = reader.read(arguments)
+    if settings.check is not None:
+        return _check(settings.check)
     # Before the first thread, because threads inherit the signal mask.
     stop_signal = StopSignal()
     prepare(
@@ -57,6 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _reload() -> None:
     """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
     logger.info("SIGHUP: there is nothing to reload")
+
+
+def _check(directory: str) -> int:
+    """Verify the log in a directory, and print what it contains. Return the exit status."""
+    from server.engines.log.disk import RealDisk  # noqa: PLC0415  # a server without a log does not need it
+    from server.engines.log.start import check  # noqa: PLC0415
+    from server.engines.log.walk import Corruption  # noqa: PLC0415
+
+    try:
+        for line in check(RealDisk(directory, lock=False)):
+            print(line)
+    except Corruption as problem:
+        print(f"damaged: {problem}")
+        return 1
+    except OSError as problem:
+        print(f"kvline can't read {directory}: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    print("the log is undamaged")
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from server.clients.registry import ClientRegistry
 from server.commands import COMMANDS
-from server.engines.base import Engine
+from server.engines.base import Engine, EngineStartError
 from server.engines.embedded import EmbeddedEngine
 from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
@@ -29,7 +29,14 @@ from server.net.listener import SHUTDOWN_TIMEOUT, Listener, Scheduler
 from server.net.threads import ThreadPerConnection
 from server.process import has_gil
 from server.session.context import ServerContext
-from server.settings import SETTINGS, Settings, SettingsError, check
+from server.settings import (
+    DEFAULT_FSYNC,
+    DEFAULT_REWRITE_MIN_SIZE,
+    SETTINGS,
+    Settings,
+    SettingsError,
+    check,
+)
 
 
 class AnyListener(Protocol):
@@ -122,11 +129,13 @@ class Server:
                 bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
             self.context.settings = dataclasses.replace(self.settings, **bound)
             self.context.engine.start()
-        except BaseException:
+        except BaseException as problem:
             for listener in self._listeners:
                 listener.close()  # after Ctrl-C too: the ports must not stay bound in a process that goes on
             self.addresses.clear()
             self._is_stopped = True
+            if isinstance(problem, EngineStartError):
+                raise StartError(f"can't start: {problem}") from None
             raise
         self._scheduler.start()
         for listener in self._listeners:
@@ -233,7 +242,7 @@ def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
     """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
     backend = settings.backend_settings()
     if backend is None:
-        return EmbeddedEngine(Store(clock))
+        return EmbeddedEngine(Store(clock)) if settings.data is None else _durable_engine(settings, Store(clock))
     try:
         from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
     except ImportError as problem:
@@ -243,3 +252,19 @@ def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
         return build_engine(backend)
     except ValueError as problem:
         raise SettingsError("backend", str(problem)) from None
+
+
+def _durable_engine(settings: Settings, store: Store) -> Engine[Any]:
+    # Imported here: most servers that a program starts have no log.
+    from server.engines.log.disk import RealDisk  # noqa: PLC0415
+    from server.engines.log.engine import DurableEngine, LogSettings  # noqa: PLC0415
+
+    directory = settings.data or ""
+    log_settings = LogSettings(
+        directory,
+        lambda: RealDisk(directory, lock=True),
+        level=settings.fsync or DEFAULT_FSYNC,
+        rewrite_min_size=settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE,
+        repair=bool(settings.repair),
+    )
+    return DurableEngine(store, log_settings)

@@ -30,6 +30,7 @@ FOLDERS = {
     "http",
     "proxy",
     "client",
+    "durability",
     "differential",
     "clients",
     "stress",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 
-from common.errors import COUNT_TOO_LOW, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, CommandError
-from common.replies import NO_REPLY, OK, Reply
+from common.errors import COUNT_TOO_LOW, NO_LOG, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, CommandError
+from common.replies import NO_REPLY, OK, Reply, SimpleString
 from server.args.integers import parse_integer
 from server.args.options import parse_options, require
+from server.engines.base import Persistence
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("server")
 
 ADMIN_CONTROL = CONTROL | Flag.ADMIN
+SAVING = Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING
+LASTSAVE_FLAGS = CONTROL | Flag.FAST
 
 
 @group.control("TIME", "Return the time: seconds since the epoch, and microseconds.", CONTROL | Flag.FAST)
@@ -31,7 +34,7 @@ def monitor(session: Session) -> Reply:
 
 @group.control(
     "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
-    "Stop the server. Data is not persisted.",
+    "Stop the server. With a durable log nothing is lost, and SAVE writes a snapshot first.",
     ADMIN_CONTROL | Flag.NOSCRIPT | Flag.NO_MULTI | Flag.ALLOW_BUSY,
 )
 def shutdown(session: Session, *args: bytes) -> Reply:
@@ -41,13 +44,62 @@ def shutdown(session: Session, *args: bytes) -> Reply:
     if b"ABORT" in options:
         require(len(options) == 1)
         raise CommandError(NO_SHUTDOWN_TO_ABORT)
-    require(b"SAVE" not in options)  # there is nothing to save to
     if session.context.shut_down is None:
         raise CommandError(NO_SHUTDOWN_HERE)
+    if b"SAVE" in options:
+        _save_before_shutdown(session, is_forced=b"FORCE" in options)
     # Returns at once: the server stops in another thread, which waits for this command to finish.
     session.context.shut_down()
     session.closing = True
     return NO_REPLY  # as in Redis: clients take the closed connection for success, and every reply for a failure
+
+
+def _save_before_shutdown(session: Session, *, is_forced: bool) -> None:
+    """Write a snapshot. Raises `CommandError` if that fails, so that the server goes on, unless FORCE was given."""
+    try:
+        persistence_of(session).save()
+    except CommandError:
+        if not is_forced:
+            raise
+
+
+# ---------------------------------------------------------------- the durable log
+
+
+def persistence_of(session: Session) -> Persistence:
+    """Return the log of the keyspace. Raises `CommandError` if there is none."""
+    persistence = session.context.engine.persistence
+    if persistence is None:
+        raise CommandError(NO_LOG)
+    return persistence
+
+
+@group.control("SAVE", "Write a snapshot of the keyspace, and wait until it is complete.", SAVING | Flag.NO_MULTI)
+def save(session: Session) -> Reply:
+    persistence_of(session).save()
+    return OK
+
+
+@group.control("BGSAVE [SCHEDULE]", "Write a snapshot of the keyspace in the background.", SAVING)
+def bgsave(session: Session, *args: bytes) -> Reply:
+    parse_options(args, flags=(b"SCHEDULE",))
+    persistence_of(session).begin_save()
+    return SimpleString(b"Background saving started")
+
+
+@group.control("BGREWRITEAOF", "Replace the log by a snapshot and a new log.", SAVING)
+def bgrewriteaof(session: Session) -> Reply:
+    persistence_of(session).begin_rewrite()
+    return SimpleString(b"Background append only file rewriting started")
+
+
+@group.control("LASTSAVE", "Return when the last snapshot was completed, in seconds since the epoch.", LASTSAVE_FLAGS)
+def lastsave(session: Session) -> Reply:
+    persistence = session.context.engine.persistence
+    if persistence is not None:
+        return persistence.last_save
+    # As in Redis, which takes the start for the first save.
+    return int(time.time() - (time.monotonic() - session.context.started))
 
 
 group.container("SLOWLOG", "Show the most recent slow commands.")

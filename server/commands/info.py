@@ -113,14 +113,17 @@ def _human(size: int) -> str:
 
 
 def _persistence(context: ServerContext) -> InfoSection:
-    # redis-cli --stat and the clients' checks whether a server is ready read these.
-    return {
-        "loading": 0,
-        "async_loading": 0,
-        "rdb_bgsave_in_progress": 0,
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-    }
+    # redis-cli --stat and the clients' checks whether a server is ready read these, with a log and without.
+    return _WITHOUT_LOG | context.engine.info_sections().get("persistence", {})
+
+
+_WITHOUT_LOG: InfoSection = {
+    "loading": 0,
+    "async_loading": 0,
+    "rdb_bgsave_in_progress": 0,
+    "aof_enabled": 0,
+    "aof_rewrite_in_progress": 0,
+}
 
 
 def _replication(context: ServerContext) -> InfoSection:

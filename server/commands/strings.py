@@ -160,8 +160,7 @@ def append(store: Store, key: bytes, value: bytes) -> Reply:
         return len(value)
     # Before the concatenation, which would allocate the value. A new key is not checked: that is a SET.
     _check_length(store, len(before) + len(value))
-    store.overwrite(key, before + value)  # a value that is changed in place keeps its expiry
-    return len(before) + len(value)
+    return store.write_range(key, len(before), value)  # a value that is changed in place keeps its expiry
 
 
 @group.reads("STRLEN key", "Return the length of a value in bytes.", Flag.FAST)
@@ -198,14 +197,7 @@ def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
         return len(before or b"")
     # Before the padding: an offset may be up to 2**63 - 1.
     _check_length(store, offset + len(value))
-    old = memoryview(before or b"")
-    padding = bytes(max(0, offset - len(old)))
-    new = b"".join((old[:offset], padding, value, old[offset + len(value) :]))  # one copy: views copy nothing
-    if before is None:
-        store.set(key, new)
-    else:
-        store.overwrite(key, new)
-    return len(new)
+    return store.write_range(key, offset, value)
 
 
 def _check_length(store: Store, length: int) -> None:

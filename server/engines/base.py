@@ -85,6 +85,10 @@ class CallContext:
         """What a cache did for the last ``try_execute``; None if no cache can have such replies."""
 
 
+class EngineStartError(Exception):
+    """Raised by ``start`` if the engine cannot be used. The text says why, and what to do."""
+
+
 class WouldBlock(Enum):
     """The type of `WOULD_BLOCK`."""
 
@@ -113,6 +117,68 @@ class WatchState(Protocol):
         ...
 
 
+class CommitFailed(ConnectionAbortedError):
+    """Raised by a commit if what was executed did not become durable and was undone. No reply to it may be sent.
+
+    It is an `OSError`, which ends a connection like any failure of its socket.
+    """
+
+
+class Persistence(Protocol):
+    """A durable log, as sessions, listeners and commands see it. Every method may be called by any thread."""
+
+    @property
+    def failures(self) -> int:
+        """How often changes had to be undone because they could not be logged."""
+        ...
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a commit now would wait for the disk."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why writes are refused; None while they are not."""
+        ...
+
+    @property
+    def last_save(self) -> int:
+        """When the last snapshot was completed, in seconds since the epoch."""
+        ...
+
+    def commit(self) -> None:
+        """Return when everything that was executed so far is as durable as the level asks for.
+
+        Raises `CommitFailed` if what this thread has executed since its last commit was undone.
+        """
+        ...
+
+    def commit_since(self, failures: int) -> None:
+        """Do the same for what any thread has executed since ``failures`` was read. Raises `CommitFailed`."""
+        ...
+
+    def set_level(self, level: str) -> None:
+        """Set how durable changes must be: always, everysec or no."""
+        ...
+
+    def set_rewrite_min_size(self, size: int) -> None:
+        """Set the size from which the log is rewritten when it has doubled."""
+        ...
+
+    def save(self) -> None:
+        """Write a snapshot, and return when it is complete. Raises `CommandError`."""
+        ...
+
+    def begin_save(self) -> None:
+        """Write a snapshot in the background, for BGSAVE. Raises `CommandError`."""
+        ...
+
+    def begin_rewrite(self) -> None:
+        """Write a snapshot in the background, for BGREWRITEAOF. Raises `CommandError`."""
+        ...
+
+
 W = TypeVar("W", bound=WatchState)
 
 
@@ -121,6 +187,11 @@ class Engine(Protocol[W]):
 
     waits_for_io: bool
     """Whether most commands wait for I/O. Then every connection is served by a thread of its own."""
+
+    @property
+    def persistence(self) -> Persistence | None:
+        """The durable log of the keyspace; None if it has none, or before the engine has started."""
+        ...
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically, and set ``call.started``. Raises what the command raises."""
@@ -192,7 +263,7 @@ class Engine(Protocol[W]):
         ...
 
     def start(self) -> None:
-        """Start the engine's threads."""
+        """Start the engine's threads. Raises `EngineStartError`."""
         ...
 
     def stop(self) -> None:

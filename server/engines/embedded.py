@@ -22,7 +22,16 @@ from common.codec import Args
 from common.errors import CommandError
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
-from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, QueuedCommand, ReplyBudget, WouldBlock
+from server.engines.base import (
+    WOULD_BLOCK,
+    CallContext,
+    InfoSection,
+    KeyCounts,
+    Persistence,
+    QueuedCommand,
+    ReplyBudget,
+    WouldBlock,
+)
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import MAX_QUICK_ARGS, Command, StagedCall
@@ -44,6 +53,7 @@ class EmbeddedEngine:
     """Executes commands on a store in this process."""
 
     waits_for_io = False
+    persistence: Persistence | None = None
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
@@ -74,7 +84,7 @@ class EmbeddedEngine:
 
     def execute_batch(
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
-    ) -> list[Reply | Exception]:
+    ) -> list[Reply | Exception] | None:
         """Execute one command several times, as one step. See `server.engines.base.Engine`."""
         run = command.run
         outcomes: list[Reply | Exception] = []

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from common.errors import INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
+from common.errors import HTTP_NOT_DURABLE, INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
+from server.engines.base import CommitFailed, Persistence
 from server.http import commands, documentation, keys, operations
-from server.http.messages import HTTPError, Request, Response, cache_headers, command_failed, text_of
+from server.http.messages import (
+    HTTPError,
+    Request,
+    Response,
+    cache_headers,
+    command_failed,
+    in_worker,
+    next_part,
+    text_of,
+)
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
@@ -94,23 +104,57 @@ class Application:
 
     async def respond(self, incoming: IncomingRequest, request: Request) -> Response:
         """Run the handler of an admitted request. Raises nothing: every failure is a response."""
-        assert incoming.route is not None
-        try:
-            response = await incoming.route.handler(request)
-        except HTTPError as problem:
-            response = problem.response()
-        # Handlers raise `HTTPError` for the errors of commands, with one exception.
-        except CommandError as problem:  # raised by a reply that is made while it is read
-            response = command_failed(problem.reply).response()
-        except Exception:
-            logger.exception("%s %s failed unexpectedly", incoming.route.method, incoming.route.path)
-            response = HTTPError(INTERNAL_PROBLEM).response()
+        persistence = self.context.engine.persistence
+        if persistence is None:
+            response = await _handle(incoming, request)
+        else:
+            response = await _handle_and_commit(incoming, request, persistence)
         if (lookup := request.session.client.call.cache_lookup) is not None and incoming.method in (b"GET", b"HEAD"):
             response.headers += cache_headers(lookup)
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
         return response
 
+    def next_part(self, body: Iterator[bytes]) -> bytes:
+        """Return the next part of a body, for a worker thread. To make it may execute commands (a pipeline)."""
+        persistence = self.context.engine.persistence
+        if persistence is None:
+            return next_part(body)
+        failures = persistence.failures
+        part = next_part(body)
+        persistence.commit_since(failures)
+        return part
+
     def close(self) -> None:
         """End the worker threads, without waiting for those that still work."""
         self.workers.close()
+
+
+async def _handle(incoming: IncomingRequest, request: Request) -> Response:
+    """Run a handler. Every failure is a response."""
+    assert incoming.route is not None
+    try:
+        return await incoming.route.handler(request)
+    except HTTPError as problem:
+        return problem.response()
+    # Handlers raise `HTTPError` for the errors of commands, with one exception.
+    except CommandError as problem:  # raised by a reply that is made while it is read
+        return command_failed(problem.reply).response()
+    except Exception:
+        logger.exception("%s %s failed unexpectedly", incoming.route.method, incoming.route.path)
+        return HTTPError(INTERNAL_PROBLEM).response()
+
+
+async def _handle_and_commit(incoming: IncomingRequest, request: Request, persistence: Persistence) -> Response:
+    """Do the same, and wait until what the response shows is as durable as the level of the log asks for."""
+    failures = persistence.failures
+    response = await _handle(incoming, request)
+    try:
+        # On the event loop as long as that does not wait for the disk.
+        if persistence.must_wait:
+            await in_worker(persistence.commit_since, failures)
+        else:
+            persistence.commit_since(failures)
+    except CommitFailed:
+        return HTTPError(HTTP_NOT_DURABLE).response()
+    return response

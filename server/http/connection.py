@@ -25,7 +25,6 @@ from server.http.encoder import encode_head
 from server.http.messages import (
     HTTPError,
     Response,
-    next_part,
     run_in_this_thread,
     run_with_workers,
     text_of,
@@ -372,7 +371,7 @@ class HTTPConnection(asyncio.Protocol):
             # Wait before making a part, so that at most one waits in memory if the client reads slowly. A worker
             # makes it, because that may execute commands.
             await self._drain()
-            part = await self._loop.run_in_executor(self._application.workers, next_part, body)
+            part = await self._loop.run_in_executor(self._application.workers, self._application.next_part, body)
             if not part:  # also, a chunk of size 0 would end the body (RFC 9112, 7.1)
                 break
             self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)

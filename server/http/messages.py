@@ -287,6 +287,7 @@ STATUS_BY_KIND = {
     ErrorKind.AUTHENTICATION: 401,
     ErrorKind.CONFLICT: 409,
     ErrorKind.INTERNAL: 500,
+    ErrorKind.UNAVAILABLE: 503,
     ErrorKind.UPSTREAM_DOWN: 502,
     ErrorKind.UPSTREAM_TIMEOUT: 504,
     ErrorKind.OUT_OF_MEMORY: 507,

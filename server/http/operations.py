@@ -25,7 +25,12 @@ METRICS = BodySpec("text/plain", {"type": "string"}, "kvline_keys 2.0\n")
 async def health(request: Request) -> Response:
     """Report that the server runs. This needs no token."""
     # The backing server is not asked: an orchestrator would restart this server because of an outage of the other.
-    return json_response(200, {"status": "ok", "version": __version__})
+    health = {"status": "ok", "version": __version__}
+    persistence = request.session.context.engine.persistence
+    if persistence is not None:
+        # Status 200 also if the log is failing: reads are served, and a restart would not repair a disk.
+        health["log"] = "ok" if persistence.problem is None else f"writes are refused: {persistence.problem}"
+    return json_response(200, health)
 
 
 @routes.add("GET", "/metrics", {200: ResponseSpec("All metrics.", (METRICS,))}, safe=True)

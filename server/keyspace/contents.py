@@ -6,10 +6,9 @@ Both are made under the lock and used outside it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 
 from server.keyspace.expiration import ExpirationIndex
-from server.keyspace.scan import ScanSnapshots
 
 
 class ItemsCopy:
@@ -38,13 +37,38 @@ class ItemsCopy:
 class ClearedContents:
     """What a store contained before it was cleared."""
 
-    def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: ScanSnapshots) -> None:
+    def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: object) -> None:
         self._values = values
-        self._others: list[ExpirationIndex | ScanSnapshots] = [expiration, snapshots]
+        self._expiration: ExpirationIndex | None = expiration
+        self._snapshots: object = snapshots
+        self._is_held = False
+
+    @property
+    def keys(self) -> KeysView[bytes]:
+        """The keys that were removed."""
+        return self._values.keys()
+
+    def hold(self) -> None:
+        """Let `free` do nothing until `release`, so that `Store.restore` can undo the clearing."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Free what was held."""
+        self._is_held = False
+        self.free()
+
+    def take(self) -> tuple[dict[bytes, bytes], ExpirationIndex]:
+        """Move held contents out, so that nothing is left to be freed."""
+        assert self._expiration is not None, "the contents were held"
+        contents = self._values, self._expiration
+        self._values, self._expiration = {}, None
+        return contents
 
     def free(self) -> None:
         """Free the memory, key by key: other threads can run meanwhile, as they could not while a dict is freed."""
-        self._others.clear()  # references alone: the keys themselves are freed with the values
+        if self._is_held:
+            return
+        self._expiration = self._snapshots = None  # references alone: the keys themselves are freed with the values
         values = self._values
         while values:
             values.popitem()

@@ -1,13 +1,14 @@
 """What can be observed on the store's mutation path: every change of the keyspace, with its cause.
 
-Watches are an observer. Memory accounting and a durable log would be further ones.
+Watches and the durable log (`server.engines.log`) are observers. Memory accounting would be a further one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+from server.keyspace.contents import ClearedContents
 
 
 class Removal(Enum):
@@ -20,21 +21,32 @@ class Removal(Enum):
     """Its time to live was over. Found on access, or by the active expire cycle."""
 
 
-class KeyspaceObserver(Protocol):
-    """Is called after each change (``before_clear`` before it), under the lock that guards the store."""
+Entry: TypeAlias = tuple[bytes, int | None]
+"""A value, and when it expires."""
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
-        """A key has got this value. Its time to live is part of the change."""
+
+class KeyspaceObserver(Protocol):
+    """Is called after each change, under the lock that guards the store.
+
+    ``before`` is the state that was replaced, with which an observer can undo the change or compute a difference.
+    """
+
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
+        """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
         ...
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
+        """A part of a value was overwritten (APPEND, SETRANGE), and its expiry kept."""
+        ...
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
         """An existing key has got another expiry, or none."""
         ...
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
-        """A key was removed."""
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
+        """A key was removed. An expired one may have no expiry in ``before``."""
         ...
 
-    def before_clear(self, keys: Collection[bytes]) -> None:
-        """All keys are about to be removed (FLUSHALL)."""
+    def on_clear(self, cleared: ClearedContents) -> None:
+        """All keys were removed (FLUSHALL)."""
         ...

@@ -19,11 +19,11 @@ size. The snapshots observe the store for that, while there are any.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 from common.limits import MIB
-from server.keyspace.observers import Removal
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry, Removal
 
 MAX_SNAPSHOT_KEYS = 16 * 1024 * 1024
 """References in all snapshots together: 128 MiB. The newest snapshot is stored however large it is."""
@@ -115,19 +115,22 @@ class ScanSnapshots:
 
     # ---------------------------------------------------------------- observing the store
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Do nothing: a new key is at the end, and a snapshot may lack it."""
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Do nothing."""
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
+        """Do nothing."""
+
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         """Evict every snapshot if the keys that were deleted since have become too large."""
         self._deleted_bytes += len(key) + KEY_OVERHEAD
         if self._deleted_bytes > MAX_DELETED_BYTES:
             self.clear()
 
-    def before_clear(self, keys: Collection[bytes]) -> None:
+    def on_clear(self, cleared: ClearedContents) -> None:
         """Do nothing: the store makes new snapshots."""
 
     def __len__(self) -> int:

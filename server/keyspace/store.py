@@ -1,14 +1,14 @@
 """The store: keys and values (bytes) in memory, their expiry, and the sessions that watch them.
 
     session -> engine (takes the lock) -> command -> Store -> _put, _remove, _clear -> observers
-                                                                                       (watches ...)
+                                                                                       (watches, the durable log)
 
 The store is a plain data structure without a lock. Its engine serialises all calls, which makes a command, and a
 transaction of commands, one atomic step.
 
-Every change goes through ``_put``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of the store
-consistent and notify the observers (`server.keyspace.observers`). There is no observer while no key is watched, so the
-notification then costs the look at an empty tuple.
+Every change goes through ``_put``, ``write_range``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of
+the store consistent and notify the observers (`server.keyspace.observers`). Without a log, and while no
+key is watched, there is no observer, and the notification costs the look at an empty tuple.
 
 Time stands still within a step: `begin_step` begins one, the first `now` reads the clock, and later ones return the
 same. An expired key does not exist for any caller from its millisecond on. It is removed on access or by the active
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, KeysView, Set
 from itertools import islice
 
 from common.limits import DEFAULT_LIMITS
@@ -70,6 +70,11 @@ class Store:
         self._permanent_observers = tuple(observers)
         self._observers: tuple[KeyspaceObserver, ...] = self._permanent_observers
 
+    def observe(self, observer: KeyspaceObserver) -> None:
+        """Notify this observer of every change from now on, before the others."""
+        self._permanent_observers = (observer, *self._permanent_observers)
+        self._update_observers()
+
     def begin_step(self, now: int | None = None) -> None:
         """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
         self.clock_was_read = now is not None
@@ -111,6 +116,15 @@ class Store:
         self._expire_some()
         return ItemsCopy(self._values.copy(), self._expiration.by_key.copy(), self.now())
 
+    def keys_in_order(self) -> KeysView[bytes]:
+        """Return a view of the keys, oldest first, among them expired ones that are not removed yet."""
+        return self._values.keys()
+
+    def entries(self, keys: Iterable[bytes]) -> list[tuple[bytes, bytes, int | None]]:
+        """Return those of these keys that are stored, with values and expiries. Nothing expires by this."""
+        values, expires_at = self._values, self._expiration.by_key.get
+        return [(key, value, expires_at(key)) for key in keys if (value := values.get(key)) is not None]
+
     def scan_page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Return SCAN's next cursor and its next ``count`` keys. See `server.keyspace.scan`."""
         page = self._snapshots.page(cursor, count, self)
@@ -140,19 +154,38 @@ class Store:
 
     def set(self, key: bytes, value: bytes, expires_at: int | None = None) -> None:
         """Set the value and the expiry of a key. A time in the past removes the key."""
+        if expires_at is None and not self._expiration.by_key and not self._observers:
+            self._values[key] = value  # the usual case of `_put`, without the cost of a call
+            return
         if self._expiration.by_key:
             self._expire_if_needed(key)  # an expired key loses its position
-            if expires_at is None:
-                self._expiration.remove(key)
-        if expires_at is not None:
-            self._expiration.set(key, expires_at)
-        self._put(key, value)
+        self._put(key, value, expires_at)
         if expires_at is not None and expires_at <= self.now():
             self._remove(key, Removal.DELETED)
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
-        self._put(key, value)
+        if not self._expiration.by_key and not self._observers:
+            self._values[key] = value  # as in `set`
+        else:
+            self._put(key, value, self._expiration.by_key.get(key))
+
+    def write_range(self, key: bytes, offset: int, part: bytes) -> int:
+        """Overwrite a part of a value, or of an empty one if the key does not exist, and keep the expiry.
+
+        A gap before the offset is filled with NUL bytes. Returns the new length. The caller has read the key in the
+        same step.
+        """
+        before = self._values.get(key)
+        old = before or b""
+        if offset == len(old):
+            value = old + part
+        else:
+            value = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
+        self._values[key] = value
+        if self._observers:
+            self._notify_range(key, offset, part, before)
+        return len(value)
 
     def delete(self, key: bytes) -> bool:
         """Remove a key. Return whether it existed."""
@@ -164,6 +197,13 @@ class Store:
     def clear(self) -> ClearedContents:
         """Remove all keys. Return what they took, so that the caller can free it outside the lock."""
         return self._clear()
+
+    def restore(self, cleared: ClearedContents) -> None:
+        """Undo a `clear` that a durable log could not record. The store is empty."""
+        self._values, self._expiration = cleared.take()
+        for key, value in self._values.items():
+            for observer in self._observers:
+                observer.on_set(key, value, self._expiration.by_key.get(key), None)
 
     def rename(self, key: bytes, new_key: bytes) -> None:
         """Move the value and the expiry of an existing key to another key, whatever that was before."""
@@ -252,38 +292,52 @@ class Store:
 
     # ---------------------------------------------------------------- the mutation path
 
-    def _put(self, key: bytes, value: bytes) -> None:
+    def _put(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+        observers = self._observers
+        by_key = self._expiration.by_key
+        if observers:
+            value_before = self._values.get(key)
+            before = None if value_before is None else (value_before, by_key.get(key) if by_key else None)
+        if (by_key or expires_at is not None) and by_key.get(key) != expires_at:
+            self._index_expiry(key, expires_at)
         self._values[key] = value
-        if self._observers:
-            expires_at = self._expiration.by_key.get(key)
-            for observer in self._observers:
-                observer.on_set(key, value, expires_at)
+        for observer in observers:
+            observer.on_set(key, value, expires_at, before)
+
+    def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
+        for observer in self._observers:
+            observer.on_write_range(key, offset, part, before)
 
     def _set_expiry(self, key: bytes, expires_at: int | None) -> None:
-        if expires_at is None:
-            self._expiration.remove(key)
-        else:
-            self._expiration.set(key, expires_at)
+        before = self._expiration.by_key.get(key)
+        self._index_expiry(key, expires_at)
         for observer in self._observers:
-            observer.on_expiry_change(key, expires_at)
+            observer.on_expiry_change(key, expires_at, before)
 
     def _remove(self, key: bytes, cause: Removal) -> None:
-        del self._values[key]
+        expires_at = self._expiration.by_key.get(key)
+        value = self._values.pop(key)
         self.deletion_count += 1
-        if self._expiration.by_key:
+        if expires_at is not None:
             self._expiration.remove(key)
         for observer in self._observers:
-            observer.on_remove(key, cause)
+            observer.on_remove(key, cause, (value, expires_at))
 
     def _clear(self) -> ClearedContents:
-        for observer in self._observers:
-            observer.before_clear(self._values.keys())
         self.deletion_count += len(self._values)
         cleared = ClearedContents(self._values, self._expiration, self._snapshots)
         self._values, self._expiration, self._snapshots = {}, ExpirationIndex(), ScanSnapshots()
         self._random_keys = RandomKeys()
+        for observer in self._observers:
+            observer.on_clear(cleared)
         self._update_observers()
         return cleared
+
+    def _index_expiry(self, key: bytes, expires_at: int | None) -> None:
+        if expires_at is None:
+            self._expiration.remove(key)
+        else:
+            self._expiration.set(key, expires_at)
 
     # ---------------------------------------------------------------- checking
 

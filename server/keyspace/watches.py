@@ -5,10 +5,10 @@ An observer of the store. It costs nothing while no key is watched, because the 
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
-from server.keyspace.observers import Removal
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry, Removal
 
 NO_KEYS: AbstractSet[bytes] = frozenset()
 """Shared by the watches of all sessions that watch nothing, because an empty set takes 216 bytes."""
@@ -50,22 +50,26 @@ class Watches:
                 del self._by_key[key]
         watch.keys = NO_KEYS
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Make the watches on the key dirty."""
         self._mark_dirty(key)
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
+        """Make the watches on the key dirty."""
+        self._mark_dirty(key)
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
         """Make the watches on the key dirty, as in Redis."""
         self._mark_dirty(key)
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         """Make the watches on the key dirty."""
         self._mark_dirty(key)
 
-    def before_clear(self, keys: Collection[bytes]) -> None:
+    def on_clear(self, cleared: ClearedContents) -> None:
         """Make the watches on existing keys dirty."""
         for key in self._by_key:
-            if key in keys:
+            if key in cleared.keys:
                 self._mark_dirty(key)
 
     def _mark_dirty(self, key: bytes) -> None:

@@ -38,9 +38,7 @@ class Connection(ABC):
 
     __slots__ = ("_client", "_clients", "address", "ending", "session", "socket", "stream")
 
-    def __init__(
-        self, context: ServerContext, sock: socket.socket, peer_address: Any, defers_long_requests: bool
-    ) -> None:
+    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> None:
         self.address = format_address(peer_address)
         self.ending = False
         """No more input is read: the connection was killed, or the server stops."""
@@ -56,11 +54,11 @@ class Connection(ABC):
         # Registered last, because other threads can reach the connection from then on.
         self._client = context.clients.add(self.address, format_address(local_address), self)
         self.session = Session(context, self._client)
-        self.stream = RequestStream(
-            self.session,
-            defers_long_requests=defers_long_requests,
-            resp_only=local_address[1] == context.settings.resp_port,
-        )
+        self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
+
+    @abstractmethod
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        """Return the stream of the session."""
 
     def close(self) -> None:
         """Close the session and deregister the client. The owner closes the socket after this."""

@@ -29,6 +29,7 @@ from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.poller import READABLE, WRITABLE, new_poller
 from server.session.context import ServerContext
+from server.session.stream import RequestStream
 from server.stderr_log import RepeatedMessage
 
 TURN_SIZE = 16 * 1024
@@ -54,6 +55,8 @@ class IOThread:
         self._events: dict[int, int] = {}  # what each socket waits for
         self._calls: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []  # a heap
+        self._before_wait: list[Callable[[], None]] = []
+        self.commit_group = CommitGroup(self)
         self._timer_number = itertools.count()  # the order of timers of the same time
         self._stopping = False
         self._is_woken = False
@@ -90,6 +93,10 @@ class IOThread:
         """Call a function after this time. It must not raise."""
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_number), function))
 
+    def call_before_wait(self, function: Callable[[], None]) -> None:
+        """Call a function after the turns of the sockets that are ready now. It must not raise."""
+        self._before_wait.append(function)
+
     def watch(self, fd: int, events: int, function: Callable[[], None]) -> None:
         """Call a function whenever the socket is ready, in place of the function so far. It must not raise."""
         self._ready[fd] = function
@@ -121,6 +128,8 @@ class IOThread:
                 calls.popleft()()
             if self._timers:
                 self._run_timers()
+            while self._before_wait:
+                self._before_wait.pop()()
         self._poller.close()
         self._receiver.close()
         self._sender.close()
@@ -153,7 +162,8 @@ class IOThreads:
 
     def connect(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> NonblockingConnection:
         """Return the connection of an accepted socket. Raises `TooManyClients`."""
-        return NonblockingConnection(context, sock, peer_address, min(self._threads, key=len))
+        kind = NonblockingConnection if context.commit is None else CommittingConnection
+        return kind(context, sock, peer_address, min(self._threads, key=len))
 
     def schedule(
         self,
@@ -189,6 +199,9 @@ class State(Enum):
     EXECUTING = auto()
     """A request that may take long is executed in a thread of its own."""
 
+    COMMITTING = auto()
+    """Its output waits for the commit at the end of the turns of all connections."""
+
     LINGERING = auto()
     """It waits until the peer has taken the last reply. See `server.net.connection.LINGER_TIMEOUT`."""
 
@@ -210,8 +223,12 @@ class NonblockingConnection(Connection):
         self._unread = MAX_LINGER_BYTES
         self._may_push = False
         self._close: Callable[[], None]
-        super().__init__(context, sock, peer_address, defers_long_requests=True)
+        super().__init__(context, sock, peer_address)
         self._feed = self.stream.feed
+
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        # Without the commit barrier: with a log, the connection is a `CommittingConnection`.
+        return RequestStream(self.session, defers_long_requests=True, resp_only=resp_only)
 
     def begin(self, close: Callable[[], None]) -> None:
         """Begin to serve the connection. ``close`` is called in the end, by the I/O thread."""
@@ -364,3 +381,97 @@ class NonblockingConnection(Connection):
             self._unsent = b""
             self._io.unwatch(self._fd)
             self._close()
+
+
+# ---------------------------------------------------------------- with a durable log
+
+
+class CommitGroup:
+    """The output of all connections that had a turn, until one commit covers it, as in Redis (``beforeSleep``)."""
+
+    def __init__(self, io_thread: IOThread) -> None:
+        self._io = io_thread
+        self._outputs: list[tuple[CommittingConnection, bytes]] = []
+
+    def add(self, connection: CommittingConnection, output: bytes) -> None:
+        """Send the output of a connection after the next commit."""
+        if not self._outputs:
+            self._io.call_before_wait(self._commit)
+        self._outputs.append((connection, output))
+
+    def _commit(self) -> None:
+        outputs, self._outputs = self._outputs, []
+        try:
+            outputs[0][0].commit()
+        except Exception as problem:  # what they have executed was undone, so none of them may be sent its replies
+            for connection, _ in outputs:
+                connection.fail(problem)
+            return
+        for connection, output in outputs:
+            connection.send_committed(output)
+
+
+class CommittingConnection(NonblockingConnection):
+    """A connection of a server with a durable log: its output is sent after a commit."""
+
+    __slots__ = ("commit",)
+
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        assert context.commit is not None, "the server has a log"
+        self.commit: Callable[[], None] = context.commit
+        return super()._new_stream(context, resp_only)
+
+    def send_committed(self, output: bytes) -> None:
+        """Send output whose commit has succeeded."""
+        if self._state is not State.COMMITTING:  # it was closed meanwhile
+            return
+        try:
+            if not output or self.stream.pending or self.session.closing or self._may_push:
+                self._proceed(output)
+                return
+            sent = self._try_send(output)  # the usual case, with fewer steps
+            if sent == len(output):
+                self._wait_for_input()
+            else:
+                self._proceed(memoryview(output)[sent:])
+        except Exception as problem:
+            self.fail(problem)
+
+    def fail(self, problem: Exception) -> None:
+        """Close the connection."""
+        self._fail(problem)
+
+    def _read(self) -> None:
+        try:
+            data = self._receive(TURN_SIZE)
+            if not data or self.ending:
+                self._end()
+            else:
+                self._hold(self._feed(data))
+        except BlockingIOError:
+            pass
+        except Exception as problem:
+            self._fail(problem)
+
+    def _write(self) -> None:
+        try:
+            if self._unsent:
+                self._proceed(self._unsent)
+            else:
+                self._hold(self._feed(b""))
+        except Exception as problem:
+            self._fail(problem)
+
+    def _hold(self, output: bytes) -> None:
+        # Without output, too: what was executed is written, and what comes next is decided when that has succeeded.
+        self._state = State.COMMITTING
+        self._io.commit_group.add(self, output)
+
+    def _execute(self) -> None:
+        try:
+            self._unsent = self._feed(b"")
+            self.commit()
+        except Exception as problem:
+            self._io.call(partial(self._fail, problem))
+        else:
+            self._io.call(self._return)

@@ -13,6 +13,7 @@ from typing import Any
 from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.session.context import ServerContext
+from server.session.stream import RequestStream
 
 RECEIVE_SIZE = 64 * 1024
 
@@ -49,7 +50,10 @@ class BlockingConnection(Connection):
 
     def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> None:
         self._waker: _Waker | None = None  # set when data may be pushed
-        super().__init__(context, sock, peer_address, defers_long_requests=False)
+        super().__init__(context, sock, peer_address)
+
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        return RequestStream(self.session, context.commit, resp_only=resp_only)
 
     def serve(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""

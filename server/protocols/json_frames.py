@@ -44,6 +44,7 @@ STATUS_BY_KIND = {
     ErrorKind.CONFLICT: 400,
     ErrorKind.AUTHENTICATION: 401,
     ErrorKind.OUT_OF_MEMORY: 507,
+    ErrorKind.UNAVAILABLE: 503,
     ErrorKind.INTERNAL: 503,
     ErrorKind.UPSTREAM_DOWN: 503,
     ErrorKind.UPSTREAM_TIMEOUT: 503,

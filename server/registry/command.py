@@ -64,6 +64,9 @@ class Flag(EnumFlag):
     NO_AUTH = auto()
     """Allowed before authentication."""
 
+    NO_ASYNC_LOADING = auto()
+    """Refused while a replica loads a keyspace and serves another one."""
+
     NO_MULTI = auto()
     """Refused in a transaction when it is queued."""
 

@@ -18,7 +18,7 @@ from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
 from server.registry import CommandTable
-from server.settings import Settings
+from server.settings import DEFAULT_FSYNC, DEFAULT_REWRITE_MIN_SIZE, Settings
 from server.stderr_log import set_log_level
 
 WITHOUT_SERVER = Settings(host="", ports=())
@@ -56,6 +56,12 @@ class ServerContext:
         """What all clients together have counted."""
         return self.clients.stats
 
+    @property
+    def commit(self) -> Callable[[], None] | None:
+        """The commit barrier of a durable log, for streams; None without a log."""
+        persistence = self.engine.persistence
+        return None if persistence is None else persistence.commit
+
     def change_settings(self, values: Mapping[str, Any]) -> None:
         """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
 
@@ -67,6 +73,10 @@ class ServerContext:
                 max_request = settings.input_limits().max_request
                 self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
                 self.engine.apply_limits(self.limits)
+            if "fsync" in values and self.engine.persistence is not None:
+                self.engine.persistence.set_level(settings.fsync or DEFAULT_FSYNC)
+            if "rewrite_min_size" in values and self.engine.persistence is not None:
+                self.engine.persistence.set_rewrite_min_size(settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE)
             if "max_clients" in values:
                 self.clients.limit = settings.max_clients
                 self.clients.http_share.limit = settings.http_places()

@@ -2,8 +2,10 @@
 
 from server.settings.sources import SettingsReader
 from server.settings.table import (
+    DEFAULT_FSYNC,
     DEFAULT_MAX_CLIENTS,
     DEFAULT_PORT,
+    DEFAULT_REWRITE_MIN_SIZE,
     MAX_MAX_CLIENTS,
     PARAMETERS,
     SETTINGS,
@@ -16,8 +18,10 @@ from server.settings.table import (
 )
 
 __all__ = [
+    "DEFAULT_FSYNC",
     "DEFAULT_MAX_CLIENTS",
     "DEFAULT_PORT",
+    "DEFAULT_REWRITE_MIN_SIZE",
     "MAX_MAX_CLIENTS",
     "PARAMETERS",
     "SETTINGS",

@@ -154,11 +154,28 @@ class Text(NamedTuple):
         return value
 
 
+class Presence(Text):
+    """A string of which only its presence is printed, as yes or no. It is not set under this name."""
+
+    def parse_config(self, text: str) -> str:
+        return "" if text == "no" else text
+
+    def format(self, value: str) -> str:
+        return "yes" if value else "no"
+
+
 def check_token(text: str) -> str:
     """Return a bearer token, or raise `ValueError` if an ``Authorization`` header cannot carry it (RFC 6750, 2.1)."""
     # An empty token would be equal to the one in "Bearer ", and a blank ends the token in the header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("a token must be printable ASCII without blanks, and not empty")
+    return text
+
+
+def check_directory(text: str) -> str:
+    """Return the path of a directory, or raise `ValueError` if it cannot be one."""
+    if not text or "\0" in text:
+        raise ValueError("must be the path of a directory")
     return text
 
 

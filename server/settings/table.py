@@ -23,7 +23,9 @@ from server.settings.kinds import (
     Choice,
     Integer,
     Kind,
+    Presence,
     Text,
+    check_directory,
     check_origin,
     check_token,
 )
@@ -33,6 +35,10 @@ T = TypeVar("T")
 DEFAULT_PORT = 9736
 DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
+"""Both as in Redis 7."""
+
+DEFAULT_FSYNC = "everysec"
+DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
 DEFAULT_TCP_KEEPALIVE = 300
@@ -74,6 +80,7 @@ class Group(NamedTuple):
 LISTENERS = Group("addresses")
 LIMITS = Group("limits")
 LOG = Group("log")
+DATA = Group("durable log", "Without --data, the data is in memory only.")
 PROCESS = Group("process")
 HTTP = Group("HTTP", "A port of its own in the same process (extra: http).")
 BACKEND = Group("backing Redis", "Serve the keys of a Redis or a Redis Cluster (extra: proxy).")
@@ -119,7 +126,9 @@ class Setting(NamedTuple):
         value = getattr(settings, self.name) if self.name else self.default
         if self.repeatable:
             value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
-        return self.kind.format(value)
+        if value is None:
+            value = self.unset
+        return "" if value is None else self.kind.format(value)
 
 
 def setting(
@@ -238,6 +247,23 @@ class Settings:
     max_clients: int = setting(
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         group=LIMITS, config="maxclients", mutable=True)
+
+    data: str | None = setting(
+        None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
+        group=DATA)
+    fsync: str | None = setting(
+        None, Choice(("always", "everysec", "no")),
+        "when a change is on the disk: before its reply, within about a second, or when the system decides",
+        unset=DEFAULT_FSYNC, requires="data", group=DATA, config="appendfsync", mutable=True)
+    rewrite_min_size: int | None = setting(
+        None, SIZE, "the size from which the log is rewritten when it has doubled", unset=DEFAULT_REWRITE_MIN_SIZE,
+        requires="data", group=DATA, config="auto-aof-rewrite-min-size", mutable=True)
+    repair: bool | None = setting(
+        None, SWITCH, "start without what is damaged in the log, and keep copies of the damaged files",
+        requires="data", group=DATA)
+    check: str | None = setting(
+        None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
+        group=DATA)
 
     tcp_keepalive: int = setting(
         DEFAULT_TCP_KEEPALIVE, KEEPALIVE,
@@ -362,6 +388,8 @@ def check(settings: Settings) -> None:
         # False: --no-cache-tracking without a backend is not a contradiction.
         if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
+    if settings.data is not None and settings.backend is not None:
+        raise SettingsError("data", "can't be combined with --backend, because the backing Redis stores the data")
 
 
 def option_of(name: str) -> str:
@@ -387,7 +415,6 @@ def _constant(config: str, value: str) -> Setting:
 SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
 CONSTANTS = (
-    _constant("appendonly", "no"),
     _constant("databases", "1"),
     _constant("maxmemory", "0"),
     _constant("maxmemory-policy", "noeviction"),
@@ -396,7 +423,15 @@ CONSTANTS = (
 )
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
 
+_DERIVED = (
+    Setting(kind=Presence(""), help="whether there is a log", default="", name="data", unset="", config="appendonly"),
+    Setting(kind=Text("DIR"), help="the directory of the log", default="", name="data", unset="", config="dir"),
+)
+"""Parameters whose values follow from settings that have another name in CONFIG."""
+
 PARAMETERS: Mapping[str, Setting] = {
-    entry.config: entry for entry in sorted((*SETTINGS, *CONSTANTS), key=lambda entry: entry.config) if entry.config
+    entry.config: entry
+    for entry in sorted((*SETTINGS, *CONSTANTS, *_DERIVED), key=lambda entry: entry.config)
+    if entry.config
 }
 """What CONFIG GET shows, by name, in alphabetical order."""

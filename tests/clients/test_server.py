@@ -180,8 +180,8 @@ def test_shutdown_ends_the_process_in_good_order(
         client.ping()
 
 
-def test_shutdown_with_saving_is_refused_and_the_server_continues(own: Any) -> None:
-    with refused("syntax error"):
+def test_shutdown_with_saving_is_refused_without_a_log_and_the_server_continues(own: Any) -> None:
+    with refused("this server has no log; start it with --data"):
         own.execute_command("SHUTDOWN", "SAVE")
     with refused("No shutdown in progress."):
         own.execute_command("SHUTDOWN", "ABORT")

@@ -113,6 +113,18 @@ def test_the_image_exposes_the_ports_that_the_server_listens_on() -> None:
     assert option("--host") == "0.0.0.0"
 
 
+def test_the_image_and_compose_keep_the_data_on_a_volume_that_the_user_of_the_image_owns() -> None:
+    (directory,) = arguments("VOLUME")
+    (user,) = {each.split(":")[0] for each in arguments("USER")}
+    assert any(f"install -d -o {user} " in args and args.endswith(f" {directory}") for args in arguments("RUN"))
+    assert json.loads(arguments("CMD")[-1]) == ["--data", directory]
+    service = COMPOSE["services"]["kvline"]
+    assert service["command"] == ["--data", directory]
+    (volume,) = service["volumes"]
+    name, path = volume.split(":")
+    assert (name in COMPOSE["volumes"], path) == (True, directory)
+
+
 def test_the_image_does_not_run_as_root() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", arguments("USER")[-1])
 

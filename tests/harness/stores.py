@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.observers import KeyspaceObserver, Removal
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 from server.keyspace.store import Clock, Store, system_clock
 
 _made: list[Store] = []
@@ -39,22 +40,36 @@ class Recorder:
         self.values: dict[bytes, bytes] = {}
         self.expiries: dict[bytes, int | None] = {}
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
+        assert before == self.entry(key)
         self.changes.append(("set", key, value, expires_at))
         self.values[key], self.expiries[key] = value, expires_at
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
+        assert before == self.values.get(key)
+        self.changes.append(("range", key, offset, part))
+        old = before or b""
+        self.values[key] = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
+        self.expiries.setdefault(key, None)
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
+        assert before == self.expiries[key]
         self.changes.append(("expiry", key, expires_at))
         self.expiries[key] = expires_at
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
+        assert before == self.entry(key) or cause is Removal.EXPIRED
         self.changes.append(("remove", key, cause))
         del self.values[key], self.expiries[key]
 
-    def before_clear(self, keys: Collection[bytes]) -> None:
-        self.changes.append(("clear", set(keys)))
+    def on_clear(self, cleared: ClearedContents) -> None:
+        self.changes.append(("clear", set(cleared.keys)))
         self.values.clear()
         self.expiries.clear()
+
+    def entry(self, key: bytes) -> Entry | None:
+        """Return the value and the expiry of a key, None if it does not exist."""
+        return (self.values[key], self.expiries[key]) if key in self.values else None
 
     def items(self) -> list[tuple[bytes, bytes, int | None]]:
         """Return the content that results from all changes, in the form of `Store.items`."""

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.embedded import EmbeddedEngine
+from server.keyspace.store import Store
 from tests.harness.clock import Clock
 from tests.harness.sessions import execute, new_session
 from tests.harness.stores import Recorder, new_store
@@ -24,6 +25,7 @@ commands = st.one_of(
     st.tuples(st.sampled_from([b"RENAME", b"RENAMENX", b"COPY"]), keys, keys),
     st.tuples(st.just(b"COPY"), keys, keys, st.just(b"REPLACE")),
     st.tuples(st.sampled_from([b"APPEND", b"GETSET", b"SETNX"]), keys, values),
+    st.tuples(st.just(b"SETRANGE"), keys, st.integers(0, 3).map(b"%d".__mod__), values),
     st.tuples(st.just(b"MSET"), keys, values, keys, values),
     st.tuples(st.sampled_from([b"FLUSHALL", b"DBSIZE", b"RANDOMKEY"])),
 )
@@ -53,21 +55,28 @@ def test_replaying_the_observed_changes_into_a_second_store_gives_the_same_items
     assert recorder.items() == items, "in the same order too"
     replica = new_store(Clock())
     replica.begin_step(0)  # before every expiry, so that only the recorded changes remove keys
-    for kind, *details in recorder.changes:
-        match kind, details:
-            case "set", [bytes() as key, bytes() as value, expires_at]:
-                assert expires_at is None or isinstance(expires_at, int)
-                replica.set(key, value, expires_at)
-            case "expiry", [bytes() as key, int() as expires_at]:
-                replica.expire_at(key, expires_at)
-            case "expiry", [bytes() as key, None]:
-                replica.persist(key)
-            case "remove", [bytes() as key, _]:
-                assert replica.delete(key)
-            case "clear", [set() as keys_]:
-                assert keys_ == {key for key, _, _ in replica.items()}
-                replica.clear()
-            case _:
-                raise AssertionError((kind, details))
+    for change in recorder.changes:
+        repeat(replica, *change)
     assert replica.items() == items
     replica.check()
+
+
+def repeat(replica: Store, kind: object, *details: object) -> None:
+    """Make a recorded change in another store."""
+    match kind, details:
+        case "set", [bytes() as key, bytes() as value, expires_at]:
+            assert expires_at is None or isinstance(expires_at, int)
+            replica.set(key, value, expires_at)
+        case "range", [bytes() as key, int() as offset, bytes() as part]:
+            replica.write_range(key, offset, part)
+        case "expiry", [bytes() as key, int() as expires_at]:
+            replica.expire_at(key, expires_at)
+        case "expiry", [bytes() as key, None]:
+            replica.persist(key)
+        case "remove", [bytes() as key, _]:
+            assert replica.delete(key)
+        case "clear", [set() as keys_]:
+            assert keys_ == {key for key, _, _ in replica.items()}
+            replica.clear()
+        case _:
+            raise AssertionError((kind, details))

@@ -11,7 +11,10 @@ from common.replies import NULL_ARRAY, OK, QUEUED, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import ENDING_IN_LF, format_command
 from server.engines.embedded import EmbeddedEngine
+from server.engines.log.engine import DurableEngine, LogSettings
+from server.engines.log.rewrite import rewrite
 from tests.harness.clock import Clock
+from tests.harness.logs import new_disk
 from tests.harness.profiles import examples
 from tests.harness.sessions import ClientSession, encode, feed, new_session
 from tests.harness.stores import Recorder, new_store
@@ -59,15 +62,22 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = Clock()
+        self.model = Model(self.clock)
+        self.start()
+
+    def start(self) -> None:
+        """Make a store, an engine and sessions."""
         self.observer = Recorder()
         self.store = new_store(self.clock, [self.observer])
-        self.model = Model(self.clock)
-        self.engine = engine = EmbeddedEngine(self.store)
+        self.engine = engine = self.new_engine()
         self.sessions: list[ClientSession] = [new_session(engine) for _ in DIALECTS]
         feed(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
         self.queues: list[list[Args] | None] = [None] * len(DIALECTS)
         self.spoiled = [False] * len(DIALECTS)
         self.watched: list[dict[bytes, int]] = [{} for _ in DIALECTS]  # each key with its version at that time
+
+    def new_engine(self) -> EmbeddedEngine:
+        return EmbeddedEngine(self.store)
 
     def send(self, number: int, args: Args, expected: Reply) -> None:
         """Send a request in the session's own protocol, and compare its reply in that protocol's terms."""
@@ -233,6 +243,29 @@ class Sessions(RuleBasedStateMachine):
             self.store.check()
 
 
+class LoggedSessions(Sessions):
+    """The same with a durable log, and servers that are killed and started again."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.disk = new_disk()
+        super().begin()
+
+    def new_engine(self) -> EmbeddedEngine:
+        engine = DurableEngine(self.store, LogSettings("simulated", lambda: self.disk))
+        self.log = engine.open().log
+        return engine
+
+    @rule(rewrite_first=st.booleans())
+    def restart(self, rewrite_first: bool) -> None:
+        self.log.commit()
+        if rewrite_first:
+            assert list(rewrite(self.log)) is not None
+        for session in self.sessions:
+            session.close()
+        self.start()
+
+
 def without_blocks(reply: Reply) -> Reply:
     """Return what RESP2 keeps of the replies that occur here."""
     if isinstance(reply, Lines):
@@ -242,3 +275,6 @@ def without_blocks(reply: Reply) -> Reply:
 
 TestSessions = Sessions.TestCase
 TestSessions.settings = settings(max_examples=examples(300), stateful_step_count=50)
+
+TestLoggedSessions = LoggedSessions.TestCase
+TestLoggedSessions.settings = settings(max_examples=examples(100), stateful_step_count=50)

@@ -40,9 +40,12 @@ def get(session: ClientSession, *patterns: str) -> dict[str, str]:
 def test_config_get_returns_every_setting(session: ClientSession) -> None:
     session.context.settings = Settings(host="127.0.0.1", ports=(9736, 9737))
     assert get(session, "*") == {
+        "appendfsync": "everysec",
         "appendonly": "no",
+        "auto-aof-rewrite-min-size": "67108864",
         "bind": "127.0.0.1",
         "databases": "1",
+        "dir": "",
         "loglevel": "info",
         "maxclients": "10000",
         "maxmemory": "0",
@@ -85,6 +88,8 @@ CHANGES = {
     "tcp-keepalive": ["0", "1", "32767"],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
+    "appendfsync": ["always", "everysec", "no"],
+    "auto-aof-rewrite-min-size": ["1", "67108864"],
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.observers import Removal
+from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, new_session, send_lines
@@ -42,8 +42,11 @@ NOW = 2_000_000_000_000
         (["GET a", "STRLEN a", "TTL a", "EXISTS a"], []),
         (["INCR a"], [("set", b"a", b"2", None)]),
         (["INCR e"], [("set", b"e", b"2", NOW + 1000)]),
-        (["APPEND a x"], [("set", b"a", b"1x", None)]),
-        (["SETRANGE a 0 9"], [("set", b"a", b"9", None)]),
+        (["APPEND a x"], [("range", b"a", 1, b"x")]),
+        (["APPEND new x"], [("set", b"new", b"x", None)]),
+        (["SETRANGE a 0 9"], [("range", b"a", 0, b"9")]),
+        (["SETRANGE e 3 9"], [("range", b"e", 3, b"9")]),
+        (["SETRANGE new 2 9"], [("range", b"new", 2, b"9")]),
         (["GETSET a 2"], [("set", b"a", b"2", None)]),
         (["MSET a 2 b 3"], [("set", b"a", b"2", None), ("set", b"b", b"3", None)]),
         (["DEL a none"], [("remove", b"a", Removal.DELETED)]),
@@ -123,18 +126,18 @@ class Looking(Recorder):
 
     store: Store
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         assert (self.store.get(key), self.store.expires_at(key)) == (value, expires_at)
-        super().on_set(key, value, expires_at)
+        super().on_set(key, value, expires_at, before)
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         assert self.store.get(key) is None
         assert self.store.expires_at(key) is None
-        super().on_remove(key, cause)
+        super().on_remove(key, cause, before)
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
         assert self.store.expires_at(key) == expires_at
-        super().on_expiry_change(key, expires_at)
+        super().on_expiry_change(key, expires_at, before)
 
 
 def test_an_observer_is_called_after_the_change(clock: Clock) -> None:

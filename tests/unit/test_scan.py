@@ -12,7 +12,7 @@ from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, SYNTAX_ERROR
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace import scan as scan_module
 from server.keyspace import store as store_module
-from server.keyspace.observers import Removal
+from server.keyspace.observers import Entry, Removal
 from server.keyspace.scan import (
     DELETIONS_BITS,
     KEY_OVERHEAD,
@@ -388,21 +388,21 @@ def test_many_small_deleted_keys_count_too() -> None:
     snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
     snapshots.page(0, 1, keyspace)
     for _ in range(MAX_DELETED_BYTES // KEY_OVERHEAD):
-        snapshots.on_remove(b"", Removal.DELETED)
+        snapshots.on_remove(b"", Removal.DELETED, (b"", None))
     assert len(snapshots) == 1
-    snapshots.on_remove(b"", Removal.EXPIRED)
+    snapshots.on_remove(b"", Removal.EXPIRED, (b"", None))
     assert len(snapshots) == 0
     snapshots.page(0, 1, keyspace)
-    snapshots.on_remove(b"", Removal.DELETED)
+    snapshots.on_remove(b"", Removal.DELETED, (b"", None))
     assert len(snapshots) == 1, "what was deleted before does not count"
 
 
 def test_deleted_keys_count_although_the_snapshot_is_used_meanwhile() -> None:
     snapshots, keyspace = ScanSnapshots(), FakeKeyspace()
     cursor, _ = snapshots.page(0, 1, keyspace)
-    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED)
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED, (b"", None))
     assert snapshots.page(cursor, 1, keyspace)[1] == [b"b"]
-    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED)
+    snapshots.on_remove(b"k" * (MAX_DELETED_BYTES // 2), Removal.DELETED, (b"", None))
     assert len(snapshots) == 0
 
 
@@ -425,7 +425,7 @@ class SpySnapshots(ScanSnapshots):
 
     notified = 0
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         SpySnapshots.notified += 1
 
 

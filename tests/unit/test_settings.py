@@ -34,6 +34,11 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
     "max_clients": ("100", 100),
+    "data": ("./data", "./data"),
+    "fsync": ("always", "always"),
+    "rewrite_min_size": ("100", 100),
+    "repair": ("yes", True),
+    "check": ("./data", "./data"),
     "tcp_keepalive": ("60", 60),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
@@ -68,8 +73,8 @@ def read(*arguments: str, **variables: str) -> Settings:
 
 
 def with_requirement(entry: Setting) -> list[str]:
-    """Return the options that the setting requires besides its own."""
-    return ["--backend", "redis://localhost"] if entry.requires else []
+    """Return the arguments that the setting needs beside its own."""
+    return {"": [], "backend": ["--backend", "redis://localhost"], "data": ["--data", "data"]}[entry.requires]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, **variables: str) -> str:
@@ -395,6 +400,13 @@ def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str,
     [
         ({"cache_keys": 5}, "--cache-keys needs --backend"),
         ({"cache_tracking": True}, "--cache-tracking needs --backend"),
+        ({"fsync": "always"}, "--fsync needs --data"),
+        ({"repair": True}, "--repair needs --data"),
+        ({"data": ""}, "--data is not valid: must be the path of a directory"),
+        (
+            {"data": "data", "backend": "redis://localhost"},
+            "--data can't be combined with --backend, because the backing Redis stores the data",
+        ),
         ({"ports": (0, 70000)}, "--port is not valid: a port is a number from 0 to 65535, not '70000'"),
         ({"max_clients": 0}, "--max-clients is not valid: a number of clients is from 1 to 4294967295, not '0'"),
         ({"slowlog_max_len": -1}, "slowlog_max_len is not valid: must be a number of at least 0, not '-1'"),

@@ -10,6 +10,7 @@ import pytest
 from common.errors import (
     COUNT_TOO_LOW,
     EXEC_ABORTED,
+    NO_LOG,
     NO_MULTI_HERE,
     NO_SHUTDOWN_HERE,
     NO_SHUTDOWN_TO_ABORT,
@@ -305,7 +306,7 @@ def test_shutdown_without_a_server_is_refused(session: ClientSession) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        ("SAVE", SYNTAX_ERROR),
+        ("SAVE", NO_LOG),
         ("SAVE NOSAVE", SYNTAX_ERROR),
         ("ABORT NOW", SYNTAX_ERROR),
         ("LATER", SYNTAX_ERROR),

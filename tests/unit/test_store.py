@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import pytest
 
-from server.keyspace.observers import Removal
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 from tests.harness.stores import new_store, pairs
 
@@ -84,17 +83,20 @@ class ReentrantObserver:
     def __init__(self) -> None:
         self.store: Store | None = None
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None) -> None:
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         pass
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None) -> None:
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         pass
 
-    def on_remove(self, key: bytes, cause: Removal) -> None:
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
+        pass
+
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         if self.store is not None:
             self.store.expire_at(key, 2**62)
 
-    def before_clear(self, keys: Collection[bytes]) -> None:
+    def on_clear(self, cleared: ClearedContents) -> None:
         pass
 
 

@@ -22,6 +22,7 @@ LAYERS = [
     ["server.protocols"],
     ["server.engines.base"],
     ["server.engines.embedded", "server.engines.redis"],
+    ["server.engines.log"],
     ["server.clients"],
     ["server.session"],
     ["server.commands"],

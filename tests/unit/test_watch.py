@@ -6,6 +6,9 @@ import pytest
 
 from common.errors import EXEC_ABORTED, WATCH_INSIDE_MULTI
 from common.replies import NULL_ARRAY, OK
+from server.keyspace.contents import ClearedContents
+from server.keyspace.expiration import ExpirationIndex
+from server.keyspace.scan import ScanSnapshots
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch, Watches
 from tests.harness.clock import Clock
@@ -266,13 +269,14 @@ def test_watches_count_the_watched_keys_and_are_empty_when_the_last_watch_ends()
 def test_a_change_makes_only_the_watches_on_its_key_dirty() -> None:
     first, second, third = Watch(), Watch(), Watch()
     watches = watched((first, b"a"), (second, b"b"), (third, b"a"), (third, b"b"))
-    watches.on_set(b"a", b"1", None)
+    watches.on_set(b"a", b"1", None, None)
     assert [each.dirty for each in (first, second, third)] == [True, False, True]
 
 
 def test_clearing_makes_the_watches_on_existing_keys_dirty() -> None:
     first, second = Watch(), Watch()
-    watched((first, b"a"), (second, b"missing")).before_clear({b"a": b"1"}.keys())
+    cleared = ClearedContents({b"a": b"1"}, ExpirationIndex(), ScanSnapshots())
+    watched((first, b"a"), (second, b"missing")).on_clear(cleared)
     assert (first.dirty, second.dirty) == (True, False)
 
 

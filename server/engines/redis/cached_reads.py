@@ -33,6 +33,7 @@ from server.engines.base import (
     Engine,
     InfoSection,
     KeyCounts,
+    Persistence,
     QueuedCommand,
     WouldBlock,
 )
@@ -55,6 +56,7 @@ class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
 
     waits_for_io = True
+    persistence: Persistence | None = None
 
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine

@@ -19,7 +19,7 @@ from common.codec import Args
 from common.errors import CommandError, needs_embedded_store, not_in_transaction
 from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
-from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, QueuedCommand, WouldBlock
+from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
 from server.engines.redis.backend import Backend
 from server.engines.redis.dump import compact
 from server.engines.redis.node import Node
@@ -50,6 +50,7 @@ class RedisEngine:
     """
 
     waits_for_io = True
+    persistence: Persistence | None = None  # the backing Redis has its own
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
         self._backend = backend

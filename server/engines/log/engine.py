@@ -1,0 +1,159 @@
+"""The embedded engine with a durable log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from common.codec import Args
+from common.errors import CommandError, exec_aborted_by, log_failing
+from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.replies import Reply
+from server.engines.base import CallContext, EngineStartError, InfoSection, QueuedCommand
+from server.engines.embedded import EmbeddedEngine
+from server.engines.log.disk import DirectoryInUse, Disk
+from server.engines.log.log import EVERYSEC, DurableLog
+from server.engines.log.service import LogService
+from server.engines.log.start import open_log
+from server.engines.log.walk import Corruption
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
+from server.registry import Command
+
+SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a log is opened. ``open_disk`` opens and locks the directory, which errors call ``directory``."""
+
+    directory: str
+    open_disk: Callable[[], Disk]
+    level: str = EVERYSEC
+    rewrite_min_size: int = 64 * MIB
+    repair: bool = False
+
+
+class DurableEngine(EmbeddedEngine):
+    """Executes commands on a store whose changes are logged. `start` replays the log."""
+
+    def __init__(self, store: Store, settings: LogSettings, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(store, limits)
+        self._settings = settings
+        self._log: DurableLog
+        self.persistence: LogService | None = None
+
+    def start(self) -> None:
+        """Replay the log, and start the threads. Raises `EngineStartError`; the directory is not locked then."""
+        service = self.open()
+        try:
+            service.start()
+            super().start()
+        except BaseException:  # no thread could be started
+            self.stop()
+            raise
+
+    def open(self) -> LogService:
+        """Replay the log, and do not start the threads."""
+        self._log = self._open()
+        self.persistence = LogService(self._log, self._settings.rewrite_min_size)
+        return self.persistence
+
+    def _open(self) -> DurableLog:
+        settings = self._settings
+        try:
+            disk = settings.open_disk()
+        except DirectoryInUse:
+            raise EngineStartError(f"{settings.directory} is used by another server") from None
+        except OSError as problem:
+            raise EngineStartError(f"can't use {settings.directory}: {problem.strerror or problem}") from problem
+        try:
+            return open_log(disk, self._store, self._lock, settings.level, repair=settings.repair)
+        except Corruption as problem:
+            disk.close()
+            raise EngineStartError(damage_text(settings.directory, problem)) from None
+        except OSError as problem:
+            disk.close()
+            raise EngineStartError(f"can't read {settings.directory}: {problem.strerror or problem}") from problem
+        except BaseException:
+            disk.close()
+            raise
+
+    def stop(self) -> None:
+        """Stop the threads, and sync and close the log."""
+        super().stop()
+        if self.persistence is not None:
+            self.persistence.stop()
+
+    def info_sections(self) -> Mapping[str, InfoSection]:
+        """Return the figures of the log."""
+        return {} if self.persistence is None else {"persistence": self.persistence.info()}
+
+    # ---------------------------------------------------------------- execution
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
+        # The hottest path with a log: two look-ups, and the call of the engine below.
+        log = self._log
+        thread = log.thread
+        if thread.failures is None:
+            thread.failures = log.failures
+        if log.needs_attention:
+            self._attend(command)
+        return EmbeddedEngine.execute(self, command, args, call)
+
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times. Returns None if writes are refused, or if much is pending."""
+        log = self._log
+        if log.thread.failures is None:
+            log.thread.failures = log.failures
+        if log.needs_attention:
+            return None
+        return super().execute_batch(command, columns, call)
+
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same for a command with ``stages``."""
+        self._begin(command)
+        return super().execute_in_stages(command, args, call)
+
+    def may_block(self, command: Command, args: Args) -> bool:
+        """Return whether the command may take long. One that writes a snapshot does."""
+        return command.name in SAVING_COMMANDS or super().may_block(command, args)
+
+    def execute_all(
+        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
+        try:
+            self._begin(*(command for command, _ in queue))
+        except CommandError as problem:
+            raise CommandError(exec_aborted_by(problem.reply)) from None
+        return super().execute_all(queue, watch, call)
+
+    def _begin(self, *commands: Command) -> None:
+        log = self._log
+        if log.thread.failures is None:
+            log.thread.failures = log.failures
+        if log.needs_attention:
+            self._attend(*commands)
+
+    def _attend(self, *commands: Command) -> None:
+        """Refuse writes if the log is failing, and write what is pending if that is much."""
+        self._log.attend()
+        # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
+        problem = self._log.problem
+        if problem is not None and any(command.writes for command in commands):
+            raise CommandError(log_failing(problem))
+
+
+def damage_text(directory: str, problem: Corruption) -> str:
+    """Return what a person must know about damage, and can do."""
+    return (
+        f"{directory}/{problem.name} is damaged at byte {problem.offset}: {problem.what}.\n"
+        "Nothing was changed. What can be done:\n"
+        f"  ./run_server.sh --check {directory}            reads all files, and says what is in them\n"
+        f"  ./run_server.sh --data {directory} --repair    starts with what comes before the damage,\n"
+        "                                        and keeps copies of the files as they are now"
+    )

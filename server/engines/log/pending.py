@@ -1,0 +1,74 @@
+"""Changes that are not durable yet: the records to write, and how to undo each change if that fails."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from server.engines.log.records import Record
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry
+from server.keyspace.store import Store
+
+Undo = tuple[Callable[..., object], *tuple[Any, ...]]
+"""A function that is called with the store, and its further arguments."""
+
+
+class Pending:
+    """Changes in their order. Guarded by the keyspace lock until the log takes them."""
+
+    __slots__ = ("cleared", "freed_keys", "records", "size", "undo")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.undo: list[Undo] = []
+        self.size = 0
+        """Approximate bytes of the values in the records."""
+        self.cleared: tuple[ClearedContents, ...] = ()
+        """What FLUSHALL removed. It is kept until the FLUSHALL is durable."""
+        self.freed_keys: tuple[deque[bytes], ...] = ()
+        """The key queues of before each FLUSHALL."""
+
+    def roll_back(self, store: Store) -> None:
+        """Undo the changes, the last one first. At time 0, so that no key expires meanwhile."""
+        store.begin_step(0)
+        for function, *args in reversed(self.undo):
+            function(store, *args)
+        self.undo.clear()
+        self.cleared = ()
+
+    def free(self) -> None:
+        """Free what the changes removed, item by item, without the keyspace lock."""
+        for cleared in self.cleared:
+            cleared.release()
+        for keys in self.freed_keys:
+            while keys:
+                keys.popleft()
+
+
+def undo_entry(store: Store, key: bytes, before: Entry | None) -> None:
+    """Give a key the value and the expiry that it had. A removed key gets the last place."""
+    if before is None:
+        store.delete(key)
+    else:
+        store.set(key, *before)
+
+
+def undo_range(store: Store, key: bytes, offset: int, part: bytes, length: int) -> None:
+    """Give a part of a value the bytes that it had, and the value its length."""
+    value = store.get(key) or b""
+    store.overwrite(key, (value[:offset] + part + value[offset + len(part) :])[:length])
+
+
+def undo_expiry(store: Store, key: bytes, before: int | None) -> None:
+    """Give a key the expiry that it had."""
+    if before is None:
+        store.persist(key)
+    else:
+        store.expire_at(key, before)
+
+
+def undo_clear(store: Store, cleared: ClearedContents) -> None:
+    """Bring back what was cleared. Later changes are undone already, so the store is empty."""
+    store.restore(cleared)

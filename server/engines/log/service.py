@@ -1,0 +1,256 @@
+"""What keeps a log working: the sync of each second, rewriting, recovery after a failure, and the figures of INFO.
+
+| thread        | does                                                                                    |
+| ------------- | --------------------------------------------------------------------------------------- |
+| `log`         | once a second: sync, watch the free space, begin a rewrite, resume a log that has failed |
+| `log rewrite` | one rewrite                                                                             |
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from common.errors import LOG_REWRITE_IN_PROGRESS, LOG_SAVE_IN_PROGRESS, CommandError, log_rewrite_failed
+from common.limits import MIB
+from server.engines.base import InfoSection
+from server.engines.log.log import MIN_FREE, NO, DurableLog, reason_of
+from server.engines.log.names import Names
+from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
+
+TICK_INTERVAL = 1.0
+"""Seconds between two syncs at the level ``everysec``, as in Redis."""
+
+SLICE_PAUSE = 0.001
+"""Seconds between two slices of a rewrite, for the threads that serve clients."""
+
+STOP_TIMEOUT = 5.0
+"""Seconds to wait for a slice of a rewrite to end when the server stops."""
+
+logger = logging.getLogger(__name__)
+
+Sleep = Callable[[float], object]
+
+
+class LogService:
+    """Keeps one log working, from `start` to `stop`. See `server.engines.base.Persistence`."""
+
+    def __init__(self, log: DurableLog, rewrite_min_size: int = 64 * MIB) -> None:
+        self.log = log
+        self.rewrite_min_size = rewrite_min_size
+        self.last_save = int(time.time())
+        """When the last snapshot was completed, in seconds since the epoch; at first, when the log was opened."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._rewriting = threading.Lock()  # held by the thread that rewrites
+        self._rewriter: threading.Thread | None = None
+        self._base_size = self._snapshot_size()
+        self._last_succeeded = True
+        self._last_seconds = -1
+        self._rewrites = 0
+        self.commit = log.commit  # without the cost of another call
+        self.commit_since = log.commit_since
+
+    # ---------------------------------------------------------------- for the engine and the sessions
+
+    @property
+    def failures(self) -> int:
+        """How often changes had to be undone, for `commit_since`."""
+        return self.log.failures
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a commit now would wait for the disk."""
+        return self.log.must_wait
+
+    @property
+    def problem(self) -> str | None:
+        """Why writes are refused; None while they are not."""
+        return self.log.problem
+
+    def set_level(self, level: str) -> None:
+        """Set how durable changes must be: always, everysec or no."""
+        self.log.level = level
+
+    def set_rewrite_min_size(self, size: int) -> None:
+        """Set the size from which the log is rewritten when it has doubled."""
+        self.rewrite_min_size = size
+
+    # ---------------------------------------------------------------- rewriting
+
+    def save(self) -> None:
+        """Rewrite the log, and return when that is done. Raises `CommandError`."""
+        if not self._rewriting.acquire(blocking=False):
+            raise CommandError(LOG_SAVE_IN_PROGRESS)
+        self._rewrite(_no_pause)
+        if not self._last_succeeded:
+            raise CommandError(log_rewrite_failed())
+
+    def begin_save(self) -> None:
+        """Rewrite the log in the background, for BGSAVE. Raises `CommandError`."""
+        if not self._begin_rewrite():
+            raise CommandError(LOG_SAVE_IN_PROGRESS)
+
+    def begin_rewrite(self) -> None:
+        """Rewrite the log in the background, for BGREWRITEAOF. Raises `CommandError`."""
+        if not self._begin_rewrite():
+            raise CommandError(LOG_REWRITE_IN_PROGRESS)
+
+    def _begin_rewrite(self) -> bool:
+        if not self._rewriting.acquire(blocking=False):
+            return False
+        self._rewriter = threading.Thread(
+            target=self._rewrite, args=(self._stopping.wait,), name="log rewrite", daemon=True
+        )
+        self._rewriter.start()
+        return True
+
+    def _rewrite(self, pause: Sleep) -> None:
+        """Rewrite the log in slices. The caller has taken ``_rewriting``, which is released here."""
+        started = time.monotonic()
+        try:
+            for _ in rewrite(self.log):
+                if self._stopping.is_set():
+                    return
+                pause(SLICE_PAUSE)
+            self._last_succeeded = True
+            self.last_save = int(time.time())
+            self._rewrites += 1
+        except RewriteFailed as problem:
+            self._last_succeeded = False
+            logger.warning("the log could not be rewritten: %s", problem)
+        finally:
+            self._last_seconds = round(time.monotonic() - started)
+            # After a failure too, so that the next attempt is not made before the log has doubled again.
+            self._base_size = self._snapshot_size() if self._last_succeeded else self.size()
+            self._rewriting.release()
+
+    def size(self) -> int:
+        """Return the bytes of all files that rebuild the keyspace; 0 if the disk cannot be read."""
+        return self._size_of(lambda names: names.data())
+
+    def _snapshot_size(self) -> int:
+        return self._size_of(lambda names: [each for each in names.data() if each.endswith(".base")])
+
+    def _size_of(self, choose: Callable[[Names], list[str]]) -> int:
+        disk = self.log.disk
+        try:
+            return sum(map(disk.size, choose(Names.of(disk.names()))))
+        except OSError:  # a rewrite has just removed one, or the disk fails, which others notice
+            return 0
+
+    @property
+    def _needs_rewrite(self) -> bool:
+        size = self.size()
+        return size > self.rewrite_min_size and size >= 2 * self._base_size
+
+    # ---------------------------------------------------------------- once a second
+
+    def tick(self) -> None:
+        """Do what is due each second."""
+        log = self.log
+        if log.problem is not None:
+            self._try_to_resume()
+            return
+        try:
+            if log.disk.free_bytes() < MIN_FREE:
+                log.refuse(f"less than {MIN_FREE // MIB} MiB are free on the disk")
+                return
+            log.write_pending()
+            if log.level != NO and log.needs_sync:
+                log.sync_or_fail()
+            log.mark()
+        except OSError as problem:
+            logger.debug("the log could not be synced: %s", problem)
+            return
+        if self._needs_rewrite:
+            self._begin_rewrite()
+        elif log.order.needs_visit and self._rewriting.acquire(blocking=False):
+            self._compact_order()
+
+    def _try_to_resume(self) -> None:
+        log = self.log
+        try:
+            if log.disk.free_bytes() < 2 * MIN_FREE:
+                return
+        except OSError:
+            return
+        if log.is_trusted:
+            with log.exclusive():
+                log.resume()
+        elif self._rewriting.acquire(blocking=False):
+            self._rewrite(_no_pause)
+
+    def _compact_order(self) -> None:
+        """Visit the keys without a rewrite, which removes the stale ones from the queue."""
+        log = self.log
+        try:
+            with log.lock:
+                log.order.begin_visit()
+            while log.order.is_visiting and not self._stopping.is_set():
+                with log.lock:
+                    log.order.visit(SLICE_KEYS)
+                self._stopping.wait(SLICE_PAUSE)
+        finally:
+            self._rewriting.release()
+
+    # ---------------------------------------------------------------- start, stop
+
+    def start(self) -> None:
+        """Start the thread `log`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the threads, sync the log, and release the directory. Raises nothing."""
+        self._stopping.set()
+        for thread in (self._thread, self._rewriter):
+            if thread is not None and thread.ident is not None:
+                thread.join(STOP_TIMEOUT)
+        try:
+            if self.log.problem is None:
+                self.log.flush()
+                self.log.mark()
+                self.log.sync_or_fail()
+        except OSError as problem:
+            logger.warning("the log could not be synced: %s", reason_of(problem))
+        finally:
+            self.log.close()
+            self.log.disk.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_INTERVAL):
+            try:
+                self.tick()
+            except Exception:
+                logger.exception("the log's thread failed unexpectedly")
+
+    # ---------------------------------------------------------------- INFO
+
+    def info(self) -> InfoSection:
+        """Return INFO's section, with Redis's names for what Redis has."""
+        log = self.log
+        status = "ok" if log.problem is None else "err"
+        return {
+            "loading": 0,
+            "aof_enabled": 1,
+            "aof_rewrite_in_progress": int(self._rewriting.locked()),
+            "aof_last_rewrite_time_sec": self._last_seconds,
+            "aof_last_bgrewrite_status": "ok" if self._last_succeeded else "err",
+            "aof_last_write_status": status,
+            "aof_current_size": self.size(),
+            "aof_base_size": self._base_size,
+            "rdb_last_save_time": self.last_save,
+            "log_failing": int(log.problem is not None),
+            "log_failures": log.failures,
+            "log_problem": log.problem or "",
+            "log_batches": log.batches,
+            "log_syncs": log.syncs,
+            "log_rewrites": self._rewrites,
+            "log_pending_bytes": log.pending_bytes,
+        }
+
+
+def _no_pause(_: float) -> None:
+    """Go on at once: the caller waits for the end."""

@@ -1,0 +1,270 @@
+"""Random clients on the real session, engine and log, over a simulated disk that crashes at every call.
+
+After each crash, what is replayed must be the keyspace after some prefix of the history, and the prefix must contain
+everything that a client has seen: its own writes and those that it has read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.commands import COMMANDS
+from server.engines.base import CommitFailed, EngineStartError
+from server.engines.log.engine import DurableEngine, LogSettings
+from server.engines.log.log import ALWAYS
+from server.engines.log.rewrite import RewriteFailed, rewrite
+from server.keyspace.store import Store
+from server.session.context import ServerContext
+from tests.harness.clock import Clock
+from tests.harness.sessions import ClientSession
+from tests.harness.simulated_disk import ENOUGH, SimulatedDisk
+
+Items = list[tuple[bytes, bytes, "int | None"]]
+
+KEYS = [b"a", b"b", b"c", b"key", b"k\n"]
+VALUES = [b"1", b"2", b"x", b"x y", b"\xff\0", b"", b"# 3 0 00000000\n", b"v" * 90]
+
+
+class LostData(AssertionError):
+    """What was replayed is not allowed."""
+
+
+@dataclass
+class Faults:
+    """The probabilities of failures of the disk."""
+
+    sync: float = 0.0
+    append: float = 0.0
+    full: float = 0.0
+
+
+class Simulation:
+    """One run. Everything random comes from the seed, so that a failure can be repeated."""
+
+    def __init__(self, seed: int, level: str = ALWAYS, faults: Faults | None = None, disk: SimulatedDisk | None = None):
+        self.rng = random.Random(seed)
+        self.seed = seed
+        self.level = level
+        self.faults = faults or Faults()
+        self.clock = Clock()
+        self.crash_points = 0
+        self.history: list[Items] = [[]]
+        self.acknowledged = 0
+        """The last state in the history that a client knows of."""
+        self.synced = 0
+        """The last state that a power failure must leave, at the level everysec."""
+        self.is_crashing = False
+        self.doubtful: list[Items] = []
+        """States that were undone after a failed sync. A crash may bring them back until the log begins anew."""
+        self.keeps_order = True
+        """Undoing a removal gives the key the last place, and a replay does not know of it."""
+        self.disk = disk or SimulatedDisk(self.rng)
+        self.disk.short_writes = 0.1
+        self._open(self.disk)
+
+    def _open(self, disk: SimulatedDisk) -> None:
+        self.disk = disk
+        self.may_fail = False  # a server that cannot write at its start does not start
+        disk.on_call = self._on_call
+        self.store = Store(self.clock)
+        self.engine = DurableEngine(self.store, LogSettings("simulated", lambda: disk, self.level))
+        self.service = self.engine.open()
+        self.log = self.service.log
+        self.rewriting: Iterator[int] | None = None
+        self.doubtful, self.keeps_order = [], True
+        context = ServerContext(self.engine, COMMANDS)
+        self.may_fail = True
+        self.sessions = [ClientSession(context) for _ in range(3)]
+
+    # ---------------------------------------------------------------- the workload
+
+    def run(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.round()
+
+    def round(self) -> None:
+        rng = self.rng
+        for session in rng.sample(self.sessions, rng.randint(1, 3)):
+            for _ in range(rng.randint(1, 2)):
+                session.feed(self._request())
+                self.history.append(self._items())
+        self._commit()
+        choice = rng.randrange(12)
+        if choice == 0:
+            self.clock.forward(rng.randrange(400, 3000))
+            self.engine.expire_slice()
+            self.history.append(self._items())
+        elif choice in (1, 2):
+            self.tick()
+        elif choice in (3, 4, 5, 6):
+            self._step_rewrite()
+        elif choice == 7 and rng.random() < 0.5:
+            self.crash()
+        if self.disk.free < ENOUGH and rng.random() < 0.3:
+            self.disk.free = ENOUGH
+
+    def _commit(self) -> None:
+        try:
+            self.log.commit()
+        except CommitFailed:
+            self._check_rolled_back()
+        else:
+            self.acknowledged = len(self.history) - 1
+
+    def _check_rolled_back(self) -> None:
+        """Nothing but what is acknowledged may be left of the history."""
+        self.keeps_order = False
+        self.doubtful += self.history[self.acknowledged + 1 :]
+        del self.history[self.acknowledged + 1 :]
+        items = self._items()
+        if self._visible(items, in_order=False) != self._visible(self.history[-1], in_order=False):
+            raise LostData(f"seed {self.seed}: {items} is left after a failure, not {self.history[-1]}")
+        # The order of the keys may be another one now.
+        self.history.append(items)
+        self.acknowledged = len(self.history) - 1
+
+    def tick(self) -> None:
+        was_failing = self.log.problem is not None
+        if was_failing and self.rewriting is not None:
+            return  # one rewrite at a time, and recovery may be another one
+        before = self.log.failures
+        end = len(self.history) - 1
+        self.service.tick()
+        if self.log.failures != before:
+            self._check_rolled_back()
+        elif self.log.problem is None and not self.log.needs_sync:
+            self.acknowledged = self.synced = end
+        if was_failing and self.log.problem is None:
+            self.doubtful.clear()
+
+    def _step_rewrite(self) -> None:
+        before = self.log.failures
+        try:
+            if self.rewriting is None:
+                self.rewriting = rewrite(self.log)
+            for _ in range(self.rng.randint(1, 3)):
+                next(self.rewriting)
+        except StopIteration:
+            self.rewriting = None
+        except RewriteFailed:
+            self.rewriting = None
+        if self.log.failures != before:
+            self._check_rolled_back()
+
+    def _request(self) -> bytes:
+        rng = self.rng
+        key, other, value = rng.choice(KEYS), rng.choice(KEYS), rng.choice(VALUES)
+        time = b"%d" % rng.randrange(1, 2000)
+        commands = [
+            [b"SET", key, value],
+            [b"SET", key, value, b"PX", time],
+            [b"SET", key, value, b"NX"],
+            [b"SET", key, value, b"KEEPTTL"],
+            [b"GETEX", key, b"PX", time],
+            [b"APPEND", key, value],
+            [b"SETRANGE", key, b"%d" % rng.randrange(5), value],
+            [b"INCR", key],
+            [b"INCRBYFLOAT", key, b"0.5"],
+            [b"DEL", key, other],
+            [b"RENAME", key, other],
+            [b"COPY", key, other, b"REPLACE"],
+            [b"MSETNX", key, value, other, value],
+            [b"PEXPIRE", key, time],
+            [b"PERSIST", key],
+            [b"GET", key],
+        ]
+        if rng.random() < 0.03:
+            return _encode([b"FLUSHALL"])
+        if rng.random() < 0.15:
+            queue = [rng.choice(commands) for _ in range(3)]
+            return b"".join(map(_encode, [[b"MULTI"], *queue, [b"EXEC"]]))
+        return _encode(rng.choice(commands))
+
+    # ---------------------------------------------------------------- crashes
+
+    def _on_call(self, what: str) -> None:
+        if self.is_crashing:
+            return
+        self._check_crash(self.disk)
+        if not self.may_fail:
+            return
+        rng, faults = self.rng, self.faults
+        if what == "sync" and rng.random() < faults.sync:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if what == "append" and rng.random() < faults.append:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if what == "append" and rng.random() < faults.full:
+            self.disk.free = rng.randrange(50)
+
+    def _check_crash(self, disk: SimulatedDisk) -> None:
+        """Crash a copy of the disk in two ways, and replay what is left of it."""
+        self.is_crashing = True
+        try:
+            for after, first in self._crashed(disk):
+                self._check_start(after, first)
+        finally:
+            self.is_crashing = False
+
+    def _crashed(self, disk: SimulatedDisk) -> list[tuple[SimulatedDisk, int]]:
+        """Return disks after a crash, with the first state that may be on each."""
+        after_power_failure = self.acknowledged if self.level == ALWAYS else self.synced
+        return [
+            (disk.after_power_failure(self.rng), after_power_failure),
+            (disk.after_kill(self.rng), self.acknowledged),
+        ]
+
+    def _check_start(self, disk: SimulatedDisk, first: int, *, may_crash_again: bool = True) -> None:
+        if may_crash_again and self.rng.random() < 0.2:
+            # The start crashes too: what it has done so far must not make anything worse.
+            lowest = first if self.level == ALWAYS else min(first, self.synced)
+
+            def crash_again(_: str) -> None:
+                self._check_start(disk.after_power_failure(self.rng), lowest, may_crash_again=False)
+
+            disk.on_call = crash_again
+        files = {name: bytes(inode.data) for name, inode in disk.files.items()}
+        try:
+            items = replayed(disk, self.clock)
+        except EngineStartError as problem:
+            raise LostData(f"seed {self.seed}: {problem}, from {files}") from None
+        self.crash_points += 1
+        allowed = self.doubtful + self.history[first:]
+        visible = self._visible(items, in_order=self.keeps_order)
+        if not any(visible == self._visible(each, in_order=self.keeps_order) for each in reversed(allowed)):
+            raise LostData(f"seed {self.seed}: {items} was replayed, allowed are {allowed}, from {files}")
+
+    def crash(self) -> None:
+        """Crash in earnest, and go on with what is left."""
+        self.is_crashing = True
+        disk, _ = self.rng.choice(self._crashed(self.disk))
+        disk.short_writes = 0.1
+        self._open(disk)
+        items = self._items()
+        self.history.append(items)
+        self.acknowledged = self.synced = len(self.history) - 1
+        self.is_crashing = False
+
+    # ---------------------------------------------------------------- states
+
+    def _items(self) -> Items:
+        return self.store.entries(self.store.keys_in_order())
+
+    def _visible(self, items: Items, *, in_order: bool = True) -> Items:
+        """Return the keys that have not expired."""
+        found = [each for each in items if each[2] is None or each[2] > self.clock.now]
+        return found if in_order else sorted(found, key=lambda each: each[0])
+
+
+def replayed(disk: SimulatedDisk, clock: Clock) -> Items:
+    """Start a server on a disk, and return what it replays."""
+    store = Store(clock)
+    DurableEngine(store, LogSettings("simulated", lambda: disk)).open()
+    return store.entries(store.keys_in_order())
+
+
+def _encode(args: list[bytes]) -> bytes:
+    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)

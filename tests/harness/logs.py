@@ -1,0 +1,75 @@
+"""Durable logs for tests, on a simulated disk and without threads."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from server.commands import COMMANDS
+from server.engines.log.engine import DurableEngine, LogSettings
+from server.engines.log.log import ALWAYS, DurableLog
+from server.engines.log.rewrite import rewrite
+from server.engines.log.service import LogService
+from server.keyspace.store import Clock, Store, system_clock
+from server.session.context import ServerContext
+from tests.harness.sessions import ClientSession
+from tests.harness.simulated_disk import SimulatedDisk
+
+Items = list[tuple[bytes, bytes, "int | None"]]
+
+
+def new_disk() -> SimulatedDisk:
+    """Make an empty disk without faults."""
+    return SimulatedDisk(random.Random(0))
+
+
+@dataclass
+class LoggedServer:
+    """An engine with a log, and sessions on it. A second one on the same disk is a restart."""
+
+    disk: SimulatedDisk = field(default_factory=new_disk)
+    level: str = ALWAYS
+    clock: Clock = system_clock
+    repair: bool = False
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.clock)
+        settings = LogSettings("data", lambda: self.disk, self.level, repair=self.repair)
+        self.engine = DurableEngine(self.store, settings)
+        self.service: LogService = self.engine.open()
+        self.log: DurableLog = self.service.log
+        self.context = ServerContext(self.engine, COMMANDS)
+
+    def connect(self) -> ClientSession:
+        """Make a session, without a commit barrier."""
+        return ClientSession(self.context)
+
+    def run(self, *lines: str) -> list[str]:
+        """Send lines of one client, commit after each, and return the replies."""
+        session = self.connect()
+        replies = []
+        for line in lines:
+            replies.append(session.feed(f"{line}\n".encode()).decode().removesuffix("\n"))
+            self.log.commit()
+        return replies
+
+    def run_without_commit(self, line: str) -> str:
+        """Send a line, and return the reply that a client would not get yet."""
+        return self.connect().feed(f"{line}\n".encode()).decode().removesuffix("\n")
+
+    def rewrite(self) -> None:
+        """Rewrite the log."""
+        for _ in rewrite(self.log):
+            pass
+
+    def items(self) -> Items:
+        """Return the keys, values and expiries, oldest key first, without removing what has expired."""
+        return self.store.entries(self.store.keys_in_order())
+
+    def restart(self, **options: object) -> LoggedServer:
+        """Kill the server, and start another one on what is written."""
+        return LoggedServer(self.disk, self.level, self.clock, **options)  # type: ignore[arg-type]
+
+    def file(self, name: str) -> bytes:
+        """Return the content of a file."""
+        return bytes(self.disk.files[name].data)

@@ -1,0 +1,99 @@
+"""The durable log under simulation: whatever fails, and whenever the machine stops, nothing acknowledged is lost.
+
+``KVLINE_SIMULATION_SEED=7`` runs one seed of every test, which repeats a failure that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from server.engines.log import reader as reader_module
+from server.engines.log.log import ALWAYS, EVERYSEC, DurableLog
+from tests.harness.log_simulation import Faults, LostData, Simulation
+from tests.harness.profiles import examples
+from tests.harness.simulated_disk import SimulatedDisk
+
+CRASH_POINTS = examples(1500)
+"""Of each test. There are ten of them, so that the suite has 15,000."""
+
+ROUNDS = 20
+MAX_SEEDS = 100
+
+FAULTS = {
+    "no faults": Faults(),
+    "failing syncs": Faults(sync=0.1),
+    "failing writes": Faults(append=0.05),
+    "full disk": Faults(full=0.05),
+    "all faults": Faults(sync=0.05, append=0.03, full=0.03),
+}
+
+
+def seeds() -> Iterator[int]:
+    chosen = os.environ.get("KVLINE_SIMULATION_SEED")
+    return iter([int(chosen)] if chosen else range(MAX_SEEDS))
+
+
+@pytest.mark.parametrize("level", [ALWAYS, EVERYSEC])
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
+def test_after_a_crash_at_any_call_of_the_disk_a_prefix_with_everything_acknowledged_is_replayed(
+    level: str, faults: Faults
+) -> None:
+    crash_points = 0
+    for seed in seeds():
+        simulation = Simulation(seed, level, faults)
+        simulation.run(ROUNDS)
+        crash_points += simulation.crash_points
+        if crash_points >= CRASH_POINTS:
+            return
+    assert "KVLINE_SIMULATION_SEED" in os.environ, f"only {crash_points} crash points"
+
+
+# ---------------------------------------------------------------- tests of the test
+
+
+def finds_lost_data(new: Callable[[int], Simulation]) -> bool:
+    """Return whether a simulation with one of the seeds finds the bug."""
+    for seed in range(MAX_SEEDS):
+        try:
+            new(seed).run(ROUNDS)
+        except LostData:
+            return True
+    return False
+
+
+def test_the_simulation_finds_a_reply_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DurableLog, "sync", lambda log: None)
+    assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_a_missing_sync_of_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedDisk, "sync_directory", lambda disk: None)
+    assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_trailers_that_are_not_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "is_undamaged", lambda *_: True)
+    assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_a_file_that_is_used_after_a_failed_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail = DurableLog.fail
+    monkeypatch.setattr(
+        DurableLog, "fail", lambda log, reason, pending=None, **_: fail(log, reason, pending, is_trusted=True)
+    )
+    assert finds_lost_data(lambda seed: Simulation(seed, EVERYSEC, Faults(sync=0.1)))
+
+
+def test_the_simulation_finds_changes_that_are_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.engines.log.pending.Pending.roll_back", lambda pending, store: None)
+    assert finds_lost_data(lambda seed: Simulation(seed, ALWAYS, Faults(append=0.1)))
+
+
+def test_the_simulation_finds_keys_that_expire_during_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "server.keyspace.store.Store.begin_step", lambda store, now=None: setattr(store, "clock_was_read", False)
+    )
+    assert finds_lost_data(Simulation)
