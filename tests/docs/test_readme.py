@@ -112,7 +112,7 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
     return (done.stdout + done.stderr).decode()
 
 
-@pytest.mark.parametrize(("document", "least"), [("README.md", 5), ("docs/client.md", 13)])
+@pytest.mark.parametrize(("document", "least"), [("README.md", 4), ("docs/client.md", 13)])
 def test_every_conversation_has_the_printed_output(here: tuple[ServerProcess, Path], document: str, least: int) -> None:
     server, folder = here
     for program in ("nc", "telnet", "redis-cli", "curl"):
