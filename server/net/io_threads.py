@@ -29,6 +29,7 @@ from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.poller import READABLE, WRITABLE, new_poller
 from server.session.context import ServerContext
+from server.stderr_log import RepeatedMessage
 
 TURN_SIZE = 16 * 1024
 """Bytes that one turn reads, as in Redis 7 (``PROTO_IOBUF_LEN``)."""
@@ -37,6 +38,8 @@ SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for an I/O thread to end."""
 
 logger = logging.getLogger(__name__)
+
+_no_thread = RepeatedMessage(logger, logging.WARNING, "long requests delay other clients at present: %s")
 
 
 class IOThread:
@@ -300,7 +303,7 @@ class NonblockingConnection(Connection):
         try:
             threading.Thread(target=self._execute, name=f"long request of {self.address}", daemon=True).start()
         except RuntimeError as problem:  # too many threads
-            logger.warning("a long request of %s delays others: %s", self.address, problem)
+            _no_thread.log(problem)
             self._execute()
 
     def _execute(self) -> None:

@@ -92,6 +92,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
+        # argparse repeats them. One may be the URL or the password after an option that was misspelt.
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            options = [word.partition("=")[0] for word in unknown.split() if word.startswith("-")]
+            message = f"unknown option: {' '.join(options)}" if options else "unexpected argument"
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 

@@ -149,10 +149,12 @@ class ServerProcess:
         return self._status("VmRSS") * 1024
 
     def clients(self) -> int:
-        """Return how many connections CLIENT LIST shows, without the one that asks."""
+        """Return how many connections CLIENT LIST shows, without those that called this."""
         with contextlib.closing(Peer(self.port)) as peer:
+            assert peer.ask(b"CLIENT SETNAME counting") == b"OK"  # the server may still list an earlier one
             peer.send(b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n")
-            return peer.receive(int(peer.line()[1:]) + 2).strip().count(b"\n")
+            lines = peer.receive(int(peer.line()[1:]) + 2).strip().splitlines()
+            return sum(b" name=counting " not in line for line in lines)
 
     def threads(self) -> int:
         """Return how many threads the process has."""

@@ -276,6 +276,12 @@ def test_help_has_examples_that_are_valid_and_exit_statuses() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_value_of_a_misspelt_option_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "--bakend", "redis://:s3cret@host") == "unknown option: --bakend"
+    assert refused(capsys, "--bakend=redis://:s3cret@host") == "unknown option: --bakend"
+    assert refused(capsys, "s3cret") == "unexpected argument"
+
+
 # ---------------------------------------------------------------- the config file
 
 

@@ -121,8 +121,8 @@ def test_a_host_that_is_not_its_own_is_one_sentence_and_exit_status_1(host: str)
         (["--max-clients", "4294967296"], "a number of clients is from 1 to 4294967295, not '4294967296'"),
         (["--max-clients", "many"], "a number of clients is from 1 to 4294967295, not 'many'"),
         (["--log-level", "loud"], "invalid choice: 'loud'"),
-        (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["word"], "unrecognized arguments: word"),
+        (["--nonsense"], "unknown option: --nonsense"),
+        (["word"], "unexpected argument"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_by_name(options: list[str], complaint: str) -> None:
