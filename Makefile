@@ -9,6 +9,7 @@ COVERAGE_FLOOR := 98
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
 FUZZING := $(VENV)/.fuzzing
+SITE_VENV := .venv-docs
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
 help: ## list the targets
@@ -48,6 +49,9 @@ docker-test: ## run every test in a container (needs make and docker only)
 zipapp: ## make kvline.pyz, one file that contains the server and the client (needs Python only)
 	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" packaging/archive.py kvline.pyz
 
+docs: $(SITE_VENV)/.installed ## make a site of the documents in docs/, in the folder site
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --strict --quiet
+
 lock: ## renew the lock files from the bounds in requirements.txt and pyproject.toml
 	.ci/lock
 
@@ -66,4 +70,10 @@ $(FUZZING): $(INSTALLED)
 		|| echo "atheris does not install here. hypothesis is used instead."
 	touch $@
 
-.PHONY: help test quick coverage lint bench demo smoke fuzz docker-test zipapp lock install
+# A virtual environment of its own, because the extra installs kvline too, with its pytest plugin.
+$(SITE_VENV)/.installed: pyproject.toml
+	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m venv $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install $(PIP_OPTIONS) '.[docs]'
+	touch $@
+
+.PHONY: help test quick coverage lint bench demo smoke fuzz docker-test zipapp docs lock install

@@ -22,6 +22,6 @@ def test_settings_without_an_option_are_mentioned_too() -> None:
 def test_the_readme_names_no_option_that_does_not_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"--[a-z][a-z-]+", text))
-    of_other_programs = {"--local", "--data-binary"}  # the client's, curl's
+    of_other_programs = {"--local", "--rm"}  # the client's, docker's
     assert named - of_other_programs <= {entry.option for entry in SETTINGS}
     assert "docs/operations.md" in text
