@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,14 @@ class Cost:
 
 
 def cost_of(pid: int) -> Cost:
-    """Return what the threads of a process have spent. Threads that have ended do not count."""
-    cpu = waits = 0
+    """Return what a process has spent. The waits are those of the threads that it has now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])  # user and system time, of ended threads too: proc(5)
+    waits = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
-            cpu += int((task / "schedstat").read_text().split()[0])
-            waits += int(
-                re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[0]
-            )
-        except FileNotFoundError:  # the thread has ended
+            status = (task / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
             continue
-    return Cost(cpu, waits)
+        waits += int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[0])
+    return Cost(ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), waits)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from common.codec import (
     PIECE_SIZE,
@@ -310,15 +310,21 @@ def _encode_bulk(value: bytes) -> bytes | None:
     return b"$%d\r\n%b\r\n" % (size, value) if size <= PIECE_SIZE else None
 
 
+Scalars: TypeAlias = dict[type, Callable[[Any], bytes | None]]
+"""Functions that encode a reply at once, or return None if it is too large for that."""
+
+MAX_SHORT_ARRAY = 64
+"""Elements up to which an array is encoded at once, if none of them is an array or large."""
+
 # By the exact type of the reply, because bool is a subclass of int.
-_IN_BOTH: dict[type, Callable[[Any], bytes | None]] = {
+_IN_BOTH: Scalars = {
     bytes: _encode_bulk,
     int: lambda number: b":%d\r\n" % number,
     SimpleString: lambda status: b"+%b\r\n" % status.text,
     NoReply: lambda _: b"",
     ErrorReply: lambda error: b"-%b\r\n" % error.text.translate(_LINE_BREAKS),
 }
-_SCALARS: dict[int, dict[type, Callable[[Any], bytes | None]]] = {
+_OF_ELEMENTS: dict[int, Scalars] = {
     2: _IN_BOTH
     | {
         # RESP2 has two nulls: a bulk string and an array. An EXEC that did not run gets the array, as in Redis.
@@ -336,6 +342,27 @@ _SCALARS: dict[int, dict[type, Callable[[Any], bytes | None]]] = {
         float: lambda number: b",%b\r\n" % format_double(number),
     },
 }
+
+
+def _short_array_encoder(of_elements: Scalars) -> Callable[[list[Reply]], bytes | None]:
+    """Return the function that encodes the reply to MGET with a few keys: twice as fast as a generator."""
+
+    def encode(array: list[Reply]) -> bytes | None:
+        if len(array) > MAX_SHORT_ARRAY:
+            return None
+        pieces = [b"*%d\r\n" % len(array)]
+        for element in array:
+            encode_element = of_elements.get(type(element))
+            piece = None if encode_element is None else encode_element(element)
+            if piece is None:
+                return None
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    return encode
+
+
+_SCALARS = {version: {**table, list: _short_array_encoder(table)} for version, table in _OF_ELEMENTS.items()}
 
 
 def format_double(number: float) -> bytes:
@@ -361,8 +388,7 @@ class ReplyEncoder:
         """Encode any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, list):
             yield b"*%d\r\n" % len(reply)
-            for item in reply:
-                yield from self.stream(item)
+            yield from self._elements(reply)
         elif isinstance(reply, dict):
             yield b"*%d\r\n" % (2 * len(reply)) if self.version == 2 else b"%%%d\r\n" % len(reply)
             for pair in reply.items():
@@ -378,6 +404,26 @@ class ReplyEncoder:
             else:
                 assert isinstance(reply, bytes), "only values are too large to be encoded at once"
                 yield from _large_bulk(reply)
+
+    def _elements(self, array: list[Reply]) -> Iterator[bytes]:
+        """Encode elements together as long as they make less than `PIECE_SIZE` bytes."""
+        scalars = self.scalars
+        encoded: list[bytes] = []
+        size = 0
+        for element in array:
+            encode = scalars.get(type(element))
+            piece = None if encode is None else encode(element)
+            if piece is not None:
+                encoded.append(piece)
+                size += len(piece)
+                if size < PIECE_SIZE:
+                    continue
+            yield b"".join(encoded)
+            encoded.clear()
+            size = 0
+            if piece is None:
+                yield from self.stream(element)
+        yield b"".join(encoded)
 
     def _lines(self, reply: Lines) -> Iterator[bytes]:
         """Encode lines of text: a verbatim string in RESP3, a bulk string in RESP2.

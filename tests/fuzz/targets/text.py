@@ -1,11 +1,24 @@
-"""Lines of text: `common.text.TextDecoder`, and quoting."""
+"""Lines of text with commands of telnet: `server.protocols.text_lines.TextDecoder`, and quoting."""
 
 from __future__ import annotations
 
-from common.text import TextDecoder, format_command, quote, quote_always, quoted_pieces, split_args
+from common.text import format_command, quote, quote_always, quoted_pieces, split_args
+from server.protocols.text_lines import TextDecoder
 from tests.fuzz.properties import LIMITS, Decode, check_decoder
 
 TOKENS = [b"\n", b"\r\n", b'"', b"'", b"\\", b"\\x", b'\\"', b" ", b"\t", b"\0", b"\x16\x03", b"(", b"GET / HTTP/1.1"]
+TOKENS += [
+    b"#",
+    b"\r\0",
+    b"\x7f",
+    b"\b",
+    b"\x03",
+    b"\xff\xf4",
+    b"\xff\xfd\x06",
+    b"\xff\xfa",
+    b"\xff\xf0",
+    b"\xe6\xff\xed\xac",
+]
 
 
 def new_decode() -> Decode:
