@@ -181,7 +181,8 @@ class Store:
         if offset == len(old):
             value = old + part
         else:
-            value = old[:offset].ljust(offset, b"\0") + part + old[offset + len(part) :]
+            view = memoryview(old)  # one copy: views copy nothing
+            value = b"".join((view[:offset], bytes(max(0, offset - len(old))), part, view[offset + len(part) :]))
         self._values[key] = value
         if self._observers:
             self._notify_range(key, offset, part, before)
