@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from benchmarks.load import Case, Load, Sample, warm_up
@@ -19,8 +19,14 @@ Samples = dict[tuple[str, Case], list[Sample]]
 """One sample per round, by server name and case."""
 
 
-def measure_in_turn(starters: Sequence[Starter], cases: Sequence[Case], rounds: int, seconds: float) -> Samples:
-    """Measure every case on every server, in this number of rounds.
+def measure_in_turn(
+    starters: Sequence[Starter],
+    cases: Sequence[Case],
+    rounds: int,
+    seconds: float,
+    left_out: Callable[[str, Case], bool] = lambda name, case: False,
+) -> Samples:
+    """Measure every case on every server, in this number of rounds, except those that ``left_out`` names.
 
     The servers are new in each round, because a process's memory layout and core are random. Every other round has the
     reverse order, so that no server profits from its position.
@@ -35,6 +41,8 @@ def measure_in_turn(starters: Sequence[Starter], cases: Sequence[Case], rounds: 
                 warm_up(server)
             for case in cases:
                 for server in servers if number % 2 == 0 else reversed(servers):
+                    if left_out(server.name, case):
+                        continue
                     samples[server.name, case].append(load.run(server, case))
     return samples
 
