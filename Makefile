@@ -3,11 +3,11 @@
 # REQUIREMENTS=requirements.lock installs exact versions and checks their hashes, as the workflow does.
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
-# Twice as many processes as cores, because most tests wait for a server: 2:50 instead of 5:46 on 2 cores.
+# Twice as many processes as cores, because many tests wait for a server: 4:47 instead of 5:46 on 2 cores.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
 FUZZING := $(VENV)/.fuzzing
 SITE_VENV := .venv-docs
