@@ -7,7 +7,7 @@ Everything that a connection sends is sent by the thread that serves it. Other t
 or shut its socket down. So the order of the output is the order in which the session produced it.
 
 What serves a connection is a subclass: a thread of its own (`server.net.threads`) or a thread that serves many
-connections (`server.net.io_threads`).
+connections (`server.net.nonblocking`).
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def _to_selector(events: int) -> int:
 
 def new_poller() -> Poller:
     """Return the best poller of this platform."""
-    # The platform is compared literally, because mypy knows by it that epoll exists. epoll's list of pairs needs no
-    # conversion: with 50 busy connections `selectors.EpollSelector` took longer for it than the kernel for the events.
+    # The platform is compared literally, because mypy knows by it that epoll exists. `selectors.EpollSelector` would
+    # convert epoll's list of pairs to other objects.
     if sys.platform == "linux" and hasattr(select, "epoll"):
         return select.epoll()
     return SelectorPoller()

@@ -15,7 +15,9 @@ from server.app import Server, new_scheduler
 from server.engines.base import CallContext
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.net.io_threads import TURN_SIZE, IOThread, IOThreads
+from server.net.io_thread import IOThread
+from server.net.io_threads import IOThreads
+from server.net.nonblocking import TURN_SIZE
 from server.net.threads import ThreadPerConnection
 from server.registry import MAX_QUICK_ARGS, Command
 from server.settings import Settings

@@ -1,0 +1,129 @@
+"""A thread that waits for many sockets at once: a small event loop, for connections that never wait themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from server.net.poller import READABLE, new_poller
+
+SHUTDOWN_TIMEOUT = 1.0
+"""Seconds to wait for an I/O thread to end."""
+
+WAKEUPS_SIZE = 4096
+"""Bytes that are read from the socket for wake-ups at once. Each wake-up is a byte."""
+
+
+class IOThread:
+    """A thread that waits for sockets, calls and timers, and calls a function for each. None of them may wait.
+
+    `call` and ``len`` may be used by any thread, everything else by this thread alone.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._poller = new_poller()
+        self._ready: dict[int, Callable[[], None]] = {}  # what to call when a socket is ready
+        self._events: dict[int, int] = {}  # what each socket waits for
+        self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []  # a heap
+        self._before_wait: list[Callable[[], None]] = []
+        self._timer_number = itertools.count()  # the order of timers of the same time
+        self._stopping = False
+        self._is_woken = False
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self.watch(self._receiver.fileno(), READABLE, self._clear_wakeup)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __len__(self) -> int:
+        """Return the number of sockets, with its own for wake-ups."""
+        return len(self._ready)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Give up after `SHUTDOWN_TIMEOUT`."""
+        self.call(self._stop)
+        if self._thread.ident is not None:
+            self._thread.join(SHUTDOWN_TIMEOUT)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in this thread, soon. Never blocks. The function must not raise."""
+        self._calls.append(function)
+        # The flag is cleared before the calls are made, so either they see this one or the flag asks for a wake-up.
+        if not self._is_woken and threading.get_ident() != self._thread.ident:
+            self._is_woken = True
+            with contextlib.suppress(OSError):  # full: a wake-up is pending already. Closed: the thread has ended
+                self._sender.send(b"\0")
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call a function after this time. It must not raise."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_number), function))
+
+    def call_before_wait(self, function: Callable[[], None]) -> None:
+        """Call a function after the turns of the sockets that are ready now. It must not raise."""
+        self._before_wait.append(function)
+
+    def watch(self, fd: int, events: int, function: Callable[[], None]) -> None:
+        """Call a function whenever the socket is ready, in place of the function so far. It must not raise."""
+        self._ready[fd] = function
+        known = self._events.get(fd)
+        if known == events:
+            return
+        self._events[fd] = events
+        if known is None:
+            self._poller.register(fd, events)
+        else:
+            self._poller.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Wait for the socket no more. Call this before the socket is closed. May be called twice."""
+        if self._ready.pop(fd, None) is not None:
+            del self._events[fd]
+            self._poller.unregister(fd)
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        poll, find, calls = self._poller.poll, self._ready.get, self._calls
+        while not self._stopping:
+            for fd, _ in poll(self._seconds_to_timer()):
+                ready = find(fd)  # None: an earlier turn has closed it
+                if ready is not None:
+                    ready()
+            for _ in range(len(calls)):  # not those that they add
+                calls.popleft()()
+            if self._timers:
+                self._run_timers()
+            while self._before_wait:
+                self._before_wait.pop()()
+        self._poller.close()
+        self._receiver.close()
+        self._sender.close()
+
+    def _seconds_to_timer(self) -> float | None:
+        if self._calls:
+            return 0.0
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+
+    def _clear_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._receiver.recv(WAKEUPS_SIZE)
+        self._is_woken = False
+
+    def _stop(self) -> None:
+        self._stopping = True

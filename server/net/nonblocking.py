@@ -1,0 +1,239 @@
+"""A connection that an I/O thread serves by turns, none of which waits.
+
+A turn is one read of bounded size, the execution of what it completes, and one write. Output that the peer does not
+take is kept, and no input is read until it is sent (backpressure). A request that may take long is executed in a thread
+of its own, and the connection comes back with the output. So no connection delays another one for more than a few
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from server.clients.push import PushQueue
+from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
+from server.net.io_thread import IOThread
+from server.net.poller import READABLE, WRITABLE
+from server.session.context import ServerContext
+from server.session.stream import RequestStream
+from server.stderr_log import RepeatedMessage
+
+TURN_SIZE = 16 * 1024
+"""Bytes that one turn reads, as in Redis 7 (``PROTO_IOBUF_LEN``)."""
+
+logger = logging.getLogger(__name__)
+
+_no_thread = RepeatedMessage(logger, logging.WARNING, "long requests delay other clients at present: %s")
+
+
+class State(Enum):
+    """What a connection does between two turns."""
+
+    READING = auto()
+    """It waits for input."""
+
+    WRITING = auto()
+    """It waits until the peer takes more output."""
+
+    EXECUTING = auto()
+    """A request that may take long is executed in a thread of its own."""
+
+    COMMITTING = auto()
+    """Its output waits for the commit at the end of the turns of all connections."""
+
+    LINGERING = auto()
+    """It waits until the peer has taken the last reply. See `server.net.connection.LINGER_TIMEOUT`."""
+
+    CLOSED = auto()
+
+
+class NonblockingConnection(Connection):
+    """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call."""
+
+    __slots__ = ("_close", "_fd", "_feed", "_io", "_may_push", "_receive", "_send", "_state", "_unread", "_unsent")
+
+    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
+        sock.setblocking(False)
+        self._io = io_thread
+        self._fd = sock.fileno()
+        self._receive, self._send = sock.recv, sock.send
+        self._state = State.READING
+        self._unsent: bytes | memoryview = b""
+        self._unread = MAX_LINGER_BYTES
+        self._may_push = False
+        self._close: Callable[[], None]
+        super().__init__(context, sock, peer_address)
+        self._feed = self.stream.feed
+
+    def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
+        # Without the commit barrier: with a log, the connection is a `server.net.committing.CommittingConnection`.
+        return RequestStream(self.session, defers_long_requests=True, resp_only=resp_only)
+
+    def begin(self, close: Callable[[], None]) -> None:
+        """Begin to serve the connection. ``close`` is called in the end, by the I/O thread."""
+        self._close = close
+        self._io.call(self._wait_for_input)
+
+    # ---------------------------------------------------------------- called by the session
+
+    def enable_push(self) -> PushQueue:
+        """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
+        self._may_push = True
+        return PushQueue(partial(self._io.call, self._push), self.kill)
+
+    # ---------------------------------------------------------------- turns
+
+    def _read(self) -> None:
+        """Read, execute, write: the usual turn."""
+        try:
+            data = self._receive(TURN_SIZE)
+            if not data or self.ending:
+                self._end()
+                return
+            output = self._feed(data)
+            if self.stream.pending or self.session.closing:
+                self._proceed(output)
+            elif output:
+                sent = self._try_send(output)
+                if sent != len(output):
+                    self._proceed(memoryview(output)[sent:])
+        except BlockingIOError:  # the kernel may report a socket that is not ready: select(2)
+            pass
+        except Exception as problem:
+            self.fail(problem)
+
+    def _write(self) -> None:
+        """Go on with output that the peer did not take, or produce more of it."""
+        try:
+            if self._unsent:
+                self._proceed(self._unsent)
+            else:
+                self._deliver(self._feed(b""))
+        except Exception as problem:
+            self.fail(problem)
+
+    def _deliver(self, output: bytes) -> None:
+        """Send what the stream has produced. `server.net.committing` sends it after a commit."""
+        self._proceed(output)
+
+    def _proceed(self, output: bytes | memoryview) -> None:
+        """Send what the peer takes at once. Then wait for what comes next. Raises `OSError`."""
+        stream = self.stream
+        while True:
+            sent = self._try_send(output)
+            if sent != len(output):
+                self._unsent = memoryview(output)[sent:]
+                self._wait_until_writable()
+                return
+            if not self._may_push or stream.pending:
+                break
+            output = stream.take_pushes()
+            if not output:
+                break
+        self._unsent = b""
+        if stream.deferred:
+            self._defer()
+        elif stream.pending:  # other connections have their turns first
+            self._wait_until_writable()
+        elif self.session.closing:
+            self._linger()
+        else:
+            self._wait_for_input()
+
+    def _try_send(self, output: bytes | memoryview) -> int:
+        """Send what the peer takes at once. Return its size. Raises `OSError`."""
+        if not output:
+            return 0
+        try:
+            return self._send(output)
+        except BlockingIOError:
+            return 0
+
+    def _wait_for_input(self) -> None:
+        self._state = State.READING
+        self._io.watch(self._fd, READABLE, self._read)
+
+    def _wait_until_writable(self) -> None:
+        self._state = State.WRITING
+        self._io.watch(self._fd, WRITABLE, self._write)
+
+    # ---------------------------------------------------------------- requests that may take long
+
+    def _defer(self) -> None:
+        """Execute the next request in a thread of its own. The socket is not watched meanwhile."""
+        self._state = State.EXECUTING
+        self._io.unwatch(self._fd)
+        try:
+            threading.Thread(target=self._execute, name=f"long request of {self.address}", daemon=True).start()
+        except RuntimeError as problem:  # too many threads
+            _no_thread.log(problem)
+            self._execute()
+
+    def _execute(self) -> None:
+        try:
+            self._unsent = self._execute_deferred()
+        except Exception as problem:
+            self._io.call(partial(self.fail, problem))
+        else:
+            self._io.call(self._return)
+
+    def _execute_deferred(self) -> bytes:
+        return self._feed(b"")
+
+    def _return(self) -> None:
+        """Go on in the I/O thread with the output of a long request."""
+        try:
+            self._proceed(self._unsent)
+        except Exception as problem:
+            self.fail(problem)
+
+    # ---------------------------------------------------------------- pushes
+
+    def _push(self) -> None:
+        """Send what other threads have pushed, unless output is unsent: then it follows that."""
+        if self._state is not State.READING:
+            return
+        try:
+            self._proceed(self.stream.take_pushes())
+        except Exception as problem:
+            self.fail(problem)
+
+    # ---------------------------------------------------------------- the end
+
+    def _linger(self) -> None:
+        self._state = State.LINGERING
+        self.socket.shutdown(socket.SHUT_WR)
+        self._io.watch(self._fd, READABLE, self._discard_input)
+        self._io.call_later(LINGER_TIMEOUT, self._end)
+
+    def _discard_input(self) -> None:
+        try:
+            data = self._receive(TURN_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._unread -= len(data)
+        if not data or self._unread <= 0:
+            self._end()
+
+    def fail(self, problem: Exception) -> None:
+        """Close the connection, and log why."""
+        if isinstance(problem, OSError):
+            logger.debug("%s disconnected: %s", self.address, problem)
+        else:
+            logger.error("the connection from %s failed", self.address, exc_info=problem)
+        self._end()
+
+    def _end(self) -> None:
+        if self._state is not State.CLOSED:
+            self._state = State.CLOSED
+            self._unsent = b""
+            self._io.unwatch(self._fd)
+            self._close()
