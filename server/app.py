@@ -233,7 +233,7 @@ def new_scheduler(settings: Settings, engine: Engine[Any]) -> Scheduler[Any]:
         return ThreadPerConnection()
     count = settings.io_threads
     if count is None:
-        # With the GIL one thread runs at a time, and a second one made the p99 of pipelines worse.
+        # With the GIL one thread runs at a time, so a second one adds nothing but changes of threads.
         count = 1 if has_gil() else os.cpu_count() or 1
     return IOThreads(count) if count else ThreadPerConnection()
 

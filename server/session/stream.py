@@ -3,15 +3,17 @@
     bytes -> ProtocolDetector -> args -> Session.execute -> reply -> Encoder -> bytes
 
 It is sans-I/O: received bytes go into `RequestStream.feed`, bytes to send are returned. It knows no socket and no
-thread, so the same stream is used by a thread per connection, by the client's ``--local`` mode and by tests.
+thread, so the same stream is used by I/O threads, by a thread per connection, by the client's ``--local`` mode and by
+tests.
 
 A reply can be far larger than what a peer reads at once, and a small request can ask for many of them. So ``feed``
 returns at about `OUTPUT_SIZE` bytes, stores its position and sets `RequestStream.pending`. The owner of the connection
 sends what it got before it asks for more. This is the backpressure: a peer that does not read costs one such piece.
 
 The commit barrier is between execution and output: ``commit`` is called once for all replies of one ``feed`` before
-any of their bytes is returned. A durable log will wait in it until every record that the requests wrote or could have
-seen is durable. Without a log it is None and costs nothing.
+any of their bytes is returned. A durable log waits in it until every record that the requests wrote or could have seen
+is durable. It is None without a log, and for connections of an I/O thread, which commit together
+(`server.net.committing`).
 """
 
 from __future__ import annotations
