@@ -25,7 +25,7 @@ from typing import TypeAlias
 from common.codec import DecodedRequest, Encoder, ProtocolError, ProtocolReply, Request, RequestBatch
 from common.errors import CommandError
 from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
-from common.resp import ReplyEncoder
+from common.resp_replies import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
 
