@@ -61,6 +61,15 @@ class CommandGroup:
         """Register a command that may change the keyspace, in stages."""
         return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
 
+    def writes_in_several_steps(
+        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that takes the lock several times. Other commands may run between its steps.
+
+        In a transaction its steps, and what is between them, run under the lock of the transaction.
+        """
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, several_steps=True)
+
     def control(
         self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
     ) -> Callable[[Function], Function]:
@@ -85,7 +94,7 @@ class CommandGroup:
         return register
 
     def _register_staged(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpec
+        self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, several_steps: bool = False
     ) -> Callable[[StagedFunction], StagedFunction]:
         if _depth(usage) > 1:
             raise ValueError("a subcommand cannot run in stages")
@@ -94,7 +103,17 @@ class CommandGroup:
             arity = _arity(_parameters(function), depth=1)
             stages = _converting(function)
             run = _in_single_step(stages)
-            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=True, run=run, stages=stages)
+            self._add(
+                usage,
+                summary,
+                flags,
+                keys,
+                arity=arity,
+                targets_keyspace=True,
+                run=run,
+                stages=stages,
+                several_steps=several_steps,
+            )
             return function
 
         return register
@@ -110,6 +129,7 @@ class CommandGroup:
         targets_keyspace: bool,
         run: Function,
         stages: StagedFunction | None = None,
+        several_steps: bool = False,
     ) -> None:
         min_args, max_args = arity
         self.commands.append(
@@ -125,6 +145,7 @@ class CommandGroup:
                 max_args=max_args,
                 run=run,
                 stages=stages,
+                several_steps=several_steps,
             )
         )
 
@@ -148,7 +169,9 @@ def _in_single_step(stages: StagedFunction) -> Function:
     def run(store: Any, *args: bytes) -> Reply:
         call: StagedCall[Any] = StagedCall(stages, args)
         call.run_step(store)
-        return call.finish()
+        while call.resume():
+            call.run_step(store)
+        return call.reply
 
     return run
 

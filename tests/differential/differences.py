@@ -227,6 +227,15 @@ IN_TRANSACTIONS = [
 
 EVERYWHERE = [
     LeftOut(
+        "Redis computes the highest number minus the operand in 64 bits, so that BITFIELD SET with SAT and a number near "
+        "-2**63 stores the highest number instead of the lowest one",
+        lambda args: (
+            _named(args, b"BITFIELD")
+            and b"SAT" in map(bytes.upper, args)
+            and any(re.fullmatch(rb"-[0-9]{19}", arg) for arg in args)
+        ),
+    ),
+    LeftOut(
         "Redis ends a transaction after EXEC with too many arguments",
         lambda args: _named(args, b"EXEC") and len(args) > 1,
     ),
