@@ -171,10 +171,10 @@ def unsupported_option(option: bytes) -> ErrorReply:
 # ---------------------------------------------------------------- MIGRATE
 
 KEY_AND_KEYS = _error(b"When using MIGRATE KEYS option, the key argument must be set to the empty string")
-# Redis writes "client" here and "to" after reading.
+# The words are Redis's, also "client", and "to" after "reading".
 TARGET_NOT_CONNECTED = ErrorReply(b"IOERR", b"error or timeout connecting to the client", ErrorKind.UPSTREAM_DOWN)
 TARGET_NOT_WRITTEN = ErrorReply(b"IOERR", b"error or timeout writing to target instance", ErrorKind.UPSTREAM_DOWN)
-TARGET_NOT_READ = ErrorReply(b"IOERR", b"error or timeout reading from target instance", ErrorKind.UPSTREAM_DOWN)
+TARGET_NOT_READ = ErrorReply(b"IOERR", b"error or timeout reading to target instance", ErrorKind.UPSTREAM_DOWN)
 CHANGED_DURING_MIGRATE = _error(
     b"keys have changed while they were migrated, so they are kept here, and the target has their earlier values",
     ErrorKind.CONFLICT,

@@ -29,6 +29,8 @@ class Target:
         self._received = b""
         try:
             self._socket = socket.create_connection((host.decode(), int(port)), timeout)
+        except ConnectionRefusedError:  # as in Redis, which notices it when it writes
+            raise CommandError(TARGET_NOT_WRITTEN) from None
         # A name that IDNA cannot encode, and a port that is no number or out of range.
         except (OSError, ValueError, OverflowError):
             raise CommandError(TARGET_NOT_CONNECTED) from None

@@ -120,7 +120,7 @@ def migrate(
     target: Target | None = None
     error: CommandError | None = None
     with ExitStack() as stack:
-        for at in range(0, len(options.keys), KEYS_AT_ONCE):
+        for at in range(0, max(1, len(options.keys)), KEYS_AT_ONCE):  # a generator must yield, also without keys
             entries: list[_Entry] = yield partial(_read, keys=options.keys[at : at + KEYS_AT_ONCE])
             if not entries:
                 continue
