@@ -1,9 +1,9 @@
 """The checksum of RDB: CRC-64 with the polynomial of Jones, bits reflected, no final XOR, as in Redis (``crc64.c``).
 
-The usual table of 256 entries needs a step per byte. So the bulk of the data is first replaced by much shorter data with
-the same checksum, which is ten times as fast. As a polynomial over GF(2), data is ``H * x**m + L``. It has the same
-remainder modulo P as ``H * c + L`` with ``c = x**m mod P``, which is about half as long. The product takes a shift of a
-long integer for each bit of ``c`` that is 1.
+The usual table of 256 entries needs a step per byte. So the bulk of the data is first replaced by much shorter data
+with the same checksum, which is ten times as fast. As a polynomial over GF(2), data is ``H * x**m + L``. It has the
+same remainder modulo P as ``H * c + L`` with ``c = x**m mod P``, which is about half as long. The product takes a shift
+of a long integer for each bit of ``c`` that is 1.
 """
 
 from __future__ import annotations

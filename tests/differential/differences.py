@@ -227,8 +227,8 @@ IN_TRANSACTIONS = [
 
 EVERYWHERE = [
     LeftOut(
-        "Redis computes the highest number minus the operand in 64 bits, so that BITFIELD SET with SAT and a number near "
-        "-2**63 stores the highest number instead of the lowest one",
+        "BITFIELD SET with SAT and a number near -2**63 stores the highest number in Redis, because a difference "
+        "overflows, and the lowest one in kvline",
         lambda args: (
             _named(args, b"BITFIELD")
             and b"SAT" in map(bytes.upper, args)

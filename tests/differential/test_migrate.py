@@ -63,7 +63,6 @@ ERRORS = [
     b"MIGRATE %h %p k 0 y",
     b"MIGRATE %h %p k x y FOO",
     b"MIGRATE %h %p k 0",
-    b"MIGRATE %h %p k 99 1000",
     b"MIGRATE %h %p k 0 1000 COPY AUTH2 default %w",
     b"MIGRATE %h %p k 0 1000 COPY",
     b"MIGRATE %h %p k 0 1000 COPY",
@@ -72,7 +71,9 @@ ERRORS = [
     b"MIGRATE %h %c k 0 1000",
     b"MIGRATE host.invalid %p k 0 1000",
     b"MIGRATE %h %p %e 0 1000 COPY REPLACE KEYS k missing k",
-    b"MIGRATE %h %p k 0 1000 COPY REPLACE AUTH %w",  # the last one: Redis creates the key in spite of the error
+    # The last ones, because Redis creates the key in spite of the error.
+    b"MIGRATE %h %p k 99 1000 COPY REPLACE",
+    b"MIGRATE %h %p k 0 1000 COPY REPLACE AUTH %w",
 ]
 
 
