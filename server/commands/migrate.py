@@ -76,15 +76,12 @@ def _parse(key: bytes, args: Sequence[bytes]) -> _Options:
     return options
 
 
-class _MigratedKeys(KeySpec):
-    """The third argument, or those after KEYS if it is empty."""
-
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
-        try:
-            return list(_parse(args[self.first], args[FIXED_ARGUMENTS + 1 :]).keys)
-        except CommandError:
-            return KeySpec.of(self, args)
+def _migrated_keys(args: Args) -> Args:
+    """Return the keys of a request: its third argument, or the arguments after KEYS if that is empty."""
+    try:
+        return list(_parse(args[3], args[FIXED_ARGUMENTS + 1 :]).keys)
+    except CommandError:
+        return args[3:4]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class _Entry:
     "[KEYS key [key ...]]",
     "Move a key to another server, or several keys after KEYS, with an empty key.",
     Flag.MOVABLEKEYS | Flag.NO_MULTI | Flag.NOSCRIPT | Flag.SENSITIVE,
-    keys=_MigratedKeys(3, 3, 1),
+    keys=KeySpec(3, 3, 1, _migrated_keys),
 )
 def migrate(
     host: bytes, port: bytes, key: bytes, destination_db: bytes, timeout: bytes, *args: bytes

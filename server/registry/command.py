@@ -25,6 +25,9 @@ It yields once, or several times if it is registered with ``several_steps``.
 
 StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
+ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
+"""A command for several requests: it gets the store and a column of each argument, and returns the replies."""
+
 UNBOUNDED = 2**63
 
 MAX_QUICK_ARGS = 1024
@@ -103,15 +106,19 @@ REDACTED = b"(redacted)"
 class KeySpec:
     """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
 
-    The command's name is argument 0. A negative ``last`` counts from the end.
+    The command's name is argument 0. A negative ``last`` counts from the end. ``movable`` finds the keys of a request
+    if their positions depend on its other arguments.
     """
 
     first: int
     last: int
     step: int
+    movable: Callable[[Args], Args] | None = None
 
     def of(self, args: Args) -> Args:
         """Return the keys among a request's arguments."""
+        if self.movable is not None:
+            return self.movable(args)
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
@@ -140,6 +147,7 @@ class Command:
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     several_steps: bool = False  # its stages yield several times, and each step takes the lock again
+    by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
