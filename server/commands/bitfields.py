@@ -136,8 +136,8 @@ class _Patch:
 
 
 @group.writes(
-    "BITFIELD key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | "
-    "INCRBY encoding offset increment ...]",
+    "BITFIELD key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] "
+    "<SET encoding offset value | INCRBY encoding offset increment> ...]",
     "Read and change integers of any width, such as u8 or i5, in a value.",
     Flag.DENYOOM | Flag.NO_BATCH,
 )

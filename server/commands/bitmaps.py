@@ -244,7 +244,7 @@ class _BitOperation:
 
 
 @group.writes_in_several_steps(
-    "BITOP operation destkey key [key ...]",
+    "BITOP <AND | OR | XOR | NOT> destkey key [key ...]",
     "Store the AND, OR, XOR or NOT of values; return the length of the result.",
     Flag.DENYOOM,
     keys=KeySpec(2, -1, 1),
