@@ -1,6 +1,6 @@
 """BITFIELD and BITFIELD_RO: read and change integers of any width at any bit of a value.
 
-The operations of a command read and write a `_Patch`: the changed bytes beside the value. So a command copies the value
+The operations of a command read and write a `Patch`: the changed bytes beside the value. So a command copies the value
 once, however many operations it has.
 """
 
@@ -32,7 +32,7 @@ OVERFLOW_TYPES = (b"WRAP", b"SAT", b"FAIL")
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """An integer in a value, by its first bit."""
 
     offset: int
@@ -72,11 +72,11 @@ class _Operation:
     """GET, SET or INCRBY. The first one has no operand."""
 
     name: bytes
-    field: _Field
+    field: Field
     operand: int = 0
     overflow: bytes = b"WRAP"
 
-    def run(self, patch: _Patch) -> Reply:
+    def run(self, patch: Patch) -> Reply:
         """Run the operation, and return its reply."""
         field = self.field
         before = patch.read(field)
@@ -93,20 +93,20 @@ class _Operation:
         return before if self.name == b"SET" else after
 
 
-class _Patch:
+class Patch:
     """A value and the bytes of it that were changed."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
         self._changed: dict[int, int] = {}
 
-    def read(self, field: _Field) -> int:
+    def read(self, field: Field) -> int:
         """Return an integer. Bits beyond the end of the value are 0."""
         first, end = field.offset // 8, (field.end + 7) // 8
         bits = int.from_bytes(self._bytes(first, end)) >> -field.end % 8
         return field.wrap(bits)
 
-    def write(self, field: _Field, number: int) -> None:
+    def write(self, field: Field, number: int) -> None:
         """Store an integer that fits into the field."""
         first, end = field.offset // 8, (field.end + 7) // 8
         places = (1 << field.width) - 1 << -field.end % 8
@@ -144,7 +144,7 @@ class _Patch:
 def bitfield(store: Store, key: bytes, *args: bytes) -> Reply:
     operations = _parse(args, store.max_value_size)
     value = store.get(key)
-    patch = _Patch(value or b"")
+    patch = Patch(value or b"")
     last_written = max((each.field.end for each in operations if each.name != b"GET"), default=0)
     if last_written > 8 * store.max_value_size:
         raise CommandError(BIT_OFFSET_OUT_OF_RANGE)
@@ -166,7 +166,7 @@ def bitfield_ro(store: Store, key: bytes, *args: bytes) -> Reply:
     operations = _parse(args, store.max_value_size)
     if any(each.name != b"GET" for each in operations):
         raise CommandError(BITFIELD_READ_ONLY)
-    patch = _Patch(store.get(key) or b"")
+    patch = Patch(store.get(key) or b"")
     return [each.run(patch) for each in operations]
 
 
@@ -195,7 +195,7 @@ _ARGUMENTS = {b"GET": 2, b"SET": 3, b"INCRBY": 3, b"OVERFLOW": 1}
 """How many arguments follow each name."""
 
 
-def _parse_field(encoding: bytes, offset: bytes, max_size: int) -> _Field:
+def _parse_field(encoding: bytes, offset: bytes, max_size: int) -> Field:
     kind = encoding[:1]
     try:
         width = parse_integer(encoding[1:])
@@ -208,4 +208,4 @@ def _parse_field(encoding: bytes, offset: bytes, max_size: int) -> _Field:
     first = unit * parse_bit_offset(offset.removeprefix(b"#"), max_size)
     if first >= 8 * max_size:
         raise CommandError(BIT_OFFSET_OUT_OF_RANGE)
-    return _Field(first, width, signed=kind == b"i")
+    return Field(first, width, signed=kind == b"i")

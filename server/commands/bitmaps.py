@@ -183,7 +183,7 @@ def _differ(values: Sequence[bytes]) -> bytes:
 
 
 _INVERTED = bytes(range(255, -1, -1))
-_OPERATIONS = {b"AND": _intersect, b"OR": _unite, b"XOR": _differ, b"NOT": _invert}
+OPERATIONS = {b"AND": _intersect, b"OR": _unite, b"XOR": _differ, b"NOT": _invert}
 
 
 def _distinct(values: Sequence[bytes]) -> Iterable[bytes]:
@@ -214,7 +214,7 @@ class _BitOperation:
     """
 
     def __init__(self, operation: bytes, destination: bytes, keys: Sequence[bytes]) -> None:
-        self._compute = _OPERATIONS[operation]
+        self._compute = OPERATIONS[operation]
         self._destination = destination
         self._keys = keys
         self._values: list[bytes] | None = None
@@ -251,7 +251,7 @@ class _BitOperation:
 )
 def bitop(operation: bytes, destkey: bytes, key: bytes, *more: bytes) -> Stages[Store, bool]:
     name = operation.upper()
-    require(name in _OPERATIONS)
+    require(name in OPERATIONS)
     if name == b"NOT" and more:
         raise CommandError(BITOP_NOT_OF_MANY)
     work = _BitOperation(name, destkey, (key, *more))
