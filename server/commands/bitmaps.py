@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
 
+from common.codec import Args
 from common.errors import BIT_OFFSET_OUT_OF_RANGE, BIT_OUT_OF_RANGE, BITOP_NOT_OF_MANY, BITPOS_NO_BIT, CommandError
 from common.limits import KIB
 from common.replies import Reply
@@ -24,7 +25,10 @@ PIECE_SIZE = 64 * KIB
 """Bytes that one operation on long integers processes."""
 
 MAX_BYTES_UNDER_LOCK = 64 * KIB
-"""Bytes that BITOP reads together if it computes its result while it holds the lock: about 0.5 ms."""
+"""Bytes that BITOP reads together if it computes its result while it holds the lock.
+
+An I/O thread processes so many bytes itself.
+"""
 
 MAX_ATTEMPTS = 3
 """How often BITOP computes its result without the lock, if other clients change what it reads meanwhile."""
@@ -66,8 +70,14 @@ def getbit(store: Store, key: bytes, offset: bytes) -> Reply:
 # ---------------------------------------------------------------- BITCOUNT, BITPOS
 
 
+def _is_short(store: Store, args: Args) -> bool:
+    return len(store.get(args[1]) or b"") <= MAX_BYTES_UNDER_LOCK
+
+
 @group.reads_in_stages(
-    "BITCOUNT key [start end [BYTE | BIT]]", "Count the bits that are 1, in a range of bytes or bits if it is given."
+    "BITCOUNT key [start end [BYTE | BIT]]",
+    "Count the bits that are 1, in a range of bytes or bits if it is given.",
+    is_short=_is_short,
 )
 def bitcount(key: bytes, *args: bytes) -> Stages[Store, bytes | None]:
     value = yield lambda store: store.get(key)
@@ -84,7 +94,9 @@ def bitcount(key: bytes, *args: bytes) -> Stages[Store, bytes | None]:
 
 
 @group.reads_in_stages(
-    "BITPOS key bit [start [end [BYTE | BIT]]]", "Return the position of the first bit that is 1 or 0; -1 if none is."
+    "BITPOS key bit [start [end [BYTE | BIT]]]",
+    "Return the position of the first bit that is 1 or 0; -1 if none is.",
+    is_short=_is_short,
 )
 def bitpos(key: bytes, bit: int, *args: bytes) -> Stages[Store, bytes | None]:
     if bit not in (0, 1):
@@ -243,11 +255,16 @@ class _BitOperation:
         return True
 
 
+def _has_short_sources(store: Store, args: Args) -> bool:
+    return sum(len(store.get(key) or b"") for key in args[3:]) <= MAX_BYTES_UNDER_LOCK
+
+
 @group.writes_in_several_steps(
     "BITOP <AND | OR | XOR | NOT> destkey key [key ...]",
     "Store the AND, OR, XOR or NOT of values; return the length of the result.",
     Flag.DENYOOM,
     keys=KeySpec(2, -1, 1),
+    is_short=_has_short_sources,
 )
 def bitop(operation: bytes, destkey: bytes, key: bytes, *more: bytes) -> Stages[Store, bool]:
     name = operation.upper()

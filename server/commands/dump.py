@@ -14,7 +14,7 @@ from common.errors import (
     WRONG_DUMP_CHECKSUM,
     CommandError,
 )
-from common.limits import DEFAULT_LIMITS
+from common.limits import DEFAULT_LIMITS, KIB
 from common.replies import OK
 from server.args.expire_time import EPOCH_MILLISECONDS, MILLISECONDS, to_expires_at
 from server.args.integers import parse_integer
@@ -25,13 +25,20 @@ from server.registry import CommandGroup, Flag, Stages
 
 group = CommandGroup("generic")
 
+MAX_QUICK_SIZE = 4 * KIB
+"""Bytes of a value or a payload that an I/O thread serialises or reads itself."""
+
 FREQUENCIES = range(256)
 
 _Content: TypeAlias = tuple[int, bytes]
 """A time to live in milliseconds, 0 for none, and a value."""
 
 
-@group.reads_in_stages("DUMP key", "Return the value of a key in Redis's serialisation, for RESTORE.")
+@group.reads_in_stages(
+    "DUMP key",
+    "Return the value of a key in Redis's serialisation, for RESTORE.",
+    is_short=lambda store, args: len(store.get(args[1]) or b"") <= MAX_QUICK_SIZE,
+)
 def dump_(key: bytes) -> Stages[Store, bytes | None]:
     value = yield lambda store: store.get(key)
     return None if value is None else dump(value)
@@ -41,6 +48,7 @@ def dump_(key: bytes) -> Stages[Store, bytes | None]:
     "RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
     "Create a key from a value that DUMP has serialised; a ttl of 0 means no expiry.",
     Flag.DENYOOM,
+    is_short=lambda _, args: len(args[3]) <= MAX_QUICK_SIZE,
 )
 def restore(key: bytes, ttl: bytes, serialized: bytes, *args: bytes) -> Stages[Store, None]:
     options = parse_options(

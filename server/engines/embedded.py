@@ -126,6 +126,15 @@ class EmbeddedEngine:
         """Return whether the command has stages (KEYS, LCS ...) or many arguments. Nothing here waits for I/O."""
         return command.stages is not None or len(args) > MAX_QUICK_ARGS
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Return the same, but for a command in stages whether it takes long with the values that its keys have now."""
+        if not self.may_block(command, args):
+            return False
+        if command.is_short is None or len(args) > MAX_QUICK_ARGS:
+            return True
+        with self._step() as store:
+            return not command.is_short(store, args)
+
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:

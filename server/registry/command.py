@@ -28,6 +28,9 @@ StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
 """A command for several requests: it gets the store and a column of each argument, and returns the replies."""
 
+ShortTest: TypeAlias = Callable[[Any, Args], bool]
+"""Returns whether a request of a command in stages is short, given the store under the lock, and the arguments."""
+
 UNBOUNDED = 2**63
 
 MAX_QUICK_ARGS = 1024
@@ -146,6 +149,7 @@ class Command:
     max_args: int
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
     several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals

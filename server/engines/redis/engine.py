@@ -89,6 +89,10 @@ class RedisEngine:
         """Return whether the command asks the backing server."""
         return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Do the same."""
+        return self.may_block(command, args)
+
     def _compact(self, command: Command, args: Args) -> Reply:
         # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.
         return compact(self._backend, self._timeout)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from common.replies import OK
+from common.errors import SYNTAX_ERROR
+from common.replies import DEFERRED, OK
 from server.commands import bitmaps
-from server.commands.bitmaps import MAX_ATTEMPTS, PIECE_SIZE
+from server.commands.bitmaps import MAX_ATTEMPTS, MAX_BYTES_UNDER_LOCK, PIECE_SIZE
+from server.commands.dump import MAX_QUICK_SIZE
 from server.keyspace.store import Store
 from server.rdb.payload import dump
 from server.registry import NO_KEYS, CommandGroup, CommandTable, Stages
@@ -144,6 +146,46 @@ def test_what_changes_no_bit_copies_no_value(session: ClientSession, store: Stor
     store.set(b"k", value)
     execute_line(session, line)
     assert store.get(b"k") is value
+
+
+SHORT_OR_LONG = [
+    ([b"BITCOUNT", b"k"], MAX_BYTES_UNDER_LOCK),
+    ([b"BITPOS", b"k", b"1"], MAX_BYTES_UNDER_LOCK),
+    ([b"BITOP", b"NOT", b"d", b"k"], MAX_BYTES_UNDER_LOCK),
+    ([b"BITOP", b"OR", b"d", b"k", b"missing"], MAX_BYTES_UNDER_LOCK),
+    ([b"DUMP", b"k"], MAX_QUICK_SIZE),
+]
+
+
+@pytest.mark.parametrize(("args", "limit"), SHORT_OR_LONG, ids=repr)
+def test_a_request_is_deferred_if_its_values_are_large(
+    session: ClientSession, store: Store, args: list[bytes], limit: int
+) -> None:
+    store.set(b"k", bytes(limit))
+    assert session.session.try_execute(args) is not DEFERRED
+    store.set(b"k", bytes(limit + 1))
+    assert session.session.try_execute(args) is DEFERRED
+    assert session.session.execute_deferred() is not DEFERRED
+
+
+def test_a_restore_is_deferred_if_its_payload_is_large(session: ClientSession) -> None:
+    assert session.session.try_execute([b"RESTORE", b"k", b"0", dump(b"v")]) == OK
+    assert session.session.try_execute([b"RESTORE", b"k", b"0", bytes(MAX_QUICK_SIZE + 1)]) is DEFERRED
+
+
+def test_an_error_of_a_short_request_is_replied_at_once(session: ClientSession, store: Store) -> None:
+    store.set(b"k", b"v")
+    assert session.session.try_execute([b"BITCOUNT", b"k", b"0"]) == SYNTAX_ERROR
+
+
+def test_migrate_and_a_transaction_with_commands_in_stages_are_always_deferred(
+    session: ClientSession, store: Store
+) -> None:
+    """The values may be large when EXEC is executed."""
+    assert session.session.try_execute([b"MIGRATE", b"h", b"1", b"missing", b"0", b"1"]) is DEFERRED
+    execute(session, b"MULTI")
+    execute(session, b"BITCOUNT", b"k")
+    assert session.session.try_execute([b"EXEC"]) is DEFERRED
 
 
 # ---------------------------------------------------------------- commands with several steps
