@@ -1,7 +1,8 @@
 """The target of MIGRATE: the connection to another server, which is asked to restore keys.
 
 The connection is for one command. Every wait, for the connection, for the target to take a piece of a request and for
-a piece of a reply, is bounded by the timeout of the command, as in Redis.
+a piece of a reply, is bounded by the timeout of the command, as in Redis. The resolution of a host name has the limits
+of the operating system.
 """
 
 from __future__ import annotations

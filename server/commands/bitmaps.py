@@ -220,7 +220,7 @@ def _combine(operation: Callable[[int, int], int], values: Iterable[bytes], size
 
 
 class _BitOperation:
-    """One BITOP. Its result is computed of values that were read before, and stored if the keys still have them.
+    """One BITOP. It computes its result of values that it has read before, and stores it if the keys still have them.
 
     Values are immutable, so a key that has the same object has not changed, or has changed back.
     """
@@ -276,6 +276,6 @@ def bitop(operation: bytes, destkey: bytes, key: bytes, *more: bytes) -> Stages[
         if (yield work.try_store):
             return len(work.result)
         work.compute()
-    # The keys change faster than their values can be combined. Like this the command ends, as in Redis.
+    # The keys change faster than their values can be combined. Under the lock the command ends, as in Redis.
     yield partial(work.try_store, max_bytes=float("inf"))
     return len(work.result)

@@ -9,7 +9,7 @@ FIRST_REFERENCE = 32
 def decompress(data: bytes, size: int) -> bytes | None:
     """Return the ``size`` bytes that were compressed, or None if ``data`` is invalid or makes another size.
 
-    No more than ``size`` bytes, and those of one reference, are in memory.
+    It stops at the first reference that goes beyond ``size`` bytes.
     """
     output = bytearray()
     at = 0

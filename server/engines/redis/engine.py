@@ -21,7 +21,7 @@ from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
 from server.engines.redis.backend import Backend
-from server.engines.redis.dump import compact
+from server.engines.redis.compact import compact
 from server.engines.redis.node import Node
 from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
 from server.engines.redis.time_limit import time_limit
