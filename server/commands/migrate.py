@@ -154,7 +154,7 @@ def _delete(store: Store, entries: Sequence[_Entry]) -> bool:
     Values are immutable, so a key that has the same object has not changed.
     """
     changed = False
-    for each in entries:
+    for each in {each.key: each for each in entries}.values():  # a request may name a key twice
         if store.get(each.key) is each.value and store.expires_at(each.key) == each.expires_at:
             store.delete(each.key)
         elif each.expires_at is None or each.expires_at > store.now():  # otherwise it has expired on both servers

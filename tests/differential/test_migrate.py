@@ -74,6 +74,8 @@ ERRORS = [
     # The last ones, because Redis creates the key in spite of the error.
     b"MIGRATE %h %p k 99 1000 COPY REPLACE",
     b"MIGRATE %h %p k 0 1000 COPY REPLACE AUTH %w",
+    b"MIGRATE %h %p %e 0 1000 REPLACE KEYS k k",
+    b"MIGRATE %h %p %e 0 1000 REPLACE KEYS k k",
 ]
 
 

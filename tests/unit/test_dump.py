@@ -77,9 +77,12 @@ def test_no_flipped_bit_goes_unnoticed() -> None:
 
 
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_decompressed() -> None:
-    bomb = signed(b"\x00\xc3\x04" + size_of_64_bits(1001) + b"\x00a\xe0\xff\x00")
+    size = 1 + 264 * 1000
+    data = b"\x00a" + b"\xe0\xff\x00" * 1000
+    bomb = signed(b"\x00\xc3\x80" + len(data).to_bytes(4, "big") + size_of_64_bits(size) + data)
+    assert load(bomb, size) == b"a" * size
     with traced_memory() as memory, pytest.raises(BadFormat):
-        load(bomb, 1000)
+        load(bomb, size - 1)
     assert memory.peak < 10_000
 
 
@@ -102,6 +105,7 @@ def test_lzf_that_makes_more_than_it_declares_is_stopped_there() -> None:
         (b"\x00a\x20", 4, None),
         (b"\x20\x00", 3, None),
         (b"\x05ab", 6, None),
+        (b"\x09abcdefghij\x20\x13", 13, None),
         (b"", 1, None),
         (b"", 0, b""),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import SYNTAX_ERROR
 from common.replies import DEFERRED, OK
+from common.resp_client import encode_request
 from server.commands import bitmaps
 from server.commands.bitmaps import MAX_ATTEMPTS, MAX_BYTES_UNDER_LOCK, PIECE_SIZE
 from server.commands.dump import MAX_QUICK_SIZE
@@ -124,7 +125,7 @@ def test_a_key_that_is_repeated_often_is_combined_once(session: ClientSession, s
 def test_many_short_values_beside_a_long_one_are_read_once(session: ClientSession, store: Store) -> None:
     keys = [b"short:%d" % number for number in range(1000)]
     for key in keys:
-        store.set(key, b"\x01")
+        store.set(key, key[-2:] + b"x")  # objects of their own
     store.set(b"long", bytes(LARGE))
     with counted_work() as work:
         execute(session, b"BITOP", b"OR", b"d", b"long", *keys)
@@ -136,7 +137,7 @@ def test_pipelined_changes_of_bits_release_the_lock_between_them(
     session: ClientSession, store: Store, lock: WatchedLock, line: str
 ) -> None:
     store.set(b"k", bytes(100))
-    session.feed(f"{line}\n".encode() * 10)
+    session.feed(encode_request(line.encode().split()) * 10)
     assert lock.taken == 10
 
 
