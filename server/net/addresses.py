@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from typing import Any
 
 
@@ -16,3 +17,10 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     """Return the family and the address to listen on. Raises `OSError` or `UnicodeError` if there is none."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return family, address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
+    # Resolved, because `localhost` is a name, and another name may resolve to a loopback address too.
+    _, address = resolve(host, 0)
+    return ip_address(address[0]).is_loopback

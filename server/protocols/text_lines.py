@@ -95,6 +95,21 @@ class TextDecoder:
             return batches, self._read_typed(data, batches)
         return batches, self._read_lines(data, batches)
 
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, and the data after it. See `common.codec.Decoder`."""
+        at = 0
+        while at < len(data):
+            end = data.find(b"\n", at) + 1 or len(data)
+            batches, rest = self.decode(data[at:end])
+            if batches or rest:
+                return batches, rest + data[end:]
+            at = end
+        return [], b""
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on. See `common.codec.Decoder`."""
+        self._limits = limits
+
     def _read_lines(self, data: bytes, batches: list[DecodedRequests]) -> bytes:
         """Append the requests of all complete lines. Return the rest, as `decode` does."""
         at = 0
@@ -146,8 +161,9 @@ class TextDecoder:
         # Too long comes first, because for a line in several reads it is decided before the line is complete. For the
         # same reason the error always ends with LF.
         if len(line) > self._limits.max_line:
-            _append(ProtocolError(line_too_long(self._limits.max_line)), self._lf, batches)
-            return False
+            too_long = ProtocolError(line_too_long(self._limits.max_line), self._limits.unauthenticated)
+            _append(too_long, self._lf, batches)
+            return too_long.close_connection
         if line.startswith(COMMENT):
             return False
         # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
@@ -162,12 +178,12 @@ class TextDecoder:
         except UnbalancedQuotes:
             return ProtocolError(UNBALANCED_QUOTES)
         if len(args) > self._limits.max_args:
-            return ProtocolError(TOO_MANY_ARGUMENTS)
+            return ProtocolError(TOO_MANY_ARGUMENTS, close_connection=self._limits.unauthenticated)
         return args
 
     def _skip_line(self, error: ErrorReply, batches: list[DecodedRequests]) -> None:
         """Refuse the line that has begun, and skip to its end."""
-        _append(ProtocolError(error), self._lf, batches)
+        _append(ProtocolError(error, close_connection=self._limits.unauthenticated), self._lf, batches)
         del self._partial[:-MAX_CHARACTER_SIZE]
         self._skipping = True
 

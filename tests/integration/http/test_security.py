@@ -1,8 +1,8 @@
-"""Access control: the token, allowed host names, cross-site request forgery (CSRF) and CORS."""
+"""Access control: the password, allowed host names, cross-site request forgery (CSRF) and CORS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from server.http.messages import HTTPError, Request, Response
 from server.http.routes import Route
 from server.http.security import AccessPolicy
+from server.session.auth import Authenticator
 from tests.harness.http_wire import Wire, start_with_http
 from tests.harness.processes import ServerProcess
 
@@ -40,6 +41,12 @@ def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
         yield client
 
 
+def policy_for(host: str, password: str = "", origins: Sequence[str] = (), names: Sequence[str] = ()) -> AccessPolicy:
+    auth = Authenticator()
+    auth.set_password(password)
+    return AccessPolicy(host, auth, origins, names)
+
+
 def route(*, safe: bool = False, public: bool = False) -> Route:
     async def handler(_: Request) -> Response:
         return Response(200)
@@ -50,7 +57,8 @@ def route(*, safe: bool = False, public: bool = False) -> Route:
 def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
     """Return the status with which the policy refuses, or 200."""
     try:
-        policy.check(route, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+        given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        policy.check(route, given, "10.0.0.1:5000")
     except HTTPError as error:
         return error.problem.status
     return 200
@@ -82,26 +90,26 @@ def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
     ],
 )
 def test_only_allowed_host_names_are_accepted(host: str, name: str, expected: int) -> None:
-    policy = AccessPolicy(host, None, [])
+    policy = policy_for(host)
     assert status(policy, route(safe=True), host=name) == expected
     assert status(policy, route(public=True, safe=True), host=name) == expected
 
 
 @pytest.mark.parametrize(
-    ("host", "token", "names", "expected"),
+    ("host", "password", "names", "expected"),
     [
-        ("0.0.0.0", None, ["kvline.example"], 200),
-        ("127.0.0.1", None, ["KVLINE.example"], 200),
-        ("0.0.0.0", None, ["other.example"], 403),
+        ("0.0.0.0", "", ["kvline.example"], 200),
+        ("127.0.0.1", "", ["KVLINE.example"], 200),
+        ("0.0.0.0", "", ["other.example"], 403),
         ("0.0.0.0", TOKEN, [], 200),
         ("127.0.0.1", TOKEN, [], 403),
     ],
-    ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
+    ids=["named", "named, on loopback", "another", "with a password", "with a password, on loopback"],
 )
-def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_token(
-    host: str, token: str | None, names: list[str], expected: int
+def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_password(
+    host: str, password: str, names: list[str], expected: int
 ) -> None:
-    policy = AccessPolicy(host, token, [], names)
+    policy = policy_for(host, password, names=names)
     assert status(policy, route(public=True), host="kvline.example:9780") == expected
 
 
@@ -136,7 +144,7 @@ def test_dns_rebinding_reads_nothing(http: httpx.Client, path: str) -> None:
     ids=str,
 )
 def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[str, str], expected: int) -> None:
-    policy = AccessPolicy("127.0.0.1", None, [])
+    policy = policy_for("127.0.0.1")
     assert status(policy, route(), host="localhost:9780", **headers) == expected
     assert status(policy, route(safe=True), host="localhost:9780", **headers) == 200
 
@@ -152,7 +160,7 @@ def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[s
     ],
 )
 def test_csrf_allowed_origins_may_send_any_request(origins: list[str], origin: str, expected: int) -> None:
-    policy = AccessPolicy("127.0.0.1", None, origins)
+    policy = policy_for("127.0.0.1", origins=origins)
     assert status(policy, route(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
 
 
