@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "all_cores": ("yes", True),
     "http_port": ("7001", 7001),
     "http_token": ("t0ken", "t0ken"),
+    "password_file": ("/run/secrets/kvline", "/run/secrets/kvline"),
     "http_origins": ("https://Example.org/", ("https://example.org",)),
     "http_hosts": ("example.org", ("example.org",)),
     "http_max_body": ("100", 100),
