@@ -204,7 +204,7 @@ NO_PASSWORD = _error(
 NOT_AUTHENTICATED = ErrorReply(b"NOAUTH", b"Authentication required.", ErrorKind.AUTHENTICATION)
 HELLO_NOT_AUTHENTICATED = ErrorReply(
     b"NOAUTH",
-    b"HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+    b"HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
     b"option can be used to authenticate the client and select the RESP protocol version at the same time",
     ErrorKind.AUTHENTICATION,
 )
