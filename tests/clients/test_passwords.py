@@ -51,7 +51,7 @@ def test_redis_py_with_the_password_in_a_url_executes_pipelines(guarded: ServerP
 def test_redis_py_without_the_password_or_with_a_wrong_one_raises_its_errors(
     guarded: ServerProcess, connect: Connect
 ) -> None:
-    with pytest.raises(redis.AuthenticationError, match="(?i)authenticat"):
+    with pytest.raises(redis.AuthenticationError, match=r"(?i)authenticat"):
         connect(guarded.port).get("k")
     with pytest.raises(redis.AuthenticationError, match="invalid username-password pair"):
         connect(guarded.port, password="wrong").get("k")
