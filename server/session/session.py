@@ -100,6 +100,8 @@ class Session:
         """The connection must be closed after the reply. Nothing received after it is executed."""
         self.authenticated: bool
         """Whether all commands may be executed. See `must_authenticate`."""
+        self.unauthenticated_since = 0
+        """`perf_counter_ns` when the client began to be one that has not authenticated."""
         self.reply_mode = ReplyMode.ON
         """Which replies are sent. Set it by `set_reply_mode`."""
         self.pushes: PushQueue | None = None
@@ -397,6 +399,8 @@ class Session:
         return not self.authenticated
 
     def _set_authenticated(self, authenticated: bool) -> None:
+        if not authenticated:
+            self.unauthenticated_since = perf_counter_ns()
         self.authenticated = authenticated
         # Before authentication no command is found, so that every request goes through `_resolve`, which checks the
         # flags. So `execute` and `execute_batch` need no check of their own.
@@ -421,6 +425,8 @@ class Session:
         self.set_protocol_version(2)
         self.client.name = b""
         self._set_authenticated(not self.context.auth.required)
+        if self.client.transport is not None:
+            self.client.transport.apply_timeouts()
 
     def set_reply_mode(self, mode: ReplyMode) -> None:
         """Set which replies are sent from now on."""

@@ -38,6 +38,7 @@ DEFAULT_FSYNC = "everysec"
 DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
+DEFAULT_AUTH_TIMEOUT = 10.0
 DEFAULT_TCP_KEEPALIVE = 300
 """Seconds, as in Redis 7."""
 
@@ -150,6 +151,9 @@ class Settings:
         option="", variable=PASSWORD_VARIABLE, config="requirepass", mutable=True, secret=True)
     password_file: str | None = setting(
         None, Text("FILE"), "a file with the password that clients must send, in its first line", group=ACCESS)
+    auth_timeout: float = setting(
+        DEFAULT_AUTH_TIMEOUT, SECONDS, "close the connection of a TCP client that has not sent the password by then",
+        group=ACCESS)
 
     max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(

@@ -40,6 +40,7 @@ NO_BOUNDS = {
     "server.settings.table.DEFAULT_BACKEND_TIMEOUT": "a default, in the table as --backend-timeout",
     "server.settings.table.DEFAULT_BODY_TIMEOUT": "a default, in the table as --http-body-timeout",
     "server.settings.table.DEFAULT_HEAD_TIMEOUT": "a default, in the table as --http-head-timeout",
+    "server.settings.table.DEFAULT_AUTH_TIMEOUT": "a default, in the table as --auth-timeout",
     "server.settings.table.DEFAULT_IDLE_TIMEOUT": "a default, in the table as --http-idle-timeout",
     "server.settings.table.MAX_MAX_CLIENTS": "a range of a setting",
 }

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "ports": ("7000", (7000,)),
     "resp_port": ("7002", 7002),
     "password_file": ("/run/secrets/kvline", "/run/secrets/kvline"),
+    "auth_timeout": ("2.5", 2.5),
     "max_line": ("100", 100),
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
