@@ -121,8 +121,8 @@ class Decoder(Protocol):
     def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
         """Return the first request that ``data`` completes, if any, and the data after it.
 
-        For a client that has not authenticated, because the request may change the bounds on those after it. Telnet's
-        commands before the request, and lines that CR NUL ends, may be returned with it.
+        For a client that has not authenticated, because the request may change the bounds on those after it. What the
+        protocol itself sends, in reply to telnet's commands before the request, is returned with it.
         """
         ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
 from typing import Any
 
 
@@ -23,4 +22,5 @@ def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
     # Resolved, because `localhost` is a name, and another name may resolve to a loopback address too.
     _, address = resolve(host, 0)
-    return ip_address(address[0]).is_loopback
+    # Every start asks this, and the import of `ipaddress` takes 2 ms.
+    return str(address[0]) == "::1" or str(address[0]).startswith("127.")
