@@ -73,10 +73,9 @@ class ProtocolDetector:
     def use(self, limits: Limits) -> None:
         """Obey these bounds from now on."""
         self._limits = limits
-        self._resp.use(limits)
-        self._text.use(limits)
-        if self._frames is not None:
-            self._frames.use(limits)
+        for decoder in (self._text, self._resp, self._frames):
+            if decoder is not None:
+                decoder.use(limits)
 
     def _decoder_of(self, first_byte: int) -> Decoder:
         # IAC begins a command of telnet, which the text decoder reads. It returns one that begins a frame's length.

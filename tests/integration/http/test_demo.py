@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
+from tests.harness.http_wire import start_with_http
 from tests.harness.other_http_server import answering_always
-from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.processes import ROOT, StartServer, environment
 from tests.harness.waiting import TIMEOUT
 
 DEMO = ROOT / "scripts" / "demo.sh"
@@ -27,11 +28,6 @@ def demo(*args: str, password: str = "") -> subprocess.CompletedProcess[str]:
         timeout=TIMEOUT,
         check=False,
     )
-
-
-def start_with_http(start_server: StartServer, *options: str) -> ServerProcess:
-    pytest.importorskip("httptools", reason="the extra http is not installed")
-    return start_server("--port", "0", "--http-port", "0", *options, ports=2)
 
 
 def test_the_demo_runs_to_its_end_and_leaves_other_keys_unchanged(start_server: StartServer) -> None:
