@@ -212,6 +212,11 @@ def test_pipelined_requests_after_auth_may_be_cut_anywhere(stranger: ClientSessi
     assert output == texts % (WRONG_PASSWORD.text, NOT_AUTHENTICATED.text) + pong + b"20000\n"
 
 
+def test_lines_of_character_mode_after_auth_have_the_usual_bounds(stranger: ClientSession) -> None:
+    lines = b"AUTH " + SECRET.encode() + b"\r\0MGET" + b" none" * 11 + b"\r\0"
+    assert feed(stranger, lines).splitlines() == [b"OK", *[b"%d) (nil)" % n for n in range(1, 12)]]
+
+
 def test_requests_that_follow_reset_in_a_pipeline_are_refused(friend: ClientSession) -> None:
     requests = [[b"RESET"], [b"SET", b"k", b"v"], [b"AUTH", SECRET.encode()], [b"GET", b"k"]]
     output = feed(friend, b"".join(map(encode_request, requests)))
