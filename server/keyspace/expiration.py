@@ -96,6 +96,15 @@ class ExpirationIndex:
             self.remove(key)
             yield key
 
+    def soonest(self) -> bytes | None:
+        """Return a key that expires in the earliest second; None if there is none."""
+        while self._seconds:
+            keys = self._by_second.get(self._seconds[0])
+            if keys is not None:
+                return next(iter(keys))
+            heapq.heappop(self._seconds)
+        return None
+
     def check(self) -> None:
         """Verify the invariants. Raises AssertionError."""
         by_second = {(key, second) for second, keys in self._by_second.items() for key in keys}

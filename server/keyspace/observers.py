@@ -1,6 +1,6 @@
 """What can be observed on the store's mutation path: every change of the keyspace, with its cause.
 
-Watches and the durable log (`server.engines.log`) are observers. Memory accounting would be a further one.
+Watches, the memory limit and the durable log (`server.engines.log`) are observers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ class Removal(Enum):
 
     EXPIRED = auto()
     """Its time to live was over. Found on access, or by the active expire cycle."""
+
+    EVICTED = auto()
+    """The memory limit was reached."""
 
 
 Entry: TypeAlias = tuple[bytes, int | None]

@@ -14,6 +14,7 @@ from common.replies import Reply
 
 Function: TypeAlias = Callable[..., Reply]
 
+A = TypeVar("A")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -79,6 +80,9 @@ class Flag(EnumFlag):
     SENSITIVE = auto()
     """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
+    NO_TOUCH = auto()
+    """Does not count as a use of its keys (Redis: LOOKUP_NOTOUCH). Not a flag of Redis's commands, so not reported."""
+
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
 
@@ -87,7 +91,7 @@ NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_BATCH
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NO_BATCH
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
@@ -104,8 +108,8 @@ class KeySpec:
     last: int
     step: int
 
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
+    def of(self, args: list[A]) -> list[A]:
+        """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
@@ -138,12 +142,16 @@ class Command:
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
     max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
+    grows: bool = field(init=False)  # may use more memory, so it is refused when the memory limit is reached
+    used_keys: KeySpec = field(init=False)  # the keys that a call counts as a use of
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
         object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
         object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
+        object.__setattr__(self, "grows", Flag.DENYOOM in self.flags)
+        object.__setattr__(self, "used_keys", NO_KEYS if Flag.NO_TOUCH in self.flags else self.keys)
 
     @property
     def reads(self) -> bool:

@@ -345,6 +345,10 @@ class Session:
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
             return self._refuse(CommandError(NO_MULTI_HERE))
+        try:
+            self._engine.check_memory()
+        except CommandError as problem:
+            return self._refuse(problem)
         limits = self.context.limits
         transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
         if transaction.size > limits.max_request or len(transaction.queue) >= limits.max_args:
@@ -373,6 +377,7 @@ class Session:
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
         self.client.name = b""
+        self.client.call.no_touch = False
 
     def set_reply_mode(self, mode: ReplyMode) -> None:
         """Set which replies are sent from now on."""
