@@ -35,7 +35,7 @@ from server.engines.base import (
 from server.keyspace.memory import MemoryLimit
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import MAX_QUICK_ARGS, Command, StagedCall
+from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
@@ -93,7 +93,7 @@ class EmbeddedEngine:
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute one command several times, as one step. See `server.engines.base.Engine`."""
-        run = command.run
+        run, by_columns = command.run, command.by_columns
         outcomes: list[Reply | Exception] = []
         append = outcomes.append
         self._acquire()
@@ -102,8 +102,11 @@ class EmbeddedEngine:
             store = self._store
             if store.needs_begin:
                 store.begin_step()
-                if store.memory is not None:
-                    return self._execute_rows(store.memory, command, columns, call)
+            memory = store.memory  # always, because the calls together may reach the limit
+            if memory is not None and not _obey_batch(memory, command, columns, call):
+                return self._execute_rows(memory, command, columns)
+            if by_columns is not None and len(columns) == command.min_args - 1:
+                return [*by_columns(store, *columns)]
             for args in zip(*columns, strict=True):
                 try:
                     append(run(store, *args))
@@ -114,16 +117,13 @@ class EmbeddedEngine:
         return outcomes
 
     def _execute_rows(
-        self, memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+        self, memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]]
     ) -> list[Reply | Exception]:
-        """Do the same with a memory limit, which a row may reach."""
-        if _touches(command, call):
-            for keys in command.used_keys.of([(), *columns]):
-                memory.policy.use(keys)
+        """Do the same while the memory limit is reached, or may be by one of the calls."""
         outcomes: list[Reply | Exception] = []
         for args in zip(*columns, strict=True):
             try:
-                if memory.is_exceeded and command.grows:
+                if memory.is_exceeded:
                     _make_room(memory)
                 outcomes.append(command.run(self._store, *args))
             except Exception as problem:  # handled by the session, outside the lock
@@ -287,10 +287,19 @@ def _time_limit(nanoseconds: int) -> Callable[[], bool]:
 
 def _obey(memory: MemoryLimit, command: Command, args: Args, call: CallContext) -> None:
     """Evict keys, as far as a command needs it, and note which keys it uses. Raises `CommandError`."""
-    if memory.is_exceeded and command.grows:
+    if memory.used > memory.limit and command.grows:
         _make_room(memory)
-    if _touches(command, call):
-        memory.policy.use(command.used_keys.of(args))
+    if memory.tracks_use and _touches(command, call):
+        keys = command.used_keys
+        memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
+
+
+def _obey_batch(memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> bool:
+    """Note which keys a batch uses. Return whether it is certain that the limit concerns none of its calls."""
+    if memory.tracks_use and _touches(command, call):
+        for keys in command.used_keys.of([(), *columns]):
+            memory.use(keys)
+    return not command.grows or memory.has_room_for(columns)
 
 
 def _obey_all(memory: MemoryLimit, queue: Sequence[QueuedCommand], call: CallContext) -> None:
@@ -301,8 +310,8 @@ def _obey_all(memory: MemoryLimit, queue: Sequence[QueuedCommand], call: CallCon
     except CommandError as problem:
         raise CommandError(exec_aborted_by(problem.reply)) from None
     for command, args in queue:
-        if _touches(command, call):
-            memory.policy.use(command.used_keys.of(args))
+        if memory.tracks_use and _touches(command, call):
+            memory.use(command.used_keys.of(args))
 
 
 def _make_room(memory: MemoryLimit) -> None:

@@ -241,12 +241,13 @@ LOG_FACTOR = 10
 FIRST_COUNT = 5
 """The counter of a new key, so that it is not evicted before it can be used again (Redis: LFU_INIT_VAL)."""
 
-MAX_COUNT = 255
+COUNTS = 256
+"""The values of a counter."""
 
 DECAY_TIME = 60_000
 """Milliseconds after which each counter is one less (Redis: lfu-decay-time)."""
 
-_CHANCES = [1 / (max(0, count - FIRST_COUNT) * LOG_FACTOR + 1) for count in range(MAX_COUNT)] + [0.0]
+_CHANCES = [1 / (max(0, count - FIRST_COUNT) * LOG_FACTOR + 1) for count in range(COUNTS - 1)] + [0.0]
 """The probability that a use adds one to a counter, by its value (Redis: LFULogIncr)."""
 
 
@@ -270,7 +271,7 @@ class LeastFrequentlyUsed(SampledKeys):
         if minute <= self._minute:
             return
         self._minute = minute
-        self._shared = [minute + count for count in range(MAX_COUNT + 1)]
+        self._shared = [minute + count for count in range(COUNTS)]
         self._new_mark = self._shared[FIRST_COUNT]
 
     def use(self, keys: Iterable[bytes]) -> None:

@@ -10,12 +10,14 @@ interpreter, the connections, free memory in the allocator. ``python -m benchmar
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress, repeat
+from operator import is_
 from typing import NamedTuple, Protocol
 
 from server.keyspace.contents import ClearedContents
 from server.keyspace.eviction import Evictable, Policy, new_policy
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 
 ENTRY_SIZE = 160
 """Approximate bytes per key besides the lengths of the key and the value.
@@ -62,7 +64,7 @@ class Keyspace(Evictable, Protocol):
     def now(self) -> int: ...
 
 
-class MemoryLimit:
+class MemoryLimit(KeyspaceObserver):
     """What the keys take, the limit on it, and the policy. An observer of the store, guarded as the store is.
 
     ``values`` and ``expiries`` are what the store contains when it begins to be observed. Counting them takes about
@@ -72,6 +74,10 @@ class MemoryLimit:
     def __init__(self, keyspace: Keyspace, values: Mapping[bytes, bytes], expiries: Mapping[bytes, int]) -> None:
         self.limit = UNLIMITED
         self.policy = Policy()
+        self.use = self.policy.use
+        """Note that a command uses these keys, which may be missing."""
+        self.tracks_use = False
+        """Whether `use` has an effect. Then the engine calls it for each command."""
         self.sizes = DEFAULT_SIZES
         self.used = self._total(values, expiries)
         """Approximate bytes that all keys take."""
@@ -88,6 +94,7 @@ class MemoryLimit:
         keyspace = self._keyspace
         if policy != self._policy_name:
             self.policy = new_policy(policy, keyspace, keyspace.now())
+            self.use, self.tracks_use = self.policy.use, self.policy.tracks_use
             self._policy_name = policy
             sizes = Sizes.with_policy(self.policy)
             self.used += (sizes.entry - self.sizes.entry) * len(keyspace.keys_in_order())
@@ -102,10 +109,12 @@ class MemoryLimit:
         """Whether more is used than the limit allows."""
         return self.used > self.limit
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether the engine must look at this before each command."""
-        return self.used > self.limit or self.policy.tracks_use
+    def has_room_for(self, columns: Sequence[Sequence[bytes]]) -> bool:
+        """Return whether the limit allows as many new keys as the columns have rows, of these lengths at most."""
+        size = len(columns[0]) * sum(self.sizes)
+        for column in columns:
+            size += sum(map(len, column))
+        return self.used + size <= self.limit
 
     # ---------------------------------------------------------------- eviction
 
@@ -152,16 +161,28 @@ class MemoryLimit:
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Count the value, or the difference to the one before."""
+        expired_before = None
         if before is None:
             self.used += self.sizes.entry + len(key) + len(value)
             if not self.policy.is_volatile:
                 self.policy.add(key)
-            expired_before = None
         else:
             value_before, expired_before = before
             self.used += len(value) - len(value_before)
         if expires_at != expired_before:
             self.on_expiry_change(key, expires_at, expired_before)
+        if self.used > self.limit:
+            self._keyspace.needs_begin = True
+
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+        """Count the values, or the differences to those before."""
+        self.used += sum(map(len, values)) - sum(map(len, filter(None, before)))
+        if None in before:
+            created = list(compress(keys, map(is_, before, repeat(None))))
+            self.used += self.sizes.entry * len(created) + sum(map(len, created))
+            if not self.policy.is_volatile:
+                for key in created:
+                    self.policy.add(key)
         if self.used > self.limit:
             self._keyspace.needs_begin = True
 

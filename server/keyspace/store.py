@@ -20,7 +20,7 @@ Keys are in the order of their creation. Overwriting a key keeps its position. C
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, KeysView, Set
+from collections.abc import Callable, Iterable, KeysView, Sequence, Set
 from itertools import islice
 
 from common.limits import DEFAULT_LIMITS
@@ -80,7 +80,7 @@ class Store:
         """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
         self._now = now
         memory = self.memory
-        self.needs_begin = now is not None or (memory is not None and memory.needs_attention)
+        self.needs_begin = now is not None or (memory is not None and (memory.tracks_use or memory.used > memory.limit))
 
     def now(self) -> int:
         """Return the time of the current step, in milliseconds since the epoch."""
@@ -96,6 +96,10 @@ class Store:
         if self._expiration.by_key and self._expire_if_needed(key):
             return None
         return self._values.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys, None for each that does not exist."""
+        return list(map(self.get if self._may_expire(keys) else self._values.get, keys))
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))
@@ -165,6 +169,14 @@ class Store:
         self._put(key, value, expires_at)
         if expires_at is not None and expires_at <= self.now():
             self._remove(key, Removal.DELETED)
+
+    def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set the values of keys in this order, without an expiry. There are as many values as keys."""
+        if self._may_expire(keys) or (self._observers and len(set(keys)) < len(keys)):
+            for key, value in zip(keys, values, strict=True):
+                self.set(key, value)
+        else:
+            self._put_many(keys, values)
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -247,6 +259,11 @@ class Store:
             if stop():
                 return False
         return True
+
+    def _may_expire(self, keys: Iterable[bytes]) -> bool:
+        """Return whether one of the keys has an expiry."""
+        by_key = self._expiration.by_key
+        return bool(by_key) and not by_key.keys().isdisjoint(keys)
 
     def _expire_some(self) -> Set[bytes]:
         """Remove up to `MAX_EXPIRED_PER_STEP` expired keys. Return those that are left, which no caller may see."""
@@ -338,6 +355,13 @@ class Store:
         self._values[key] = value
         for observer in observers:
             observer.on_set(key, value, expires_at, before)
+
+    def _put_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set different keys that have no expiry."""
+        before = list(map(self._values.get, keys)) if self._observers else ()
+        self._values.update(zip(keys, values, strict=True))
+        for observer in self._observers:
+            observer.on_set_many(keys, values, before)
 
     def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         for observer in self._observers:

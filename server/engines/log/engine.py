@@ -120,7 +120,7 @@ class DurableEngine(EmbeddedEngine):
 
     def evict_slice(self) -> bool:
         """Evict keys, and write that: what a record undoes is freed only then. Do nothing while the log is failing."""
-        if self._log.problem is not None:  # or each eviction would be undone, as a failure of the log
+        if self._memory is None or self._log.problem is not None:  # else each would be undone, as a failure of the log
             return True
         is_done = super().evict_slice()
         if self._log.pending_bytes:

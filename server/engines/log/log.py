@@ -36,7 +36,7 @@ from server.engines.log.records import encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
@@ -62,7 +62,7 @@ class _Thread(threading.local):
     """How many failures there were before its first command; None if it has executed nothing."""
 
 
-class DurableLog:
+class DurableLog(KeyspaceObserver):
     """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
 
     ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
