@@ -297,8 +297,11 @@ def _obey(memory: MemoryLimit, command: Command, args: Args, call: CallContext) 
 def _obey_batch(memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> bool:
     """Note which keys a batch uses. Return whether it is certain that the limit concerns none of its calls."""
     if memory.tracks_use and _touches(command, call):
-        for keys in command.used_keys.of([(), *columns]):
-            memory.use(keys)
+        if command.used_keys is ONE_KEY:
+            memory.use(columns[0])
+        else:
+            for keys in command.used_keys.of([(), *columns]):
+                memory.use(keys)
     return not command.grows or memory.has_room_for(columns)
 
 

@@ -177,7 +177,7 @@ class MemoryLimit(KeyspaceObserver):
     def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Count the values, or the differences to those before."""
         self.used += sum(map(len, values)) - sum(map(len, filter(None, before)))
-        if None in before:
+        if not all(before):  # a missing key or an empty value
             created = list(compress(keys, map(is_, before, repeat(None))))
             self.used += self.sizes.entry * len(created) + sum(map(len, created))
             if not self.policy.is_volatile:
