@@ -118,6 +118,10 @@ class SampledKeys(Policy):
         # A copy of references, because a dict cannot be iterated while it changes. `tend` takes the keys from it.
         self._to_add: Iterator[bytes] = iter(list(self._existing()))
 
+    def __len__(self) -> int:
+        """Return how many keys are tracked, among them some that were removed from the store."""
+        return len(self._keys)
+
     def add(self, key: bytes) -> None:
         """Add a key. One that was removed and created again is as a new one."""
         if key not in self._marks:
