@@ -18,7 +18,7 @@ from itertools import islice
 from random import random
 from typing import Protocol
 
-SAMPLES = 8
+SAMPLES = 10
 """Random keys of which one is evicted. Redis takes 5, and keeps the best ones for the next time."""
 
 FILL_SIZE = 256

@@ -111,10 +111,9 @@ class MemoryLimit(KeyspaceObserver):
 
     def has_room_for(self, columns: Sequence[Sequence[bytes]]) -> bool:
         """Return whether the limit allows as many new keys as the columns have rows, of these lengths at most."""
-        size = len(columns[0]) * sum(self.sizes)
-        for column in columns:
-            size += sum(map(len, column))
-        return self.used + size <= self.limit
+        # Joining takes a third of the time of adding lengths, and a batch is no larger than what was read at once.
+        lengths = sum([len(b"".join(column)) for column in columns])
+        return self.used + lengths + len(columns[0]) * (self.sizes.entry + self.sizes.expiry) <= self.limit
 
     # ---------------------------------------------------------------- eviction
 
@@ -174,11 +173,11 @@ class MemoryLimit(KeyspaceObserver):
         if self.used > self.limit:
             self._keyspace.needs_begin = True
 
-    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
         """Count the values, or the differences to those before."""
-        self.used += sum(map(len, values)) - sum(map(len, filter(None, before)))
+        self.used += sum(map(len, values.values())) - sum(map(len, filter(None, before)))
         if not all(before):  # a missing key or an empty value
-            created = list(compress(keys, map(is_, before, repeat(None))))
+            created = list(compress(values, map(is_, before, repeat(None))))
             self.used += self.sizes.entry * len(created) + sum(map(len, created))
             if not self.policy.is_volatile:
                 for key in created:

@@ -5,7 +5,7 @@ Watches, the memory limit and the durable log (`server.engines.log`) are observe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -39,9 +39,9 @@ class KeyspaceObserver(Protocol):
         """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
         ...
 
-    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
-        """Different keys have got these values, and no expiry. None of them had an expiry before."""
-        for key, value, value_before in zip(keys, values, before, strict=True):
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Several keys have got these values, and no expiry. They had none before."""
+        for (key, value), value_before in zip(values.items(), before, strict=True):
             self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

@@ -172,11 +172,15 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if self._may_expire(keys) or (self._observers and len(set(keys)) < len(keys)):
+        if not self._observers and not self._may_expire(keys):
+            self._values.update(zip(keys, values, strict=True))  # as in `set`
+            return
+        by_key = dict(zip(keys, values, strict=True))
+        if len(by_key) < len(keys) or self._may_expire(keys):
             for key, value in zip(keys, values, strict=True):
                 self.set(key, value)
         else:
-            self._put_many(keys, values)
+            self._put_many(by_key)
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -356,12 +360,12 @@ class Store:
         for observer in observers:
             observer.on_set(key, value, expires_at, before)
 
-    def _put_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Set different keys that have no expiry."""
-        before = list(map(self._values.get, keys)) if self._observers else ()
-        self._values.update(zip(keys, values, strict=True))
+    def _put_many(self, values: dict[bytes, bytes]) -> None:
+        """Set keys that have no expiry and get none."""
+        before = list(map(self._values.get, values))
+        self._values.update(values)
         for observer in self._observers:
-            observer.on_set_many(keys, values, before)
+            observer.on_set_many(values, before)
 
     def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         for observer in self._observers:
