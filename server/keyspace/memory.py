@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from server.keyspace.contents import ClearedContents
 from server.keyspace.eviction import Evictable, Policy, new_policy
-from server.keyspace.observers import Entry, KeyspaceObserver, Removal
+from server.keyspace.observers import Entry, Removal
 
 ENTRY_SIZE = 160
 """Approximate bytes per key besides the lengths of the key and the value.
@@ -64,7 +64,7 @@ class Keyspace(Evictable, Protocol):
     def now(self) -> int: ...
 
 
-class MemoryLimit(KeyspaceObserver):
+class MemoryLimit:
     """What the keys take, the limit on it, and the policy. An observer of the store, guarded as the store is.
 
     ``values`` and ``expiries`` are what the store contains when it begins to be observed. Counting them takes about

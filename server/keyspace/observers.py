@@ -30,7 +30,7 @@ Entry: TypeAlias = tuple[bytes, int | None]
 
 
 class KeyspaceObserver(Protocol):
-    """Is called after each change, under the lock that guards the store. Observers are subclasses.
+    """Is called after each change, under the lock that guards the store.
 
     ``before`` is the state that was replaced, with which an observer can undo the change or compute a difference.
     """
@@ -40,9 +40,11 @@ class KeyspaceObserver(Protocol):
         ...
 
     def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
-        """Several keys have got these values, and no expiry. They had none before."""
-        for (key, value), value_before in zip(values.items(), before, strict=True):
-            self.on_set(key, value, None, None if value_before is None else (value_before, None))
+        """Several keys have got these values, and no expiry. They had none before, and these values, None if missing.
+
+        It takes the place of `on_set` for each of them.
+        """
+        ...
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """A part of a value was overwritten (APPEND, SETRANGE), and its expiry kept."""

@@ -257,6 +257,7 @@ class Session:
 
     def _refuse(self, problem: CommandError) -> ErrorReply:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
+        self.client.touch()
         self._stats.errors += 1
         if isinstance(problem, ArityError):
             self._stats_by_command[problem.command].rejected += 1
@@ -349,6 +350,7 @@ class Session:
             self._engine.check_memory()
         except CommandError as problem:
             return self._refuse(problem)
+        self.client.touch()
         limits = self.context.limits
         transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
         if transaction.size > limits.max_request or len(transaction.queue) >= limits.max_args:

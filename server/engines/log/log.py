@@ -22,7 +22,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ from server.engines.log.records import encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, KeyspaceObserver, Removal
+from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
@@ -62,7 +62,7 @@ class _Thread(threading.local):
     """How many failures there were before its first command; None if it has executed nothing."""
 
 
-class DurableLog(KeyspaceObserver):
+class DurableLog:
     """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
 
     ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
@@ -129,6 +129,11 @@ class DurableLog(KeyspaceObserver):
         if pending.size > MAX_PENDING:
             self.needs_attention = True
         self._appended += 1
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Record a SET for each key."""
+        for (key, value), value_before in zip(values.items(), before, strict=True):
+            self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Record a SETRANGE: not the value, which may be large and change often."""
