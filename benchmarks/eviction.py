@@ -43,8 +43,8 @@ def measure(sizes: Sizes) -> str:
     return section(
         "Eviction",
         f"Hit rates of {thousands(sizes.eviction_requests)} requests for {DISTINCT_KEYS} times as many keys as the "
-        f"{thousands(fitting)} that fit. A missing key is set. The frequencies are those of Zipf's law with the exponent "
-        "1. A scan requests as many other keys as fit, each once, and comes after as many requests.",
+        f"{thousands(fitting)} that fit. A missing key is set. The frequencies follow Zipf's law with exponent 1. "
+        "A scan requests as many other keys as fit, each once, and comes after as many requests.",
         table(("policy", "requests", "kvline", "Redis", "kvline/Redis"), rates_),
         f"Resident memory with a limit of {sizes.eviction_limit // MIB} MiB, after {TURNOVER} times as much was "
         "written, without that of an empty server.",

@@ -282,7 +282,7 @@ def out_of_range(low: int, high: int) -> str:
 
 
 def not_one_of(choices: Sequence[str]) -> str:
-    return "argument must be one of " + ", ".join(choices)
+    return "argument(s) must be one of the following: " + ", ".join(choices)
 
 
 # ---------------------------------------------------------------- the durable log

@@ -126,13 +126,14 @@ class Seconds:
 
 
 class Choice(NamedTuple):
-    """One of a few names."""
+    """One of a few names. ``name`` replaces them in the help if they are too many for a line."""
 
     choices: tuple[str, ...]
+    name: str = ""
 
     @property
     def metavar(self) -> str:
-        return f"{{{','.join(self.choices)}}}"
+        return self.name or f"{{{','.join(self.choices)}}}"
 
     def parse(self, text: str) -> str:
         if text not in self.choices:
@@ -236,7 +237,8 @@ EVICTION = Choice(
         "allkeys-lfu",
         "allkeys-random",
         "noeviction",
-    )
+    ),
+    "POLICY",
 )
 """In the order of Redis, whose error for an unknown one lists them."""
 SWITCH = Switch()

@@ -160,8 +160,8 @@ class Settings:
         group=LIMITS, config="maxmemory", mutable=True, embedded=True)
     eviction: str = setting(
         "noeviction", EVICTION,
-        "which keys are evicted at this limit: of all, or of those with an expiry (volatile), the least recently or "
-        "least frequently used, random ones, or the next to expire",
+        "which keys are evicted at this limit: allkeys-lru, allkeys-lfu, allkeys-random; of those with an expiry: "
+        "volatile-lru, volatile-lfu, volatile-random, volatile-ttl; none: noeviction",
         group=LIMITS, config="maxmemory-policy", mutable=True, embedded=True)
 
     data: str | None = setting(
