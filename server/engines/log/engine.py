@@ -127,6 +127,11 @@ class DurableEngine(EmbeddedEngine):
             self._log.write_pending()
         return is_done
 
+    def check_memory(self) -> None:
+        """Raise `CommandError` if the memory limit is reached and nothing can be evicted."""
+        if self._log.problem is None:  # as above
+            super().check_memory()
+
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command may take long. One that writes a snapshot does."""
         return command.name in SAVING_COMMANDS or super().may_block(command, args)

@@ -85,6 +85,9 @@ def test_while_the_log_fails_nothing_is_evicted(clock: Clock) -> None:
     failures = server.log.failures
     server.engine.limit_memory(LIMIT, "allkeys-lru")
     assert server.engine.evict_slice()
+    assert server.run("SET k v", "MULTI", "GET key1", "EXEC")[0].startswith("(error) MISCONF")
+    session = server.connect()
+    assert [send_line(session, line) for line in ("MULTI", "STRLEN key1", "EXEC")] == ["OK", "QUEUED", "1) 500"]
     assert len(server.items()) == 20
     assert server.log.failures == failures
 
