@@ -144,7 +144,17 @@ FREQUENCY_NOT_TRACKED = _error(
     b"An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
     b"between policies at runtime LRU and LFU data will take some time to adjust."
 )
-IDLE_TIME_NOT_TRACKED = _error(b"idle times are not tracked, so that a read costs no write")
+IDLE_TIME_NOT_TRACKED_BY_LFU = _error(
+    b"An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+    b"between policies at runtime LRU and LFU data will take some time to adjust."
+)
+# Redis has no such error, because it notes the time of each read under every other policy.
+IDLE_TIME_NOT_TRACKED = _error(b"An LRU maxmemory policy is not selected, idle time not tracked.")
+KEY_NOT_TRACKED = _error(
+    b"The key is not tracked. A volatile maxmemory policy tracks keys with an expiry, and a policy that was selected "
+    b"at runtime begins with a part of the keys."
+)
+OUT_OF_MEMORY = ErrorReply(b"OOM", b"command not allowed when used memory > 'maxmemory'.", ErrorKind.OUT_OF_MEMORY)
 
 BIT_OFFSET_OUT_OF_RANGE = _error(b"bit offset is not an integer or out of range")
 BIT_OUT_OF_RANGE = _error(b"bit is not an integer or out of range")
@@ -305,10 +315,12 @@ def duplicate_parameter(name: bytes) -> ErrorReply:
 
 
 NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
-"""A reason for `invalid_parameter`, like the next one and what the two functions return."""
+"""A reason for `invalid_parameter`, like the next ones and what the two functions return."""
 
 
 NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
+NOT_A_MEMORY_VALUE = "argument must be a memory value"
+BACKEND_STORES_DATA = "can't be combined with --backend, because the backing Redis stores the data"
 
 
 def out_of_range(low: int, high: int) -> str:
@@ -316,7 +328,7 @@ def out_of_range(low: int, high: int) -> str:
 
 
 def not_one_of(choices: Sequence[str]) -> str:
-    return "argument must be one of " + ", ".join(choices)
+    return "argument(s) must be one of the following: " + ", ".join(choices)
 
 
 # ---------------------------------------------------------------- the durable log
@@ -399,7 +411,7 @@ def nodes_failed(failed: int, nodes: int) -> bytes:
 
 # A dict of errors works because an `ErrorReply` compares and hashes without its kind.
 _KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}
-_KINDS_BY_CODE = {b"OOM": ErrorKind.OUT_OF_MEMORY}
+_KINDS_BY_CODE = {OUT_OF_MEMORY.code: OUT_OF_MEMORY.kind}
 
 
 def with_kind(error: ErrorReply) -> ErrorReply:

@@ -217,7 +217,8 @@ def client_no_evict(session: Session, mode: bytes) -> Reply:
     return OK
 
 
-@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: access times are not tracked.", FLAGS)
+@group.control("CLIENT NO-TOUCH <ON | OFF>", "Let no command except TOUCH count as a use of its keys.", FLAGS)
 def client_no_touch(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
+    session.client.call.no_touch = mode.upper() == b"ON"
     return OK

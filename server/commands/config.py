@@ -10,6 +10,7 @@ from typing import Any
 
 from common.codec import Args
 from common.errors import (
+    BACKEND_STORES_DATA,
     CommandError,
     duplicate_parameter,
     immutable_parameter,
@@ -87,6 +88,8 @@ def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> 
     # All or none: everything is parsed before anything is changed (Redis 7 restores the old values instead).
     parsed = [_parse(name, text) for name, text in pairs]
     for (name, _), (parameter, value) in zip(pairs, parsed, strict=True):
+        if parameter.embedded and context.settings.backend is not None:
+            raise CommandError(invalid_parameter(name, BACKEND_STORES_DATA))
         # By field, because the same name may be given in two cases.
         if parameter.name in values:
             raise CommandError(duplicate_parameter(name))

@@ -14,6 +14,7 @@ from common.replies import ErrorReply, Reply
 
 Function: TypeAlias = Callable[..., Reply]
 
+A = TypeVar("A")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -91,6 +92,9 @@ class Flag(EnumFlag):
     SENSITIVE = auto()
     """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
+    NO_TOUCH = auto()
+    """Does not count as a use of its keys (Redis: LOOKUP_NOTOUCH). Not a flag of Redis's commands, so not reported."""
+
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
 
@@ -99,7 +103,7 @@ NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_BATCH
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NO_BATCH
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
@@ -116,10 +120,10 @@ class KeySpec:
     first: int
     last: int
     step: int
-    movable: Callable[[Args], Args] | None = None
+    movable: Callable[[Any], Any] | None = None
 
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
+    def of(self, args: list[A]) -> list[A]:
+        """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
         if self.movable is not None:
             return self.movable(args)
         if not self.first:
@@ -159,6 +163,8 @@ class Command:
     is_whole_in_multi: bool = field(init=False)  # a transaction, which takes the lock once, executes it by ``run``
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
     max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
+    grows: bool = field(init=False)  # may use more memory, so it is refused when the memory limit is reached
+    used_keys: KeySpec = field(init=False)  # the keys that a call counts as a use of
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
@@ -166,6 +172,8 @@ class Command:
         object.__setattr__(self, "is_whole_in_multi", self.is_single_step or self.several_steps)
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
         object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
+        object.__setattr__(self, "grows", Flag.DENYOOM in self.flags)
+        object.__setattr__(self, "used_keys", NO_KEYS if Flag.NO_TOUCH in self.flags else self.keys)
 
     @property
     def reads(self) -> bool:

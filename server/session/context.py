@@ -75,6 +75,8 @@ class ServerContext:
                 max_request = settings.input_limits().max_request
                 self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
                 self.engine.apply_limits(self.limits)
+            if "max_memory" in values or "eviction" in values:
+                self.engine.limit_memory(settings.max_memory, settings.eviction)
             if "fsync" in values and self.engine.persistence is not None:
                 self.engine.persistence.set_level(settings.fsync or DEFAULT_FSYNC)
             if "rewrite_min_size" in values and self.engine.persistence is not None:

@@ -370,6 +370,10 @@ class Session:
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
             return self._refuse(CommandError(NO_MULTI_HERE))
+        try:
+            self._engine.check_memory()
+        except CommandError as problem:
+            return self._refuse(problem)
         self.client.touch()
         limits = self.context.limits
         transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
@@ -427,6 +431,7 @@ class Session:
         self._set_authenticated(not self.context.auth.required)
         if self.client.transport is not None:
             self.client.transport.apply_timeouts()
+        self.client.call.no_touch = False
 
     def set_reply_mode(self, mode: ReplyMode) -> None:
         """Set which replies are sent from now on."""

@@ -11,11 +11,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from common.errors import BACKEND_STORES_DATA
 from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.passwords import PASSWORD_VARIABLE, check_password
 from server.settings.entry import Group, Setting, setting
 from server.settings.kinds import (
     COUNT,
+    EVICTION,
+    MEMORY,
     PORT,
     SECONDS,
     SIZE,
@@ -164,9 +167,18 @@ class Settings:
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         group=LIMITS, config="maxclients", mutable=True)
 
+    max_memory: int = setting(
+        0, MEMORY, "the memory that the keys may take, such as 64mb or 1gb, by an estimate; 0: any amount",
+        group=LIMITS, config="maxmemory", mutable=True, embedded=True)
+    eviction: str = setting(
+        "noeviction", EVICTION,
+        "which keys are evicted at this limit: allkeys-lru, allkeys-lfu, allkeys-random; of those with an expiry: "
+        "volatile-lru, volatile-lfu, volatile-random, volatile-ttl; none: noeviction",
+        group=LIMITS, config="maxmemory-policy", mutable=True, embedded=True)
+
     data: str | None = setting(
         None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
-        group=DATA)
+        group=DATA, embedded=True)
     fsync: str | None = setting(
         None, Choice(("always", "everysec", "no")),
         "when a change is on the disk: before its reply, within about a second, or when the system decides",
@@ -307,8 +319,8 @@ def check(settings: Settings) -> None:
         # False: --no-cache-tracking without a backend is not a contradiction.
         if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
-    if settings.data is not None and settings.backend is not None:
-        raise SettingsError("data", "can't be combined with --backend, because the backing Redis stores the data")
+        if entry.embedded and value != entry.default and settings.backend is not None:
+            raise SettingsError(entry.name, BACKEND_STORES_DATA)
 
 
 def option_of(name: str) -> str:
@@ -335,8 +347,6 @@ SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
 CONSTANTS = (
     _constant("databases", "1"),
-    _constant("maxmemory", "0"),
-    _constant("maxmemory-policy", "noeviction"),
     _constant("save", ""),
 )
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
