@@ -125,7 +125,8 @@ class KeySpec:
     def of(self, args: list[A]) -> list[A]:
         """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
         if self.movable is not None:
-            return self.movable(args)
+            found: list[A] = self.movable(args)
+            return found
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
