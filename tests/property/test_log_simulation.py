@@ -31,6 +31,12 @@ FAULTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_key_per_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients change keys between the slices of a rewrite, although there are few keys."""
+    monkeypatch.setattr("server.engines.log.rewrite.SLICE_KEYS", 1)
+
+
 def seeds() -> Iterator[int]:
     chosen = os.environ.get("KVLINE_SIMULATION_SEED")
     return iter([int(chosen)] if chosen else range(MAX_SEEDS))

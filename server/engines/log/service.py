@@ -72,7 +72,7 @@ class LogService:
 
     def set_level(self, level: str) -> None:
         """Set how durable changes must be: always, everysec or no."""
-        self.log.level = level
+        self.log.set_level(level)
 
     def set_rewrite_min_size(self, size: int) -> None:
         """Set the size from which the log is rewritten when it has doubled."""
