@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from benchmarks.load import Sample
-from benchmarks.readers import LEAD, PACE, READERS, Plan, percentile, read_all
+from benchmarks.readers import PACE, READERS, read_paced
 from benchmarks.report import section, spread, table, times
 from benchmarks.rounds import middle_half, progress, ratios
 from benchmarks.servers import RunningServer, kvline
@@ -26,6 +26,9 @@ MAX_RATIO = 2.0
 PIPELINE = 10_000
 VALUE_SIZE = 1_000_000
 SETTLE_TIME = 0.3
+
+LAST, END = encode("ECHO", "end of the replies"), b"end of the replies\r\n"
+"""A request after which all replies have arrived, and the end of its reply."""
 
 HEADINGS = ("another client", "p50 ms", "p99 ms", "p99 of that alone", "middle half", "target")
 
@@ -65,27 +68,17 @@ def _monitor(connection: socket.socket) -> None:
         pass
 
 
-def _repeat(*command: str) -> Client:
-    """Send a command whose reply is long, again and again."""
+def _repeat(requests: bytes) -> Client:
+    """Send requests whose replies are long, again and again."""
 
     def run(connection: socket.socket) -> None:
         while True:
-            connection.sendall(encode(*command) + encode("ECHO", "end of the reply"))
+            connection.sendall(requests + LAST)
             tail = b""
-            while not tail.endswith(b"end of the reply\r\n"):
-                tail = tail[-20:] + connection.recv(1 << 20)
+            while not tail.endswith(END):
+                tail = tail[-len(END) :] + connection.recv(1 << 20)
 
     return run
-
-
-def _transaction(connection: socket.socket) -> None:
-    """Execute transactions of many commands."""
-    batch = encode("MULTI") + encode("INCR", "counter") * PIPELINE + encode("EXEC") + encode("ECHO", "end of the reply")
-    while True:
-        connection.sendall(batch)
-        tail = b""
-        while not tail.endswith(b"end of the reply\r\n"):
-            tail = tail[-20:] + connection.recv(1 << 20)
 
 
 ALONE = "none"
@@ -95,9 +88,9 @@ CLIENTS: Mapping[str, Client | None] = {
     "does not read its replies": _unread,
     "sends a byte per second": _byte_by_byte,
     "MONITOR": _monitor,
-    "KEYS *": _repeat("KEYS", "*"),
-    "COMPACT": _repeat("COMPACT"),
-    f"EXEC of {PIPELINE:,} INCRs": _transaction,
+    "KEYS *": _repeat(encode("KEYS", "*")),
+    "COMPACT": _repeat(encode("COMPACT")),
+    f"EXEC of {PIPELINE:,} INCRs": _repeat(encode("MULTI") + encode("INCR", "counter") * PIPELINE + encode("EXEC")),
 }
 
 
@@ -111,7 +104,7 @@ def measure(sizes: Sizes) -> str:
             with kvline() as server:
                 load_keys(server.port, sizes.fairness_keys)
                 with _running(server, CLIENTS[name]):
-                    samples[name].append(_read_paced(server, sizes))
+                    samples[name].append(read_paced(server.port, sizes.fairness_keys, sizes.neighbour_seconds))
     rows = [_row(samples, name) for name in CLIENTS]
     readers = f"{READERS} readers send {PACE} GETs per second each. The server has {sizes.fairness_keys:,} keys."
     return section("Fairness", readers, table(HEADINGS, rows))
@@ -137,13 +130,6 @@ def _serve(port: int, client: Client) -> None:
     with connect(port) as connection, contextlib.suppress(ConnectionError):
         connection.settimeout(TIMEOUT)
         client(connection)
-
-
-def _read_paced(server: RunningServer, sizes: Sizes) -> Sample:
-    start = time.perf_counter() + LEAD
-    latencies = read_all(Plan(server.port, sizes.fairness_keys, start, sizes.neighbour_seconds, PACE))
-    p50, p99 = (1000 * percentile(latencies, percent) for percent in (50, 99))
-    return Sample(len(latencies) / sizes.neighbour_seconds, p50, p99)
 
 
 def _row(samples: Mapping[str, list[Sample]], name: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from benchmarks import load, wrk
 from benchmarks.load import Case, Load, Sample
-from benchmarks.readers import LEAD, PACE, READERS, Plan, off_the_core_of, percentile, read_all
+from benchmarks.readers import PACE, READERS, off_the_core_of, read_paced
 from benchmarks.report import spread, table, thousands, times
 from benchmarks.rounds import middle_half, progress, ratios
 from benchmarks.sizes import Sizes
@@ -93,13 +93,17 @@ def measure(sizes: Sizes) -> str:
     """Run the readers beside each load in turn, in several rounds. Return the table."""
     outcomes: Outcomes = defaultdict(list)
     unpaced = Load(sizes.run_seconds)
+    readers: Mapping[str, Callable[[WebServer], Sample]] = {
+        PACED_READERS: lambda server: read_paced(server.port, KEYS, sizes.neighbour_seconds),
+        UNPACED_READERS: lambda server: unpaced.run(server, UNPACED),
+    }
     for number in range(sizes.neighbour_rounds):
         progress(f"neighbours, round {number + 1} of {sizes.neighbour_rounds}")
         with _servers() as servers:
             for name in _in_turn(list(LOADS), number):
-                outcomes[PACED_READERS, name].append(_beside(servers, name, lambda it: _read_paced(it, sizes)))
-                outcomes[UNPACED_READERS, name].append(_beside(servers, name, lambda it: unpaced.run(it, UNPACED)))
-    rows = [_row(outcomes, readers, name) for readers in (PACED_READERS, UNPACED_READERS) for name in LOADS]
+                for each, read in readers.items():
+                    outcomes[each, name].append(_beside(servers, name, read))
+    rows = [_row(outcomes, each, name) for each in readers for name in LOADS]
     return table(HEADINGS, rows)
 
 
@@ -126,13 +130,6 @@ def _beside(servers: Servers, name: str, read: Callable[[WebServer], Sample]) ->
         time.sleep(SETTLE_TIME)
         sample = read(servers.kvline)
         return Outcome(sample, busy.stop().rate if busy is not None else None)
-
-
-def _read_paced(server: WebServer, sizes: Sizes) -> Sample:
-    start = time.perf_counter() + LEAD
-    latencies = read_all(Plan(server.port, KEYS, start, sizes.neighbour_seconds, PACE))
-    p50, p99 = (1000 * percentile(latencies, percent) for percent in (50, 99))
-    return Sample(len(latencies) / sizes.neighbour_seconds, p50, p99)
 
 
 def _row(outcomes: Outcomes, readers: str, name: str) -> tuple[str, ...]:

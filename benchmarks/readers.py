@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.load import Sample
 from benchmarks.servers import RunningServer
 from benchmarks.wire import TIMEOUT, connect, encode, key, value
 
@@ -44,6 +45,13 @@ class Plan:
 def percentile(ascending: Sequence[float], percent: float) -> float:
     """Return the latency that this percentage of the replies does not exceed."""
     return ascending[min(int(len(ascending) * percent / 100), len(ascending) - 1)]
+
+
+def read_paced(port: int, keys: int, seconds: float) -> Sample:
+    """Run paced readers of this number of keys. Raises `BenchmarkError`."""
+    latencies = read_all(Plan(port, keys, time.perf_counter() + LEAD, seconds, PACE))
+    p50, p99 = (1000 * percentile(latencies, percent) for percent in (50, 99))
+    return Sample(len(latencies) / seconds, p50, p99)
 
 
 @contextmanager

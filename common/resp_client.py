@@ -1,4 +1,4 @@
-"""RESP as a client speaks it: write requests, read replies of versions 2 and 3. The server's half is `common.resp`."""
+"""RESP as a client speaks it: write requests, read replies of versions 2 and 3."""
 
 from __future__ import annotations
 

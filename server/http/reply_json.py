@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 
 from common.replies import OK, ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
-from common.resp import format_double
+from common.resp_replies import format_double
 from server.protocols.json_writer import array_pieces, chunks, escaped_pieces, string_pieces
 
 

@@ -1,6 +1,6 @@
 """Detect the protocol of each request on a TCP connection by its first byte.
 
-    "*"          RESP                          `common.resp`
+    "*"          RESP                          `common.resp_requests`
     0x00 ...     a length-prefixed JSON frame  `server.protocols.json_frames`
     others       a line of text                `server.protocols.text_lines`
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from common.codec import DecodedRequests, Decoder, closes_connection
 from common.limits import Limits
-from common.resp import ReplyEncoder, RequestDecoder
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import RequestDecoder
 from server.protocols.json_frames import LENGTH_PREFIX_BYTES, FrameDecoder
 from server.protocols.telnet import IAC
 from server.protocols.text_lines import TextDecoder

@@ -1,5 +1,6 @@
 """The settings of the server: one table, read by the command line, the environment and CONFIG."""
 
+from server.settings.entry import Setting
 from server.settings.sources import SettingsReader
 from server.settings.table import (
     DEFAULT_FSYNC,
@@ -11,7 +12,6 @@ from server.settings.table import (
     SETTINGS,
     BackendSettings,
     HTTPTimeouts,
-    Setting,
     Settings,
     SettingsError,
     check,

@@ -13,7 +13,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from server.settings.table import SETTINGS, Setting
+from server.settings.entry import Setting
+from server.settings.table import SETTINGS
 
 
 class ConfigFileError(Exception):

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from common import __version__
 from common.program import program_name
+from server.settings.entry import Group, Setting
 from server.settings.kinds import Switch
-from server.settings.table import SETTINGS, Group, Setting, Settings, SettingsError, check, option_of
+from server.settings.table import SETTINGS, Settings, SettingsError, check, option_of
 
 EPILOG = """\
 Every option can also be set in the environment (--max-line is KVLINE_MAX_LINE)

@@ -8,12 +8,11 @@ entries, so a new setting is a new field and nothing else. Code that uses a sett
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
 
 from common.limits import DEFAULT_LIMITS, MIB, Limits
+from server.settings.entry import Group, Setting, setting
 from server.settings.kinds import (
     COUNT,
     PORT,
@@ -22,15 +21,12 @@ from server.settings.kinds import (
     SWITCH,
     Choice,
     Integer,
-    Kind,
     Presence,
     Text,
     check_directory,
     check_origin,
     check_token,
 )
-
-T = TypeVar("T")
 
 DEFAULT_PORT = 9736
 DEFAULT_MAX_CLIENTS = 10_000
@@ -70,13 +66,6 @@ LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
 LOG_FORMAT = Choice(("text", "json"))
 
 
-class Group(NamedTuple):
-    """A section of ``--help``."""
-
-    title: str
-    description: str | None = None
-
-
 LISTENERS = Group("addresses")
 LIMITS = Group("limits")
 LOG = Group("log")
@@ -85,92 +74,6 @@ PROCESS = Group("process")
 HTTP = Group("HTTP", "A port of its own in the same process (extra: http).")
 BACKEND = Group("backing Redis", "Serve the keys of a Redis or a Redis Cluster (extra: proxy).")
 CACHE = Group("cache in front of the backing Redis", "Off unless one of these options is given.")
-
-
-class Setting(NamedTuple):
-    """One entry of the table. `setting` describes the fields."""
-
-    kind: Kind[Any]
-    help: str
-    default: Any
-    name: str = ""
-    option: str | None = None
-    variable: str | None = None
-    repeatable: bool = False
-    unset: Any = None
-    requires: str = ""
-    group: Group | None = None
-    config: str = ""
-    mutable: bool = False
-    secret: bool = False
-
-    def default_text(self) -> str:
-        """Return the default as ``--help`` shows it; an empty string if there is none."""
-        if self.repeatable:
-            return " ".join(map(self.kind.format, self.default))
-        value = self.unset if self.default is None else self.default
-        return "" if value is None else self.kind.format(value)
-
-    def as_options(self, value: Any) -> Iterable[str]:
-        """Return a value as it is given on the command line. That of a secret is not shown."""
-        option = self.option or ""
-        if isinstance(value, bool):
-            return [option if value else f"--no-{option[2:]}"]
-        values = value if self.repeatable else (value,)
-        texts = ("(secret)" if self.secret else shlex.quote(self.kind.format(each)) for each in values)
-        return [f"{option} {text}" for text in texts]
-
-    def text(self, settings: Settings) -> str:
-        """Return the value as CONFIG GET prints it; of a repeatable setting the first value."""
-        # An entry without a field is one of `CONSTANTS`.
-        value = getattr(settings, self.name) if self.name else self.default
-        if self.repeatable:
-            value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
-        if value is None:
-            value = self.unset
-        return "" if value is None else self.kind.format(value)
-
-
-def setting(
-    default: T,
-    kind: Kind[Any],
-    help: str,
-    *,
-    option: str | None = None,
-    variable: str | None = None,
-    repeatable: bool = False,
-    unset: Any = None,
-    requires: str = "",
-    group: Group | None = None,
-    config: str = "",
-    mutable: bool = False,
-    secret: bool = False,
-) -> T:
-    """Declare a field of `Settings`.
-
-    ``option`` and ``variable`` follow from the field's name; an empty string means that there is none. The value of a
-    ``repeatable`` setting is a tuple: the option may be given several times, and the variable is a list separated by
-    blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
-    another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
-    the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
-    in the log.
-    """
-    # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
-    entry = Setting(
-        kind=kind,
-        help=help,
-        default=default,
-        option=option,
-        variable=variable,
-        repeatable=repeatable,
-        unset=unset,
-        requires=requires,
-        group=group,
-        config=config,
-        mutable=mutable,
-        secret=secret,
-    )
-    return field(default=default, repr=not secret, metadata={"entry": entry})
 
 
 class SettingsError(Exception):

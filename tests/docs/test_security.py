@@ -22,8 +22,8 @@ ROWS = [
 UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 NO_BOUNDS = {
-    "common.resp.MAX_SHORT_ARRAY": "longer arrays are encoded in another way",
-    "common.resp.MAX_SPLIT_ARGS": "longer requests are decoded in another way",
+    "common.resp_replies.MAX_SHORT_ARRAY": "longer arrays are encoded in another way",
+    "common.resp_requests.MAX_SPLIT_ARGS": "longer requests are decoded in another way",
     "common.text.MAX_CONTINUATION_BYTES": "a property of UTF-8",
     "server.args.integers.MAX_CURSOR": "a range of integers",
     "server.args.integers.MAX_CURSOR_LENGTH": "a range of integers",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from common.codec import Args, RequestBatch
 from common.limits import DEFAULT_LIMITS, Limits
-from common.resp import MAX_BATCH, MIN_BATCH, ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import MAX_BATCH, MIN_BATCH, RequestDecoder
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store

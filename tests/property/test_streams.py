@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from common.codec import Args, DecodedRequests, Encoder, Request
 from common.limits import DEFAULT_LIMITS
 from common.replies import Lines, Reply
-from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import ReplyDecoder, encode_request
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import RequestDecoder
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, format_command
 from server.protocols.detection import ProtocolDetector
 from server.protocols.text_lines import TextDecoder

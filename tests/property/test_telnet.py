@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common.codec import Args, Encoder, ProtocolReply, Request, closes_connection
 from common.limits import Limits
 from common.replies import SimpleString
-from common.resp import ReplyEncoder
+from common.resp_replies import ReplyEncoder
 from common.text import ENDING_IN_CRLF, format_command
 from server.protocols.detection import ProtocolDetector
 from tests.harness.sessions import cut, flat

@@ -10,7 +10,7 @@ from common.codec import PIECE_SIZE, Encoder
 from common.errors import name_too_long, replies_too_large, watch_too_large
 from common.limits import Limits
 from common.replies import OK, ErrorReply, Lines, Reply, size_of
-from common.resp import ReplyEncoder
+from common.resp_replies import ReplyEncoder
 from common.text import ENDING_IN_LF, MAX_ESCAPES, abbreviated, command_line, format_command, quoted_pieces, split_args
 from server.clients.monitor import MAX_SHOWN
 from server.commands.connection import MAX_NAME_SIZE

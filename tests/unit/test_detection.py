@@ -9,8 +9,9 @@ import pytest
 from common.codec import DecodedRequests, Decoder, ProtocolError, Request
 from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUOTES
 from common.limits import DEFAULT_LIMITS
-from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import RequestDecoder
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 from server.protocols.json_frames import FrameDecoder

@@ -10,8 +10,8 @@ import pytest
 
 from common.codec import PIECE_SIZE, Encoder
 from common.replies import Lines, Reply
-from common.resp import ReplyEncoder
 from common.resp_client import ReplyDecoder, encode_request
+from common.resp_replies import ReplyEncoder
 from common.text import ENDING_IN_LF, quote, quoted_pieces, split_args
 from server.keyspace.store import Store
 from server.session.stream import OUTPUT_SIZE

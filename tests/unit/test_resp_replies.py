@@ -10,8 +10,8 @@ import pytest
 
 from common.codec import PIECE_SIZE
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
-from common.resp import ReplyEncoder
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder, encode_request
+from common.resp_replies import ReplyEncoder
 from tests.harness.sessions import encode
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.limits import Limits
-from common.resp import MAX_HEADER_SIZE
 from common.resp_client import encode_request
+from common.resp_requests import MAX_HEADER_SIZE
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from tests.harness.sessions import ClientSession, execute, feed, new_session

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
 from common.limits import Limits
-from common.resp import ReplyEncoder
+from common.resp_replies import ReplyEncoder
 from common.text import COMMENT, UnbalancedQuotes, split_args
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store

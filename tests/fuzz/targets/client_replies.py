@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from client.batch import print_replies
 from client.protocol import ClientProtocol
 from common.replies import ErrorReply, Reply
-from common.resp import ReplyEncoder
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder
+from common.resp_replies import ReplyEncoder
 from tests.fuzz.properties import splits
 from tests.harness.sessions import encode
 

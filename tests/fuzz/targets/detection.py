@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from common.resp import MAX_HEADER_SIZE, ReplyEncoder
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import MAX_HEADER_SIZE
 from server.protocols.detection import ProtocolDetector
 from tests.fuzz.properties import LIMITS, Decode, check_decoder
 

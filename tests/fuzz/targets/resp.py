@@ -1,11 +1,12 @@
-"""Requests in RESP: `common.resp.RequestDecoder`."""
+"""Requests in RESP: `common.resp_requests.RequestDecoder`."""
 
 from __future__ import annotations
 
 import re
 
-from common.resp import ReplyEncoder, RequestDecoder
 from common.resp_client import encode_request
+from common.resp_replies import ReplyEncoder
+from common.resp_requests import RequestDecoder
 from tests.fuzz.properties import LIMITS, check_decoder, decode_all
 
 TOKENS = [b"*", b"$", b"\r\n", b"*1\r\n", b"*2\r\n", b"*8\r\n", b"$0\r\n", b"$1\r\n", b"$3\r\n", b"$100\r\n", b"-1"]

@@ -153,7 +153,8 @@ def test_only_local_imports_the_servers_code(server: ServerProcess) -> None:
         return set(re.findall(r"\| +([\w.]+)$", ended.stderr.decode(), re.MULTILINE))
 
     over_socket, local = loaded("--port", str(server.port)), loaded("--local")
-    assert "common.resp" in over_socket
+    assert "common.resp_client" in over_socket
+    assert "common.resp_requests" not in over_socket
     assert {name for name in over_socket if name.startswith("server")} == set()
     assert "server.session.session" in local
     assert "server.net.listener" not in local

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
-from common.resp import format_double
+from common.resp_replies import format_double
 from server.http.messages import MIN_STREAMED_SIZE, lazy_response, next_part
 from server.http.reply_json import json_pieces, outcome_pieces
 from server.protocols import json_writer

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.codec import RequestBatch
-from common.resp import ReplyEncoder
+from common.resp_replies import ReplyEncoder
 from server.engines.log.records import CHUNK, MAX_LINE, NotARecord, Record, apply, encode
 from server.engines.log.replay import UNLIMITED, Replay
 from server.engines.log.trailer import TRAILER_LINE

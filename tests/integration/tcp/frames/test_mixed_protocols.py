@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.replies import OK, ErrorReply, Reply
-from common.resp import ReplyEncoder
 from common.resp_client import encode_request
+from common.resp_replies import ReplyEncoder
 from common.text import TextEncoder, format_command
 from tests.harness.frame_client import Answer, FrameClient, frame, run, take_answer
 from tests.harness.processes import Peer, ServerProcess
