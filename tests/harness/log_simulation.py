@@ -83,8 +83,11 @@ class Simulation:
     # ---------------------------------------------------------------- the workload
 
     def run(self, rounds: int) -> None:
-        for _ in range(rounds):
-            self.round()
+        try:
+            for _ in range(rounds):
+                self.round()
+        finally:
+            self.is_crashing = True  # what is left of a rewrite ends without checks
 
     def round(self) -> None:
         rng = self.rng
@@ -123,7 +126,10 @@ class Simulation:
             self.acknowledged = len(self.history) - 1
 
     def _check_rolled_back(self) -> None:
-        """What is left must be a prefix of the history with everything acknowledged. A rotation may have written more."""
+        """What is left must be a prefix of the history with everything acknowledged.
+
+        It may have more than that, which a rotation has written.
+        """
         self.keeps_order = False
         items = self._items()
         left = self._visible(items, in_order=False)

@@ -83,8 +83,7 @@ def _snapshot(log: DurableLog, number: int, chain: Chain) -> Iterator[int]:
     with _temporary(log.disk, number) as file:
         writer = yield from _write_keys(log, file, number)
         needs = log.flush()
-        if log.failures != failures:
-            raise RewriteFailed("the snapshot has values that were undone")
+        _check_nothing_undone(log, failures)
         _complete(log, writer, number, chain, needs)
     _remove_obsolete(log, number)
 
@@ -99,8 +98,7 @@ def _restart(log: DurableLog, file: File, number: int) -> Iterator[int]:
         with _temporary(log.disk, number) as snapshot:
             writer = yield from _write_keys(log, snapshot, number)
             log.write_pending()
-            if log.failures != failures or log.is_closed:
-                raise RewriteFailed("the snapshot has values that were undone")
+            _check_nothing_undone(log, failures)
             _complete(log, writer, number, chain, restarted.chain.sequence)
     except BaseException:  # GeneratorExit, too: the server stops
         _discard_unless_complete(log, file, number)
@@ -108,6 +106,13 @@ def _restart(log: DurableLog, file: File, number: int) -> Iterator[int]:
     with log.exclusive():
         log.resume(restarted, number)
     _remove_obsolete(log, number)
+
+
+def _check_nothing_undone(log: DurableLog, failures: int) -> None:
+    if log.failures != failures:
+        raise RewriteFailed("the snapshot has values that were undone")
+    if log.is_closed:
+        raise RewriteFailed(str(log.problem))
 
 
 @contextmanager

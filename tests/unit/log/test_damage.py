@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.program import start_command
 from server.engines.base import EngineStartError
 from server.engines.log.start import check
 from server.engines.log.walk import Corruption
@@ -92,10 +93,10 @@ def test_damage_before_something_synced_stops_the_start_and_says_what_to_do() ->
     at = data.index(b"SET b")
     with pytest.raises(EngineStartError) as raised:
         LoggedServer(disk_with({LOG: data.replace(b"SET b 2", b"SET b 9")}))
-    text = str(raised.value)
-    assert text.startswith(f"data/{LOG} is damaged at byte {at}: batch 5 is damaged.\nNothing was changed.")
-    assert "./run_server.sh --check data" in text
-    assert "./run_server.sh --data data --repair" in text
+    assert str(raised.value) == f"data/{LOG} is damaged at byte {at}: batch 5 is damaged"
+    check, repair = (line.strip() for line in raised.value.advice if line.startswith(" "))
+    assert check == f"{start_command('server')} --check data"
+    assert repair == f"{start_command('server')} --data data --repair"
 
 
 def lines_of(data: bytes) -> list[bytes]:
