@@ -162,6 +162,7 @@ class SimulatedDisk:
         self.call("remove")
         if name not in self.files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        self.free += len(self.files[name].data)
         self._change(name, name, None)
 
     def _change(self, name: str, new_name: str, inode: Inode | None) -> None:

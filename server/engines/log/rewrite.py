@@ -162,10 +162,10 @@ def _write_keys(log: DurableLog, file: File, number: int) -> Generator[int, None
             if size >= SLICE_BYTES or end == len(entries):
                 writer.append(encode([record_of(*entry) for entry in entries[at:end]]))
                 at, size = end, 0
-        if writer.size - synced >= SYNC_SIZE:
-            writer.file.sync()
-            synced = writer.size
-            _check_free_space(log.disk)
+                if writer.size - synced >= SYNC_SIZE:
+                    writer.file.sync()
+                    synced = writer.size
+                    _check_free_space(log.disk)
         yield writer.size
     return writer
 
