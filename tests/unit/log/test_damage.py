@@ -126,6 +126,15 @@ def test_a_missing_file_stops_the_start(missing: str) -> None:
         LoggedServer(disk_with(files))
 
 
+def test_a_log_without_the_snapshot_that_it_continues_stops_the_start_although_nothing_in_it_is_synced() -> None:
+    files = small_log(clean=False)
+    assert b"# synced" not in files[SECOND_LOG]
+    disk = disk_with({SECOND_LOG: files[SECOND_LOG]})
+    with pytest.raises(EngineStartError, match=rf"{LOG} is damaged at byte 0: the file is missing"):
+        LoggedServer(disk)
+    assert set(disk.files) == {SECOND_LOG}
+
+
 def test_a_log_that_ends_before_its_snapshot_is_found() -> None:
     files = small_log(clean=True)
     data = files[SECOND_LOG]
@@ -141,9 +150,9 @@ def test_a_file_of_a_later_format_is_refused() -> None:
 
 
 def test_other_files_in_the_directory_are_left_alone() -> None:
-    disk = disk_with({"notes.txt": b"x", "tmp-00000009.base": b"half"})
-    LoggedServer(disk).run("SET a 1")
-    assert "notes.txt" in disk.files
+    disk = disk_with({"notes.txt": b"x", "tmp-notes": b"x", "tmp-00000009.base": b"half"})
+    LoggedServer(disk).restart().run("SET a 1")
+    assert set(disk.files) == {"notes.txt", "tmp-notes", LOG}
 
 
 # ---------------------------------------------------------------- repair
