@@ -20,10 +20,9 @@ from server.engines.log.rewrite import RewriteFailed, rewrite
 from server.keyspace.store import Store
 from server.session.context import ServerContext
 from tests.harness.clock import Clock
+from tests.harness.logs import Items, items_after_sending
 from tests.harness.sessions import ClientSession
 from tests.harness.simulated_disk import ENOUGH, SimulatedDisk
-
-Items = list[tuple[bytes, bytes, "int | None"]]
 
 KEYS = [b"a", b"b", b"c", b"key", b"k\n"]
 VALUES = [b"1", b"2", b"x", b"x y", b"\xff\0", b"", b"# 3 0 00000000\n", b"v" * 90]
@@ -138,7 +137,9 @@ class Simulation:
                 break
         else:
             allowed = self.history[self.acknowledged :]
-            raise LostData(f"seed {self.seed}: {items} is left after a failure, allowed are {allowed}")
+            raise LostData(
+                f"KVLINE_SIMULATION_SEED={self.seed}: {items} is left after a failure, allowed are {allowed}"
+            )
         self.doubtful += self.history[last + 1 :]
         # The order of the keys may be another one now.
         self.history[last + 1 :] = [items]
@@ -247,12 +248,18 @@ class Simulation:
         try:
             items = replayed(disk, self.clock)
         except EngineStartError as problem:
-            raise LostData(f"seed {self.seed}: {problem}, from {files}") from None
+            raise LostData(f"KVLINE_SIMULATION_SEED={self.seed}: {problem}, from {files}") from None
         self.crash_points += 1
+        if self.rng.random() < 0.1 and (sent := items_after_sending(disk)) != items:
+            raise LostData(
+                f"KVLINE_SIMULATION_SEED={self.seed}: {sent} is what a server gets from {files}, not {items}"
+            )
         allowed = self.doubtful + self.history[first:]
         visible = self._visible(items, in_order=self.keeps_order)
         if not any(visible == self._visible(each, in_order=self.keeps_order) for each in reversed(allowed)):
-            raise LostData(f"seed {self.seed}: {items} was replayed, allowed are {allowed}, from {files}")
+            raise LostData(
+                f"KVLINE_SIMULATION_SEED={self.seed}: {items} was replayed, allowed are {allowed}, from {files}"
+            )
 
     def crash(self) -> None:
         """Crash in earnest, and go on with what is left."""

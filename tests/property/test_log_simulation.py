@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -60,14 +60,29 @@ def test_after_a_crash_at_any_call_of_the_disk_a_prefix_with_everything_acknowle
 # ---------------------------------------------------------------- tests of the test
 
 
-def finds_lost_data(new: Callable[[int], Simulation]) -> bool:
-    """Return whether a simulation with one of the seeds finds the bug."""
-    for seed in range(MAX_SEEDS):
+def first_lost_data(
+    new: Callable[[int], Simulation], seeds: Iterable[int] = range(MAX_SEEDS)
+) -> tuple[int, str] | None:
+    """Return the first seed with which a simulation finds the bug, and what it reports."""
+    for seed in seeds:
         try:
             new(seed).run(ROUNDS)
-        except LostData:
-            return True
-    return False
+        except LostData as problem:
+            return seed, str(problem)
+    return None
+
+
+def finds_lost_data(new: Callable[[int], Simulation]) -> bool:
+    return first_lost_data(new) is not None
+
+
+def test_a_seed_repeats_what_it_has_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DurableLog, "sync", lambda log: None)
+    found = first_lost_data(Simulation)
+    assert found is not None
+    seed, report = found
+    assert report.startswith(f"KVLINE_SIMULATION_SEED={seed}: ")
+    assert first_lost_data(Simulation, [seed]) == (seed, report)
 
 
 def test_the_simulation_finds_a_reply_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,3 +115,13 @@ def test_the_simulation_finds_keys_that_expire_during_replay(monkeypatch: pytest
         "server.keyspace.store.Store.begin_step", lambda store, now=None: setattr(store, "clock_was_read", False)
     )
     assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_a_snapshot_that_does_not_need_the_log_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DurableLog, "flush", lambda log: 0)
+    assert finds_lost_data(lambda seed: Simulation(seed, EVERYSEC))
+
+
+def test_the_simulation_finds_expiries_that_are_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.engines.log.log.undo_expired", lambda *_: None)
+    assert finds_lost_data(lambda seed: Simulation(seed, ALWAYS, Faults(append=0.1)))
