@@ -245,9 +245,10 @@ class RequestStream:
 
         In the modes OFF and SKIP only a request that ends the mode has a reply.
         """
-        if isinstance(request, ProtocolReply):
-            return request.reply
         session = self._session
+        if isinstance(request, ProtocolReply):
+            session.client.touch()
+            return request.reply
         if session.reply_mode is ReplyMode.SKIP_NEXT:
             session.set_reply_mode(ReplyMode.SKIP_THIS)
         is_on = session.reply_mode is ReplyMode.ON
