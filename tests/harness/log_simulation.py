@@ -137,9 +137,7 @@ class Simulation:
                 break
         else:
             allowed = self.history[self.acknowledged :]
-            raise LostData(
-                f"KVLINE_SIMULATION_SEED={self.seed}: {items} is left after a failure, allowed are {allowed}"
-            )
+            raise self._lost(f"{items} is left after a failure, allowed are {allowed}")
         self.doubtful += self.history[last + 1 :]
         # The order of the keys may be another one now.
         self.history[last + 1 :] = [items]
@@ -248,18 +246,14 @@ class Simulation:
         try:
             items = replayed(disk, self.clock)
         except EngineStartError as problem:
-            raise LostData(f"KVLINE_SIMULATION_SEED={self.seed}: {problem}, from {files}") from None
+            raise self._lost(f"{problem}, from {files}") from None
         self.crash_points += 1
         if self.rng.random() < 0.1 and (sent := items_after_sending(disk)) != items:
-            raise LostData(
-                f"KVLINE_SIMULATION_SEED={self.seed}: {sent} is what a server gets from {files}, not {items}"
-            )
+            raise self._lost(f"{sent} is what a server gets from {files}, not {items}")
         allowed = self.doubtful + self.history[first:]
         visible = self._visible(items, in_order=self.keeps_order)
         if not any(visible == self._visible(each, in_order=self.keeps_order) for each in reversed(allowed)):
-            raise LostData(
-                f"KVLINE_SIMULATION_SEED={self.seed}: {items} was replayed, allowed are {allowed}, from {files}"
-            )
+            raise self._lost(f"{items} was replayed, allowed are {allowed}, from {files}")
 
     def crash(self) -> None:
         """Crash in earnest, and go on with what is left."""
@@ -271,6 +265,9 @@ class Simulation:
         self.history.append(items)
         self.acknowledged = self.synced = len(self.history) - 1
         self.is_crashing = False
+
+    def _lost(self, what: str) -> LostData:
+        return LostData(f"KVLINE_SIMULATION_SEED={self.seed}: {what}")
 
     # ---------------------------------------------------------------- states
 
