@@ -5,6 +5,7 @@ Watches and the durable log (`server.engines.log`) are observers. Memory account
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -26,7 +27,7 @@ Entry: TypeAlias = tuple[bytes, int | None]
 
 
 class KeyspaceObserver(Protocol):
-    """Is called after each change, under the lock that guards the store.
+    """Is called after each change, under the lock that guards the store. Observers are subclasses.
 
     ``before`` is the state that was replaced, with which an observer can undo the change or compute a difference.
     """
@@ -34,6 +35,11 @@ class KeyspaceObserver(Protocol):
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
         ...
+
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+        """Different keys have got these values, and no expiry. None of them had an expiry before."""
+        for key, value, value_before in zip(keys, values, before, strict=True):
+            self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """A part of a value was overwritten (APPEND, SETRANGE), and its expiry kept."""

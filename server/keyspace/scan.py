@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 from common.limits import MIB
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 
 MAX_SNAPSHOT_KEYS = 16 * 1024 * 1024
 """References in all snapshots together: 128 MiB. The newest snapshot is stored however large it is."""
@@ -60,7 +60,7 @@ class _Snapshot(NamedTuple):
     used_at: int  # ms since the epoch
 
 
-class ScanSnapshots:
+class ScanSnapshots(KeyspaceObserver):
     """The iterations in progress, an observer of the store. Guarded as the store is."""
 
     def __init__(self) -> None:

@@ -169,11 +169,11 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if self._observers or self._may_expire(keys):
+        if self._may_expire(keys) or (self._observers and len(set(keys)) < len(keys)):
             for key, value in zip(keys, values, strict=True):
                 self.set(key, value)
         else:
-            self._values.update(zip(keys, values, strict=True))  # as in `set`
+            self._put_many(keys, values)
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -321,6 +321,13 @@ class Store:
         self._values[key] = value
         for observer in observers:
             observer.on_set(key, value, expires_at, before)
+
+    def _put_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set different keys that have no expiry."""
+        before = list(map(self._values.get, keys)) if self._observers else ()
+        self._values.update(zip(keys, values, strict=True))
+        for observer in self._observers:
+            observer.on_set_many(keys, values, before)
 
     def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         for observer in self._observers:

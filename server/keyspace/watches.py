@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 
 NO_KEYS: AbstractSet[bytes] = frozenset()
 """Shared by the watches of all sessions that watch nothing, because an empty set takes 216 bytes."""
@@ -24,7 +24,7 @@ class Watch:
         self.dirty = False
 
 
-class Watches:
+class Watches(KeyspaceObserver):
     """Maps watched keys to the watches on them."""
 
     def __init__(self) -> None:

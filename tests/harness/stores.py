@@ -32,7 +32,7 @@ def check_stores() -> None:
         each.check()
 
 
-class Recorder:
+class Recorder(KeyspaceObserver):
     """An observer that records every change, and rebuilds from the changes what the store contains."""
 
     def __init__(self) -> None:

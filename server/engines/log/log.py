@@ -25,6 +25,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import repeat
 from typing import Any
 
 from common.limits import MIB
@@ -32,12 +33,20 @@ from server.engines.base import CommitFailed
 from server.engines.log.disk import Disk, File
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.names import make_header
-from server.engines.log.pending import Pending, undo_clear, undo_entry, undo_expired, undo_expiry, undo_range
+from server.engines.log.pending import (
+    Pending,
+    undo_clear,
+    undo_entry,
+    undo_expired,
+    undo_expiry,
+    undo_range,
+    undo_values,
+)
 from server.engines.log.records import Record, encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
@@ -63,7 +72,7 @@ class _Thread(threading.local):
     """How many failures there were before its first command; None if it has executed nothing."""
 
 
-class DurableLog:
+class DurableLog(KeyspaceObserver):
     """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
 
     ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
@@ -96,7 +105,7 @@ class DurableLog:
         """Whether the file may be written again: no sync of it has failed, and its end is known."""
         self.is_closed = False
         self._pending = Pending()
-        self._appended = 0  # records since the start
+        self._appended = 0  # changes since the start
         self._committed = 0  # those that are as durable as the level asks for
         self._is_muted = False  # while changes are undone
         self._unrecorded: set[bytes] = set()  # keys that have expired while the log was failing
@@ -128,6 +137,18 @@ class DurableLog:
         )
         pending.undo.append((undo_entry, key, before))
         pending.size += len(value)
+        if pending.size > MAX_PENDING:
+            self.needs_attention = True
+        self._appended += 1
+
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+        """Record a SET of each key, with one function to undo all of them."""
+        if None in before:
+            self.order.created(*[key for key, value in zip(keys, before, strict=True) if value is None])
+        pending = self._pending
+        pending.records += zip(repeat(b"SET"), keys, values)
+        pending.undo.append((undo_values, keys, before))
+        pending.size += sum(map(len, values))
         if pending.size > MAX_PENDING:
             self.needs_attention = True
         self._appended += 1

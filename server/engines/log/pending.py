@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from server.engines.log.records import Record
@@ -68,6 +68,12 @@ def undo_entry(store: Store, key: bytes, before: Entry | None) -> None:
         store.delete(key)
     else:
         store.set(key, *before)
+
+
+def undo_values(store: Store, keys: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+    """Give keys without an expiry the values that they had."""
+    for key, value in zip(reversed(keys), reversed(before), strict=True):
+        undo_entry(store, key, None if value is None else (value, None))
 
 
 EXPIRED_LONG_AGO = 1
