@@ -8,7 +8,7 @@ durable as the level asks for, so a reply never shows a change that a crash coul
 well.
 
 Group commit: the first thread that needs something to be durable becomes the leader. It writes all pending records as
-one batch and syncs once, for all threads that wait meanwhile.
+one batch and syncs once. Of the threads that wait meanwhile, the next one does the same for all of them.
 
 If that fails, the log is failing: the changes that are not durable are undone in the store, their clients get no
 reply, and the engine refuses writes until the log works again. So the store is always what clients were told, and what
@@ -23,8 +23,8 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any
 
@@ -109,9 +109,9 @@ class DurableLog(KeyspaceObserver):
         self._committed = 0  # those that are as durable as the level asks for
         self._is_muted = False  # while changes are undone
         self._unrecorded: set[bytes] = set()  # keys that have expired while the log was failing
-        self._turn = threading.Condition()
-        self._is_leading = False
+        self._leading = threading.Lock()  # held by the thread that writes; of those that wait, the next commits for all
         self._syncing = threading.Lock()
+        self._files = threading.Lock()
         self._retired: list[File] = []  # earlier logs that are not synced to their end yet
         self._synced = 0  # bytes of the present log
         self._data_end = writer.size  # the end of its last batch with records
@@ -243,41 +243,20 @@ class DurableLog(KeyspaceObserver):
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
         target = self._appended
-        while True:
-            with self._turn:
-                while self._is_leading and self._committed < target and failures == self.failures:
-                    self._turn.wait()
-                if failures != self.failures:
-                    raise CommitFailed("the log has failed")
-                if self._committed >= target:
-                    return
-                self._is_leading = True
-            try:
+        with self._leading:
+            if failures == self.failures and self._committed < target:
                 self._commit_pending()
-            finally:
-                self._end_turn()
+        if failures != self.failures:
+            raise CommitFailed("the log has failed")
 
     def write_pending(self) -> None:
         """Write what is pending. Raises nothing."""
         with self.exclusive():
             self._commit_pending()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[Any]:
         """Wait until no thread writes the log, and keep others from it."""
-        with self._turn:
-            while self._is_leading:
-                self._turn.wait()
-            self._is_leading = True
-        try:
-            yield
-        finally:
-            self._end_turn()
-
-    def _end_turn(self) -> None:
-        with self._turn:
-            self._is_leading = False
-            self._turn.notify_all()
+        return self._leading
 
     def _commit_pending(self) -> None:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
@@ -339,7 +318,7 @@ class DurableLog(KeyspaceObserver):
         with self._syncing:
             if not self.is_trusted:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            with self._turn:
+            with self._files:
                 writer, retired = self.writer, self._retired.copy()
             size = writer.size
             try:
@@ -349,7 +328,7 @@ class DurableLog(KeyspaceObserver):
             except OSError:
                 self.is_trusted = False
                 raise
-            with self._turn:
+            with self._files:
                 self._retired = self._retired[len(retired) :]
                 if writer is self.writer:
                     self._synced = max(self._synced, size)
@@ -414,7 +393,7 @@ class DurableLog(KeyspaceObserver):
         that cannot be written, the log is failing again.
         """
         if writer is not None:
-            with self._syncing, self._turn:  # no thread syncs a file that is closed here
+            with self._syncing, self._files:  # no thread syncs a file that is closed here
                 retired, self._retired = [*self._retired, self.writer.file], []
                 self._use(writer, number)
                 self._synced = writer.size
@@ -465,7 +444,7 @@ class DurableLog(KeyspaceObserver):
         chain = self.writer.chain
         writer = BatchWriter(file, chain)
         writer.append([make_header(b"log", number, chain)])
-        with self._turn:
+        with self._files:
             self._retired.append(self.writer.file)
             self._use(writer, number)
             self._synced = 0
@@ -499,7 +478,7 @@ class DurableLog(KeyspaceObserver):
 
     def close(self) -> None:
         """Close the files. Nothing is written any more, and every commit of a change fails."""
-        with self.exclusive(), self._turn:
+        with self.exclusive(), self._files:
             self.is_closed = True
             self.problem = "the server is stopping"
             self.needs_attention = True
