@@ -51,7 +51,7 @@ MODULES = (
     "server/session/stream.py",
 )
 
-REQUIREMENT = "mypy[mypyc]>=1.19,<3"
+REQUIREMENT = "mypy[mypyc]>=2.4,<3"
 """What compiles them. It is needed for the build alone."""
 
 
