@@ -39,6 +39,8 @@ class Faults:
     sync: float = 0.0
     append: float = 0.0
     full: float = 0.0
+    other: float = 0.0
+    """Of the calls that create, rename, remove, cut and sync names."""
 
 
 class Simulation:
@@ -97,15 +99,15 @@ class Simulation:
         if rng.random() < 0.2:  # while changes are not durable yet
             self._let_time_pass()
         if rng.random() < 0.2:
-            self._step_rewrite()
+            self.step_rewrite()
         self._commit()
         choice = rng.randrange(12)
         if choice == 0:
             self._let_time_pass()
-        elif choice in (1, 2):
+        elif choice in (1, 2, 8, 9):
             self.tick()
         elif choice in (3, 4, 5, 6):
-            self._step_rewrite()
+            self.step_rewrite()
         elif choice == 7 and rng.random() < 0.5:
             self.crash()
         if self.disk.free < ENOUGH and rng.random() < 0.3:
@@ -157,7 +159,7 @@ class Simulation:
         if was_failing and self.log.problem is None:
             self.doubtful.clear()
 
-    def _step_rewrite(self) -> None:
+    def step_rewrite(self) -> None:
         before = self.log.failures
         try:
             if self.rewriting is None:
@@ -215,6 +217,8 @@ class Simulation:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         if what == "append" and rng.random() < faults.full:
             self.disk.free = rng.randrange(50)
+        if what not in ("append", "sync") and rng.random() < faults.other:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _check_crash(self, disk: SimulatedDisk) -> None:
         """Crash a copy of the disk in two ways, and replay what is left of it."""

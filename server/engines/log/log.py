@@ -433,7 +433,6 @@ class DurableLog(KeyspaceObserver):
             self.order.begin_visit()
             if self.problem is not None:
                 self.is_trusted = False  # from now on a later log may replace this one
-                self._unrecorded.clear()  # the visit does not find them
                 return None
             pending, self._pending = self._pending, Pending()
             taken = self._appended

@@ -57,6 +57,35 @@ def test_flushall_is_undone() -> None:
     server.store.check()
 
 
+def test_changes_of_several_batches_are_undone_the_last_one_first() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    fail = fail_once("sync")
+
+    def change_and_fail(what: str) -> None:
+        if what == "sync":
+            server.store.set(b"a", b"3")  # by another thread, while the SET before it is synced
+        fail(what)
+
+    server.disk.on_call = change_and_fail
+    server.run_without_commit("SET a 2")
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    assert server.run("GET a") == ["1"]
+
+
+def test_sets_of_several_keys_are_undone() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    before = server.items()
+    server.disk.on_call = fail_once("append")
+    server.run_without_commit("MSET n 2 a 2 m 2")
+    assert len(server.items()) == 3
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    assert server.items() == before
+
+
 def test_a_reader_of_a_value_that_is_undone_gets_no_reply() -> None:
     server = LoggedServer()
     server.disk.on_call = fail_once("sync")
@@ -223,7 +252,7 @@ def test_a_key_that_expires_by_itself_stays_expired_although_its_change_is_undon
 
 
 def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be_refused(clock: Clock) -> None:
-    server = failing(clock=clock)
+    server = failing("append", errno.ENOSPC, clock=clock)
     problem, server.log.problem, server.log.needs_attention = server.log.problem, None, False
     server.run_without_commit("PEXPIRE a 10")  # executed in the moment in which the log fails
     server.log.problem = problem
@@ -233,6 +262,9 @@ def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be
         server.log.commit()
     assert server.run("GET a", "PTTL a") == ["1", "-1"]
     server.store.check()
+    server.service.tick()
+    server.run("SET b 1")
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"1", None)], "the expiry is not recorded"
 
 
 def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_accepted(clock: Clock) -> None:
@@ -411,3 +443,13 @@ def test_a_rewrite_that_is_stopped_leaves_no_snapshot() -> None:
     assert "tmp-00000002.base" in server.disk.files
     steps.close()  # type: ignore[attr-defined]
     assert set(server.disk.files) == {LOG, "00000002.log"}
+
+
+def test_a_log_that_is_closed_does_not_begin_anew() -> None:
+    server = failing()
+    steps = rewrite(server.log)
+    next(steps)
+    server.log.close()
+    with pytest.raises(RewriteFailed, match="the server is stopping"):
+        list(steps)
+    assert set(server.disk.files) == {LOG}
