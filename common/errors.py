@@ -143,6 +143,22 @@ FREQUENCY_NOT_TRACKED = _error(
 )
 IDLE_TIME_NOT_TRACKED = _error(b"idle times are not tracked, so that a read costs no write")
 
+BIT_OFFSET_OUT_OF_RANGE = _error(b"bit offset is not an integer or out of range")
+BIT_OUT_OF_RANGE = _error(b"bit is not an integer or out of range")
+BITPOS_NO_BIT = _error(b"The bit argument must be 1 or 0.")
+BITOP_NOT_OF_MANY = _error(b"BITOP NOT must be called with a single source key.")
+INVALID_BITFIELD_TYPE = _error(
+    b"Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+)
+INVALID_OVERFLOW_TYPE = _error(b"Invalid OVERFLOW type specified")
+BITFIELD_READ_ONLY = _error(b"BITFIELD_RO only supports the GET subcommand")
+KEY_IS_BUSY = ErrorReply(b"BUSYKEY", b"Target key name already exists.", ErrorKind.CONFLICT)
+WRONG_DUMP_CHECKSUM = _error(b"DUMP payload version or checksum are wrong")
+BAD_DUMP_FORMAT = _error(b"Bad data format")
+INVALID_TTL = _error(b"Invalid TTL value, must be >= 0")
+INVALID_IDLE_TIME = _error(b"Invalid IDLETIME value, must be >= 0")
+INVALID_FREQUENCY = _error(b"Invalid FREQ value, must be >= 0 and <= 255")
+
 
 def invalid_expire_time(command: bytes) -> ErrorReply:
     return _error(b"invalid expire time in '%b' command" % command)
@@ -150,6 +166,23 @@ def invalid_expire_time(command: bytes) -> ErrorReply:
 
 def unsupported_option(option: bytes) -> ErrorReply:
     return _error(b"Unsupported option %b" % option[:MAX_ECHOED])
+
+
+# ---------------------------------------------------------------- MIGRATE
+
+KEY_AND_KEYS = _error(b"When using MIGRATE KEYS option, the key argument must be set to the empty string")
+# The words are Redis's, also "client", and "to" after "reading".
+TARGET_NOT_CONNECTED = ErrorReply(b"IOERR", b"error or timeout connecting to the client", ErrorKind.UPSTREAM_DOWN)
+TARGET_NOT_WRITTEN = ErrorReply(b"IOERR", b"error or timeout writing to target instance", ErrorKind.UPSTREAM_DOWN)
+TARGET_NOT_READ = ErrorReply(b"IOERR", b"error or timeout reading to target instance", ErrorKind.UPSTREAM_DOWN)
+CHANGED_DURING_MIGRATE = _error(
+    b"keys have changed while they were migrated, so they are kept here, and the target has their earlier values",
+    ErrorKind.CONFLICT,
+)
+
+
+def target_error(text: bytes) -> ErrorReply:
+    return _error(b"Target instance replied with error: " + text)
 
 
 # ---------------------------------------------------------------- transactions

@@ -220,6 +220,10 @@ class Engine(Protocol[W]):
         """Return whether the command may wait for I/O or take long. A control command may ask the engine to do so."""
         ...
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Return whether it may do so if it is executed now. Unlike `may_block`, this may depend on the keyspace."""
+        ...
+
     def execute_batch(
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
     ) -> list[Reply | Exception] | None:

@@ -108,13 +108,15 @@ class EmbeddedEngine:
 
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
-        call.started = began = perf_counter_ns()
+        call.started = perf_counter_ns()
         staged = _begin(command, args)
-        prepared = perf_counter_ns()
-        with self._step() as store:
-            call.started = perf_counter_ns() - (prepared - began)  # the wait for the lock does not count
-            staged.run_step(store)
-        return staged.finish()
+        while True:
+            ready = perf_counter_ns()
+            with self._step() as store:
+                call.started += perf_counter_ns() - ready  # the wait for the lock does not count
+                staged.run_step(store)
+            if not staged.resume():
+                return staged.reply
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
         """Execute one command, or return `WOULD_BLOCK` if it may take long."""
@@ -124,12 +126,21 @@ class EmbeddedEngine:
         """Return whether the command has stages (KEYS, LCS ...) or many arguments. Nothing here waits for I/O."""
         return command.stages is not None or len(args) > MAX_QUICK_ARGS
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Return the same, but for a command in stages whether it takes long with the values that its keys have now."""
+        if not self.may_block(command, args):
+            return False
+        if command.is_short is None or len(args) > MAX_QUICK_ARGS:
+            return True
+        with self._step() as store:
+            return not command.is_short(store, args)
+
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
         staged = {
-            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_single_step
+            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_whole_in_multi
         }
         budget = call.budget
         charge = budget.charge
@@ -142,7 +153,7 @@ class EmbeddedEngine:
                 return None
             for place, (command, args) in enumerate(queue):
                 started = perf_counter_ns()
-                if not command.is_single_step:
+                if not command.is_whole_in_multi:
                     staged[place].run_step(store)
                     outcomes.append(None)  # until its last stage has run
                 else:

@@ -18,12 +18,18 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Stages: TypeAlias = Generator[Callable[[S], T], T, Reply]
-"""A command in stages: what its generator yields is called with the store, and its result is sent back."""
+"""A command in stages: what its generator yields is called with the store, and its result is sent back.
+
+It yields once, or several times if it is registered with ``several_steps``.
+"""
 
 StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
 ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
 """A command for several requests: it gets the store and a column of each argument, and returns the replies."""
+
+ShortTest: TypeAlias = Callable[[Any, Args], bool]
+"""Returns whether a request of a command in stages is short, given the store under the lock, and the arguments."""
 
 UNBOUNDED = 2**63
 
@@ -73,6 +79,9 @@ class Flag(EnumFlag):
     NO_MULTI = auto()
     """Refused in a transaction when it is queued."""
 
+    MOVABLEKEYS = auto()
+    """Which arguments are keys depends on the other arguments."""
+
     ALLOW_BUSY = auto()
     """Allowed while a script runs for too long."""
 
@@ -100,15 +109,19 @@ REDACTED = b"(redacted)"
 class KeySpec:
     """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
 
-    The command's name is argument 0. A negative ``last`` counts from the end.
+    The command's name is argument 0. A negative ``last`` counts from the end. ``movable`` finds the keys of a request
+    if their positions depend on its other arguments.
     """
 
     first: int
     last: int
     step: int
+    movable: Callable[[Args], Args] | None = None
 
     def of(self, args: Args) -> Args:
         """Return the keys among a request's arguments."""
+        if self.movable is not None:
+            return self.movable(args)
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
@@ -136,16 +149,20 @@ class Command:
     max_args: int
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
+    several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
+    is_whole_in_multi: bool = field(init=False)  # a transaction, which takes the lock once, executes it by ``run``
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
     max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
         object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
+        object.__setattr__(self, "is_whole_in_multi", self.is_single_step or self.several_steps)
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
         object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
 
@@ -180,31 +197,39 @@ class Command:
 
 
 class StagedCall(Generic[S]):
-    """One execution of a command in stages. The caller takes the lock for `run_step` alone.
+    """One execution of a command in stages. The caller takes the lock for each `run_step` alone.
 
-    Making one runs the first stage. It and `finish` raise what the command raises.
+    Making one runs the first stage. It, `resume` and `finish` raise what the command raises.
     """
 
-    __slots__ = ("_stages", "_step", "found")
+    __slots__ = ("_stages", "_step", "found", "reply")
 
     def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
         self._stages: Stages[S, Any] = stages(*args)
         self._step: Callable[[S], Any] = next(self._stages)
         self.found: Any = None
-        """What the stage under the lock has returned."""
+        """What the last step under the lock has returned."""
+        self.reply: Reply = None
+        """The reply, after `resume` has returned false."""
 
     def run_step(self, store: S) -> None:
-        """Run the stage that accesses the keyspace, under the lock."""
+        """Run the next step that accesses the keyspace, under the lock."""
         self.found = self._step(store)
 
-    def finish(self) -> Reply:
-        """Run the last stage, and return the reply."""
+    def resume(self) -> bool:
+        """Run the stage that follows a step, without the lock. Return whether another step follows it."""
         try:
-            self._stages.send(self.found)
+            self._step = self._stages.send(self.found)
         except StopIteration as end:
-            reply: Reply = end.value
-            return reply
-        raise RuntimeError("a command in stages yields once")
+            self.reply = end.value
+            return False
+        return True
+
+    def finish(self) -> Reply:
+        """Run the last stage of a command with one step, and return the reply."""
+        if self.resume():
+            raise RuntimeError("a command in stages yields once")
+        return self.reply
 
 
 class ArityError(CommandError):

@@ -21,6 +21,7 @@ from server.registry.command import (
     Flag,
     Function,
     KeySpec,
+    ShortTest,
     StagedCall,
     StagedFunction,
 )
@@ -32,7 +33,8 @@ class CommandGroup:
     """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
-    those that the decorator implies. ``keys`` says which arguments are keys.
+    those that the decorator implies. ``keys`` says which arguments are keys. ``is_short`` is for commands in stages: an
+    I/O thread runs a short request itself.
     """
 
     def __init__(self, name: str) -> None:
@@ -52,16 +54,43 @@ class CommandGroup:
         return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
 
     def reads_in_stages(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that reads the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.READONLY | flags, keys)
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, is_short)
 
     def writes_in_stages(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that may change the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short)
+
+    def writes_in_several_steps(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that takes the lock several times. Other commands may run between its steps.
+
+        In a transaction its steps, and what is between them, run under the lock of the transaction.
+        """
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short, several_steps=True)
 
     def control(
         self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
@@ -96,7 +125,14 @@ class CommandGroup:
         return register
 
     def _register_staged(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpec
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        is_short: ShortTest | None,
+        *,
+        several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
         if _depth(usage) > 1:
             raise ValueError("a subcommand cannot run in stages")
@@ -105,7 +141,18 @@ class CommandGroup:
             arity = _arity(_parameters(function), depth=1)
             stages = _converting(function)
             run = _in_single_step(stages)
-            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=True, run=run, stages=stages)
+            self._add(
+                usage,
+                summary,
+                flags,
+                keys,
+                arity=arity,
+                targets_keyspace=True,
+                run=run,
+                stages=stages,
+                is_short=is_short,
+                several_steps=several_steps,
+            )
             return function
 
         return register
@@ -121,6 +168,8 @@ class CommandGroup:
         targets_keyspace: bool,
         run: Function,
         stages: StagedFunction | None = None,
+        is_short: ShortTest | None = None,
+        several_steps: bool = False,
     ) -> None:
         min_args, max_args = arity
         self.commands.append(
@@ -136,6 +185,8 @@ class CommandGroup:
                 max_args=max_args,
                 run=run,
                 stages=stages,
+                is_short=is_short,
+                several_steps=several_steps,
             )
         )
 
@@ -159,7 +210,9 @@ def _in_single_step(stages: StagedFunction) -> Function:
     def run(store: Any, *args: bytes) -> Reply:
         call: StagedCall[Any] = StagedCall(stages, args)
         call.run_step(store)
-        return call.finish()
+        while call.resume():
+            call.run_step(store)
+        return call.reply
 
     return run
 

@@ -195,7 +195,7 @@ class Session:
             return self._queue(transaction, command, args)
         self.client.last_command = command
         is_long = transaction is not None and transaction.may_take_long
-        if may_defer and (is_long or self._engine.may_block(command, args)):
+        if may_defer and (is_long or self._engine.would_block(command, args)):
             reply = self._engine.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
             if reply is WOULD_BLOCK:
                 self._deferred = command, args

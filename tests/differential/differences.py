@@ -227,6 +227,15 @@ IN_TRANSACTIONS = [
 
 EVERYWHERE = [
     LeftOut(
+        "BITFIELD SET with SAT and a number near -2**63 stores the highest number in Redis, because a difference "
+        "overflows, and the lowest one in kvline",
+        lambda args: (
+            _named(args, b"BITFIELD")
+            and b"SAT" in map(bytes.upper, args)
+            and any(re.fullmatch(rb"-[0-9]{19}", arg) for arg in args)
+        ),
+    ),
+    LeftOut(
         "Redis ends a transaction after EXEC with too many arguments",
         lambda args: _named(args, b"EXEC") and len(args) > 1,
     ),

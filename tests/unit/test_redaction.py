@@ -73,7 +73,7 @@ def test_monitor_does_not_show_unknown_commands_and_wrong_arity(
 
 
 def test_these_commands_are_sensitive() -> None:
-    assert [each.name for each in ENTRIES if Flag.SENSITIVE in each.flags] == [b"AUTH", b"HELLO"]
+    assert [each.name for each in ENTRIES if Flag.SENSITIVE in each.flags] == [b"AUTH", b"HELLO", b"MIGRATE"]
     auth = COMMANDS.resolve([b"AUTH", b"x"])
     assert auth.redacted([b"AUTH", b"x"]) == [b"AUTH", REDACTED]
 

@@ -151,6 +151,10 @@ class CachedReads:
         """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
         return self._engine.may_block(command, args)
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Do the same."""
+        return self._engine.would_block(command, args)
+
     def new_watch(self) -> BackendWatch:
         """Return a watch without keys."""
         return self._engine.new_watch()

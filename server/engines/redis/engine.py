@@ -21,7 +21,7 @@ from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
 from server.engines.redis.backend import Backend
-from server.engines.redis.dump import compact
+from server.engines.redis.compact import compact
 from server.engines.redis.node import Node
 from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
 from server.engines.redis.time_limit import time_limit
@@ -88,6 +88,10 @@ class RedisEngine:
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command asks the backing server."""
         return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
+
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Do the same."""
+        return self.may_block(command, args)
 
     def _compact(self, command: Command, args: Args) -> Reply:
         # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.

@@ -30,6 +30,17 @@ async function checkStrings(redis) {
   assert.equal(await redis.del("key", bytes, "a", "b", "none"), 4);
 }
 
+async function checkBitmaps(redis) {
+  assert.equal(await redis.setbit("bits", 7, 1), 0);
+  assert.deepEqual([await redis.getbit("bits", 7), await redis.bitcount("bits"), await redis.bitpos("bits", 1)], [1, 1, 7]);
+  assert.equal(await redis.bitop("NOT", "inverse", "bits"), 1);
+  assert.deepEqual(await redis.bitfield("bits", "GET", "u8", 0, "OVERFLOW", "FAIL", "INCRBY", "u8", 0, 255), [1, null]);
+  assert.deepEqual(await redis.bitfield_ro("inverse", "GET", "u8", 0), [254]);
+  assert.equal(await redis.restore("copy", 0, await redis.dumpBuffer("inverse")), "OK");
+  assert.deepEqual(await redis.getBuffer("copy"), Buffer.from([254]));
+  assert.equal(await redis.del("bits", "inverse", "copy"), 3);
+}
+
 async function checkPipelines(redis) {
   const replies = await redis.pipeline().set("key", "x").get("key").incr("key").get("none").exec();
   assert.deepEqual([replies[0], replies[1], replies[3]], [[null, "OK"], [null, "x"], [null, null]]);
@@ -101,6 +112,7 @@ async function check() {
   const [redis, ...others] = Array.from({ length: 8 }, () => new Redis({ ...options, connectionName: "checker" }));
   await checkConnection(redis);
   await checkStrings(redis);
+  await checkBitmaps(redis);
   await checkPipelines(redis);
   await checkTransactions(redis, others[0]);
   await checkCounting([redis, ...others]);
