@@ -254,6 +254,8 @@ class LogService:
             "aof_last_write_status": status,
             "aof_current_size": self.size(),
             "aof_base_size": self._base_size,
+            "rdb_bgsave_in_progress": int(self._rewriting.locked()),
+            "rdb_last_bgsave_status": "ok" if self._last_succeeded else "err",
             "rdb_last_save_time": self.last_save,
             "log_failing": int(log.problem is not None),
             "log_failures": log.failures,

@@ -17,6 +17,7 @@ from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.log import ALWAYS
 from server.keyspace.store import Store
 from server.settings import Settings
+from tests.harness.frame_client import frame
 from tests.harness.http_wire import Wire
 from tests.harness.logs import new_disk
 from tests.harness.processes import Peer, StartServer
@@ -104,7 +105,7 @@ READS = {
     "a pipeline": b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" * 8,
     "a transaction": b"MULTI\nGET a\nEXEC\n",
     "a request that may take long": b"KEYS *\n",
-    "a JSON frame": encode_frame({"command": "GET", "args": ["a"]}),
+    "a JSON frame": frame({"command": "GET", "args": ["a"]}),
     "a count of the keys": b"INFO keyspace\n",
     "a watch": b"WATCH a\nMULTI\nPING\nEXEC\n",
 }
