@@ -1,11 +1,11 @@
 """What can be observed on the store's mutation path: every change of the keyspace, with its cause.
 
-Watches and the durable log (`server.engines.log`) are observers. Memory accounting would be a further one.
+Watches, the memory limit and the durable log (`server.engines.log`) are observers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -21,13 +21,16 @@ class Removal(Enum):
     EXPIRED = auto()
     """Its time to live was over. Found on access, or by the active expire cycle."""
 
+    EVICTED = auto()
+    """The memory limit was reached."""
+
 
 Entry: TypeAlias = tuple[bytes, int | None]
 """A value, and when it expires."""
 
 
 class KeyspaceObserver(Protocol):
-    """Is called after each change, under the lock that guards the store. Observers are subclasses.
+    """Is called after each change, under the lock that guards the store.
 
     ``before`` is the state that was replaced, with which an observer can undo the change or compute a difference.
     """
@@ -36,10 +39,12 @@ class KeyspaceObserver(Protocol):
         """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
         ...
 
-    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
-        """Different keys have got these values, and no expiry. None of them had an expiry before."""
-        for key, value, value_before in zip(keys, values, before, strict=True):
-            self.on_set(key, value, None, None if value_before is None else (value_before, None))
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Several keys have got these values, and no expiry. They had none before, and these values, None if missing.
+
+        It takes the place of `on_set` for each of them.
+        """
+        ...
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """A part of a value was overwritten (APPEND, SETRANGE), and its expiry kept."""

@@ -19,11 +19,12 @@ size. The snapshots observe the store for that, while there are any.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from common.limits import MIB
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, KeyspaceObserver, Removal
+from server.keyspace.observers import Entry, Removal
 
 MAX_SNAPSHOT_KEYS = 16 * 1024 * 1024
 """References in all snapshots together: 128 MiB. The newest snapshot is stored however large it is."""
@@ -60,7 +61,7 @@ class _Snapshot(NamedTuple):
     used_at: int  # ms since the epoch
 
 
-class ScanSnapshots(KeyspaceObserver):
+class ScanSnapshots:
     """The iterations in progress, an observer of the store. Guarded as the store is."""
 
     def __init__(self) -> None:
@@ -117,6 +118,9 @@ class ScanSnapshots(KeyspaceObserver):
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Do nothing: a new key is at the end, and a snapshot may lack it."""
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Do nothing, as for one key."""
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Do nothing."""

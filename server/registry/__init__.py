@@ -36,6 +36,7 @@ from server.registry.command import (
     Flag,
     Function,
     KeySpec,
+    RejectedCommand,
     StagedCall,
     Stages,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Flag",
     "Function",
     "KeySpec",
+    "RejectedCommand",
     "StagedCall",
     "Stages",
 ]

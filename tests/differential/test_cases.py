@@ -463,6 +463,15 @@ STORIES = {
         CONFIG SET a b
         CONFIG SET maxmemory
         CONFIG SET maxmemory 1 appendonly
+        CONFIG SET maxmemory x
+        CONFIG SET maxmemory -1
+        CONFIG SET maxmemory 1.5gb
+        CONFIG SET maxmemory 10zb
+        CONFIG SET maxmemory 1000GB
+        CONFIG GET maxmemory
+        CONFIG SET maxmemory 300k maxmemory 0
+        CONFIG SET maxmemory 0
+        CONFIG SET maxmemory-policy x
         CONFIG SET databases 5
         CONFIG SET port
         CONFIG SET slowlog-max-len x

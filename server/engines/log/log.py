@@ -23,7 +23,7 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any
@@ -46,7 +46,7 @@ from server.engines.log.records import Record, encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, KeyspaceObserver, Removal
+from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
@@ -72,7 +72,7 @@ class _Thread(threading.local):
     """How many failures there were before its first command; None if it has executed nothing."""
 
 
-class DurableLog(KeyspaceObserver):
+class DurableLog:
     """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
 
     ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
@@ -141,14 +141,14 @@ class DurableLog(KeyspaceObserver):
             self.needs_attention = True
         self._appended += 1
 
-    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
-        """Record a SET of each key, with one function to undo all of them."""
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Record a SET for each key, with one function to undo all of them."""
         if None in before:
-            self.order.created(*[key for key, value in zip(keys, before, strict=True) if value is None])
+            self.order.created(*[key for key, value in zip(values, before, strict=True) if value is None])
         pending = self._pending
-        pending.records += zip(repeat(b"SET"), keys, values)
-        pending.undo.append((undo_values, keys, before))
-        pending.size += sum(map(len, values))
+        pending.records += zip(repeat(b"SET"), values.keys(), values.values())
+        pending.undo.append((undo_values, list(values), before))
+        pending.size += sum(map(len, values.values()))
         if pending.size > MAX_PENDING:
             self.needs_attention = True
         self._appended += 1

@@ -178,3 +178,15 @@ class CachedReads:
     def apply_limits(self, limits: Limits) -> None:
         """Pass new limits on."""
         self._engine.apply_limits(limits)
+
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Pass a memory limit on."""
+        self._engine.limit_memory(limit, policy)
+
+    def used_memory(self) -> int | None:
+        """Return what the engine counts."""
+        return self._engine.used_memory()
+
+    def check_memory(self) -> None:
+        """Let the engine check its limit."""
+        self._engine.check_memory()

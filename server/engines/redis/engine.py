@@ -187,6 +187,15 @@ class RedisEngine:
     def apply_limits(self, limits: Limits) -> None:
         """Do nothing: the backing server has limits of its own for its keys and values."""
 
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Do nothing: the backing server has a limit of its own, and the settings refuse one here."""
+
+    def used_memory(self) -> None:
+        """Return None: the keys are in the backing server."""
+
+    def check_memory(self) -> None:
+        """Do nothing: the backing server refuses the transaction when it gets it."""
+
     def start(self) -> None:
         """Check that the backing server replies. If it does not, log a warning and go on.
 
@@ -214,8 +223,8 @@ def _refuse(command: Command, args: Args) -> Reply:
     raise CommandError(needs_embedded_store(command.name))
 
 
-def count_keys(node: Node) -> tuple[int, int, int]:
-    """Return the number of a server's keys, of those with an expiry, and of those that have expired.
+def count_keys(node: Node) -> tuple[int, int, int, int]:
+    """Return the number of a server's keys, of those with an expiry, of those that have expired, and were evicted.
 
     Raises `CommandError`.
     """
@@ -226,8 +235,9 @@ def count_keys(node: Node) -> tuple[int, int, int]:
     # `db0:keys=2,expires=1,avg_ttl=0`. A database without keys has no line.
     database = _parse_info(keyspace).get(f"db{node.database}", "")
     expiring = re.search(r"expires=(\d+)", database)
-    expired = _parse_info(stats).get("expired_keys", "0")
-    return keys, int(expiring[1]) if expiring else 0, int(expired) if expired.isdecimal() else 0
+    removed = (_parse_info(stats).get(name, "0") for name in ("expired_keys", "evicted_keys"))
+    expired, evicted = (int(number) if number.isdecimal() else 0 for number in removed)
+    return keys, int(expiring[1]) if expiring else 0, expired, evicted
 
 
 def _parse_info(reply: Reply) -> dict[str, str]:
