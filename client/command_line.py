@@ -1,4 +1,4 @@
-"""The client's options, as argparse reads them. ``--help``, the man page and shell completion derive from this parser."""
+"""The client's options, as argparse reads them. The man page and shell completion derive from the same parser."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
@@ -22,17 +23,27 @@ from prompt_toolkit.layout.processors import (
     Transformation,
     TransformationInput,
 )
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from client.hints.completion import BLANKS, completions, hint
+from client.editors.lexer import CommandLexer
+from client.hints.completion import BLANKS, FindKeys, completions, hint
 from client.history import History
 
 # Italic, because on a terminal without colours nothing else distinguishes a hint from typed text.
-STYLE = Style.from_dict({"hint": "italic ansibrightblack"})
+STYLE = Style.from_dict(
+    {
+        "hint": "italic ansibrightblack",
+        "auto-suggestion": "ansibrightblack",
+        "command": "ansigreen",
+        "unknown": "ansired",
+        "keyword": "ansiyellow",
+        "quoted": "ansicyan",
+    }
+)
 
 
 class PromptToolkitEditor:
@@ -45,30 +56,42 @@ class PromptToolkitEditor:
         self,
         usages: Mapping[str, str],
         history: History,
+        find_keys: FindKeys | None = None,
         *,
+        colours: bool = False,
         terminal_input: Input | None = None,
         terminal_output: Output | None = None,
     ) -> None:
         self._history = history
         self._hints = _HintProcessor(usages)
+        self._input = terminal_input
+        self._output = terminal_output or _default_output()
         self._session: PromptSession[str] = PromptSession(
             history=_SharedHistory(history),
-            completer=_ArgumentCompleter(usages),
+            completer=_ArgumentCompleter(usages, find_keys),
+            auto_suggest=AutoSuggestFromHistory(),
+            lexer=CommandLexer(usages) if colours else None,
             complete_while_typing=False,  # hints show what may follow; Tab alone completes, as in readline
             complete_style=CompleteStyle.READLINE_LIKE,
             # Without the hint when Enter is pressed, so that the scrollback contains only what was typed.
             input_processors=[ConditionalProcessor(self._hints, ~is_done)],
             key_bindings=_paste_as_typed(),
             style=STYLE,
+            color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
             enable_suspend=True,  # Ctrl-Z, which prompt_toolkit ignores by default
             input=terminal_input,
-            output=terminal_output or _default_output(),
+            output=self._output,
         )
 
     def read(self, prompt: str) -> str:
         """Read one line. See `LineEditor`."""
         self._hints.prompt_width = get_cwidth(prompt)
         return self._session.prompt(prompt)
+
+    def ask(self, question: str) -> str:
+        """See `LineEditor`."""
+        session: PromptSession[str] = PromptSession(input=self._input, output=self._output)
+        return session.prompt(question)
 
     def __enter__(self) -> PromptToolkitEditor:
         return self
@@ -100,8 +123,9 @@ class _HintProcessor(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = transformation_input.fragments
         document = transformation_input.document
-        # Elsewhere in the line the text after the cursor is not what the hint continues.
-        if not document.is_cursor_at_the_end:
+        # Elsewhere in the line the text after the cursor is not what the hint continues. A line of the history that
+        # is suggested takes the place of the hint.
+        if not document.is_cursor_at_the_end or transformation_input.buffer_control.buffer.suggestion is not None:
             return Transformation(fragments)
         # One column less than the row: a hint that wrapped would move the rows below it with every key.
         width = transformation_input.width
@@ -120,14 +144,15 @@ def _cut(text: str, columns: int) -> str:
 class _ArgumentCompleter(Completer):
     """Completes the argument before the cursor."""
 
-    def __init__(self, usages: Mapping[str, str]) -> None:
+    def __init__(self, usages: Mapping[str, str], find_keys: FindKeys | None) -> None:
         self._usages = usages
+        self._find_keys = find_keys
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         unfinished = len(before) - max(before.rfind(blank) for blank in BLANKS) - 1
         # Negative: `completions` returns whole arguments, which replace what was typed of this one.
-        for argument in completions(self._usages, before):
+        for argument in completions(self._usages, before, self._find_keys):
             yield Completion(f"{argument} ", start_position=-unfinished, display=argument)
 
 
@@ -140,6 +165,10 @@ class _SharedHistory(ToolkitHistory):
 
     def load_history_strings(self) -> Iterable[str]:
         return reversed(self._shared.lines)  # prompt_toolkit wants the latest first
+
+    def append_string(self, string: str) -> None:
+        if not self._shared.is_secret(string):
+            super().append_string(string)
 
     def store_string(self, string: str) -> None:
         self._shared.add(string)
