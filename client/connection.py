@@ -58,48 +58,42 @@ class Connection(Protocol):
         """
         ...
 
-    def another(self, timeout: float) -> Connection:
-        """Return a new connection to the same server, whose operations fail after ``timeout`` seconds.
+    def set_timeout(self, seconds: float | None) -> None:
+        """Let later operations fail after so many seconds. None: a command may take as long as it needs."""
+        ...
 
-        Raises `OSError` or UnicodeError if it cannot connect.
-        """
+    def another(self) -> Connection:
+        """Return a new connection to the same server. Raises `OSError` or UnicodeError if it cannot connect."""
         ...
 
     def close(self) -> None: ...
 
 
-def open_socket(settings: ConnectionSettings, timeout: float) -> socket.socket:
-    """Connect a socket. Raises `OSError`, and UnicodeError for a host name that IDNA cannot encode.
-
-    ``timeout`` is the number of seconds until the server must have accepted the connection.
-    """
+def open_socket(settings: ConnectionSettings) -> socket.socket:
+    """Connect a socket. Raises `OSError`, and UnicodeError for a host name that IDNA cannot encode."""
     if settings.socket_path:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connected.settimeout(timeout)
+            connected.settimeout(CONNECT_TIMEOUT)
             connected.connect(settings.socket_path)
         except BaseException:
             connected.close()
             raise
     else:
-        connected = socket.create_connection((settings.host, settings.port), timeout)
+        connected = socket.create_connection((settings.host, settings.port), CONNECT_TIMEOUT)
         # A request is sent at once, even if the previous one is not acknowledged yet (Nagle's algorithm, RFC 896).
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connected
 
 
 class SocketConnection:
-    """A connection over a socket. Raises `OSError` or UnicodeError if it cannot connect.
+    """A connection over a socket. Raises `OSError` or UnicodeError if it cannot connect."""
 
-    ``timeout`` is the number of seconds that an operation may take. By default a command may take as long as it needs.
-    """
-
-    def __init__(self, settings: ConnectionSettings, timeout: float | None = None) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         self.name = settings.name
         self._settings = settings
-        self._timeout = timeout
-        self._socket = open_socket(settings, CONNECT_TIMEOUT if timeout is None else timeout)
-        self._socket.settimeout(timeout)
+        self._timeout: float | None = CONNECT_TIMEOUT
+        self._socket = open_socket(settings)
         self._early = b""  # received by `is_closed`
 
     def send(self, data: bytes) -> None:
@@ -116,6 +110,8 @@ class SocketConnection:
             return data
         try:
             data = self._socket.recv(RECEIVE_SIZE)
+        except TimeoutError:
+            raise ConnectionLost(f"the server at {self.name} does not reply") from None
         except OSError as problem:
             raise self._failed(problem) from None
         if not data:
@@ -166,9 +162,14 @@ class SocketConnection:
         finally:
             self._socket.settimeout(self._timeout)
 
-    def another(self, timeout: float) -> SocketConnection:
+    def set_timeout(self, seconds: float | None) -> None:
         """See `Connection`."""
-        return SocketConnection(self._settings, timeout)
+        self._timeout = seconds
+        self._socket.settimeout(seconds)
+
+    def another(self) -> SocketConnection:
+        """See `Connection`."""
+        return SocketConnection(self._settings)
 
     def close(self) -> None:
         """Close the connection. The server reads the end of the stream."""

@@ -18,6 +18,9 @@ from common.resp_client import MalformedReply
 BACK_OFF = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each attempt to connect again."""
 
+LOGIN_TIMEOUT = 10.0
+"""Seconds that a server may take to reply to the login. A start must not wait for ever for a server that hangs."""
+
 Show = Callable[[Received], None]
 
 
@@ -36,20 +39,24 @@ class ServerShutDown(Exception):
 class Conversation:
     """Opens a connection and logs in. ``connect`` returns a connection, or raises `OSError` or UnicodeError.
 
-    Raises `CannotConnect`, and `ConnectionLost` if the connection is lost while logging in.
+    ``timeout`` is the number of seconds that the server may take to reply, by default any. Raises `CannotConnect`, and
+    `ConnectionLost` if the connection is lost while logging in.
     """
 
-    def __init__(self, connect: Callable[[], Connection], login: Login, name: str = "") -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], login: Login, name: str = "", timeout: float | None = None
+    ) -> None:
         self._connect = connect
         self._login = login
         self._name = name
+        self._timeout = timeout
         self._connection: Connection | None = None
         self.protocol = ClientProtocol(login)
         self.warnings: list[str] = []
         """What the server refused during the last login, although commands can be sent."""
         self.server: dict[bytes, Reply] = {}
         """How the server describes itself in its reply to HELLO. Empty if it does not."""
-        self._open()
+        self._open(LOGIN_TIMEOUT if timeout is None else timeout)
 
     @property
     def name(self) -> str:
@@ -117,16 +124,20 @@ class Conversation:
             self._connection.close()
             self._connection = None
 
-    def reconnect(self) -> None:
-        """Open a new connection in the place of the old one. Tries it several times. Raises as the constructor does."""
+    def reconnect(self, login_timeout: float = LOGIN_TIMEOUT) -> None:
+        """Open a new connection in the place of the old one. Raises as the constructor does.
+
+        A server that does not accept the connection is tried again several times. ``login_timeout`` is the number of
+        seconds that it may then take to reply.
+        """
         self.drop()
         for number, pause in enumerate(BACK_OFF, 1):
             time.sleep(pause)
             try:
-                self._open()
+                self._open(login_timeout)
             except LoginFailed:
                 raise
-            except (CannotConnect, ConnectionLost):
+            except CannotConnect:
                 if number == len(BACK_OFF):
                     raise
             else:
@@ -135,15 +146,16 @@ class Conversation:
     def another(self, timeout: float) -> Conversation:
         """Return a conversation with the same server, logged in as this one is. Raises as the constructor does.
 
-        ``timeout`` is the number of seconds that sending or receiving may take.
+        ``timeout`` is the number of seconds that the server may take to reply.
         """
         connection, login = self.connection, self._login
         same_login = Login(login.user, login.password, login.database)
-        return Conversation(lambda: connection.another(timeout), same_login, connection.name)
+        return Conversation(connection.another, same_login, connection.name, timeout)
 
-    def _open(self) -> None:
+    def _open(self, login_timeout: float) -> None:
         try:
             connection = self._connect()
+            connection.set_timeout(login_timeout)
         # UnicodeError: a host name that IDNA cannot encode.
         except (OSError, UnicodeError) as problem:
             reason = getattr(problem, "strerror", None) or problem
@@ -159,6 +171,7 @@ class Conversation:
                 replies += protocol.receive(connection.receive())
             for received in replies:
                 self._check_login(received)
+            connection.set_timeout(self._timeout)
         except BaseException:
             self.drop()
             raise

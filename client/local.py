@@ -64,7 +64,10 @@ class LocalConnection:
             while self._stream.pending:
                 consume(self._stream.feed(b""))
 
-    def another(self, timeout: float) -> LocalConnection:  # nothing here waits
+    def set_timeout(self, seconds: float | None) -> None:
+        """Nothing here waits."""
+
+    def another(self) -> LocalConnection:
         """Return another session on the same store."""
         return LocalConnection(self._context)
 

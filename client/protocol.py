@@ -147,6 +147,8 @@ class ClientProtocol:
         """Whether the server queues the next request: after MULTI was sent, before EXEC, DISCARD or RESET is."""
         self._subscriptions: dict[bytes, set[bytes]] = {kind: set() for kind in SUBSCRIPTIONS.values()}
         """The subscriptions by kind, as they will be when all requests have been executed."""
+        self._subscription_counts = {False: 0, True: 0}
+        """How many subscriptions the server has confirmed: of channels and patterns, and of shard channels."""
         self._is_subscribed = False
 
     @property
@@ -194,6 +196,8 @@ class ClientProtocol:
             return encode_request(args)
         if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
             self.closing = True
+        if name == b"HELLO" and args[1:2] in ([b"2"], [b"3"]):  # the server refuses all others
+            self.login.version = int(args[1])
         request.missing = self._confirmations(name, args)
         # When the request is sent, not when it is replied to: OFF and SKIP have no reply that could be followed.
         if not self._set_reply_mode(name, args):
@@ -329,9 +333,16 @@ class ClientProtocol:
         elif name == b"MONITOR":
             self.monitoring = True
         elif name in SUBSCRIPTIONS or name in CANCELLATIONS:
-            self._is_subscribed = any(self._subscriptions.values())
+            self._follow_subscription(reply)
         else:
             self._follow_login(name, args)
+
+    def _follow_subscription(self, reply: Reply) -> None:
+        """Read the confirmation of a subscription: its kind, its channel, and how many there are now."""
+        match reply:
+            case [bytes() as kind, _, int() as count]:
+                self._subscription_counts[kind in (b"ssubscribe", b"sunsubscribe")] = count
+        self._is_subscribed = any(self._subscription_counts.values())
 
     def _follow_login(self, name: bytes, args: Sequence[bytes]) -> None:
         """Remember what a new connection has to repeat."""
@@ -340,6 +351,7 @@ class ClientProtocol:
             self.monitoring = self._is_subscribed = False
             for subscribed in self._subscriptions.values():
                 subscribed.clear()
+            self._subscription_counts = {False: 0, True: 0}
             self.login.reset()
         elif name == b"SELECT":
             self.login.database = int(args[1])
@@ -348,7 +360,7 @@ class ClientProtocol:
         elif name == b"CLIENT" and len(args) == 3 and args[1].upper() == b"SETNAME":
             self.login.name = args[2]
         elif name == b"HELLO" and len(args) > 1:
-            self.login.version = self.version = int(args[1])
+            self.version = int(args[1])
             options = [each.upper() for each in args]
             if b"AUTH" in options:
                 at = options.index(b"AUTH")

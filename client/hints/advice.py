@@ -39,4 +39,6 @@ def similar_names(names: Sequence[str] | Mapping[str, object], typed: str) -> li
     """Return the names that resemble what was typed, the most similar first."""
     from difflib import get_close_matches  # noqa: PLC0415  # takes 5 ms, and is needed after errors only
 
-    return get_close_matches(typed.upper(), [name for name in names if " " not in name], n=3)
+    similar = get_close_matches(typed.upper(), [name for name in names if " " not in name], n=3)
+    # Exchanged letters are the most frequent mistake: GTE is GET and not GETEX.
+    return sorted(similar, key=lambda name: sorted(name) != sorted(typed.upper()))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from client.connection import ConnectionLost
-from client.conversation import CannotConnect, Conversation, ServerShutDown, text_of
+from client.conversation import LOGIN_TIMEOUT, CannotConnect, Conversation, ServerShutDown, text_of
 from client.editors.line_editor import LineEditor
 from client.hints.advice import advice
 from client.hints.command_docs import CommandDocument
@@ -22,6 +22,9 @@ from common.resp_client import MalformedReply
 
 MIN_SHOWN_SECONDS = 0.1
 """Replies that took longer are followed by their time."""
+
+INTERRUPTED_LOGIN_TIMEOUT = 1.0
+"""Seconds to wait for a server after Ctrl-C. If it hangs, the prompt must come back nevertheless."""
 
 CONFIRMED = {
     "FLUSHALL": "This deletes all keys of all databases.",
@@ -171,7 +174,7 @@ class Shell:
             self._screen.remark("")
             # Replies are still to arrive on this connection, perhaps without end.
             conversation.drop()
-            if self._reconnect():
+            if self._reconnect(INTERRUPTED_LOGIN_TIMEOUT):
                 self._report_lost_state(protocol.in_transaction, protocol.watching)
         else:
             return True
@@ -188,9 +191,9 @@ class Shell:
         # What was typed relies on the state that is lost: a command of a transaction must not run alone.
         return not self._report_lost_state(protocol.in_transaction, protocol.watching)
 
-    def _reconnect(self) -> bool:
+    def _reconnect(self, login_timeout: float = LOGIN_TIMEOUT) -> bool:
         try:
-            self._conversation.reconnect()
+            self._conversation.reconnect(login_timeout)
         except (CannotConnect, ConnectionLost, MalformedReply) as problem:
             self._screen.error(str(problem))
             return False

@@ -47,14 +47,14 @@ def peek(conversation: Conversation, key: bytes) -> Reply:
         return None
     description: dict[bytes, Reply] = {b"type": kind}
     if isinstance(ttl, int):
-        description[b"expires"] = b"never" if ttl < 0 else b"in %.3f s" % (ttl / 1000)
+        description[b"expires"] = SimpleString(b"never" if ttl < 0 else b"in %.3f s" % (ttl / 1000))
     if isinstance(memory, int):
-        description[b"memory"] = b"%d bytes" % memory
+        description[b"memory"] = SimpleString(b"%d bytes" % memory)
     if kind.text in _BY_TYPE:
         size_command, unit, beginning, shown = _BY_TYPE[kind.text]
         size, value = conversation.call_all([[size_command, key], [beginning[0], key, *beginning[1:]]])
         if isinstance(size, int):
-            description[b"size"] = b"%d %b" % (size, unit)
+            description[b"size"] = SimpleString(b"%d %b" % (size, unit))
         if not isinstance(value, ErrorReply):
             value = shown(value)
             limit = SHOWN_ELEMENTS * (2 if kind.text == b"hash" else 1)

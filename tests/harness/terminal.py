@@ -38,7 +38,7 @@ class Terminal:
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env=environment(TERM="dumb", LC_ALL="C.UTF-8", **variables),
+                env=environment(**{"TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}),
             )
         except BaseException:
             os.close(self._master)
@@ -61,6 +61,11 @@ class Terminal:
     def _read(self) -> str:
         """Everything that has been shown."""
         return _ESCAPES.sub("", self._received).replace("\r\n", "\n")
+
+    @property
+    def received(self) -> str:
+        """Everything that the program has written, with its escape sequences."""
+        return self._received
 
     @property
     def mode(self) -> tuple[bool, str]:
@@ -114,5 +119,5 @@ class Terminal:
 class ClientTerminal(Terminal):
     """The client at a pseudo-terminal. ``history`` is the file that its history is kept in."""
 
-    def __init__(self, *options: str, history: Path) -> None:
-        super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history))
+    def __init__(self, *options: str, history: Path, **variables: str) -> None:
+        super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history), **variables)

@@ -6,7 +6,7 @@ import io
 import tracemalloc
 from collections.abc import Sequence
 
-from client.protocol import ClientProtocol
+from client.protocol import MAX_REPLY_SIZE, ClientProtocol
 from client.render.forms import FORMS, print_replies
 from client.render.pretty import Pretty
 from common.replies import ErrorReply, Reply
@@ -45,7 +45,7 @@ LINES = [
 
 def decode(pieces: Sequence[bytes]) -> list[Reply] | None:
     """Return the replies, or None if they are malformed."""
-    decoder = ReplyDecoder()
+    decoder = ReplyDecoder(MAX_REPLY_SIZE)
     try:
         return [reply for piece in pieces for reply in decoder.feed(piece)]
     except MalformedReply:

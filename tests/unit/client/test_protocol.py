@@ -209,15 +209,16 @@ def test_a_refused_monitor_does_not_stream() -> None:
 
 @pytest.mark.parametrize("kind", [b">", b"*"], ids=["RESP3", "RESP2"])
 def test_a_subscription_is_confirmed_for_each_channel_and_streams(kind: bytes) -> None:
-    def message(*parts: bytes) -> bytes:
-        return kind + b"%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in parts)
+    def message(*parts: bytes | int) -> bytes:
+        items = [b":%d\r\n" % each if isinstance(each, int) else b"$%d\r\n%b\r\n" % (len(each), each) for each in parts]
+        return kind + b"%d\r\n" % len(parts) + b"".join(items)
 
     protocol = sent(b"SUBSCRIBE a b", b"PING", b"UNSUBSCRIBE")
-    assert shown(protocol, message(b"subscribe", b"a", b"1")) == [(b"SUBSCRIBE", [[b"subscribe", b"a", b"1"]])]
-    names = [name for name, _ in shown(protocol, message(b"message", b"a", b"hi") + message(b"subscribe", b"b", b"2"))]
+    assert shown(protocol, message(b"subscribe", b"a", 1)) == [(b"SUBSCRIBE", [[b"subscribe", b"a", 1]])]
+    names = [name for name, _ in shown(protocol, message(b"message", b"a", b"hi") + message(b"subscribe", b"b", 2))]
     assert names == [b"", b"SUBSCRIBE"]
     assert [request.name for request in protocol.pending] == [b"PING", b"UNSUBSCRIBE"]
-    rest = b"+PONG\r\n" + message(b"unsubscribe", b"a", b"1") + message(b"unsubscribe", b"b", b"0")
+    rest = b"+PONG\r\n" + message(b"unsubscribe", b"a", 1) + message(b"unsubscribe", b"b", 0)
     assert [name for name, _ in shown(protocol, rest)] == [b"PING", b"UNSUBSCRIBE", b"UNSUBSCRIBE"]
     assert not protocol.pending
     assert not protocol.streaming
