@@ -13,6 +13,7 @@ import time
 from codecs import getincrementaldecoder
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from tests.harness.processes import RUN_CLIENT, environment
 from tests.harness.waiting import TIMEOUT, wait_until
@@ -121,3 +122,24 @@ class ClientTerminal(Terminal):
 
     def __init__(self, *options: str, history: Path, **variables: str) -> None:
         super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history), **variables)
+
+
+class Server(Protocol):
+    """A server on the loopback interface."""
+
+    @property
+    def port(self) -> int: ...
+
+
+class Prompt(ClientTerminal):
+    """The prompt at a server. ``run`` types a line and returns what is shown until the next prompt."""
+
+    def __init__(self, server: Server, *options: str, history: Path, **variables: str) -> None:
+        super().__init__("-p", str(server.port), *options, history=history, **variables)
+        self.prompt = f"127.0.0.1:{server.port}"
+        # prompt_toolkit moves the cursor instead of writing the blank after the prompt.
+        self.banner = self.expect(f"{self.prompt}{'>' if variables else '> '}")
+
+    def run(self, line: str, mark: str = "> ") -> str:
+        self.type(line + ENTER)
+        return self.expect(self.prompt + mark).removeprefix(line + "\n")

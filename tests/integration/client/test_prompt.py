@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.any_server import AnyServer, ask
 from tests.harness.fake_redis import FakeRedis, bulk
-from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, ClientTerminal
+from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, Prompt
 
 pytest.importorskip("readline", reason="this Python has no readline module")
 
@@ -21,20 +21,6 @@ XTERM = {"TERM": "xterm-256color"}
 @pytest.fixture
 def history(tmp_path: Path) -> Path:
     return tmp_path / "history"
-
-
-class Prompt(ClientTerminal):
-    """The prompt at a server. ``run`` types a line and returns what is shown until the next prompt."""
-
-    def __init__(self, server: AnyServer | FakeRedis, *options: str, history: Path, **variables: str) -> None:
-        super().__init__("-p", str(server.port), *options, history=history, **variables)
-        self.prompt = f"127.0.0.1:{server.port}"
-        # prompt_toolkit moves the cursor instead of writing the blank after the prompt.
-        self.banner = self.expect(f"{self.prompt}{'>' if variables else '> '}")
-
-    def run(self, line: str, mark: str = "> ") -> str:
-        self.type(line + ENTER)
-        return self.expect(self.prompt + mark).removeprefix(line + "\n")
 
 
 def test_the_banner_names_the_server_and_three_hints(target: AnyServer, history: Path) -> None:
