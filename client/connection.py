@@ -5,11 +5,9 @@ from __future__ import annotations
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from client.settings import ConnectionSettings
-from client.source import Source
 
 RECEIVE_SIZE = 256 * 1024
 
@@ -24,10 +22,27 @@ class ConnectionLost(Exception):
     """Raised if the connection is closed or fails. The text is shown to the user."""
 
 
-class Produce(Protocol):
-    """Reads the next piece of input and returns the requests that it completes. None at the end of the input."""
+class Pipeline(Protocol):
+    """What `Connection.stream` sends, and what happens to the replies."""
 
-    def __call__(self) -> bytes | None: ...
+    input_ended: bool
+    """Whether there are no more requests."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the input, which `select` can wait for."""
+        ...
+
+    def read_requests(self) -> bytes:
+        """Read the next piece of input, and return the requests that it completes. Blocks if there is no input yet."""
+        ...
+
+    def consume(self, data: bytes) -> None:
+        """Take what the server has sent."""
+        ...
+
+    def is_complete(self) -> bool:
+        """Return whether all replies to what was sent have arrived."""
+        ...
 
 
 class Connection(Protocol):
@@ -48,14 +63,8 @@ class Connection(Protocol):
         """Return whether the other end has closed the connection, without waiting."""
         ...
 
-    def stream(
-        self, source: Source, produce: Produce, consume: Callable[[bytes], None], finished: Callable[[], bool]
-    ) -> None:
-        """Send what ``produce`` returns, and pass what arrives to ``consume``, until the input has ended.
-
-        ``produce`` reads from ``source``, and is not called before that is readable. After the end of the input data
-        is received until ``finished`` returns true. Raises `ConnectionLost`.
-        """
+    def stream(self, pipeline: Pipeline) -> None:
+        """Send the requests of a pipeline while its replies arrive, until it is complete. Raises `ConnectionLost`."""
         ...
 
     def set_timeout(self, seconds: float | None) -> None:
@@ -133,32 +142,28 @@ class SocketConnection:
             self._socket.settimeout(self._timeout)
         return not data
 
-    def stream(
-        self, source: Source, produce: Produce, consume: Callable[[bytes], None], finished: Callable[[], bool]
-    ) -> None:
+    def stream(self, pipeline: Pipeline) -> None:
         """Send and receive at the same time. See `Connection`.
 
         If all requests were sent before the first reply is read, client and server could both wait for the other to
         read, with full socket buffers.
         """
         outgoing = _Outgoing()
-        at_end = False
-        server, standard_input = self._socket.fileno(), source.fileno()
+        server, standard_input = self._socket.fileno(), pipeline.fileno()
         self._socket.setblocking(False)
         try:
-            while outgoing.size or not at_end or not finished():
+            while outgoing.size or not pipeline.input_ended or not pipeline.is_complete():
                 # The server is always among them: it may close the connection, or send an error, without a request.
-                sources = [server] if at_end or outgoing.size >= HIGH_WATER else [server, standard_input]
+                waits = pipeline.input_ended or outgoing.size >= HIGH_WATER
+                sources = [server] if waits else [server, standard_input]
                 readable, writable, _ = select.select(sources, [server] if outgoing.size else [], [])
                 if server in readable:
-                    consume(self.receive())
+                    pipeline.consume(self.receive())
                 # After the replies: if the server has closed the connection, the reason that it sent is shown first.
                 if writable:
                     self._send_some(outgoing)
                 if standard_input in readable:
-                    requests = produce()
-                    outgoing.add(requests or b"")
-                    at_end = requests is None
+                    outgoing.add(pipeline.read_requests())
         finally:
             self._socket.settimeout(self._timeout)
 

@@ -5,10 +5,7 @@ This is the only module of the client that loads the server's code. It is import
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from client.connection import ConnectionLost, Produce
-from client.source import Source
+from client.connection import ConnectionLost, Pipeline
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
@@ -54,15 +51,13 @@ class LocalConnection:
         """Return whether QUIT has ended the session."""
         return self._stream.closing
 
-    def stream(
-        self, source: Source, produce: Produce, consume: Callable[[bytes], None], finished: Callable[[], bool]
-    ) -> None:
-        """Execute what ``produce`` returns and pass on the output, to the end of the input."""
+    def stream(self, pipeline: Pipeline) -> None:
+        """Execute the requests of a pipeline, to the end of the input."""
         # Without `select`: nothing but the input can be waited for.
-        while not self._stream.closing and (requests := produce()) is not None:
-            consume(self._stream.feed(requests))
+        while not pipeline.input_ended:
+            pipeline.consume(self._stream.feed(pipeline.read_requests()))
             while self._stream.pending:
-                consume(self._stream.feed(b""))
+                pipeline.consume(self._stream.feed(b""))
 
     def set_timeout(self, seconds: float | None) -> None:
         """Nothing here waits."""

@@ -51,7 +51,10 @@ class _Outcome:
 
 
 class Batch:
-    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error."""
+    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error.
+
+    It is the `client.connection.Pipeline` that the connection streams.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Batch:
         self._hides_errors = output.isatty() and sys.stderr.isatty()
         self._progress = Progress(options.size if options.quiet or not output.isatty() else 0)
         self._bytes_read = 0
+        self.input_ended = False
 
     def run(self) -> int:
         """Send every line, print every reply, and return the exit status: 1 if a command failed.
@@ -94,10 +98,7 @@ class Batch:
         return int(self._outcome.errors > 0)
 
     def _run_pipelined(self) -> None:
-        protocol = self._conversation.protocol
-        self._conversation.connection.stream(
-            self._source, self._read_requests, self._consume, lambda: not protocol.pending and not protocol.streaming
-        )
+        self._conversation.connection.stream(self)
 
     def _run_in_steps(self) -> None:
         """Send a line only after the reply to the line before it, so that nothing follows an error."""
@@ -112,7 +113,7 @@ class Batch:
             self._encoder.feed(partial)
             self._run_step(self._encoder.feed(b""))
         while protocol.streaming:
-            self._consume(connection.receive())
+            self.consume(connection.receive())
 
     def _run_step(self, request: bytes) -> bool:
         """Send the request of a line, if there is one. Return whether to continue."""
@@ -120,19 +121,29 @@ class Batch:
         if request:
             connection.send(request)
             while protocol.pending:
-                self._consume(connection.receive())
+                self.consume(connection.receive())
         return not self._outcome.errors and not protocol.closing
 
-    def _read_requests(self) -> bytes | None:
+    def fileno(self) -> int:
+        """See `client.connection.Pipeline`."""
+        return self._source.fileno()
+
+    def is_complete(self) -> bool:
+        """See `client.connection.Pipeline`. After MONITOR and SUBSCRIBE there is no end."""
+        return not self._conversation.protocol.pending and not self._conversation.protocol.streaming
+
+    def read_requests(self) -> bytes:
+        """See `client.connection.Pipeline`."""
         data = self._source.read()
         self._bytes_read += len(data)
         self._progress.update(self._bytes_read)
         requests = self._encoder.feed(data)
         # After QUIT nothing is sent any more, so the rest of the input is not read.
-        at_end = not data or self._conversation.protocol.closing
-        return None if at_end and not requests else requests
+        self.input_ended = not data or self._conversation.protocol.closing
+        return requests
 
-    def _consume(self, data: bytes) -> None:
+    def consume(self, data: bytes) -> None:
+        """Print the replies that arrive, and report errors."""
         for received in self._conversation.protocol.receive(data):
             if not received.request.hidden:
                 self._show(received)
