@@ -44,8 +44,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.connection = _connection_settings(options)
     except InvalidAddress as problem:
         parser.error(str(problem))
-    if options.interval and options.repeat == 1:
-        options.repeat = 0  # as redis-cli: an interval alone repeats for ever
+    if options.repeat is None:
+        # As in redis-cli: an interval alone repeats for ever.
+        options.repeat = 0 if options.interval or options.tool == "stat" else 1
     if options.from_stdin and not options.args:
         parser.error("-x needs a command, to which it appends an argument")
     return options
@@ -99,7 +100,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 def _add_command_options(parser: argparse.ArgumentParser) -> None:
     one = parser.add_argument_group("one command")
     one.add_argument("-x", action="store_true", dest="from_stdin", help="append standard input as the last argument")
-    one.add_argument("-r", "--repeat", metavar="N", type=_natural, default=1, help="run it N times (0: for ever)")
+    one.add_argument("-r", "--repeat", metavar="N", type=_natural, help="run it N times (0: for ever)")
     one.add_argument("-i", "--interval", metavar="SECONDS", type=_seconds, default=0.0, help="wait between two runs")
     one.add_argument("-e", action="store_true", help="accepted as in redis-cli: an error reply always gives status 1")
     batch = parser.add_argument_group("a batch: lines from standard input, or from a file")
@@ -112,7 +113,18 @@ def _add_command_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_tools(parser: argparse.ArgumentParser) -> None:
-    """Add the tools, which the features that need them extend."""
+    group = parser.add_argument_group("tools")
+    tool = group.add_mutually_exclusive_group()
+    tool.add_argument("--scan", action="store_const", const="scan", dest="tool", help="print the keys, one a line")
+    tool.add_argument("--bigkeys", action="store_const", const="bigkeys", dest="tool", help="the largest value by type")
+    tool.add_argument("--memkeys", action="store_const", const="memkeys", dest="tool", help="the same by memory")
+    tool.add_argument("--stat", action="store_const", const="stat", dest="tool", help="a line about the load a second")
+    tool.add_argument("--latency", action="store_const", const="latency", dest="tool", help="how long PING takes")
+    tool.add_argument("--dump", metavar="FILE", help="write the strings with their expiry (-: to standard output)")
+    group.add_argument(
+        "--pattern", metavar="PATTERN", help="with --scan, --bigkeys, --memkeys, --dump: these keys only"
+    )
+    group.add_argument("--history", action="store_true", help="with --latency: a line every 15 seconds (-i)")
 
 
 def _connection_settings(options: argparse.Namespace) -> ConnectionSettings:

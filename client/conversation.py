@@ -194,7 +194,7 @@ class Conversation:
 def text_of(reply: Reply) -> str:
     """Return a reply as text, without characters that control a terminal. Empty if it is no text."""
     if isinstance(reply, Lines):
-        data = b"".join(reply.joined(reply.separator))
+        data = b"".join(reply.joined(b"\n"))
     else:
         data = reply if isinstance(reply, bytes) else getattr(reply, "text", b"")
     return "".join(map(_shown, data.decode(errors="replace")))

@@ -149,6 +149,7 @@ class Batch:
                 self._show(received)
 
     def _show(self, received: Received) -> None:
+        self._confirm(received)
         failed = (
             [(at, reply) for at, reply in enumerate(received.replies) if has_failed(reply)]
             if {ErrorReply, list} & set(map(type, received.replies))
@@ -163,7 +164,6 @@ class Batch:
         for at, reply in failed:
             self._outcome.errors += 1
             self._report_error(received.line + at, reply)
-        self._confirm(received)
 
     def _confirm(self, received: Received) -> None:
         name = received.request.name
