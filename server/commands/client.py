@@ -117,8 +117,8 @@ def _describe(client: ClientInfo) -> bytes:
         "laddr": client.local_address,
         "name": client.name.decode(),
         "age": (now - client.connected_at) // 10**9,
-        # Since its last command began. This command sets it too, so a connection that asks about itself is not idle.
-        "idle": (now - client.call.started) // 10**9,
+        # This command counts, so a connection that asks about itself is not idle.
+        "idle": (now - client.active_at) // 10**9,
         "flags": "N",
         "db": 0,
         "multi": client.multi_commands,

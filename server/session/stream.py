@@ -19,10 +19,17 @@ is durable. It is None without a log, and for connections of an I/O thread, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import TypeAlias
 
-from common.codec import DecodedRequest, Encoder, ProtocolError, ProtocolReply, Request, RequestBatch
+from common.codec import (
+    DecodedRequest,
+    Encoder,
+    ProtocolError,
+    ProtocolReply,
+    Request,
+    RequestBatch,
+    encode_together,
+)
 from common.errors import CommandError
 from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
 from common.resp_replies import ReplyEncoder
@@ -193,17 +200,12 @@ class RequestStream:
     def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
         """Append the replies to a batch, or as much of them as fits into the output. Return the new size."""
         encoder = self._encoder
-        scalars = encoder.scalars
-        encoded: list[bytes] = []
-        for reply in replies:
-            encode = scalars.get(type(reply))
-            piece = None if encode is None else encode(reply)
-            if piece is None:  # an array or a large value
-                self._output = chain.from_iterable(self._encode_in_pieces(encoder, each) for each in replies)
-                return _take(self._output, pieces, size)
-            encoded.append(piece)
-        pieces += encoded
-        return size + sum(map(len, encoded))
+        encoded = encode_together(encoder.scalars, replies)
+        if encoded is None:
+            self._output = self._encode_each_in_pieces(encoder, replies)
+            return _take(self._output, pieces, size)
+        pieces.append(encoded)
+        return size + len(encoded)
 
     def _execute_deferred(self) -> bytes:
         """Execute the request that may take long, and nothing after it. Return the beginning of its reply."""
@@ -222,6 +224,10 @@ class RequestStream:
             self.pending = True
         return b"".join(pieces)
 
+    def _encode_each_in_pieces(self, encoder: Encoder, replies: list[Reply]) -> Iterator[bytes]:
+        for reply in replies:
+            yield from self._encode_in_pieces(encoder, reply)
+
     def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
         """Encode a large or lazy reply. If a lazy one fails midway, append the error and close the connection.
 
@@ -239,9 +245,10 @@ class RequestStream:
 
         In the modes OFF and SKIP only a request that ends the mode has a reply.
         """
-        if isinstance(request, ProtocolReply):
-            return request.reply
         session = self._session
+        if isinstance(request, ProtocolReply):
+            session.client.touch()
+            return request.reply
         if session.reply_mode is ReplyMode.SKIP_NEXT:
             session.set_reply_mode(ReplyMode.SKIP_THIS)
         is_on = session.reply_mode is ReplyMode.ON
