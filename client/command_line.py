@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,11 @@ from client.settings import (
 )
 from common import __version__
 from common.program import program_name
+
+SHELLS = ("bash", "zsh", "fish")
+
+WIDTH = 100
+"""Columns of ``--help``."""
 
 EXAMPLES = """\
 examples:
@@ -40,6 +46,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the options. ``connection`` of the result has the `ConnectionSettings`. Exits with 2 if one is wrong."""
     parser = new_parser()
     options = parser.parse_args(arguments)
+    if options.completion is not None or options.man:
+        from client.generated_documents import completion_script, man_page  # noqa: PLC0415
+
+        sys.stdout.write(man_page(parser) if options.man else completion_script(parser, options.completion))
+        parser.exit()
     try:
         options.connection = _connection_settings(options)
     except InvalidAddress as problem:
@@ -60,7 +71,7 @@ def new_parser() -> argparse.ArgumentParser:
         description="Send commands to kvline or Redis: at a prompt, as a batch of lines, or one command.",
         usage="%(prog)s [OPTION ...] [COMMAND [ARGUMENT ...]]",
         epilog=EXAMPLES.format(program),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         add_help=False,  # its -h would take the place of -h HOST
         allow_abbrev=False,
     )
@@ -70,10 +81,19 @@ def new_parser() -> argparse.ArgumentParser:
     _add_tools(parser)
     other = parser.add_argument_group("other")
     other.add_argument("--help", action="help", help="show this help")
-    other.add_argument("--version", action="version", version=f"kvline {__version__}")
+    other.add_argument("--completion", choices=SHELLS, metavar="SHELL", help="print a script: bash, zsh or fish")
+    other.add_argument("--man", action="store_true", help="print the man page (man -l FILE shows it)")
+    other.add_argument("--version", action="version", version=f"kvline {__version__}", help="print the version")
     # REMAINDER: an argument of the command may begin with a minus, as in "INCRBY n -1".
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Formats help with a fixed width. To ask for the terminal's takes 5 ms, because argparse does it per option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=WIDTH)
 
 
 def _add_connection_options(parser: argparse.ArgumentParser) -> None:
