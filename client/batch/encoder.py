@@ -65,15 +65,20 @@ class BatchEncoder:
         step = width + 1
         if len(args) != count * step - 1 or args[width::step].count(b"\n") != count - 1 or b"" in args:
             return None
-        if not SPECIAL_COMMANDS.isdisjoint({name.upper() for name in set(args[::step])}):
+        names = set(args[::step])
+        if not SPECIAL_COMMANDS.isdisjoint({name.upper() for name in names}):
             return None
         self._protocol.expect_run(count, self.line + 1)
-        if count == 1:
-            return encode_request(args)
-        lines: list[bytes] = [b"*%d" % width] * (count * (2 * width + 1))
-        for place in range(width):
-            column = args[place::step]
-            lines[1 + 2 * place :: 2 * width + 1] = map(bulk_header, map(len, column))
-            lines[2 + 2 * place :: 2 * width + 1] = column
-        lines.append(b"")
-        return CRLF.join(lines)
+        # What all requests begin with is one piece: the number of arguments, and the name if it is always the same.
+        beginning = b"*%d" % width
+        if len(names) == 1:
+            beginning = encode_request(names).replace(b"*1", beginning, 1).removesuffix(CRLF)
+        columns = range(len(names) == 1, width)
+        pieces_per_line = 1 + 2 * len(columns)
+        pieces = [beginning] * (count * pieces_per_line)
+        for place, column in enumerate(columns):
+            values = args[column::step]
+            pieces[1 + 2 * place :: pieces_per_line] = map(bulk_header, map(len, values))
+            pieces[2 + 2 * place :: pieces_per_line] = values
+        pieces.append(b"")
+        return CRLF.join(pieces)

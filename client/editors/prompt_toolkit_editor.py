@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from prompt_toolkit import PromptSession
@@ -15,7 +16,7 @@ from prompt_toolkit.filters import is_done
 from prompt_toolkit.formatted_text import fragment_list_width
 from prompt_toolkit.history import History as ToolkitHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import (
     ConditionalProcessor,
@@ -65,6 +66,9 @@ class PromptToolkitEditor:
         self._history = history
         self._hints = _HintProcessor(usages)
         self._input = terminal_input
+        # Lines of a paste after the first one. They are read without the editor, which takes milliseconds per line.
+        self._pasted: deque[str] = deque()
+        self._unfinished = ""  # what was pasted after the last line break
         self._output = terminal_output or _default_output()
         self._session: PromptSession[str] = PromptSession(
             history=_SharedHistory(history),
@@ -75,7 +79,7 @@ class PromptToolkitEditor:
             complete_style=CompleteStyle.READLINE_LIKE,
             # Without the hint when Enter is pressed, so that the scrollback contains only what was typed.
             input_processors=[ConditionalProcessor(self._hints, ~is_done)],
-            key_bindings=_paste_as_typed(),
+            key_bindings=self._paste_as_typed(),
             style=STYLE,
             color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
             enable_suspend=True,  # Ctrl-Z, which prompt_toolkit ignores by default
@@ -85,13 +89,41 @@ class PromptToolkitEditor:
 
     def read(self, prompt: str) -> str:
         """Read one line. See `LineEditor`."""
+        if self._pasted:
+            line = self._pasted.popleft()
+            self._output.write(f"{prompt}{line}\n")
+            self._output.flush()
+            self._session.history.append_string(line)
+            return line
         self._hints.prompt_width = get_cwidth(prompt)
-        return self._session.prompt(prompt)
+        default, self._unfinished = self._unfinished, ""
+        return self._session.prompt(prompt, default=default)
+
+    def discard_pasted_lines(self) -> None:
+        """See `LineEditor`."""
+        self._pasted.clear()
+        self._unfinished = ""
 
     def ask(self, question: str) -> str:
         """See `LineEditor`."""
         session: PromptSession[str] = PromptSession(input=self._input, output=self._output)
         return session.prompt(question)
+
+    def _paste_as_typed(self) -> KeyBindings:
+        """Make a pasted line break act as Enter, so that each pasted line runs. By default all are one command."""
+        bindings = KeyBindings()
+
+        @bindings.add(Keys.BracketedPaste)
+        def paste(event: KeyPressEvent) -> None:
+            # Terminals send the line breaks of a paste as CR, LF or CRLF.
+            first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            event.current_buffer.insert_text(first)
+            if others:
+                *lines, self._unfinished = others
+                self._pasted.extend(lines)
+                event.current_buffer.validate_and_handle()
+
+        return bindings
 
     def __enter__(self) -> PromptToolkitEditor:
         return self
@@ -172,20 +204,3 @@ class _SharedHistory(ToolkitHistory):
 
     def store_string(self, string: str) -> None:
         self._shared.add(string)
-
-
-def _paste_as_typed() -> KeyBindings:
-    """Make a pasted line break act as Enter, so that each pasted line runs. By default all are one command."""
-    bindings = KeyBindings()
-
-    @bindings.add(Keys.BracketedPaste)
-    def paste(event: KeyPressEvent) -> None:
-        # Terminals send the line breaks of a paste as CR, LF or CRLF.
-        first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        event.current_buffer.insert_text(first)
-        keys = [key for line in others for key in (KeyPress(Keys.Enter), KeyPress(Keys.BracketedPaste, line))]
-        # Each line is fed as a paste of its own, so that a tab in it is text and does not complete. They are fed first:
-        # what was typed since the paste must not overtake its lines.
-        event.app.key_processor.feed_multiple(keys, first=True)
-
-    return bindings

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 
 from client.hints.completion import BLANKS, FindKeys, completions
 from client.history import HISTORY_LENGTH, History
+
+termios: ModuleType | None
+try:
+    import termios
+except ImportError:  # on Windows
+    termios = None
 
 readline: ModuleType | None
 try:
@@ -38,6 +45,11 @@ class ReadlineEditor:
         line = self._read(question)
         _forget_last(line)
         return line
+
+    def discard_pasted_lines(self) -> None:
+        """Discard what the terminal has received. See `LineEditor`."""
+        if termios is not None and sys.stdin.isatty():
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
     def _read(self, prompt: str) -> str:
         try:

@@ -73,7 +73,10 @@ class Shell:
                     continue  # Ctrl-C discards the line. The shell goes on.
                 except EOFError:
                     break
-                self._run_line(parse_line(line))
+                try:
+                    self._run_line(parse_line(line))
+                except KeyboardInterrupt:
+                    self._interrupt()
         return 0
 
     def _prompt(self) -> str:
@@ -160,25 +163,25 @@ class Shell:
 
     def _guarded(self, action: Callable[[], None]) -> bool:
         """Run something that uses the connection. Return whether it came to its end, and report why not."""
-        conversation = self._conversation
-        protocol = conversation.protocol
         try:
             action()
         except ServerShutDown:
             self._screen.remark("the server has shut down")
             self._ended = True
         except (ConnectionLost, MalformedReply) as problem:
-            conversation.drop()
+            self._conversation.drop()
             self._screen.error(f"{problem}. The last command may have been executed.")
-        except KeyboardInterrupt:
-            self._screen.remark("")
-            # Replies are still to arrive on this connection, perhaps without end.
-            conversation.drop()
-            if self._reconnect(INTERRUPTED_LOGIN_TIMEOUT):
-                self._report_lost_state(protocol.in_transaction, protocol.watching)
         else:
             return True
         return False
+
+    def _interrupt(self) -> None:
+        """Return to the prompt after Ctrl-C, on a new connection if replies are still to arrive on this one."""
+        self._screen.remark("")
+        self._editor.discard_pasted_lines()
+        protocol = self._conversation.protocol
+        if (protocol.pending or protocol.streaming) and self._reconnect(INTERRUPTED_LOGIN_TIMEOUT):
+            self._report_lost_state(protocol.in_transaction, protocol.watching)
 
     def _is_connected(self) -> bool:
         """Connect again if necessary. Return whether the command can be sent."""
