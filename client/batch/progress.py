@@ -46,8 +46,14 @@ class Progress:
         try:
             from prompt_toolkit.output import create_output  # noqa: PLC0415  # optional, and takes 0.1 s
             from prompt_toolkit.shortcuts import ProgressBar  # noqa: PLC0415
+            from prompt_toolkit.shortcuts.progress_bar import formatters  # noqa: PLC0415
         except ImportError:
             self._size = 0
             return
-        bar = ProgressBar(output=create_output(stdout=sys.stderr), file=sys.stderr)
+        shown = [
+            *(formatters.Percentage(), formatters.Text(" "), formatters.Bar(), formatters.Text(" ")),
+            *(formatters.IterationsPerSecond(), formatters.Text(" bytes/s, ")),
+            *(formatters.TimeLeft(), formatters.Text(" left")),
+        ]
+        bar = ProgressBar(formatters=shown, output=create_output(stdout=sys.stderr), file=sys.stderr)
         self._counter = self._bar.enter_context(bar)(total=self._size)

@@ -8,13 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from client.batch.progress import DELAY
 from tests.harness.any_server import AnyServer, ask
 from tests.harness.fake_redis import FakeRedis
 from tests.harness.processes import ROOT, RUN_CLIENT, environment, run_client
+from tests.harness.terminal import ClientTerminal
 from tests.harness.waiting import TIMEOUT, wait_until
 
 
@@ -309,3 +313,26 @@ def test_stdout_that_is_closed_early_gives_no_traceback(target: AnyServer) -> No
         ["sh", "-c", script], capture_output=True, timeout=TIMEOUT, env=os.environ | environment(), check=False
     )
     assert (ended.stdout, ended.stderr) == (b"PONG\n", b"")
+
+
+def test_a_long_batch_has_a_progress_bar_at_a_terminal(tmp_path: Path) -> None:
+    pytest.importorskip("prompt_toolkit", reason="prompt_toolkit is optional")
+    began, released = time.monotonic(), threading.Event()
+
+    def reply(_: object) -> bytes:
+        released.wait(TIMEOUT)
+        return b"+OK\r\n"
+
+    fake = FakeRedis({b"SET": reply})
+    path = tmp_path / "lines"
+    count = 2000  # together more than the buffers of the client and of the sockets
+    path.write_text(f"SET key {'x' * 5000}\n" * count)
+    options = ["-p", str(fake.port), "--quiet", "--file", str(path)]
+    with ClientTerminal(*options, history=tmp_path / "history", TERM="xterm-256color") as terminal:
+        wait_until(lambda: fake.requests and time.monotonic() > began + 2 * DELAY, "a bar is due")
+        released.set()
+        terminal.expect("%")
+        terminal.expect(" bytes/s, ")
+        assert terminal.exit_status() == 0
+        assert f"{count:,} lines, 0 errors" in terminal.unexpected
+    fake.close()
