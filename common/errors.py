@@ -42,6 +42,9 @@ NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
+# The bounds on requests of clients that have not authenticated, as in Redis since 6.2.6 (CVE-2021-32675).
+UNAUTHENTICATED_MULTIBULK_LENGTH = protocol_error(b"unauthenticated multibulk length")
+UNAUTHENTICATED_BULK_LENGTH = protocol_error(b"unauthenticated bulk length")
 # Redis skips these two bytes without looking at them. A wrong length would then shift all that follows by some bytes.
 MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
 
@@ -197,6 +200,16 @@ PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of ra
 NO_PASSWORD = _error(
     b"AUTH <password> called without any password configured for the default user. "
     b"Are you sure your configuration is correct?"
+)
+NOT_AUTHENTICATED = ErrorReply(b"NOAUTH", b"Authentication required.", ErrorKind.AUTHENTICATION)
+HELLO_NOT_AUTHENTICATED = ErrorReply(
+    b"NOAUTH",
+    b"HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
+    b"option can be used to authenticate the client and select the RESP protocol version at the same time",
+    ErrorKind.AUTHENTICATION,
+)
+WRONG_PASSWORD = ErrorReply(
+    b"WRONGPASS", b"invalid username-password pair or user is disabled.", ErrorKind.AUTHENTICATION
 )
 # Redis has two texts for a bad id: this one in CLIENT LIST, the next one in CLIENT KILL.
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
@@ -391,12 +404,11 @@ HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was ch
 HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
 
 HTTP_NOT_DURABLE = HTTPProblem(503, "the log could not be written; whether the request was executed is unknown")
-HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
 # Against DNS rebinding: a page's own host name may resolve to this server, and is then "same origin" to the browser.
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
 HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
 HTTP_CSRF_POSSIBLE = HTTPProblem(
-    403, "any web page can cause this GET, so it may only read; use POST, or start the server with --http-token"
+    403, "any web page can cause this GET, so it may only read; use POST, or send the password as a bearer token"
 )
 # RFC 9110, 9.2.1: HEAD is a safe method.
 HTTP_HEAD_WRITES = HTTPProblem(405, "a HEAD request may only read; use GET or POST")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from common.codec import Args
 from common.errors import (
     CommandError,
     duplicate_parameter,
@@ -18,7 +19,7 @@ from common.errors import (
 from common.replies import OK, Reply
 from server.args.glob import matcher
 from server.args.options import require
-from server.registry import CONTROL, CommandGroup, Flag
+from server.registry import CONTROL, REDACTED, CommandGroup, Flag
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.settings import PARAMETERS, Setting
@@ -33,6 +34,7 @@ group.container("CONFIG", "Read or change the server's settings.")
 @group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
 def config_resetstat(session: Session) -> Reply:
     session.context.stats.reset()
+    session.context.auth.reset_stats()
     session.context.engine.reset_stats()  # failures of a backing Redis, which sessions do not count
     return OK
 
@@ -42,7 +44,21 @@ def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     return get_config(session.context, (pattern, *more))
 
 
-@group.control("CONFIG SET parameter value [parameter value ...]", "Change settings: all of them or none.", FLAGS)
+SECRETS = {name.encode() for name, parameter in PARAMETERS.items() if parameter.secret}
+
+
+def _redact(args: Args) -> Args:
+    """Replace the values of secret parameters."""
+    # After the name at any place, because a request with a missing value is shown too.
+    return [REDACTED if before.lower() in SECRETS else arg for before, arg in zip([b"", *args], args, strict=False)]
+
+
+@group.control(
+    "CONFIG SET parameter value [parameter value ...]",
+    "Change settings: all of them or none.",
+    FLAGS | Flag.SENSITIVE,
+    redact=_redact,
+)
 def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
     # A syntax error and not an arity error, as in Redis 7.
     require(len(more) % 2 == 0)

@@ -151,6 +151,7 @@ def _stats(context: ServerContext) -> InfoSection:
         "total_commands_processed": sum(record.calls for record in records),
         "rejected_connections": context.clients.rejected,
         "total_error_replies": context.stats.errors,
+        "acl_access_denied_auth": context.auth.denied,
     }
     if counts is not None:
         figures["expired_keys"] = counts.expired

@@ -62,6 +62,9 @@ class MetricsCollector:
         yield CounterMetricFamily(
             "kvline_connections_rejected", "Connections refused at the limit of clients.", value=clients.rejected
         )
+        yield CounterMetricFamily(
+            "kvline_denied_authentications", "Wrong passwords and user names.", value=self._context.auth.denied
+        )
         yield CounterMetricFamily("kvline_error_replies", "Replies that were errors.", value=stats.errors)
         yield GaugeMetricFamily("kvline_memory_bytes", "Resident memory of the process.", value=resident_bytes())
 

@@ -34,6 +34,7 @@ from server.registry.command import (
     Flag,
     Function,
     KeySpec,
+    RejectedCommand,
     StagedCall,
     Stages,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Flag",
     "Function",
     "KeySpec",
+    "RejectedCommand",
     "StagedCall",
     "Stages",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from common.codec import Args
 from common.errors import CommandError, wrong_arity
-from common.replies import Reply
+from common.replies import ErrorReply, Reply
 
 Function: TypeAlias = Callable[..., Reply]
 
@@ -80,7 +80,7 @@ class Flag(EnumFlag):
     """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
 
     SENSITIVE = auto()
-    """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+    """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
@@ -137,6 +137,7 @@ class Command:
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
+    redact: Callable[[Args], Args] | None = None  # redacts some arguments of a SENSITIVE command instead of all
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
@@ -175,6 +176,8 @@ class Command:
         """Return the arguments as MONITOR and SLOWLOG may show them."""
         if Flag.SENSITIVE not in self.flags:
             return args
+        if self.redact is not None:
+            return self.redact(args)
         shown = 1 + self.name.count(b"|")  # the names are no secret: one, or two of a subcommand
         return args[:shown] + [REDACTED] * (len(args) - shown)
 
@@ -207,9 +210,16 @@ class StagedCall(Generic[S]):
         raise RuntimeError("a command in stages yields once")
 
 
-class ArityError(CommandError):
+class RejectedCommand(CommandError):
+    """Raised for a request that may not run ``command``. It counts as rejected, as in Redis (`rejectCommand`)."""
+
+    def __init__(self, command: Command, error: ErrorReply) -> None:
+        super().__init__(error)
+        self.command = command
+
+
+class ArityError(RejectedCommand):
     """Raised for a request with the wrong number of arguments for ``command``."""
 
     def __init__(self, command: Command) -> None:
-        super().__init__(wrong_arity(command.name))
-        self.command = command
+        super().__init__(command, wrong_arity(command.name))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
+from common.codec import Args
 from common.replies import Reply
 from server.args.integers import parse_integer
 from server.registry.command import (
@@ -64,10 +65,19 @@ class CommandGroup:
         return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
 
     def control(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = NO_KEYS,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock."""
-        return self._register(usage, summary, flags, keys, targets_keyspace=False)
+        """Register a command that works on the session or the server. Its function gets the session, without lock.
+
+        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
+        """
+        return self._register(usage, summary, flags, keys, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
         """Execute several requests of a command by a function that is faster than one call for each.
@@ -84,13 +94,22 @@ class CommandGroup:
         self._add(name, summary, NO_FLAGS, NO_KEYS, arity=(2, 0), targets_keyspace=False, run=_not_runnable)
 
     def _register(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, targets_keyspace: bool
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        *,
+        targets_keyspace: bool,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             depth = _depth(usage)
             arity = _arity(_parameters(function)[1:], depth)
             run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
-            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run)
+            self._add(
+                usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run, redact=redact
+            )
             return function
 
         return register
@@ -121,6 +140,7 @@ class CommandGroup:
         targets_keyspace: bool,
         run: Function,
         stages: StagedFunction | None = None,
+        redact: Callable[[Args], Args] | None = None,
     ) -> None:
         min_args, max_args = arity
         self.commands.append(
@@ -136,6 +156,7 @@ class CommandGroup:
                 max_args=max_args,
                 run=run,
                 stages=stages,
+                redact=redact,
             )
         )
 

@@ -11,6 +11,9 @@ from server.settings.kinds import Kind
 
 T = TypeVar("T")
 
+REDACTED = "(redacted)"
+"""What is printed in place of a secret."""
+
 
 class Group(NamedTuple):
     """A section of ``--help``."""
@@ -49,7 +52,7 @@ class Setting(NamedTuple):
         if isinstance(value, bool):
             return [option if value else f"--no-{option[2:]}"]
         values = value if self.repeatable else (value,)
-        texts = ("(secret)" if self.secret else shlex.quote(self.kind.format(each)) for each in values)
+        texts = (REDACTED if self.secret else shlex.quote(self.kind.format(each)) for each in values)
         return [f"{option} {text}" for text in texts]
 
     def text(self, settings: object) -> str:
@@ -60,6 +63,8 @@ class Setting(NamedTuple):
             value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
         if value is None:
             value = self.unset
+        if self.secret and value:
+            return REDACTED
         return "" if value is None else self.kind.format(value)
 
 
@@ -85,7 +90,7 @@ def setting(
     blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
     another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
     the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
-    in the log.
+    in the log, and CONFIG GET shows only whether it is set.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.passwords import PASSWORD_VARIABLE, check_password
 from server.settings.entry import Group, Setting, setting
 from server.settings.kinds import (
     COUNT,
@@ -37,6 +38,7 @@ DEFAULT_FSYNC = "everysec"
 DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
+DEFAULT_AUTH_TIMEOUT = 10.0
 DEFAULT_TCP_KEEPALIVE = 300
 """Seconds, as in Redis 7."""
 
@@ -68,6 +70,7 @@ LOG_FORMAT = Choice(("text", "json"))
 
 
 LISTENERS = Group("addresses")
+ACCESS = Group("access", f"{PASSWORD_VARIABLE} in the environment is the password too.")
 LIMITS = Group("limits")
 LOG = Group("log")
 DATA = Group("durable log", "Without --data, the data is in memory only.")
@@ -143,6 +146,15 @@ class Settings:
         None, PORT, "a port whose replies are RESP, also to lines of text; for redis-benchmark and health checks",
         group=LISTENERS)
 
+    password: str = setting(
+        "", Text("PASSWORD", check_password), "the password that clients must send; empty: none",
+        option="", variable=PASSWORD_VARIABLE, config="requirepass", mutable=True, secret=True)
+    password_file: str | None = setting(
+        None, Text("FILE"), "a file with the password that clients must send, in its first line", group=ACCESS)
+    auth_timeout: float = setting(
+        DEFAULT_AUTH_TIMEOUT, SECONDS, "close the connection of a TCP client that has not sent the password by then",
+        group=ACCESS)
+
     max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(
         DEFAULT_LIMITS.max_bulk, SIZE, "the maximum length of a RESP bulk string",
@@ -197,7 +209,7 @@ class Settings:
     http_port: int | None = setting(None, PORT, "a port for HTTP; 0 picks a free one", group=HTTP)
     http_token: str | None = setting(
         None, Text("TOKEN", check_token),
-        "the bearer token that requests need; better given as KVLINE_HTTP_TOKEN in the environment",
+        "another name for the password, which is the bearer token of HTTP; must not differ from it",
         group=HTTP, secret=True)
     http_origins: tuple[str, ...] = setting(
         (), Text("ORIGIN", check_origin), "an origin whose pages may send requests; may be given more than once",

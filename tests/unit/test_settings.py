@@ -30,6 +30,8 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "host": ("::1", "::1"),
     "ports": ("7000", (7000,)),
     "resp_port": ("7002", 7002),
+    "password_file": ("/run/secrets/kvline", "/run/secrets/kvline"),
+    "auth_timeout": ("2.5", 2.5),
     "max_line": ("100", 100),
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
@@ -384,9 +386,9 @@ def test_a_config_file_that_cannot_be_read_is_one_sentence(capsys: pytest.Captur
         ({"all_cores": True}, "--all-cores"),
         ({"slowlog_max_len": 5}, ""),
         ({"config_file": "/a b"}, "--config '/a b'"),
-        ({"backend": "redis://:hush@localhost", "cache_ttl": 5.0}, "--backend (secret) --cache-ttl 5"),
-        ({"http_token": "hush"}, "--http-token (secret)"),
-        ({"backend": "redis://localhost", "cache_tracking": False}, "--backend (secret) --no-cache-tracking"),
+        ({"backend": "redis://:hush@localhost", "cache_ttl": 5.0}, "--backend (redacted) --cache-ttl 5"),
+        ({"http_token": "hush"}, "--http-token (redacted)"),
+        ({"backend": "redis://localhost", "cache_tracking": False}, "--backend (redacted) --no-cache-tracking"),
     ],
 )
 def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str, Any], shown: str) -> None:

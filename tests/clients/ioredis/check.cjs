@@ -6,7 +6,8 @@ const { once } = require("node:events");
 const Redis = require("ioredis");
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const options = { port, host: "127.0.0.1", protocol, retryStrategy: null, maxRetriesPerRequest: 0 };
+const password = process.argv[4];
+const options = { port, host: "127.0.0.1", protocol, password, retryStrategy: null, maxRetriesPerRequest: 0 };
 
 async function checkStrings(redis) {
   assert.equal(await redis.set("key", "välue"), "OK");
