@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.commands import COMMANDS
@@ -37,6 +40,18 @@ def items_after_sending(disk: SimulatedDisk) -> Items:
         assert b"(error)" not in replies, replies
         assert b"-ERR" not in replies, replies
     return store.entries(store.keys_in_order())
+
+
+def fail_once(what: str, number: int = errno.EIO) -> Callable[[str], None]:
+    """Return a function that raises for the first call of this kind."""
+    left = [what]
+
+    def on_call(each: str) -> None:
+        if left and each == left[0]:
+            left.clear()
+            raise OSError(number, os.strerror(number))
+
+    return on_call
 
 
 @dataclass

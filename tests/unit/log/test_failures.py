@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -13,22 +12,10 @@ from server.engines.base import CommitFailed
 from server.engines.log.log import ALWAYS, EVERYSEC, MIN_FREE
 from server.engines.log.rewrite import MIN_FREE_AFTER, SLICE_KEYS, SYNC_SIZE, RewriteFailed, rewrite
 from tests.harness.clock import Clock
-from tests.harness.logs import LoggedServer
+from tests.harness.logs import LoggedServer, fail_once
 from tests.harness.waiting import TIMEOUT
 
 LOG = "00000001.log"
-
-
-def fail_once(what: str, number: int = errno.EIO) -> Callable[[str], None]:
-    """Return a function that raises for the first call of this kind."""
-    left = [what]
-
-    def on_call(each: str) -> None:
-        if left and each == left[0]:
-            left.clear()
-            raise OSError(number, os.strerror(number))
-
-    return on_call
 
 
 def test_after_a_failed_sync_the_change_is_undone_and_its_client_gets_no_reply() -> None:
