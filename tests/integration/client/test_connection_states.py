@@ -271,8 +271,6 @@ def test_ctrl_c_while_a_reply_is_coming_returns_to_the_prompt_on_a_new_connectio
 
 
 def test_the_commands_are_documented_after_authentication(mortal_target: AnyServer, history: Path) -> None:
-    if mortal_target.kind != "redis":
-        pytest.skip("this kvline has no password")
     ask(mortal_target, b"CONFIG", b"SET", b"requirepass", b"secret")
     with Prompt(mortal_target, history=history) as terminal:
         assert "does not document its commands" in terminal.run("help get")
