@@ -104,9 +104,9 @@ def unknown_command(args: Sequence[bytes]) -> ErrorReply:
     for arg in args[1:]:
         if room <= 0:
             break
-        shown.append(b" '%b'" % arg[:room])
+        shown.append(b"'%b' " % arg[:room])
         room -= len(shown[-1])
-    text = b"unknown command '%b', with args beginning with:%b"
+    text = b"unknown command '%b', with args beginning with: %b"
     return _error(text % (args[0][:MAX_ECHOED], b"".join(shown)))
 
 
@@ -178,6 +178,11 @@ CROSS_SLOT = ErrorReply(b"CROSSSLOT", b"Keys in request don't hash to the same s
 # The kind is that of the cause, so that HTTP sends the status of the cause and not 400.
 def exec_aborted_by(error: ErrorReply) -> ErrorReply:
     return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
+
+
+# The reply to an EXEC that is refused itself, without the code of its error (`rejectCommand`).
+def exec_refused(error: ErrorReply) -> ErrorReply:
+    return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.message, error.kind)
 
 
 def needs_embedded_store(command: bytes) -> ErrorReply:

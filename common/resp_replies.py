@@ -142,10 +142,10 @@ class ReplyEncoder:
         Only lines that can be read once (an iterator) are collected.
         """
         reply = reply.repeatable()
-        size = sum(map(len, reply.joined(reply.separator)))
+        size = sum(map(len, reply.as_string()))
         # The length of a verbatim string includes its format and the colon after it, "txt:" (RESP3 specification).
         yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
-        yield from collected(reply.joined(reply.separator))
+        yield from collected(reply.as_string())
         yield CRLF
 
 

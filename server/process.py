@@ -138,6 +138,14 @@ def resident_bytes() -> int:
     return pages * mmap.PAGESIZE  # statm counts in pages: proc(5)
 
 
+def total_memory_bytes() -> int:
+    """Return the memory of the machine in bytes, or 0 if the platform does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no `sysconf`
+        return 0
+
+
 def peak_resident_bytes() -> int:
     """Return the most memory that the process has had. It is never less than `resident_bytes`."""
     # These figures are inexact (proc(5)) and are not read at the same time. A peak below the present is not possible.

@@ -71,7 +71,7 @@ def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
 
 @group.control("CLIENT INFO", "Describe this connection.", FLAGS)
 def client_info(session: Session) -> Reply:
-    return Lines([_describe(session.client)])
+    return Lines([_describe(session.client)], terminated=True)
 
 
 @group.control("CLIENT LIST [TYPE type | ID id [id ...]]", "Describe connections, one line each.", ADMIN_FLAGS)
@@ -88,7 +88,7 @@ def client_list(session: Session, *args: bytes) -> Reply:
             clients = [each for each in clients if each.id in ids]
         case _:
             raise CommandError(SYNTAX_ERROR)
-    return Lines([_describe(each) for each in clients])
+    return Lines([_describe(each) for each in clients], terminated=True)  # some clients lose a last line without an end
 
 
 def _client_type(arg: bytes) -> bytes:
@@ -107,7 +107,7 @@ def _parse_id(arg: bytes, error: ErrorReply) -> int:
 
 
 def _describe(client: ClientInfo) -> bytes:
-    """Describe a connection as Redis's CLIENT LIST does, in the fields that have a meaning here."""
+    """Describe a connection as Redis's CLIENT LIST does. What is not measured of a connection is 0."""
     # A monotonic clock: ages do not change when the system's time is set. Another thread may be writing to the client,
     # so the fields may be from slightly different times.
     now = perf_counter_ns()
@@ -115,21 +115,44 @@ def _describe(client: ClientInfo) -> bytes:
         "id": client.id,
         "addr": client.address,
         "laddr": client.local_address,
+        "fd": client.fd,
         "name": client.name.decode(),
         "age": (now - client.connected_at) // 10**9,
         # Since its last command began. This command sets it too, so a connection that asks about itself is not idle.
         "idle": (now - client.call.started) // 10**9,
-        "flags": "N",
+        "flags": _flags(client),
         "db": 0,
+        # There are no channels, patterns and shard channels to subscribe to.
+        "sub": 0,
+        "psub": 0,
+        "ssub": 0,
         "multi": client.multi_commands,
         "watch": client.watched_keys,
+        # Bytes in the buffers of the connection, which belong to the thread that serves it: not measured.
+        "qbuf": 0,
+        "qbuf-free": 0,
+        "argv-mem": 0,
+        "multi-mem": client.multi_bytes,
+        "rbs": 0,
+        "rbp": 0,
+        "obl": 0,
+        "oll": 0,
+        "omem": 0,
+        "tot-mem": 0,
+        "events": "r",
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
+        "redir": -1,  # CLIENT TRACKING is off
+        "resp": client.protocol_version,
         "lib-name": client.library_name.decode(),
         "lib-ver": client.library_version.decode(),
-        "resp": client.protocol_version,
     }
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode()
+
+
+def _flags(client: ClientInfo) -> str:
+    """Return Redis's letters: O for MONITOR, x for an open transaction, N for neither."""
+    return ("O" if client.is_monitoring else "") + ("x" if client.multi_commands >= 0 else "") or "N"
 
 
 @group.control(

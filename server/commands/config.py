@@ -33,7 +33,8 @@ group.container("CONFIG", "Read or change the server's settings.")
 @group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
 def config_resetstat(session: Session) -> Reply:
     session.context.stats.reset()
-    session.context.engine.reset_stats()  # failures of a backing Redis, which sessions do not count
+    session.context.clients.reset_counts()
+    session.context.engine.reset_stats()  # expired keys, failures of a backing Redis: what sessions do not count
     return OK
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import __version__
+from common import REDIS_VERSION, __version__
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,
@@ -12,6 +12,7 @@ from common.errors import (
     CommandError,
     invalid_hello_option,
     name_too_long,
+    wrong_arity,
 )
 from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_integer
@@ -30,8 +31,14 @@ BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
 
 
 @group.control("PING [message]", "Return PONG, or the message.", Flag.FAST)
-def ping(session: Session, message: bytes | None = None) -> Reply:
-    return PONG if message is None else message
+def ping(session: Session, *args: bytes) -> Reply:
+    # Checked here and not by the table, as in Redis: MULTI queues a PING with too many arguments.
+    match args:
+        case ():
+            return PONG
+        case (message,):
+            return message
+    raise CommandError(wrong_arity(b"ping"))
 
 
 @group.control("ECHO message", "Return the message.", FAST_CONTROL)
@@ -70,7 +77,8 @@ def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Repl
     session.set_protocol_version(version)
     return {
         b"server": b"kvline",
-        b"version": __version__.encode(),
+        b"version": REDIS_VERSION.encode(),
+        b"kvline_version": __version__.encode(),
         b"proto": version,
         b"id": session.client.id,
         b"mode": b"standalone",
@@ -128,7 +136,7 @@ def reset(session: Session) -> Reply:
 @group.control(
     "QUIT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
 )
-def quit_(session: Session) -> Reply:
+def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
     session.closing = True  # the reply is still sent
     return OK
 

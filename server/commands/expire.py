@@ -127,7 +127,7 @@ def pexpiretime(store: Store, key: bytes) -> Reply:
 
 
 def _expires_at(store: Store, key: bytes) -> int:
-    if key not in store:
+    if store.read(key) is None:
         return NO_KEY
     expires_at = store.expires_at(key)
     return NO_TTL if expires_at is None else expires_at

@@ -41,7 +41,10 @@ def unlink(store: Store, key: bytes, *more: bytes) -> Reply:
     "EXISTS key [key ...]", "Count the keys that exist; a repeated key counts repeatedly.", Flag.FAST, keys=ALL_KEYS
 )
 def exists(store: Store, key: bytes, *more: bytes) -> Reply:
-    return sum(each in store for each in (key, *more))
+    keys = (key, *more)
+    found = sum(each in store for each in keys)
+    store.count_lookups(len(keys), found)
+    return found
 
 
 @group.reads(
@@ -53,7 +56,7 @@ def touch(store: Store, key: bytes, *more: bytes) -> Reply:
 
 @group.reads("TYPE key", "Return the type of a value: string, or none if the key does not exist.", Flag.FAST)
 def type_(store: Store, key: bytes) -> Reply:
-    return SimpleString(b"string") if key in store else SimpleString(b"none")
+    return SimpleString(b"none") if store.read(key) is None else SimpleString(b"string")
 
 
 @group.reads("DBSIZE", "Return the number of keys.", Flag.FAST, keys=NO_KEYS)
@@ -104,7 +107,7 @@ def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply
         raise CommandError(DATABASE_OUT_OF_RANGE)
     if source == destination:
         raise CommandError(SAME_OBJECT)
-    value = store.get(source)
+    value = store.read(source)
     if value is None or (destination in store and b"REPLACE" not in options):
         return 0
     store.set(destination, value, store.expires_at(source))
@@ -155,7 +158,12 @@ MAX_EMBSTR_SIZE = 44
 """Bytes of the longest value that Redis stores as embstr."""
 
 
-@group.reads("OBJECT ENCODING key", "Return how Redis would store the value: int, embstr or raw.", keys=SECOND_ARGUMENT)
+@group.reads(
+    "OBJECT ENCODING key",
+    "Return how Redis would store the value: int, embstr or raw.",
+    Flag.NULL_IS_MISS,
+    keys=SECOND_ARGUMENT,
+)
 def object_encoding(store: Store, key: bytes) -> Reply:
     value = store.get(key)
     if value is None:
@@ -184,7 +192,12 @@ def object_idletime(store: Store, key: bytes) -> Reply:
     return None
 
 
-@group.reads("OBJECT REFCOUNT key", "Return the reference count of the value, which is always 1.", keys=SECOND_ARGUMENT)
+@group.reads(
+    "OBJECT REFCOUNT key",
+    "Return the reference count of the value, which is always 1.",
+    Flag.NULL_IS_MISS,
+    keys=SECOND_ARGUMENT,
+)
 def object_refcount(store: Store, key: bytes) -> Reply:
     return 1 if key in store else None
 

@@ -51,7 +51,7 @@ def lcs(key1: bytes, key2: bytes, *args: bytes) -> Stages[Store, tuple[bytes, by
     shortest = parse_integer(options.get(b"MINMATCHLEN", b"0"))
     if b"LEN" in options and b"IDX" in options:
         raise CommandError(LCS_LEN_AND_IDX)
-    a, b = yield lambda store: (store.get(key1) or b"", store.get(key2) or b"")
+    a, b = yield lambda store: (store.read(key1) or b"", store.read(key2) or b"")
     if (len(a) + 1) * (len(b) + 1) > MAX_TABLE_CELLS:
         raise CommandError(LCS_TOO_LARGE)
     if b"LEN" in options:

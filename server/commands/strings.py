@@ -25,7 +25,7 @@ GROWS = Flag.DENYOOM
 FAST_GROWTH = Flag.DENYOOM | Flag.FAST
 
 
-@group.reads("GET key", "Return the value of a key.", Flag.FAST)
+@group.reads("GET key", "Return the value of a key.", Flag.FAST | Flag.NULL_IS_MISS)
 def get(store: Store, key: bytes) -> Reply:
     return store.get(key)
 
@@ -48,7 +48,7 @@ def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes,
     )
     # Before the conditions, as in `setGenericCommand`: an invalid time is an error even if NX would not set the key.
     expires_at = expires_at_option(options, store.now(), b"set")
-    before = store.get(key)
+    before = store.read(key) if b"GET" in options else store.get(key)
     # NX: the key does not exist. XX: it does. Neither: always true.
     condition = before is None if b"NX" in options else before is not None or b"XX" not in options
     if condition:
@@ -86,21 +86,25 @@ def _set_expiring(store: Store, key: bytes, value: bytes, time: int, unit: Unit,
     return OK
 
 
-@group.writes("GETSET key value", "Set the value of a key; return its old value.", FAST_GROWTH)
+@group.writes("GETSET key value", "Set the value of a key; return its old value.", FAST_GROWTH | Flag.NULL_IS_MISS)
 def getset(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
     store.set(key, value)  # removes the expiry, as SET does
     return before
 
 
-@group.writes("GETDEL key", "Delete a key; return its value.", Flag.FAST)
+@group.writes("GETDEL key", "Delete a key; return its value.", Flag.FAST | Flag.NULL_IS_MISS)
 def getdel(store: Store, key: bytes) -> Reply:
     before = store.get(key)
     store.delete(key)
     return before
 
 
-@group.writes(f"GETEX key [{USAGE} | PERSIST]", "Return the value of a key and change its expiry.", Flag.FAST)
+@group.writes(
+    f"GETEX key [{USAGE} | PERSIST]",
+    "Return the value of a key and change its expiry.",
+    Flag.FAST | Flag.NULL_IS_MISS,
+)
 def getex(store: Store, key: bytes, *args: bytes) -> Reply:
     options = parse_options(args, flags=(b"PERSIST",), valued=UNITS, exclusive=[(*UNITS, b"PERSIST")])
     # As `getexCommand`: the options are parsed before the key is read, but their time is checked after it. So a
@@ -118,7 +122,9 @@ def getex(store: Store, key: bytes, *args: bytes) -> Reply:
 
 @group.reads("MGET key [key ...]", "Return the values of keys.", Flag.FAST, keys=ALL_KEYS)
 def mget(store: Store, key: bytes, *more: bytes) -> Reply:
-    return list(map(store.get, (key, *more)))
+    values: list[Reply] = list(map(store.get, (key, *more)))
+    store.count_lookups(len(values), len(values) - values.count(None))
+    return values
 
 
 @group.writes("MSET key value [key value ...]", "Set the values of keys atomically.", GROWS, keys=KEYS_AND_VALUES)
@@ -165,14 +171,14 @@ def append(store: Store, key: bytes, value: bytes) -> Reply:
 
 @group.reads("STRLEN key", "Return the length of a value in bytes.", Flag.FAST)
 def strlen(store: Store, key: bytes) -> Reply:
-    return len(store.get(key) or b"")
+    return len(store.read(key) or b"")
 
 
 @group.reads(
     "GETRANGE key start end", "Return a part of a value, both ends included; -1 is the last byte.", Flag.NO_BATCH
 )
 def getrange(store: Store, key: bytes, start: int, end: int) -> Reply:
-    value = store.get(key) or b""
+    value = store.read(key) or b""
     # As in `getrangeCommand`. Without it, -1 and -5 in a value of one byte would both become 0, and return that byte.
     if start < 0 and end < 0 and start > end:
         return b""

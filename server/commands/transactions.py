@@ -32,7 +32,7 @@ def multi(session: Session) -> Reply:
     "EXEC",
     "Execute the queued commands atomically.",
     # SKIP_SLOWLOG: the slow log lists the commands of the transaction themselves.
-    CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED,
+    CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION,
 )
 def exec_(session: Session) -> Reply:
     transaction = session.transaction

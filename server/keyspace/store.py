@@ -58,6 +58,10 @@ class Store:
         """Keys removed since the start, for whatever cause. SCAN's cursors contain it."""
         self.expired_keys = 0
         """Keys removed because their time to live was over."""
+        self.hits = 0
+        """Keys that `read` and its callers have found. Those of `server.registry.Flag.NULL_IS_MISS` are not counted."""
+        self.misses = 0
+        """Keys that they have not found."""
         self._clock = clock
         self.clock_was_read = False
         """Whether the current step has a time already, so that a new step must begin with `begin_step`."""
@@ -94,6 +98,17 @@ class Store:
         if self._expiration.by_key and self._expire_if_needed(key):
             return None
         return self._values.get(key)
+
+    def read(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None, and count a hit or a miss."""
+        value = self.get(key)
+        self.count_lookups(1, value is not None)
+        return value
+
+    def count_lookups(self, keys: int, found: int) -> None:
+        """Count that a command has looked ``keys`` keys up to read them, and found some."""
+        self.hits += found
+        self.misses += keys - found
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))

@@ -53,6 +53,7 @@ class Connection(ABC):
         local_address = sock.getsockname()
         # Registered last, because other threads can reach the connection from then on.
         self._client = context.clients.add(self.address, format_address(local_address), self)
+        self._client.fd = sock.fileno()
         self.session = Session(context, self._client)
         self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
 

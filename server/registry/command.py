@@ -76,8 +76,16 @@ class Flag(EnumFlag):
     NOT_QUEUED = auto()
     """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
 
+    ENDS_TRANSACTION = auto()
+    """Ends the transaction even with a wrong number of arguments (EXEC). Not a flag of Redis, so not reported."""
+
     SENSITIVE = auto()
     """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+
+    NULL_IS_MISS = auto()
+    """Each call reads one key, and replies null if it is missing. INFO derives keyspace hits and misses from the
+    replies, because counting in the store would cost a GET a tenth of its time. Not a flag of Redis, so not reported.
+    """
 
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
@@ -87,7 +95,7 @@ NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_BATCH
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NULL_IS_MISS | Flag.NO_BATCH
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
 from server.clients.monitor import MonitorHub
+from server.clients.rate import CallRate
 from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
@@ -41,6 +42,7 @@ class ServerContext:
     """Asks the server to stop. None if there is no server to stop."""
 
     clients: ClientRegistry = field(default_factory=ClientRegistry)
+    call_rate: CallRate = field(default_factory=CallRate)
     monitors: MonitorHub = field(default_factory=MonitorHub)
     slowlog: Slowlog = field(default_factory=Slowlog)
     started: float = field(default_factory=time.monotonic)

@@ -12,10 +12,6 @@ from tests.harness.processes import Peer
 from tests.harness.resp_wire import Servers
 from tests.unit.test_commands import ENTRIES
 
-ACCEPTED_ARITY = {b"QUIT": "kvline refuses arguments of QUIT"}
-"""Commands whose arity differs, and why."""
-
-
 def command_info(peer: Peer, name: bytes) -> list[Any] | None:
     """Return what a server replies to COMMAND INFO for one command or subcommand."""
     peer.send(encode_request([b"COMMAND", b"INFO", name]))
@@ -64,6 +60,5 @@ def test_the_arity_and_the_key_positions_are_those_of_redis(
     if name not in entries:
         return
     ours, theirs = entries[name]
-    if name not in ACCEPTED_ARITY:
-        assert ours[1] == theirs[1]
+    assert ours[1] == theirs[1]
     assert ours[3:6] == theirs[3:6]

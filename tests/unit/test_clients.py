@@ -132,17 +132,45 @@ def test_client_info_reports_these_fields_in_this_order(session: ClientSession) 
         ("id", "1"),
         ("addr", "10.0.0.1:5000"),
         ("laddr", "10.0.0.9:9736"),
+        ("fd", "-1"),
         ("name", "worker"),
         ("flags", "N"),
         ("db", "0"),
+        *((name, "0") for name in ("sub", "psub", "ssub")),
         ("multi", "-1"),
         ("watch", "2"),
+        *((name, "0") for name in ("qbuf", "qbuf-free", "argv-mem", "multi-mem", "rbs", "rbp")),
+        *((name, "0") for name in ("obl", "oll", "omem", "tot-mem")),
+        ("events", "r"),
         ("cmd", "client|info"),
         ("user", "default"),
+        ("redir", "-1"),
+        ("resp", "3"),
         ("lib-name", ""),
         ("lib-ver", ""),
-        ("resp", "3"),
     ]
+
+
+def test_every_line_of_client_list_and_info_has_an_end(session: ClientSession, other: ClientSession) -> None:
+    listed, described = execute_line(session, "CLIENT LIST"), execute_line(session, "CLIENT INFO")
+    assert isinstance(listed, bytes)
+    assert isinstance(described, bytes)
+    assert [listed.count(b"\n"), described.count(b"\n")] == [2, 1]
+    assert listed.endswith(b"\n")
+    assert described.endswith(b"\n")
+    assert execute_line(session, "CLIENT LIST TYPE pubsub") == b""
+
+
+def test_client_list_reports_a_transaction_and_monitor(session: ClientSession, other: ClientSession) -> None:
+    send_lines(other, "MULTI", "SET key value")
+    (theirs,) = (parse(line) for line in send_line(session, "CLIENT LIST ID 2").split("\n"))
+    assert (theirs["flags"], theirs["multi"]) == ("x", "1")
+    assert int(theirs["multi-mem"]) >= len("SETkeyvalue")
+    send_lines(other, "DISCARD", "MONITOR")
+    assert parse(send_line(session, "CLIENT LIST ID 2"))["flags"] == "O"
+    send_line(other, "RESET")
+    theirs = parse(send_line(session, "CLIENT LIST ID 2"))
+    assert (theirs["flags"], theirs["multi-mem"]) == ("N", "0")
 
 
 def test_client_list_reports_the_last_command_of_each_connection(session: ClientSession, other: ClientSession) -> None:
