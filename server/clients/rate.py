@@ -12,8 +12,8 @@ MIN_INTERVAL = 0.1
 class CallRate:
     """Calls per second since the previous report, or since the start. Thread-safe.
 
-    Redis samples its counters ten times a second. Here they are in the shards of all clients, so a sample costs too much
-    while nothing asks for it.
+    Redis samples its counters ten times a second. Here they are in the shards of all clients, so a sample costs too
+    much while nothing asks for it.
     """
 
     def __init__(self, now: float | None = None) -> None:

@@ -1,8 +1,8 @@
 """INFO: the server's figures, in Redis's sections and under Redis's names.
 
-Each section is a function that returns its fields, so a new field is one line. A field of Redis whose feature kvline does
-not have (replicas, scripts, publish/subscribe ...) has the value that Redis reports while the feature is not used,
-because clients and exporters read it. What is not measured has no field.
+Each section is a function that returns its fields, so a new field is one line. A field of Redis whose feature kvline
+does not have (replicas, scripts, publish/subscribe ...) has the value that Redis reports while the feature is not
+used, because clients and exporters read it. What is not measured has no field.
 """
 
 from __future__ import annotations

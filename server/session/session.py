@@ -196,6 +196,10 @@ class Session:
         if command is None or not command.min_args <= len(args) <= command.max_args:
             try:
                 command = self.context.commands.resolve(args)
+            except ArityError as problem:
+                error = self._refuse(problem)
+                is_exec = Flag.ENDS_TRANSACTION in problem.command.flags
+                return self._abort_transaction(problem.command, args, error) if is_exec else error
             except CommandError as problem:
                 return self._refuse(problem)
         transaction = self.transaction
@@ -252,8 +256,14 @@ class Session:
             stat.nulls += 1
         if nanoseconds > self._slowlog.threshold:
             self._push_to_slowlog(command, args, nanoseconds)
-        # After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown
-        # that was refused. Administrative commands are not shown.
+        self._publish(command, args)
+
+    def _publish(self, command: Command, args: Args) -> None:
+        """Send a request that was executed to the connections that monitor.
+
+        After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
+        was refused. Administrative commands are not shown.
+        """
         if self._monitors.subscribers and Flag.ADMIN not in command.flags:
             self._monitors.publish(command.redacted(args), self.client)
 
@@ -274,10 +284,6 @@ class Session:
         self._stats.errors += 1
         if isinstance(problem, ArityError):
             self._stats_by_command[problem.command].rejected += 1
-            if Flag.ENDS_TRANSACTION in problem.command.flags:
-                self.discard_transaction()
-                self.unwatch()
-                return exec_refused(problem.reply)
         if self.transaction is not None:
             self.transaction.dirty = True
         return problem.reply
@@ -295,6 +301,13 @@ class Session:
         self.transaction = None
         self.client.multi_commands = -1
         self.client.multi_bytes = 0
+
+    def _abort_transaction(self, command: Command, args: Args, error: ErrorReply) -> ErrorReply:
+        """Discard the transaction of an EXEC that was refused. As in Redis, MONITOR shows it."""
+        self.discard_transaction()
+        self.unwatch()
+        self._publish(command, args)
+        return exec_refused(error)
 
     def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
         """Execute queued commands, unless a watched key has changed. Raises `CommandError`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from tests.harness.redis_server import WANTED_VERSION
-from tests.harness.resp_wire import Aggregate, Args, Reply, payload, scalar
+from tests.harness.resp_wire import Aggregate, Args, Reply, payload
 
 # ---------------------------------------------------------------- accepted
 
@@ -39,14 +39,14 @@ def _identity(args: Args, ours: Reply, theirs: Reply) -> bool:
     """Return whether two replies to HELLO differ only in the server's name and versions and the connection's ID."""
     if not _named(args, b"HELLO") or not isinstance(ours, Aggregate) or not isinstance(theirs, Aggregate):
         return False
-    own = {b"server", b"version", b"kvline_version", b"id"}
-    our_fields, their_fields = (
-        {payload(name): value for name, value in zip(each.items[::2], each.items[1::2], strict=True)}
-        for each in (ours, theirs)
-    )
-    return ours.header[:1] == theirs.header[:1] and {name: our_fields[name] for name in our_fields if name not in own} == {
-        name: their_fields[name] for name in their_fields if name not in own
-    }
+    our_fields, their_fields = map(_shared_fields, (ours, theirs))
+    return ours.header[:1] == theirs.header[:1] and our_fields == their_fields
+
+
+def _shared_fields(hello: Aggregate) -> dict[bytes, Reply]:
+    """Return the fields of a reply to HELLO that both servers must have, with equal values."""
+    pairs = zip(map(payload, hello.items[::2]), hello.items[1::2], strict=True)
+    return {name: value for name, value in pairs if name not in (b"server", b"version", b"kvline_version", b"id")}
 
 
 def _history(args: Args, ours: Reply, theirs: Reply) -> bool:
@@ -214,6 +214,7 @@ IN_TRANSACTIONS = [
         ),
     ),
 ]
+
 
 def is_left_out(args: Args, version: int, *, in_transaction: bool) -> bool:
     """Return whether a command is not to be sent to a Redis of this version."""

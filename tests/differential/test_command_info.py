@@ -12,6 +12,7 @@ from tests.harness.processes import Peer
 from tests.harness.resp_wire import Servers
 from tests.unit.test_commands import ENTRIES
 
+
 def command_info(peer: Peer, name: bytes) -> list[Any] | None:
     """Return what a server replies to COMMAND INFO for one command or subcommand."""
     peer.send(encode_request([b"COMMAND", b"INFO", name]))
