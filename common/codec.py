@@ -7,9 +7,9 @@ order. A `ProtocolReply` among the requests is sent in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from common.replies import ErrorReply, Reply
 
@@ -90,6 +90,14 @@ class Encoder(Protocol):
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces of at most about `PIECE_SIZE` bytes, or one line of `Lines`."""
         ...
+
+
+def encode_together(scalars: Mapping[type, Callable[[Any], bytes | None]], replies: Sequence[Reply]) -> bytes | None:
+    """Encode replies one after the other. Return None if one of them cannot be encoded at once."""
+    try:
+        return b"".join(cast("list[bytes]", [scalars[type(reply)](reply) for reply in replies]))
+    except (KeyError, TypeError):  # no function for the type, or None instead of bytes
+        return None
 
 
 # The encoder travels with its requests, because the protocol may change between two requests of one read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from common.codec import PIECE_SIZE, collected
+from common.codec import PIECE_SIZE, collected, encode_together
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 from common.resp import CRLF, bulk_header
 
@@ -60,14 +60,8 @@ def _short_array_encoder(of_elements: Scalars) -> Callable[[list[Reply]], bytes 
     def encode(array: list[Reply]) -> bytes | None:
         if len(array) > MAX_SHORT_ARRAY:
             return None
-        pieces = [b"*%d\r\n" % len(array)]
-        for element in array:
-            encode_element = of_elements.get(type(element))
-            piece = None if encode_element is None else encode_element(element)
-            if piece is None:
-                return None
-            pieces.append(piece)
-        return b"".join(pieces)
+        elements = encode_together(of_elements, array)
+        return None if elements is None else b"*%d\r\n%b" % (len(array), elements)
 
     return encode
 

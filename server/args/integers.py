@@ -13,7 +13,10 @@ MAX_CURSOR_LENGTH = 20
 
 def parse_integer(arg: bytes) -> int:
     """Parse an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
-    # As Redis's `string2ll`. Longer text cannot be valid, and the time of int() grows faster than its length.
+    # As Redis's `string2ll`. The usual case first: a positive number of so few digits that it is in the range.
+    if arg.isdigit() and arg[0] != 0x30 and len(arg) < MAX_INTEGER_LENGTH - 1:
+        return int(arg)
+    # Longer text cannot be valid, and the time of int() grows faster than its length.
     if len(arg) <= MAX_INTEGER_LENGTH:
         try:
             number = int(arg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.errors import OFFSET_OUT_OF_RANGE, STRING_TOO_LONG, CommandError, wrong_arity
 from common.replies import OK, Reply
 from server.args.expire_time import (
@@ -30,6 +32,9 @@ def get(store: Store, key: bytes) -> Reply:
     return store.get(key)
 
 
+group.by_columns("GET", Store.get_many)
+
+
 @group.writes(f"SET key value [NX | XX] [GET] [{USAGE} | KEEPTTL]", "Set the value of a key.", GROWS)
 def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
     # The usual SET has no options, and needs no parsing and no reading of the old value.
@@ -37,6 +42,14 @@ def set_(store: Store, key: bytes, value: bytes, *options: bytes) -> Reply:
         return _set_with_options(store, key, value, options)
     store.set(key, value)
     return OK
+
+
+def _set_columns(store: Store, keys: Sequence[bytes], values: Sequence[bytes]) -> list[Reply]:
+    store.set_many(keys, values)
+    return [OK] * len(keys)
+
+
+group.by_columns("SET", _set_columns)
 
 
 def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes, ...]) -> Reply:
@@ -122,16 +135,14 @@ def getex(store: Store, key: bytes, *args: bytes) -> Reply:
 
 @group.reads("MGET key [key ...]", "Return the values of keys.", Flag.FAST, keys=ALL_KEYS)
 def mget(store: Store, key: bytes, *more: bytes) -> Reply:
-    values: list[Reply] = list(map(store.get, (key, *more)))
+    values: list[Reply] = [*store.get_many((key, *more))]
     store.count_lookups(len(values), len(values) - values.count(None))
     return values
 
 
 @group.writes("MSET key value [key value ...]", "Set the values of keys atomically.", GROWS, keys=KEYS_AND_VALUES)
 def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
-    # `_pairs` returns a list, not a generator: an odd number of arguments is refused before the first key is set.
-    for each, its_value in _pairs((key, value, *more), b"mset"):
-        store.set(each, its_value)
+    store.set_many(*_columns((key, value, *more), b"mset"))
     return OK
 
 
@@ -142,20 +153,20 @@ def mset(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
     keys=KEYS_AND_VALUES,
 )
 def msetnx(store: Store, key: bytes, value: bytes, *more: bytes) -> Reply:
-    pairs = _pairs((key, value, *more), b"msetnx")
+    keys, values = _columns((key, value, *more), b"msetnx")
     # All are checked first. A key that is given twice does not count as existing, and gets its last value, as in Redis.
-    if any(each in store for each, _ in pairs):
+    if any(each in store for each in keys):
         return 0
-    for each, its_value in pairs:
-        store.set(each, its_value)
+    store.set_many(keys, values)
     return 1
 
 
-def _pairs(args: tuple[bytes, ...], command: bytes) -> list[tuple[bytes, bytes]]:
+def _columns(args: tuple[bytes, ...], command: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return the keys and the values."""
     # The table only knows a minimum, because it derives the arity from the function's parameters.
     if len(args) % 2:
         raise CommandError(wrong_arity(command))
-    return list(zip(args[::2], args[1::2], strict=True))
+    return args[::2], args[1::2]
 
 
 @group.writes("APPEND key value", "Append to the value of a key; return its new length.", FAST_GROWTH | Flag.NO_BATCH)

@@ -86,7 +86,7 @@ class EmbeddedEngine:
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute one command several times, as one step. See `server.engines.base.Engine`."""
-        run = command.run
+        run, by_columns = command.run, command.by_columns
         outcomes: list[Reply | Exception] = []
         append = outcomes.append
         self._acquire()
@@ -95,6 +95,8 @@ class EmbeddedEngine:
             store = self._store
             if store.clock_was_read:
                 store.begin_step()
+            if by_columns is not None and len(columns) == command.min_args - 1:
+                return [*by_columns(store, *columns)]
             for args in zip(*columns, strict=True):
                 try:
                     append(run(store, *args))

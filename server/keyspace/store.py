@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, KeysView, Set
+from collections.abc import Callable, Iterable, KeysView, Sequence, Set
 from itertools import islice
 
 from common.limits import DEFAULT_LIMITS
@@ -110,6 +110,10 @@ class Store:
         self.hits += found
         self.misses += keys - found
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys, None for each that does not exist."""
+        return list(map(self.get if self._may_expire(keys) else self._values.get, keys))
+
     def __contains__(self, key: bytes) -> bool:
         return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))
 
@@ -177,6 +181,14 @@ class Store:
         self._put(key, value, expires_at)
         if expires_at is not None and expires_at <= self.now():
             self._remove(key, Removal.DELETED)
+
+    def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Set the values of keys in this order, without an expiry. There are as many values as keys."""
+        if self._observers or self._may_expire(keys):
+            for key, value in zip(keys, values, strict=True):
+                self.set(key, value)
+        else:
+            self._values.update(zip(keys, values, strict=True))  # as in `set`
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -259,6 +271,11 @@ class Store:
             if stop():
                 return False
         return True
+
+    def _may_expire(self, keys: Iterable[bytes]) -> bool:
+        """Return whether one of the keys has an expiry."""
+        by_key = self._expiration.by_key
+        return bool(by_key) and not by_key.keys().isdisjoint(keys)
 
     def _expire_some(self) -> Set[bytes]:
         """Remove up to `MAX_EXPIRED_PER_STEP` expired keys. Return those that are left, which no caller may see."""

@@ -22,6 +22,9 @@ Stages: TypeAlias = Generator[Callable[[S], T], T, Reply]
 
 StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
+ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
+"""A command for several requests: it gets the store and a column of each argument, and returns the replies."""
+
 UNBOUNDED = 2**63
 
 MAX_QUICK_ARGS = 1024
@@ -141,6 +144,7 @@ class Command:
     max_args: int
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock

@@ -22,7 +22,15 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from common.codec import DecodedRequest, Encoder, ProtocolError, ProtocolReply, Request, RequestBatch
+from common.codec import (
+    DecodedRequest,
+    Encoder,
+    ProtocolError,
+    ProtocolReply,
+    Request,
+    RequestBatch,
+    encode_together,
+)
 from common.errors import CommandError
 from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
 from common.resp_replies import ReplyEncoder
@@ -193,17 +201,12 @@ class RequestStream:
     def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
         """Append the replies to a batch, or as much of them as fits into the output. Return the new size."""
         encoder = self._encoder
-        scalars = encoder.scalars
-        encoded: list[bytes] = []
-        for reply in replies:
-            encode = scalars.get(type(reply))
-            piece = None if encode is None else encode(reply)
-            if piece is None:  # an array or a large value
-                self._output = chain.from_iterable(self._encode_in_pieces(encoder, each) for each in replies)
-                return _take(self._output, pieces, size)
-            encoded.append(piece)
-        pieces += encoded
-        return size + sum(map(len, encoded))
+        encoded = encode_together(encoder.scalars, replies)
+        if encoded is None:
+            self._output = chain.from_iterable(self._encode_in_pieces(encoder, each) for each in replies)
+            return _take(self._output, pieces, size)
+        pieces.append(encoded)
+        return size + len(encoded)
 
     def _execute_deferred(self) -> bytes:
         """Execute the request that may take long, and nothing after it. Return the beginning of its reply."""

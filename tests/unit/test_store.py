@@ -7,7 +7,8 @@ import pytest
 from server.keyspace.contents import ClearedContents
 from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
-from tests.harness.stores import new_store, pairs
+from tests.harness.clock import Clock
+from tests.harness.stores import Recorder, new_store, pairs
 
 
 def filled() -> Store:
@@ -45,6 +46,41 @@ def test_deleting_gives_a_keys_place_up() -> None:
     store.delete(b"a")
     store.set(b"a", b"2")
     assert pairs(store) == [(b"b", b"1"), (b"c", b"1"), (b"a", b"2")]
+
+
+def stores_with_expiries() -> list[tuple[Store, Recorder | None]]:
+    """Return a store that is observed, and one that is not: with a live expiry, an expired key, and a key without."""
+    clock = Clock()
+    made: list[tuple[Store, Recorder | None]] = []
+    for recorder in (None, Recorder()):
+        store = new_store(clock, [recorder] if recorder else [])
+        store.set(b"live", b"1", clock.now + 1000)
+        store.set(b"expired", b"1", clock.now + 1)
+        store.set(b"plain", b"1")
+        made.append((store, recorder))
+    clock.forward(2)
+    for store, _ in made:
+        store.begin_step()
+    return made
+
+
+def test_the_values_of_many_keys_are_those_of_each_key() -> None:
+    for store, _ in stores_with_expiries():
+        assert store.get_many([b"plain", b"missing", b"plain"]) == [b"1", None, b"1"]
+        assert store.get_many([b"live", b"expired", b"plain"]) == [b"1", None, b"1"]
+        assert b"expired" not in store.keys_in_order()
+
+
+@pytest.mark.parametrize("keys", [[b"plain", b"new", b"plain"], [b"live", b"expired", b"plain", b"live"]])
+def test_to_set_many_keys_is_to_set_each(keys: list[bytes]) -> None:
+    values = [b"%d" % place for place in range(len(keys))]
+    for together, one_by_one in zip(stores_with_expiries(), stores_with_expiries(), strict=True):
+        together[0].set_many(keys, values)
+        for key, value in zip(keys, values, strict=True):
+            one_by_one[0].set(key, value)
+        assert together[0].items() == one_by_one[0].items()
+        if together[1] and one_by_one[1]:
+            assert together[1].changes == one_by_one[1].changes
 
 
 def test_clearing_removes_every_key() -> None:
