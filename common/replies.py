@@ -135,6 +135,12 @@ class Deferred:
     """There is no reply yet: the request was accepted and is executed later. Never reaches an encoder."""
 
 
+class SetReply(list["Reply"]):
+    """An array whose order has no meaning. RESP3 has a type of its own for it, other protocols do not."""
+
+    __slots__ = ()
+
+
 # A string, because the alias refers to itself.
 Reply: TypeAlias = (
     "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | Deferred "
@@ -149,7 +155,7 @@ NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
 DEFERRED = Deferred()
 
-_CONTAINERS = {list, dict, Lines}
+_CONTAINERS = {list, SetReply, dict, Lines}
 
 
 def size_of(reply: Reply) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from common.codec import PIECE_SIZE, collected, encode_together
-from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
+from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SetReply, SimpleString
 from common.resp import CRLF, bulk_header
 
 # As in Redis (`addReplyErrorFormat`): an error may repeat a client's argument, and a line break in it would end the
@@ -91,7 +91,8 @@ class ReplyEncoder:
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, list):
-            yield b"*%d\r\n" % len(reply)
+            is_set = self.version == 3 and type(reply) is SetReply
+            yield (b"~%d\r\n" if is_set else b"*%d\r\n") % len(reply)
             yield from self._elements(reply)
         elif isinstance(reply, dict):
             yield b"*%d\r\n" % (2 * len(reply)) if self.version == 2 else b"%%%d\r\n" % len(reply)

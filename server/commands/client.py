@@ -25,7 +25,7 @@ from server.commands.connection import checked_name
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import ReplyMode, Session
 
-group = CommandGroup("connection")
+group = CommandGroup("connection", "connection")
 
 FLAGS = CONTROL | Flag.NOSCRIPT
 ADMIN_FLAGS = FLAGS | Flag.ADMIN
@@ -37,26 +37,31 @@ CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
 DEFAULT_USER = b"default"
 """The only user name. There are no access control lists."""
 
-group.container("CLIENT", "Inspect, name or close client connections.")
+group.container("CLIENT", "Inspect, name or close client connections.", since="2.4.0")
 
 
-@group.control("CLIENT ID", "Return the ID of this connection.", FLAGS)
+@group.control("CLIENT ID", "Return the ID of this connection.", FLAGS, since="5.0.0")
 def client_id(session: Session) -> Reply:
     return session.client.id
 
 
-@group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS)
+@group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS, since="2.6.9")
 def client_getname(session: Session) -> Reply:
     return session.client.name or None  # an empty name is no name: CLIENT SETNAME "" removes it, as in Redis
 
 
-@group.control("CLIENT SETNAME name", "Set the name of this connection.", FLAGS)
+@group.control("CLIENT SETNAME connection-name", "Set the name of this connection.", FLAGS, since="2.6.9")
 def client_setname(session: Session, name: bytes) -> Reply:
     session.client.name = checked_name(name, INVALID_CLIENT_NAME)
     return OK
 
 
-@group.control("CLIENT SETINFO <LIB-NAME name | LIB-VER version>", "Set the client library of this connection.", FLAGS)
+@group.control(
+    "CLIENT SETINFO <LIB-NAME name | LIB-VER version>",
+    "Set the client library of this connection.",
+    FLAGS,
+    since="7.2.0",
+)
 def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
     # A command of Redis 7.2, because redis-py 5 and later send it with every new connection.
     match attribute.upper():
@@ -69,12 +74,18 @@ def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
     return OK
 
 
-@group.control("CLIENT INFO", "Describe this connection.", FLAGS)
+@group.control("CLIENT INFO", "Describe this connection.", FLAGS, since="6.2.0")
 def client_info(session: Session) -> Reply:
     return Lines([_describe(session.client)], terminated=True)
 
 
-@group.control("CLIENT LIST [TYPE type | ID id [id ...]]", "Describe connections, one line each.", ADMIN_FLAGS)
+@group.control(
+    "CLIENT LIST [TYPE type | ID id [id ...]]",
+    "Describe connections, one line each.",
+    ADMIN_FLAGS,
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
+)
 def client_list(session: Session, *args: bytes) -> Reply:
     clients = session.context.clients.all()
     match [arg.upper() for arg in args[:1]]:
@@ -159,6 +170,8 @@ def _flags(client: ClientInfo) -> str:
     "CLIENT KILL <ip:port | [ID id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]>",
     "Close connections; return how many, or OK if the address alone is given.",
     ADMIN_FLAGS,
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
 )
 def client_kill(session: Session, arg: bytes, *args: bytes) -> Reply:
     # The form of Redis before 2.8.12. It replies OK or an error, the form with filters replies the number of clients.
@@ -219,7 +232,7 @@ def _kill(session: Session, client: ClientInfo) -> None:
         transport.kill()
 
 
-@group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS)
+@group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS, since="3.2.0")
 def client_reply(session: Session, mode: bytes) -> Reply:
     match mode.upper():
         case b"ON":
@@ -236,13 +249,17 @@ def client_reply(session: Session, mode: bytes) -> Reply:
     return NO_REPLY
 
 
-@group.control("CLIENT NO-EVICT <ON | OFF>", "Accepted without effect: no client is evicted.", ADMIN_FLAGS)
+@group.control(
+    "CLIENT NO-EVICT <ON | OFF>", "Accepted without effect: no client is evicted.", ADMIN_FLAGS, since="7.0.0"
+)
 def client_no_evict(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     return OK
 
 
-@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: access times are not tracked.", FLAGS)
+@group.control(
+    "CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: access times are not tracked.", FLAGS, since="7.2.0"
+)
 def client_no_touch(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     return OK

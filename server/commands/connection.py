@@ -20,7 +20,7 @@ from server.args.options import require
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
-group = CommandGroup("connection")
+group = CommandGroup("connection", "connection")
 
 FAST_CONTROL = CONTROL | Flag.FAST
 MAX_NAME_SIZE = 1024
@@ -30,7 +30,7 @@ BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
 """The flags of commands that a client may send before it has authenticated."""
 
 
-@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST)
+@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST, since="1.0.0")
 def ping(session: Session, *args: bytes) -> Reply:
     # Checked here and not by the table, as in Redis: MULTI queues a PING with too many arguments.
     match args:
@@ -41,12 +41,12 @@ def ping(session: Session, *args: bytes) -> Reply:
     raise CommandError(wrong_arity(b"ping"))
 
 
-@group.control("ECHO message", "Return the message.", FAST_CONTROL)
+@group.control("ECHO message", "Return the message.", FAST_CONTROL, since="1.0.0")
 def echo(session: Session, message: bytes) -> Reply:
     return message
 
 
-@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL)
+@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL, since="1.0.0")
 def select(session: Session, index: int) -> Reply:
     if index:  # clients select 0 on connecting, so the command must exist
         raise CommandError(DATABASE_OUT_OF_RANGE)
@@ -54,7 +54,10 @@ def select(session: Session, index: int) -> Reply:
 
 
 @group.control(
-    "AUTH [username] password", "Authenticate. Always fails: no password is configured.", BEFORE_AUTH | Flag.SENSITIVE
+    "AUTH [username] password",
+    "Authenticate. Always fails: no password is configured.",
+    BEFORE_AUTH | Flag.SENSITIVE,
+    since="1.0.0",
 )
 def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     # SENSITIVE all the same: a client that is configured with a password sends it, and MONITOR must not show it.
@@ -66,6 +69,7 @@ def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     "HELLO [protover [AUTH username password] [SETNAME clientname]]",
     "Negotiate the version of RESP, 2 or 3, and describe the server.",
     BEFORE_AUTH | Flag.SENSITIVE,
+    since="6.0.0",
 )
 def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
     # Everything is parsed before anything is changed. Redis 7.0 keeps the name of a HELLO that fails in a later option.
@@ -127,14 +131,17 @@ def checked_name(name: bytes, error: ErrorReply) -> bytes:
     return name
 
 
-@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED)
+@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED, since="6.2.0")
 def reset(session: Session) -> Reply:
     session.reset()
     return SimpleString(b"RESET")
 
 
 @group.control(
-    "QUIT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+    "QUIT",
+    "Close the connection; nothing that was sent after it is executed.",
+    BEFORE_AUTH | Flag.NOT_QUEUED,
+    since="1.0.0",
 )
 def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
     session.closing = True  # the reply is still sent
@@ -142,7 +149,10 @@ def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
 
 
 @group.control(
-    "DISCONNECT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+    "DISCONNECT",
+    "Close the connection; nothing that was sent after it is executed.",
+    BEFORE_AUTH | Flag.NOT_QUEUED,
+    since="0.1.0",
 )
 def disconnect(session: Session) -> Reply:
     return quit_(session)

@@ -42,7 +42,14 @@ DEFAULT_SECTIONS = (
 )
 
 
-@group.control("INFO [section ...]", "Return information and statistics about the server.", CONTROL)
+@group.control(
+    "INFO [section ...]",
+    "Return information and statistics about the server.",
+    CONTROL,
+    since="1.0.0",
+    complexity="O(N) where N is the number of connections",
+    categories=("dangerous",),
+)
 def info(session: Session, *sections: bytes) -> Reply:
     # A section that does not exist is no error, and adds nothing, as in Redis.
     wanted = {section.lower().decode(errors="replace") for section in sections}

@@ -18,7 +18,7 @@ from server.args.options import parse_options
 from server.keyspace.store import Store
 from server.registry import CommandGroup, KeySpec, Stages
 
-group = CommandGroup("string")
+group = CommandGroup("string", "string")
 
 MAX_TABLE_CELLS = 512 * 1024 * 1024 // 4
 """Cells of the largest table, as in Redis: four bytes each, within the default of ``proto-max-bulk-len``."""
@@ -42,9 +42,11 @@ class _Match:
 
 
 @group.reads_in_stages(
-    "LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+    "LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]",
     "Find the longest common subsequence of two values.",
     keys=KeySpec(1, 2, 1),
+    since="7.0.0",
+    complexity="O(N*M) where N and M are the lengths of the values",
 )
 def lcs(key1: bytes, key2: bytes, *args: bytes) -> Stages[Store, tuple[bytes, bytes]]:
     options = parse_options(args, flags=(b"LEN", b"IDX", b"WITHMATCHLEN"), valued=(b"MINMATCHLEN",))

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from common.codec import Args
 from common.errors import CommandError, wrong_arity
 from common.replies import Reply
+from server.registry.keys import KeySpec
+from server.registry.usage import Argument
 
 Function: TypeAlias = Callable[..., Reply]
 
@@ -100,32 +102,17 @@ CONTROL = Flag.LOADING | Flag.STALE
 
 _INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NULL_IS_MISS | Flag.NO_BATCH
 
+_CATEGORIES = {
+    Flag.WRITE: {"write"},
+    Flag.READONLY: {"read"},
+    Flag.ADMIN: {"admin", "dangerous"},
+    Flag.FAST: {"fast"},
+    Flag.BLOCKING: {"blocking"},
+}
+"""The ACL categories that follow from a flag."""
+
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeySpec:
-    """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
-
-    The command's name is argument 0. A negative ``last`` counts from the end.
-    """
-
-    first: int
-    last: int
-    step: int
-
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
-        if not self.first:
-            return []
-        last = self.last if self.last > 0 else len(args) + self.last
-        return args[self.first : last + 1 : self.step]
-
-
-NO_KEYS = KeySpec(0, 0, 0)
-ONE_KEY = KeySpec(1, 1, 1)
-ALL_KEYS = KeySpec(1, -1, 1)
 
 
 # eq=False: a command is compared and hashed by identity. It is the key of the statistics, which each request updates.
@@ -138,7 +125,8 @@ class Command:
     summary: bytes
     group: str
     flags: Flag
-    keys: KeySpec
+    keys: KeySpec  # all of them
+    key_specs: tuple[KeySpec, ...]  # the same by what the command does with them
     targets_keyspace: bool  # its function gets the store, under the keyspace lock; otherwise the session
     min_args: int  # the name included
     max_args: int
@@ -146,6 +134,10 @@ class Command:
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
+    since: bytes = b""  # the version of Redis that had it first; for kvline's own commands the version of kvline
+    complexity: bytes = b""
+    arguments: tuple[Argument, ...] = ()  # the usage line as a tree
+    categories: tuple[str, ...] = ()  # the ACL categories that do not follow from the flags
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
@@ -178,6 +170,17 @@ class Command:
     def flag_names(self) -> list[str]:
         """The names of the flags that COMMAND INFO reports, in Redis's order."""
         return [flag.name.lower() for flag in Flag if flag in self.flags & ~_INTERNAL_FLAGS and flag.name]
+
+    @property
+    def acl_categories(self) -> list[str]:
+        """The ACL categories that COMMAND INFO reports, by the rules of Redis (`setImplicitACLCategories`)."""
+        found = set(self.categories)
+        for flag, categories in _CATEGORIES.items():
+            if flag in self.flags:
+                found |= categories
+        if "fast" not in found:
+            found.add("slow")
+        return sorted(found)
 
     def redacted(self, args: Args) -> Args:
         """Return the arguments as MONITOR and SLOWLOG may show them."""

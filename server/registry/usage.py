@@ -4,8 +4,8 @@
     MSET key value [key value ...]
     COMMAND LIST [FILTERBY <MODULE module-name | PATTERN pattern>]
 
-Capitals are tokens, which are sent as they are. Other names are values. The values after a token belong to it. ``[ ]`` is
-optional, ``< >`` groups, ``|`` separates alternatives. ``...`` repeats its group, together with the same arguments
+Capitals are tokens, which are sent as they are. Other names are values. The values after a token belong to it. ``[ ]``
+is optional, ``< >`` groups, ``|`` separates alternatives. ``...`` repeats its group, together with the same arguments
 before it.
 """
 
@@ -21,9 +21,10 @@ KEY_NAMES = frozenset({"key", "newkey", "key1", "key2", "source", "destination"}
 TYPES = {
     **dict.fromkeys(("pattern",), "pattern"),
     **dict.fromkeys(("unix-time-seconds", "unix-time-milliseconds"), "unix-time"),
-    **dict.fromkeys(("seconds", "milliseconds", "timeout", "increment", "decrement", "offset", "start"), "integer"),
+    **dict.fromkeys(
+        ("seconds", "milliseconds", "timeout", "increment", "decrement", "offset", "start", "len"), "integer"
+    ),
     **dict.fromkeys(("end", "index", "cursor", "count", "id", "protover", "destination-db", "version"), "integer"),
-    **dict.fromkeys(("min-match-len",), "integer"),
 }
 """The types of values by their names, where it is not a string. A command can have others: `CommandGroup`."""
 
@@ -66,7 +67,7 @@ class _Parser:
     def __init__(self, usage: str, key_specs: int, types: Mapping[str, str]) -> None:
         self._words: list[str] = [*_WORD.findall(usage), _END]
         self._at = 0
-        self._types = TYPES | types
+        self._types = {**TYPES, **types}
         self._key_specs = key_specs
         self._keys: dict[str, int] = {}  # the indexes of the key specifications, by the names of the keys
 

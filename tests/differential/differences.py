@@ -88,10 +88,6 @@ def _int_range(args: Args, ours: Reply, theirs: Reply) -> bool:
     return in_database and _is_error(ours, b"ERR DB index is out of range") and _is_error(theirs, b"ERR value is out")
 
 
-def _keys_of_subcommands(args: Args, ours: Reply, theirs: Reply) -> bool:
-    return _named(args, b"COMMAND", b"GETKEYS", b"OBJECT") and isinstance(ours, Aggregate) and _is_error(theirs)
-
-
 def _all_commands(args: Args, ours: Reply, theirs: Reply) -> bool:
     return _named(args, b"COMMAND") and len(args) == 1 and isinstance(ours, Aggregate) and theirs[:1] != b"-"
 
@@ -128,7 +124,6 @@ ACCEPTED = [
     Difference(
         "if the options of a command have several errors, the servers may report different ones", _several_mistakes
     ),
-    Difference("COMMAND GETKEYS does not look at the subcommand", _keys_of_subcommands),
     Difference("SLOWLOG GET with too many arguments has another text in Redis", _slowlog_get),
 ]
 

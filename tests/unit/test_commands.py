@@ -75,6 +75,7 @@ def test_the_table_holds_these_commands() -> None:
         ("KEYS", 2),
         ("LASTSAVE", 1),
         ("LCS", -3),
+        ("LOLWUT", -1),
         ("MEMORY", -2),
         ("MGET", -2),
         ("MONITOR", 1),
