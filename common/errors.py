@@ -207,6 +207,9 @@ NO_PASSWORD = _error(
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
+INVALID_PAUSE_MODE = _error(b"CLIENT PAUSE mode must be WRITE or ALL")
+TIMEOUT_NOT_AN_INTEGER = _error(b"timeout is not an integer or out of range")
+TIMEOUT_NEGATIVE = _error(b"timeout is negative")
 MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
 
 

@@ -9,8 +9,11 @@ from common.errors import (
     CLIENT_ID_TOO_LOW,
     INVALID_CLIENT_ID,
     INVALID_CLIENT_NAME,
+    INVALID_PAUSE_MODE,
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
+    TIMEOUT_NEGATIVE,
+    TIMEOUT_NOT_AN_INTEGER,
     CommandError,
     invalid_client_attribute,
     no_such_user,
@@ -247,6 +250,38 @@ def client_reply(session: Session, mode: bytes) -> Reply:
         case _:
             raise CommandError(SYNTAX_ERROR)
     return NO_REPLY
+
+
+@group.control(
+    "CLIENT PAUSE timeout [WRITE | ALL]",
+    "Let the requests of all clients wait for so many milliseconds, or those that write.",
+    ADMIN_FLAGS,
+    since="2.9.50",
+)
+def client_pause(session: Session, timeout: bytes, mode: bytes = b"ALL") -> Reply:
+    # Parsed in the order of `clientCommand`: the mode first.
+    if mode.upper() not in (b"WRITE", b"ALL"):
+        raise CommandError(INVALID_PAUSE_MODE)
+    try:
+        milliseconds = parse_integer(timeout)
+    except CommandError:
+        raise CommandError(TIMEOUT_NOT_AN_INTEGER) from None
+    if milliseconds < 0:
+        raise CommandError(TIMEOUT_NEGATIVE)
+    session.context.pause.begin(milliseconds / 1000, writes_only=mode.upper() == b"WRITE")
+    return OK
+
+
+@group.control(
+    "CLIENT UNPAUSE",
+    "End the pause of CLIENT PAUSE.",
+    ADMIN_FLAGS,
+    since="6.2.0",
+    complexity="O(N) where N is the number of requests that wait",
+)
+def client_unpause(session: Session) -> Reply:
+    session.context.pause.end()
+    return OK
 
 
 @group.control(

@@ -100,7 +100,7 @@ def _clients(context: ServerContext) -> InfoSection:
     return {
         "connected_clients": len(clients),
         "cluster_connections": 0,
-        "blocked_clients": 0,  # no command waits for another client
+        "blocked_clients": context.pause.waiting,
         "tracking_clients": 0,
         "maxclients": context.clients.limit,
         "monitoring_clients": len(context.monitors.subscribers),

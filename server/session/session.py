@@ -70,12 +70,13 @@ class OutputFormat(Protocol):
 class Transaction:
     """The commands between MULTI and EXEC."""
 
-    __slots__ = ("dirty", "may_take_long", "queue", "size")
+    __slots__ = ("dirty", "may_take_long", "queue", "size", "writes")
 
     def __init__(self) -> None:
         self.queue: list[QueuedCommand] = []
         self.size = 0  # bytes of the queued arguments
         self.may_take_long = False
+        self.writes = False
         self.dirty = False  # a command could not be queued, so EXEC will be refused (Redis: CLIENT_DIRTY_EXEC)
 
 
@@ -102,7 +103,9 @@ class Session:
         self._engine = context.engine
         self._engine_execute = context.engine.execute
         self._find = context.commands.by_common_case.get
+        self._inspection = context.inspection
         self._monitors = context.monitors
+        self._pause = context.pause
         self._slowlog = context.slowlog
         self._stats = client.stats
         self._stats_by_command = client.stats.by_command
@@ -116,13 +119,14 @@ class Session:
     def execute(self, args: Args) -> Reply:
         """Execute one request and return its reply. Never raises: every error is a reply.
 
-        With `defers_long_requests` the reply to a request that may take long is `DEFERRED`.
+        With `defers_long_requests` the reply to a request that may take long is `DEFERRED`. While CLIENT PAUSE is in
+        effect, the reply to a request that must wait is, always.
         """
         command = self._find(args[0])
         if (
             command is None
             or not command.min_args <= len(args) <= command.max_quick_args
-            or self._monitors.subscribers
+            or self._inspection.needed
             or self.transaction is not None
         ):
             return self._execute_unusual(command, args, self.defers_long_requests)
@@ -153,7 +157,7 @@ class Session:
         if (
             command is None
             or not command.min_args <= 1 + len(batch.columns) <= command.max_batch_args
-            or self._monitors.subscribers
+            or self._inspection.needed
             or self.transaction is not None
         ):
             return None
@@ -189,7 +193,8 @@ class Session:
         """Execute the request whose reply was `DEFERRED`. Another thread may call this."""
         assert self._deferred is not None, "a request was deferred"
         (command, args), self._deferred = self._deferred, None
-        return self._run(command, args)
+        self._pause.wait(write=self._writes(command))
+        return self._execute_accepted(command, args, may_defer=False)
 
     def _execute_unusual(self, command: Command | None, args: Args, may_defer: bool) -> Reply:
         """Execute any request: refused, monitored, queued, long, or for the session itself, too."""
@@ -202,6 +207,19 @@ class Session:
                 return self._abort_transaction(problem.command, args, error) if is_exec else error
             except CommandError as problem:
                 return self._refuse(problem)
+        if self._inspection.needed and self._pause.concerns(write=self._writes(command)):
+            self._deferred = command, args  # also in a thread that may wait, so that the replies before it are sent
+            return DEFERRED
+        return self._execute_accepted(command, args, may_defer)
+
+    def _writes(self, command: Command) -> bool:
+        """Return whether a command may change the keyspace, by itself or by the transaction that it executes."""
+        transaction = self.transaction
+        is_exec = Flag.ENDS_TRANSACTION in command.flags
+        return command.writes or (is_exec and transaction is not None and transaction.writes)
+
+    def _execute_accepted(self, command: Command, args: Args, may_defer: bool) -> Reply:
+        """Execute or queue a request that need not wait for the end of a pause."""
         transaction = self.transaction
         if transaction is not None and Flag.NOT_QUEUED not in command.flags:
             return self._queue(transaction, command, args)
@@ -393,6 +411,7 @@ class Session:
             transaction.queue.append((command, args))
             self.client.multi_commands = len(transaction.queue)
             self.client.multi_bytes = transaction.size
+            transaction.writes = transaction.writes or command.writes
             if len(transaction.queue) > MAX_QUICK_ARGS or self._engine.may_block(command, args):
                 transaction.may_take_long = True
         return QUEUED

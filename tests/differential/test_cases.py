@@ -348,6 +348,39 @@ STORIES = {
         SET f -0.0
         INCRBYFLOAT f -0
     """,
+    "CLIENT PAUSE, LOLWUT, MEMORY": r"""
+        CLIENT PAUSE
+        CLIENT PAUSE x
+        CLIENT PAUSE x FOO
+        CLIENT PAUSE -1
+        CLIENT PAUSE 0
+        CLIENT PAUSE 0 write
+        CLIENT UNPAUSE
+        CLIENT UNPAUSE x
+        LOLWUT VERSION x
+        MEMORY STATS x
+        MEMORY USAGE
+    """,
+    "refused in a transaction": r"""
+        MULTI
+        SHUTDOWN
+        EXEC
+        MULTI
+        SAVE
+        EXEC
+        MULTI
+        SET a 1
+        EXEC x
+        EXEC
+        EXEC x
+        MULTI
+        PING a b
+        SET a 1
+        EXEC
+        PING a b
+        NOPE
+        NOPE a b
+    """,
     "COMMAND": r"""
         COMMAND FOO
         COMMAND COUNT x

@@ -382,3 +382,39 @@ def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> N
 @pytest.mark.parametrize(("mode", "after"), [("OFF", ""), ("SKIP", ""), ("ON", "PONG")])
 def test_the_array_of_an_exec_with_client_reply_in_it_is_whole(session: ClientSession, mode: str, after: str) -> None:
     assert send_lines(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]
+
+
+# ---------------------------------------------------------------- PAUSE
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ("x FOO", "CLIENT PAUSE mode must be WRITE or ALL"),
+        ("x", "timeout is not an integer or out of range"),
+        ("9223372036854775808", "timeout is not an integer or out of range"),
+        ("-1 WRITE", "timeout is negative"),
+    ],
+)
+def test_client_pause_refuses_what_redis_refuses(session: ClientSession, args: str, error: str) -> None:
+    assert send_line(session, f"CLIENT PAUSE {args}") == f"(error) ERR {error}"
+    assert not session.context.inspection.needed
+
+
+def test_a_second_pause_does_not_shorten_or_weaken_the_first(session: ClientSession) -> None:
+    pause = session.context.pause
+    pause.begin(1000, writes_only=False)
+    pause.begin(0, writes_only=True)
+    assert pause.concerns(write=False)
+    pause.end()
+    pause.begin(1000, writes_only=True)
+    assert not pause.concerns(write=False)
+    pause.begin(0, writes_only=False)
+    assert pause.concerns(write=False)
+    pause.end()
+    assert not session.context.inspection.needed
+
+
+def test_requests_are_inspected_no_more_when_a_pause_has_ended_by_itself(session: ClientSession) -> None:
+    assert send_lines(session, "CLIENT PAUSE 0", "PING") == ["OK", "PONG"]
+    assert not session.context.inspection.needed
