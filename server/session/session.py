@@ -147,6 +147,11 @@ class Session:
             self._push_to_slowlog(command, args, nanoseconds)
         return reply
 
+    def execute_waiting(self, args: Args) -> Reply:
+        """Execute one request, and wait for whatever it has to wait for. Return its reply."""
+        reply = self.execute(args)
+        return self.execute_deferred() if reply is DEFERRED else reply
+
     def execute_batch(self, batch: RequestBatch) -> list[Reply] | None:
         """Execute alike requests with nothing in between, and return their replies.
 
