@@ -80,7 +80,7 @@ def _server(context: ServerContext) -> InfoSection:
         "redis_git_dirty": 0,
         "redis_build_id": 0,
         "redis_mode": "standalone",
-        "os": platform.platform(),
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": sys.maxsize.bit_length() + 1,
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
