@@ -70,7 +70,8 @@ class RequestBatch:
         self.count = len(columns[0])
 
     def __iter__(self) -> Iterator[Args]:
-        return ([self.name, *args] for args in zip(*self.columns, strict=True))
+        for args in zip(*self.columns, strict=True):
+            yield [self.name, *args]
 
 
 Request: TypeAlias = Args | ProtocolError | ProtocolReply

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
+from common.set_reply import SetReply
+
 
 @dataclass(frozen=True, slots=True)
 class SimpleString:
@@ -133,12 +135,6 @@ class NoReply:
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """There is no reply yet: the request was accepted and is executed later. Never reaches an encoder."""
-
-
-class SetReply(list["Reply"]):
-    """An array whose order has no meaning. RESP3 has a type of its own for it, other protocols do not."""
-
-    __slots__ = ()
 
 
 # A string, because the alias refers to itself.

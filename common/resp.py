@@ -26,5 +26,5 @@ class _Headers(dict[int, bytes]):
         return b"$%d" % length
 
 
-bulk_header = _Headers((length, b"$%d" % length) for length in range(1024)).__getitem__
+bulk_header = _Headers({length: b"$%d" % length for length in range(1024)}).__getitem__
 """Return the header of a bulk string of this length, without its CRLF."""

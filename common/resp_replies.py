@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from common.codec import PIECE_SIZE, collected, encode_together
-from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SetReply, SimpleString
+from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 from common.resp import CRLF, bulk_header
+from common.set_reply import SetReply
 
 # As in Redis (`addReplyErrorFormat`): an error may repeat a client's argument, and a line break in it would end the
 # error. What follows would be read as further replies, which the sender of the argument could choose.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args
@@ -166,7 +167,8 @@ def _in_quotes(value: bytes) -> Iterator[bytes]:
 
 
 def _slices(value: bytes) -> Iterator[bytes]:
-    return (value[at : at + PIECE_SIZE] for at in range(0, len(value), PIECE_SIZE))
+    for at in range(0, len(value), PIECE_SIZE):
+        yield value[at : at + PIECE_SIZE]
 
 
 def _decoded_pieces(value: bytes) -> Iterator[str]:
@@ -319,7 +321,7 @@ class TextEncoder:
         if isinstance(reply, Lines):
             yield from reply.joined(self._line_break + margin)
         elif isinstance(reply, dict):
-            yield from self._items((each for pair in reply.items() for each in pair), margin)
+            yield from self._items(chain.from_iterable(reply.items()), margin)
         elif isinstance(reply, list):
             yield from self._items(reply, margin)
         elif isinstance(reply, bytes) and len(reply) > PIECE_SIZE:

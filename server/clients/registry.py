@@ -32,6 +32,10 @@ class Transport(Protocol):
         """Close the connection. May be called from any thread."""
         ...
 
+    def apply_timeouts(self) -> None:
+        """Take notice of timeouts that were changed. May be called from any thread."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Share:
@@ -43,7 +47,10 @@ class Share:
 
 @dataclass(slots=True, eq=False)
 class ClientInfo:
-    """One connection as CLIENT LIST shows it. Only its session writes to it. Nothing is decided by what it shows."""
+    """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
+
+    Nothing is decided by what it shows, except whether the client is idle.
+    """
 
     id: int
     address: str = ""
@@ -63,9 +70,22 @@ class ClientInfo:
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)
+    touched_at: int = 0
 
     def __post_init__(self) -> None:
         self.call.started = self.connected_at
+
+    def touch(self) -> None:
+        """Note that the client is active, in a case in which no command begins."""
+        self.touched_at = perf_counter_ns()
+
+    @property
+    def active_at(self) -> int:
+        """When the client was last active, on the clock of `time.perf_counter_ns`.
+
+        It is active when it sends anything, and when it takes output that had to wait. As in Redis (`lastinteraction`).
+        """
+        return max(self.call.started, self.touched_at)
 
 
 class TooManyClients(Exception):
@@ -142,6 +162,12 @@ class ClientRegistry:
         if was_registered:
             logger.debug("client %d from %s has disconnected", client.id, client.address)
         self.stats.close_shard(client.stats)
+
+    def apply_timeouts(self) -> None:
+        """Have every connection take notice of timeouts that were changed."""
+        for client in self.all():
+            if (transport := client.transport) is not None:  # read once: its own thread clears it
+                transport.apply_timeouts()
 
     def all(self) -> list[ClientInfo]:
         """Return the connections, oldest first."""

@@ -132,8 +132,8 @@ def _describe(client: ClientInfo) -> bytes:
         "fd": client.fd,
         "name": client.name.decode(),
         "age": (now - client.connected_at) // 10**9,
-        # Since its last command began. This command sets it too, so a connection that asks about itself is not idle.
-        "idle": (now - client.call.started) // 10**9,
+        # This command counts, so a connection that asks about itself is not idle.
+        "idle": (now - client.active_at) // 10**9,
         "flags": _flags(client),
         "db": 0,
         # There are no channels, patterns and shard channels to subscribe to.

@@ -17,7 +17,7 @@ from common import REDIS_VERSION, __version__
 from common.replies import Lines, Reply
 from server.clients.stats import CommandStat, derived_lookups
 from server.engines.base import InfoSection
-from server.process import peak_resident_bytes, resident_bytes, total_memory_bytes
+from server.process import is_compiled, peak_resident_bytes, resident_bytes, total_memory_bytes
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
@@ -76,6 +76,7 @@ def _server(context: ServerContext) -> InfoSection:
     return {
         "redis_version": REDIS_VERSION,
         "kvline_version": __version__,
+        "kvline_build": "compiled" if is_compiled() else "pure",
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
         "redis_build_id": 0,

@@ -14,7 +14,8 @@ from common.errors import (
     CommandError,
     no_such_command,
 )
-from common.replies import Lines, Reply, SetReply, SimpleString
+from common.replies import Lines, Reply, SimpleString
+from common.set_reply import SetReply
 from server.args.glob import matcher
 from server.registry import CONTROL, ArityError, Command, CommandGroup, CommandTable, KeySpec
 from server.registry.usage import Argument

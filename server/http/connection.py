@@ -97,6 +97,9 @@ class HTTPConnection(asyncio.Protocol):
         with contextlib.suppress(RuntimeError):  # the event loop has ended, and the connection with it
             self._loop.call_soon_threadsafe(self._transport.abort)
 
+    def apply_timeouts(self) -> None:
+        """Do nothing: the timeouts of HTTP do not change."""
+
     # ---------------------------------------------------------------- for the listener
 
     def shut_down(self) -> None:

@@ -13,16 +13,21 @@ connections (`server.net.nonblocking`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from abc import ABC, abstractmethod
+from math import inf
 from typing import Any
 
 from server.clients.push import PushQueue
 from server.net.addresses import format_address
+from server.net.io_thread import IOThread
 from server.net.keepalive import enable_keepalive
+from server.net.timers import Timer
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.session.stream import RequestStream
+from server.session.timeouts import seconds_left
 
 LINGER_TIMEOUT = 1.0
 MAX_LINGER_BYTES = 1024 * 1024
@@ -32,13 +37,20 @@ Closing a socket with unread input resets the connection, and the peer could los
 direction is closed first, and then what the peer still sends is read until it closes its own.
 """
 
+logger = logging.getLogger(__name__)
+
 
 class Connection(ABC):
-    """A connection and its session. Raises `TooManyClients` when it is created beyond the limit."""
+    """A connection and its session. Raises `TooManyClients` when it is created beyond the limit.
 
-    __slots__ = ("_client", "_clients", "address", "ending", "session", "socket", "stream")
+    ``io_thread`` has the timer of the connection, whatever thread serves it.
+    """
 
-    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> None:
+    __slots__ = ("_client", "_clients", "_io", "_timer", "address", "ending", "session", "socket", "stream")
+
+    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
+        self._io = io_thread
+        self._timer: Timer | None = None
         self.address = format_address(peer_address)
         self.ending = False
         """No more input is read: the connection was killed, or the server stops."""
@@ -66,6 +78,8 @@ class Connection(ABC):
         self.stream.close()
         self._clients.remove(self._client)
         self._client.transport = None  # a reference cycle would keep the buffers until the garbage collector runs
+        if self._timer is not None:
+            self._io.call(self._timer.cancel)
 
     # ---------------------------------------------------------------- called by the session
 
@@ -80,6 +94,10 @@ class Connection(ABC):
         self.ending = True
         self._shut_down(socket.SHUT_RDWR)
 
+    def apply_timeouts(self) -> None:
+        """Take notice of timeouts that were changed, or of the first ones. See `server.clients.registry.Transport`."""
+        self._io.call(self._restart_timer)
+
     def finish(self) -> None:
         """Read no more input. The request that is being executed is finished and replied to."""
         self.ending = True
@@ -88,3 +106,31 @@ class Connection(ABC):
     def _shut_down(self, how: int) -> None:
         with contextlib.suppress(OSError):  # the peer closed it first
             self.socket.shutdown(how)
+
+    # ---------------------------------------------------------------- timeouts, in the I/O thread
+
+    @property
+    @abstractmethod
+    def is_executing(self) -> bool:
+        """Whether the client waits for the server, and not the server for the client."""
+
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._check_timeouts()
+
+    def _check_timeouts(self) -> None:
+        """Close the connection if its client has been silent for too long. Otherwise look again when it may have been.
+
+        So a request does not set the timer anew.
+        """
+        if self._client.transport is None:  # it was closed
+            return
+        if self.is_executing:
+            self._client.touch()
+        left = seconds_left(self.session)
+        if left <= 0:
+            logger.debug("client %d from %s timed out", self._client.id, self.address)
+            self.kill()
+        elif left < inf:
+            self._timer = self._io.call_later(left, self._check_timeouts)

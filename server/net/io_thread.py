@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 from server.net.poller import READABLE, new_poller
+from server.net.timers import Timer, TimerHeap
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for an I/O thread to end."""
+
+MAX_WAIT = 3600.0
+"""Seconds of one wait, after which the next one begins. epoll_wait(2) has an upper bound of 24 days."""
 
 WAKEUPS_SIZE = 4096
 """Bytes that are read from the socket for wake-ups at once. Each wake-up is a byte."""
@@ -31,9 +32,8 @@ class IOThread:
         self._ready: dict[int, Callable[[], None]] = {}  # what to call when a socket is ready
         self._events: dict[int, int] = {}  # what each socket waits for
         self._calls: deque[Callable[[], None]] = deque()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []  # a heap
+        self._timers = TimerHeap()
         self._before_wait: list[Callable[[], None]] = []
-        self._timer_number = itertools.count()  # the order of timers of the same time
         self._stopping = False
         self._is_woken = False
         self._receiver, self._sender = socket.socketpair()
@@ -65,9 +65,9 @@ class IOThread:
             with contextlib.suppress(OSError):  # full: a wake-up is pending already. Closed: the thread has ended
                 self._sender.send(b"\0")
 
-    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call a function after this time. It must not raise."""
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_number), function))
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
+        """Call a function after this time, unless the timer is cancelled. It must not raise."""
+        return self._timers.add(seconds, function)
 
     def call_before_wait(self, function: Callable[[], None]) -> None:
         """Call a function after the turns of the sockets that are ready now. It must not raise."""
@@ -94,7 +94,7 @@ class IOThread:
     # ---------------------------------------------------------------- the thread
 
     def _run(self) -> None:
-        poll, find, calls = self._poller.poll, self._ready.get, self._calls
+        poll, find, calls, timers = self._poller.poll, self._ready.get, self._calls, self._timers.entries
         while not self._stopping:
             for fd, _ in poll(self._seconds_to_timer()):
                 ready = find(fd)  # None: an earlier turn has closed it
@@ -102,8 +102,8 @@ class IOThread:
                     ready()
             for _ in range(len(calls)):  # not those that they add
                 calls.popleft()()
-            if self._timers:
-                self._run_timers()
+            if timers:
+                self._timers.run_due()
             while self._before_wait:
                 self._before_wait.pop()()
         self._poller.close()
@@ -113,12 +113,7 @@ class IOThread:
     def _seconds_to_timer(self) -> float | None:
         if self._calls:
             return 0.0
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
+        return min(MAX_WAIT, self._timers.seconds_to_next()) if self._timers.entries else None
 
     def _clear_wakeup(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -56,11 +56,10 @@ class State(Enum):
 class NonblockingConnection(Connection):
     """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call."""
 
-    __slots__ = ("_close", "_fd", "_feed", "_io", "_may_push", "_receive", "_send", "_state", "_unread", "_unsent")
+    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_send", "_state", "_unread", "_unsent")
 
     def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
         sock.setblocking(False)
-        self._io = io_thread
         self._fd = sock.fileno()
         self._receive, self._send = sock.recv, sock.send
         self._state = State.READING
@@ -68,7 +67,7 @@ class NonblockingConnection(Connection):
         self._unread = MAX_LINGER_BYTES
         self._may_push = False
         self._close: Callable[[], None]
-        super().__init__(context, sock, peer_address)
+        super().__init__(context, sock, peer_address, io_thread)
         self._feed = self.stream.feed
 
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
@@ -78,7 +77,16 @@ class NonblockingConnection(Connection):
     def begin(self, close: Callable[[], None]) -> None:
         """Begin to serve the connection. ``close`` is called in the end, by the I/O thread."""
         self._close = close
-        self._io.call(self._wait_for_input)
+        self._io.call(self._begin)
+
+    def _begin(self) -> None:
+        self._wait_for_input()
+        self._check_timeouts()
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether the client waits for the server, and not the server for the client."""
+        return self._state in (State.EXECUTING, State.COMMITTING)
 
     # ---------------------------------------------------------------- called by the session
 
@@ -97,12 +105,12 @@ class NonblockingConnection(Connection):
                 self._end()
                 return
             output = self._feed(data)
-            if self.stream.pending or self.session.closing:
+            if not output or self.stream.pending or self.session.closing:
                 self._proceed(output)
-            elif output:
-                sent = self._try_send(output)
-                if sent != len(output):
-                    self._proceed(memoryview(output)[sent:])
+                return
+            sent = self._try_send(output)  # the usual case, with fewer steps
+            if sent != len(output):
+                self._proceed(memoryview(output)[sent:])
         except BlockingIOError:  # the kernel may report a socket that is not ready: select(2)
             pass
         except Exception as problem:
@@ -124,6 +132,7 @@ class NonblockingConnection(Connection):
 
     def _proceed(self, output: bytes | memoryview) -> None:
         """Send what the peer takes at once. Then wait for what comes next. Raises `OSError`."""
+        self._client.touch()  # the peer has sent a part of a request, or has taken output that had to wait
         stream = self.stream
         while True:
             sent = self._try_send(output)

@@ -8,12 +8,15 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
+from server.net.io_thread import IOThread
 from server.session.context import ServerContext
 from server.session.stream import RequestStream
+from server.session.timeouts import seconds_left
 
 RECEIVE_SIZE = 64 * 1024
 
@@ -21,11 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 class ThreadPerConnection:
-    """Serves every connection in a thread that `socketserver` starts. See `server.net.listener.Scheduler`."""
+    """Serves every connection in a thread that `socketserver` starts. See `server.net.listener.Scheduler`.
+
+    One more thread has the timers of all connections. A timeout of each socket would cost a system call per receive.
+    """
+
+    _timers: IOThread
 
     def connect(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> BlockingConnection:
         """Return the connection of an accepted socket. Raises `TooManyClients`."""
-        return BlockingConnection(context, sock, peer_address)
+        return BlockingConnection(context, sock, peer_address, self._timers)
 
     def schedule(
         self,
@@ -37,26 +45,37 @@ class ThreadPerConnection:
         start_thread(connection.serve)
 
     def start(self) -> None:
-        """Do nothing: each connection brings its thread."""
+        """Start the thread with the timers. Each connection brings its own thread."""
+        self._timers = IOThread("timers")
+        self._timers.start()
 
     def stop(self) -> None:
-        """Do nothing: the threads end with their connections."""
+        """Stop it. The threads of the connections end with their connections."""
+        self._timers.stop()
 
 
 class BlockingConnection(Connection):
     """A connection that has a thread of its own."""
 
-    __slots__ = ("_waker",)
+    __slots__ = ("_is_executing", "_waker")
 
-    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> None:
+    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, timers: IOThread) -> None:
+        self._is_executing = False
         self._waker: _Waker | None = None  # set when data may be pushed
-        super().__init__(context, sock, peer_address)
+        super().__init__(context, sock, peer_address, timers)
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether the client waits for the server, and not the server for the client."""
+        return self._is_executing
 
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
         return RequestStream(self.session, context.commit, resp_only=resp_only)
 
     def serve(self) -> None:
         """Serve the connection until the peer, the session or the server ends it."""
+        if seconds_left(self.session) < inf:
+            self.apply_timeouts()
         try:
             self._read_loop()
             if self.session.closing:
@@ -73,14 +92,26 @@ class BlockingConnection(Connection):
             data = receive(RECEIVE_SIZE)
             if not data:
                 return
+            self._is_executing = True
             output = feed(data)
+            self._is_executing = False
             while stream.pending:  # backpressure: what was produced is sent before more is
                 send(output)
-                output = feed(b"")
+                output = self._feed_more()
             if output:
                 send(output)
+            else:
+                self._client.touch()  # it has sent a part of a request
             if session.closing:
                 return
+
+    def _feed_more(self) -> bytes:
+        """Return the next piece of output, after the client has taken the one before."""
+        self._client.touch()
+        self._is_executing = True
+        output = self.stream.feed(b"")
+        self._is_executing = False
+        return output
 
     def _send_pushes_until_input(self, waker: _Waker) -> None:
         """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""

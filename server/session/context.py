@@ -90,6 +90,8 @@ class ServerContext:
             if "max_clients" in values:
                 self.clients.limit = settings.max_clients
                 self.clients.http_share.limit = settings.http_places()
+            if "idle_timeout" in values:
+                self.clients.apply_timeouts()
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:

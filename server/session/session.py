@@ -304,6 +304,7 @@ class Session:
 
     def _refuse(self, problem: CommandError) -> ErrorReply:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
+        self.client.touch()
         self._stats.errors += 1
         if isinstance(problem, ArityError):
             self._stats_by_command[problem.command].rejected += 1
@@ -407,6 +408,7 @@ class Session:
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
             return self._refuse(CommandError(NO_MULTI_HERE))
+        self.client.touch()
         limits = self.context.limits
         transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
         if transaction.size > limits.max_request or len(transaction.queue) >= limits.max_args:

@@ -19,7 +19,6 @@ is durable. It is None without a log, and for connections of an I/O thread, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import TypeAlias
 
 from common.codec import (
@@ -203,7 +202,7 @@ class RequestStream:
         encoder = self._encoder
         encoded = encode_together(encoder.scalars, replies)
         if encoded is None:
-            self._output = chain.from_iterable(self._encode_in_pieces(encoder, each) for each in replies)
+            self._output = self._encode_each_in_pieces(encoder, replies)
             return _take(self._output, pieces, size)
         pieces.append(encoded)
         return size + len(encoded)
@@ -225,6 +224,10 @@ class RequestStream:
             self.pending = True
         return b"".join(pieces)
 
+    def _encode_each_in_pieces(self, encoder: Encoder, replies: list[Reply]) -> Iterator[bytes]:
+        for reply in replies:
+            yield from self._encode_in_pieces(encoder, reply)
+
     def _encode_in_pieces(self, encoder: Encoder, reply: Reply) -> Iterator[bytes]:
         """Encode a large or lazy reply. If a lazy one fails midway, append the error and close the connection.
 
@@ -242,9 +245,10 @@ class RequestStream:
 
         In the modes OFF and SKIP only a request that ends the mode has a reply.
         """
-        if isinstance(request, ProtocolReply):
-            return request.reply
         session = self._session
+        if isinstance(request, ProtocolReply):
+            session.client.touch()
+            return request.reply
         if session.reply_mode is ReplyMode.SKIP_NEXT:
             session.set_reply_mode(ReplyMode.SKIP_THIS)
         is_on = session.reply_mode is ReplyMode.ON

@@ -61,6 +61,7 @@ FRAME = Integer(
     metavar="BYTES",
     too_large=f"a frame has at most {DEFAULT_LIMITS.max_frame} bytes",
 )
+IDLE_TIME = Integer("a time is from 0 to 2147483647 seconds", minimum=0, maximum=2147483647, metavar="SECONDS")
 KEEPALIVE = Integer("a time is from 0 to 32767 seconds", minimum=0, maximum=32767, metavar="SECONDS")
 LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
 LOG_FORMAT = Choice(("text", "json"))
@@ -168,6 +169,9 @@ class Settings:
         None, Text("DIR", check_directory), "verify the log in a directory, change nothing, and end with status 0 or 1",
         group=DATA)
 
+    idle_timeout: int = setting(
+        0, IDLE_TIME, "close the connection of a TCP client that is silent for this time, except MONITOR; 0: never",
+        group=LIMITS, config="timeout", mutable=True)
     tcp_keepalive: int = setting(
         DEFAULT_TCP_KEEPALIVE, KEEPALIVE,
         "probe a silent TCP client after this time, and close the connection if it does not respond; 0: never",
@@ -322,7 +326,6 @@ CONSTANTS = (
     _constant("maxmemory", "0"),
     _constant("maxmemory-policy", "noeviction"),
     _constant("save", ""),
-    _constant("timeout", "0"),
 )
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
 

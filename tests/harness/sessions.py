@@ -73,6 +73,9 @@ class FakeTransport:
     def kill(self) -> None:
         self.killed = True
 
+    def apply_timeouts(self) -> None:
+        """Do nothing: there is no peer to wait for."""
+
 
 class ClientSession:
     """A client without a connection: a session, and the stream around it."""

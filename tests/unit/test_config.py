@@ -86,6 +86,7 @@ CHANGES = {
     "slowlog-max-len": ["0", "1", "1000"],
     "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
     "tcp-keepalive": ["0", "1", "32767"],
+    "timeout": ["0", "1", "2147483647"],
     "proto-max-bulk-len": ["1", "1024", "1048576"],
     "loglevel": ["debug", "info", "warning", "error"],
     "appendfsync": ["always", "everysec", "no"],

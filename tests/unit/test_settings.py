@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "rewrite_min_size": ("100", 100),
     "repair": ("yes", True),
     "check": ("./data", "./data"),
+    "idle_timeout": ("60", 60),
     "tcp_keepalive": ("60", 60),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),

@@ -41,6 +41,7 @@ def test_connections_that_get_no_thread_are_refused_and_logged_once(caplog: pyte
     scheduler = LimitedScheduler()
     context = ServerContext(new_engine(), COMMANDS)
     listener = Listener("127.0.0.1", 0, context, scheduler)
+    scheduler.start()
     listener.start()
     try:
         scheduler.is_limited = True
@@ -56,3 +57,4 @@ def test_connections_that_get_no_thread_are_refused_and_logged_once(caplog: pyte
         wait_until(lambda: caplog.messages[1:] == served_again, "the recovery is logged")
     finally:
         listener.stop()
+        scheduler.stop()

@@ -1,0 +1,226 @@
+"""The idle timeout: which connections it closes, and what it costs those that it does not close."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from common.resp_client import encode_request
+from server.app import Server
+from server.clients.registry import ClientInfo
+from server.net.timers import TimerHeap
+from server.session.session import Session
+from server.session.timeouts import seconds_left
+from server.settings import Settings
+from tests.harness.processes import Peer
+from tests.harness.sessions import ClientSession, execute, send_line
+from tests.harness.waiting import TIMEOUT, wait_until
+
+Connect = Callable[[Server], Peer]
+StartTimed = Callable[[int], Server]
+
+
+@pytest.fixture(params=[0, 1, 2], ids=lambda count: f"{count} I/O threads")
+def start(request: pytest.FixtureRequest) -> Iterator[StartTimed]:
+    """Start a server with an idle timeout in this process, in each way in which connections are served."""
+    with ExitStack() as started:
+        yield lambda seconds: started.enter_context(
+            Server(Settings(ports=(0,), io_threads=request.param, idle_timeout=seconds))
+        )
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with ExitStack() as opened:
+
+        def open_one(server: Server) -> Peer:
+            peer = Peer(server.port)
+            opened.callback(peer.close)
+            assert peer.ask(b"PING") == b"PONG"
+            return peer
+
+        yield open_one
+
+
+def client_of(server: Server) -> ClientInfo:
+    """Return the only client."""
+    (client,) = server.context.clients.all()
+    return client
+
+
+# ---------------------------------------------------------------- which connections are closed
+
+
+def test_a_silent_client_is_closed_after_the_idle_timeout(start: StartTimed, connect: Connect) -> None:
+    server = start(1)
+    assert connect(server).rest() == b""
+    wait_until(lambda: len(server.context.clients) == 0, "the client is deregistered")
+
+
+def test_a_client_that_has_sent_nothing_is_closed_after_the_idle_timeout(start: StartTimed) -> None:
+    peer = Peer(start(1).port)
+    assert peer.rest() == b""
+    peer.close()
+
+
+def test_monitor_is_exempt_from_the_idle_timeout_until_reset(start: StartTimed, connect: Connect) -> None:
+    server = start(1)
+    monitor = connect(server)
+    assert monitor.ask(b"MONITOR") == b"OK"
+    assert connect(server).rest() == b"", "a client that connected later is closed"
+    connect(server)
+    assert [monitor.line().partition(b"] ")[2] for _ in range(2)] == [b'"PING"\n'] * 2
+    monitor.send(b"RESET\n")
+    assert monitor.rest().endswith(b"RESET\n"), "then it is an idle client"
+
+
+def test_config_set_timeout_applies_to_existing_connections(start: StartTimed, connect: Connect) -> None:
+    server = start(0)
+    silent, other = connect(server), connect(server)
+    assert other.ask(b"CONFIG SET timeout 1") == b"OK"
+    assert (silent.rest(), other.rest()) == (b"", b"")
+
+
+def test_config_set_timeout_0_ends_the_idle_timeout(start: StartTimed, connect: Connect) -> None:
+    server = start(1)
+    peer = connect(server)
+    assert peer.ask(b"CONFIG SET timeout 0") == b"OK"
+    client = client_of(server)
+    client.call.started = client.touched_at = 0  # silent for a long time
+    assert peer.ask(b"CONFIG SET timeout 0") == b"OK"
+    assert seconds_left(Session(server.context, client)) == float("inf")
+
+
+def test_a_client_whose_command_takes_longer_is_not_idle(
+    start: StartTimed, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start(1)
+    entered, gate = threading.Event(), threading.Event()
+    execute_in_stages = server.context.engine.execute_in_stages
+
+    def gated(*arguments: object) -> object:
+        entered.set()
+        assert gate.wait(TIMEOUT)
+        return execute_in_stages(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server.context.engine, "execute_in_stages", gated)
+    waiting = connect(server)
+    waiting.send(b"KEYS *\n")
+    assert entered.wait(TIMEOUT)
+    for _ in range(2):
+        assert connect(server).rest() == b"", "a silent client that connected later is closed"
+    gate.set()
+    assert waiting.line() == b"(empty)\n"
+
+
+def test_a_client_that_does_not_read_is_closed_after_the_idle_timeout(start: StartTimed, connect: Connect) -> None:
+    server = start(1)
+    greedy = connect(server)
+    greedy.send(encode_request([b"SET", b"big", bytes(1_000_000)]))
+    assert greedy.line() == b"+OK\r\n"
+    greedy.send(encode_request([b"GET", b"big"]) * 100)
+    wait_until(lambda: len(server.context.clients) == 0, "the connection is closed")
+
+
+def test_the_longest_idle_timeout_is_accepted(start: StartTimed, connect: Connect) -> None:
+    server = start(2**31 - 1)
+    peer, other = connect(server), connect(server)
+    assert (peer.ask(b"PING"), other.ask(b"CONFIG SET timeout 2147483647")) == (b"PONG", b"OK")
+    assert (peer.ask(b"PING"), connect(server).ask(b"PING")) == (b"PONG", b"PONG")
+
+
+# ---------------------------------------------------------------- what counts as activity
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"PING\n", b"NO SUCH COMMAND\n", b"GET too many arguments\n", b"\n", b"*1\r\n$4\r\n", b"{\n", b"\xff\xf6"],
+    ids=["command", "unknown", "arity", "empty line", "part of a request", "frame", "telnet AYT"],
+)
+def test_everything_that_a_client_sends_is_activity(start: StartTimed, connect: Connect, request_: bytes) -> None:
+    server = start(1000)
+    peer, client = connect(server), client_of(server)
+    before = client.active_at
+    peer.send(request_)
+    wait_until(lambda: client.active_at > before, "the client is active")
+
+
+def test_queueing_a_command_is_activity(start: StartTimed, connect: Connect) -> None:
+    server = start(1000)
+    peer, client = connect(server), client_of(server)
+    assert peer.ask(b"MULTI") == b"OK"
+    before = client.active_at
+    assert peer.ask(b"GET a") == b"QUEUED"
+    assert client.active_at > before
+
+
+def test_reading_output_that_had_to_wait_is_activity(start: StartTimed, connect: Connect) -> None:
+    server = start(1000)
+    peer, client = connect(server), client_of(server)
+    peer.send(encode_request([b"SET", b"big", bytes(30_000_000)]))
+    assert peer.line() == b"+OK\r\n"
+    peer.send(b"GET big\n")
+    peer.receive(1)
+    for _ in range(3):
+        before = client.active_at
+        peer.receive(8_000_000)
+        wait_until(lambda before=before: client.active_at > before, "the client is active")  # type: ignore[misc]
+
+
+def test_client_list_shows_how_long_a_client_was_silent(session: ClientSession) -> None:
+    send_line(session, "PING")
+    client = session.client
+    client.call.started -= 10 * 10**9
+    send_line(session, "NO SUCH COMMAND")
+    assert client.active_at > client.call.started
+    assert b" idle=0 " in b"".join(execute(session, b"CLIENT", b"LIST").splitlines())  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------- what the timers cost
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The timers that are set, by their seconds."""
+    seconds: list[float] = []
+    add = TimerHeap.add
+
+    def counted(self: TimerHeap, after: float, function: Callable[[], None]) -> object:
+        seconds.append(after)
+        return add(self, after, function)
+
+    monkeypatch.setattr(TimerHeap, "add", counted)
+    return seconds
+
+
+def test_a_request_sets_no_timer(start: StartTimed, connect: Connect, added: list[float]) -> None:
+    peer = connect(start(1000))
+    for _ in range(100):
+        assert peer.ask(b"PING") == b"PONG"
+    assert len(added) == 1
+
+
+def test_without_an_idle_timeout_a_connection_has_no_timer(
+    start: StartTimed, connect: Connect, added: list[float]
+) -> None:
+    assert connect(start(0)).ask(b"PING") == b"PONG"
+    assert added == []
+
+
+def test_a_connection_that_closes_cancels_its_timer(
+    start: StartTimed, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heaps: list[TimerHeap] = []
+    remove_cancelled = TimerHeap.remove_cancelled
+
+    def recorded(self: TimerHeap) -> None:
+        heaps.append(self)
+        remove_cancelled(self)
+
+    monkeypatch.setattr(TimerHeap, "remove_cancelled", recorded)
+    server = start(1000)
+    connect(server).close()
+    wait_until(lambda: len(heaps) == 1, "the timer is cancelled")
