@@ -206,12 +206,11 @@ class Session:
         if command is None or not command.min_args <= len(args) <= command.max_args:
             try:
                 command = self.context.commands.resolve(args)
-            except ArityError as problem:
-                error = self._refuse(problem)
-                is_exec = Flag.ENDS_TRANSACTION in problem.command.flags
-                return self._abort_transaction(problem.command, args, error) if is_exec else error
             except CommandError as problem:
-                return self._refuse(problem)
+                error = self._refuse(problem)
+                if isinstance(problem, ArityError) and Flag.ENDS_TRANSACTION in problem.command.flags:
+                    return self._abort_transaction(problem.command, args, error)
+                return error
         if self._inspection.needed and self._pause.concerns(write=self._writes(command)):
             self._deferred = command, args  # also in a thread that may wait, so that the replies before it are sent
             return DEFERRED
