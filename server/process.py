@@ -146,9 +146,12 @@ def resident_bytes() -> int:
 
 def total_memory_bytes() -> int:
     """Return the memory of the machine in bytes, or 0 if the platform does not say."""
+    sysconf: Callable[[str], int] | None = getattr(os, "sysconf", None)  # missing on Windows
+    if sysconf is None:
+        return 0
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no `sysconf`
+        return sysconf("SC_PAGE_SIZE") * sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
         return 0
 
 

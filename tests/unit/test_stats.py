@@ -330,3 +330,36 @@ def test_shutdown_is_refused_in_multi(session: ClientSession) -> None:
     assert execute_line(session, "SHUTDOWN") == NO_MULTI_HERE
     assert execute_line(session, "EXEC") == EXEC_ABORTED
     assert (asked, session.closing) == ([], False)
+
+
+# ---------------------------------------------------------------- keyspace hits and misses
+
+
+def lookups(session: ClientSession) -> tuple[str, str]:
+    stats = info(session, "stats")
+    return stats["keyspace_hits"], stats["keyspace_misses"]
+
+
+def test_info_counts_keyspace_hits_and_misses(session: ClientSession, other: ClientSession) -> None:
+    send_lines(session, "SET a 1", "GET a", "GET none", "MGET a none none", "EXISTS a a", "STRLEN none", "INCR a")
+    send_lines(other, "MULTI", "GET a", "GET none", "EXEC")
+    assert lookups(session) == ("5", "5")
+    send_lines(session, "CONFIG RESETSTAT")
+    assert lookups(session) == ("0", "0")
+
+
+def test_info_counts_the_lookups_of_pipelined_requests(session: ClientSession) -> None:
+    send_line(session, "SET a 1")
+    requests = [[b"GET", b"a"], [b"GET", b"none"], [b"GET", b"a"]] * 10
+    session.feed(b"".join(map(encode_request, requests)))
+    assert lookups(session) == ("20", "10")
+
+
+def test_config_resetstat_resets_expired_keys_and_connections(session: ClientSession, clock: Clock) -> None:
+    send_line(session, "SET a 1 PX 10")
+    clock.forward(20)
+    send_line(session, "GET a")
+    assert info(session, "stats")["expired_keys"] == "1"
+    send_line(session, "CONFIG RESETSTAT")
+    stats = info(session, "stats")
+    assert (stats["expired_keys"], stats["total_connections_received"]) == ("0", "0")
