@@ -17,8 +17,6 @@ from common.replies import ErrorReply, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import COMMENT, UnbalancedQuotes, split_args
 
-CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
-
 
 class _ReplyMode(Enum):
     """Which replies the server sends, as CLIENT REPLY sets it."""
@@ -89,12 +87,14 @@ class ClientProtocol:
         if self.closing:
             return b""
         name = args[0].upper()
-        if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
+        # The server refuses DISCONNECT, MULTI, DISCARD and RESET with arguments. QUIT and EXEC act all the same.
+        is_alone = len(args) == 1
+        if name == b"QUIT" or (name == b"DISCONNECT" and is_alone):
             self.closing = True
         # When the request is sent, not when it is replied to: OFF and SKIP have no reply that could be followed.
         if not self._set_reply_mode(name, args):
             self._expect_reply(_PendingRequest(name))
-        if name in (b"MULTI", b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:  # with more arguments they are refused
+        if name == b"EXEC" or (name in (b"MULTI", b"DISCARD", b"RESET") and is_alone):
             self._is_queueing = name == b"MULTI"
         return encode_request(args)
 

@@ -58,6 +58,7 @@ def status_by(check: str, port: int) -> str:
         config.write_text(
             f"global\n    stats socket {stats}\n"
             "defaults\n    mode tcp\n    timeout connect 30s\n    timeout client 30s\n    timeout server 30s\n"
+            "    timeout check 30s\n"
             f"backend redis\n    {check}\n    server kvline 127.0.0.1:{port} check inter 100ms\n"
         )
         with running(path, "-f", str(config)):
