@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from server.commands import (
     admin,
+    bitfields,
+    bitmaps,
     client,
     config,
     connection,
     databases,
+    dump,
     expire,
     info,
     introspection,
@@ -18,6 +21,7 @@ from server.commands import (
     lcs,
     lolwut,
     memory,
+    migrate,
     numbers,
     scan,
     strings,
@@ -27,10 +31,13 @@ from server.registry import CommandTable
 
 _FAMILIES = (
     admin,
+    bitfields,
+    bitmaps,
     client,
     config,
     connection,
     databases,
+    dump,
     expire,
     info,
     introspection,
@@ -38,6 +45,7 @@ _FAMILIES = (
     lcs,
     lolwut,
     memory,
+    migrate,
     numbers,
     scan,
     strings,

@@ -20,6 +20,8 @@ from server.registry import ONE_KEY, UPDATE, CommandGroup, Flag
 
 group = CommandGroup("generic", "keyspace")
 
+FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
+
 # The replies of TTL and its variants, as since Redis 2.8.
 NO_KEY = -2
 NO_TTL = -1
@@ -122,7 +124,7 @@ def persist(store: Store, key: bytes) -> Reply:
 @group.reads(
     "TTL key",
     "Return the time to live of a key in seconds; -1 without expiry, -2 without key.",
-    Flag.FAST,
+    FAST_LOOK,
     since="1.0.0",
 )
 def ttl(store: Store, key: bytes) -> Reply:
@@ -132,7 +134,7 @@ def ttl(store: Store, key: bytes) -> Reply:
 
 
 @group.reads(
-    "PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", Flag.FAST, since="2.6.0"
+    "PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", FAST_LOOK, since="2.6.0"
 )
 def pttl(store: Store, key: bytes) -> Reply:
     return _time_to_live(store, key)
@@ -141,7 +143,7 @@ def pttl(store: Store, key: bytes) -> Reply:
 @group.reads(
     "EXPIRETIME key",
     "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.",
-    Flag.FAST,
+    FAST_LOOK,
     since="7.0.0",
 )
 def expiretime(store: Store, key: bytes) -> Reply:
@@ -152,7 +154,7 @@ def expiretime(store: Store, key: bytes) -> Reply:
 @group.reads(
     "PEXPIRETIME key",
     "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.",
-    Flag.FAST,
+    FAST_LOOK,
     since="7.0.0",
 )
 def pexpiretime(store: Store, key: bytes) -> Reply:

@@ -130,7 +130,7 @@ def command_docs(session: Session, *names: bytes) -> Reply:
 )
 def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> Reply:
     command, args = _with_keys(session.context.commands, [name, arg, *more])
-    return list(command.keys.of(args))
+    return [*command.keys.of(args)]
 
 
 @group.control(

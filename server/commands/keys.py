@@ -9,6 +9,8 @@ from common.errors import (
     DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED,
+    IDLE_TIME_NOT_TRACKED_BY_LFU,
+    KEY_NOT_TRACKED,
     NO_SUCH_KEY,
     SAME_OBJECT,
     CommandError,
@@ -16,6 +18,7 @@ from common.errors import (
 from common.replies import OK, Reply, SimpleString
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
 from server.args.options import parse_options
+from server.keyspace.eviction import LeastFrequentlyUsed, LeastRecentlyUsed
 from server.keyspace.store import Store
 from server.registry import (
     ADD,
@@ -35,6 +38,8 @@ from server.registry import (
 group = CommandGroup("generic", "keyspace")
 
 SECOND_ARGUMENT = SECOND_KEY.used(EXAMINE)
+
+FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
 
 
 @group.writes(
@@ -63,7 +68,7 @@ def unlink(store: Store, key: bytes, *more: bytes) -> Reply:
 @group.reads(
     "EXISTS key [key ...]",
     "Count the keys that exist; a repeated key counts repeatedly.",
-    Flag.FAST,
+    FAST_LOOK,
     keys=ALL_KEYS.used(EXAMINE),
     since="1.0.0",
     complexity="O(N) where N is the number of keys",
@@ -77,7 +82,7 @@ def exists(store: Store, key: bytes, *more: bytes) -> Reply:
 
 @group.reads(
     "TOUCH key [key ...]",
-    "Count the keys that exist; a repeated key counts repeatedly.",
+    "Use keys, without another effect; count those that exist.",
     Flag.FAST,
     keys=ALL_KEYS.used(EXAMINE),
     since="3.2.1",
@@ -90,7 +95,7 @@ def touch(store: Store, key: bytes, *more: bytes) -> Reply:
 @group.reads(
     "TYPE key",
     "Return the type of a value: string, or none if the key does not exist.",
-    Flag.FAST,
+    FAST_LOOK,
     keys=ONE_KEY.used(EXAMINE),
     since="1.0.0",
 )
@@ -166,7 +171,7 @@ MAX_EMBSTR_SIZE = 44
 @group.reads(
     "OBJECT ENCODING key",
     "Return how Redis would store the value: int, embstr or raw.",
-    Flag.NULL_IS_MISS,
+    Flag.NO_TOUCH | Flag.NULL_IS_MISS,
     keys=SECOND_ARGUMENT,
     since="2.2.3",
 )
@@ -184,24 +189,50 @@ def object_encoding(store: Store, key: bytes) -> Reply:
     return b"embstr" if len(value) <= MAX_EMBSTR_SIZE else b"raw"
 
 
-@group.reads("OBJECT FREQ key", "Refused: access frequencies are not tracked.", keys=SECOND_ARGUMENT, since="4.0.0")
+@group.reads(
+    "OBJECT FREQ key",
+    "Return how often a key is used, as a logarithm from 0 to 255. Needs an LFU eviction policy.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+    since="4.0.0",
+)
 def object_freq(store: Store, key: bytes) -> Reply:
-    if key in store:
+    if key not in store:
+        return None
+    policy = None if store.memory is None else store.memory.policy
+    if not isinstance(policy, LeastFrequentlyUsed):
         raise CommandError(FREQUENCY_NOT_TRACKED)
-    return None
+    return _tracked(policy.frequency(key))
 
 
-@group.reads("OBJECT IDLETIME key", "Refused: idle times are not tracked.", keys=SECOND_ARGUMENT, since="2.2.3")
+@group.reads(
+    "OBJECT IDLETIME key",
+    "Return for how many seconds a key was not used. Needs an LRU eviction policy.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+    since="2.2.3",
+)
 def object_idletime(store: Store, key: bytes) -> Reply:
-    if key in store:
+    if key not in store:
+        return None
+    policy = None if store.memory is None else store.memory.policy
+    if isinstance(policy, LeastFrequentlyUsed):
+        raise CommandError(IDLE_TIME_NOT_TRACKED_BY_LFU)
+    if not isinstance(policy, LeastRecentlyUsed):
         raise CommandError(IDLE_TIME_NOT_TRACKED)
-    return None
+    return _tracked(policy.idle_time(key))
+
+
+def _tracked(figure: int | None) -> Reply:
+    if figure is None:
+        raise CommandError(KEY_NOT_TRACKED)
+    return figure
 
 
 @group.reads(
     "OBJECT REFCOUNT key",
     "Return the reference count of the value, which is always 1.",
-    Flag.NULL_IS_MISS,
+    Flag.NO_TOUCH | Flag.NULL_IS_MISS,
     keys=SECOND_ARGUMENT,
     since="2.2.3",
 )

@@ -7,7 +7,7 @@ from server.args.integers import parse_integer
 from server.args.options import parse_options, require
 from server.keyspace.store import Store
 from server.process import peak_resident_bytes, resident_bytes
-from server.registry import EXAMINE, SECOND_KEY, CommandGroup
+from server.registry import EXAMINE, SECOND_KEY, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("server")
@@ -18,6 +18,7 @@ group.container("MEMORY", "Report memory usage.", since="4.0.0")
 @group.reads(
     "MEMORY USAGE key [SAMPLES count]",
     "Return approximately how many bytes a key and its value take.",
+    Flag.NO_TOUCH,
     keys=SECOND_KEY.used(EXAMINE),
     since="4.0.0",
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
+from common.codec import Args
 from common.replies import Reply
 from server.args.integers import parse_integer
 from server.registry.command import (
@@ -18,6 +19,7 @@ from server.registry.command import (
     Command,
     Flag,
     Function,
+    ShortTest,
     StagedCall,
     StagedFunction,
 )
@@ -51,7 +53,8 @@ class CommandGroup:
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
     those that the decorator implies. ``keys`` says which arguments are keys. ``categories`` are the ACL categories of
-    all its commands, besides those that follow from the flags.
+    all its commands, besides those that follow from the flags. ``is_short`` is for commands in stages: an I/O thread
+    runs a short request itself.
     """
 
     def __init__(self, name: str, *categories: str) -> None:
@@ -90,10 +93,11 @@ class CommandGroup:
         flags: Flag = NO_FLAGS,
         *,
         keys: KeySpecs = ONE_KEY,
+        is_short: ShortTest | None = None,
         **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that reads the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, docs)
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, docs, is_short)
 
     def writes_in_stages(
         self,
@@ -102,10 +106,27 @@ class CommandGroup:
         flags: Flag = NO_FLAGS,
         *,
         keys: KeySpecs = ONE_KEY,
+        is_short: ShortTest | None = None,
         **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that may change the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, docs)
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, docs, is_short)
+
+    def writes_in_several_steps(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpecs = ONE_KEY,
+        is_short: ShortTest | None = None,
+        **docs: Unpack[Documentation],
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that takes the lock several times. Other commands may run between its steps.
+
+        In a transaction its steps, and what is between them, run under the lock of the transaction.
+        """
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, docs, is_short, several_steps=True)
 
     def control(
         self,
@@ -114,10 +135,14 @@ class CommandGroup:
         flags: Flag = NO_FLAGS,
         *,
         keys: KeySpecs = NO_KEYS,
+        redact: Callable[[Args], Args] | None = None,
         **docs: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock."""
-        return self._register(usage, summary, flags, keys, docs, targets_keyspace=False)
+        """Register a command that works on the session or the server. Its function gets the session, without lock.
+
+        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
+        """
+        return self._register(usage, summary, flags, keys, docs, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
         """Execute several requests of a command by a function that is faster than one call for each.
@@ -138,21 +163,38 @@ class CommandGroup:
         self.commands.append(replace(entry, categories=()))  # its subcommands have them, as in Redis
 
     def _register(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpecs, docs: Documentation, *, targets_keyspace: bool
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpecs,
+        docs: Documentation,
+        *,
+        targets_keyspace: bool,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             depth = _depth(usage)
             arity = _arity(_parameters(function)[1:], depth)
             run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
-            self.commands.append(
-                self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=targets_keyspace, run=run)
+            entry = self._entry(
+                usage, summary, flags, keys, docs, arity=arity, targets_keyspace=targets_keyspace, run=run
             )
+            self.commands.append(replace(entry, redact=redact))
             return function
 
         return register
 
     def _register_staged(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpecs, docs: Documentation
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpecs,
+        docs: Documentation,
+        is_short: ShortTest | None,
+        *,
+        several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
         if _depth(usage) > 1:
             raise ValueError("a subcommand cannot run in stages")
@@ -162,7 +204,7 @@ class CommandGroup:
             stages = _converting(function)
             run = _in_single_step(stages)
             entry = self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=True, run=run)
-            self.commands.append(replace(entry, stages=stages))
+            self.commands.append(replace(entry, stages=stages, is_short=is_short, several_steps=several_steps))
             return function
 
         return register
@@ -225,7 +267,9 @@ def _in_single_step(stages: StagedFunction) -> Function:
     def run(store: Any, *args: bytes) -> Reply:
         call: StagedCall[Any] = StagedCall(stages, args)
         call.run_step(store)
-        return call.finish()
+        while call.resume():
+            call.run_step(store)
+        return call.reply
 
     return run
 

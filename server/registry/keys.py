@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Flag as EnumFlag
 from enum import auto
+from typing import Any, TypeVar
 
 from common.codec import Args
+
+A = TypeVar("A")
 
 
 class KeyFlag(EnumFlag):
@@ -53,17 +57,29 @@ NO_FLAGS = KeyFlag(0)
 class KeySpec:
     """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
 
-    The command's name is argument 0. A negative ``last`` counts from the end.
+    The command's name is argument 0. A negative ``last`` counts from the end. ``movable`` finds the keys of a request
+    if their positions depend on its other arguments.
     """
 
     first: int
     last: int
     step: int
+    movable: Callable[[Any], Any] | None = None
     flags: KeyFlag = NO_FLAGS
     """What the command does with them. None stands for the usual flags of a command that reads or writes."""
 
     without: tuple[bytes, KeyFlag] | None = None
     """Other flags, for requests without an option: what VARIABLE_FLAGS announces."""
+
+    def of(self, args: list[A]) -> list[A]:
+        """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
+        if self.movable is not None:
+            found: list[A] = self.movable(args)
+            return found
+        if not self.first:
+            return []
+        last = self.last if self.last > 0 else len(args) + self.last
+        return args[self.first : last + 1 : self.step]
 
     def used(self, flags: KeyFlag, without: tuple[bytes, KeyFlag] | None = None) -> KeySpec:
         """Return the same keys with these flags."""
@@ -75,13 +91,6 @@ class KeySpec:
         if self.without is not None and self.without[0] not in map(bytes.upper, after_value):
             return self.without[1]
         return self.flags & ~KeyFlag.VARIABLE_FLAGS
-
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
-        if not self.first:
-            return []
-        last = self.last if self.last > 0 else len(args) + self.last
-        return args[self.first : last + 1 : self.step]
 
 
 NO_KEYS = KeySpec(0, 0, 0)

@@ -17,6 +17,7 @@ LAYERS = [
     ["server.process"],
     ["server.settings"],
     ["server.args"],
+    ["server.rdb", "server.target"],
     ["server.registry"],
     ["server.keyspace"],
     ["server.protocols"],
@@ -36,7 +37,14 @@ LAYERS = [
 layer. The packages `server` and `server.engines` are empty."""
 
 NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
-MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection", "client.source")
+MAY_USE_NETWORK = (
+    "server.net",
+    "server.http",
+    "server.target",
+    "server.engines.redis",
+    "client.connection",
+    "client.source",
+)
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())

@@ -6,7 +6,8 @@ const { once } = require("node:events");
 const Redis = require("ioredis");
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const options = { port, host: "127.0.0.1", protocol, retryStrategy: null, maxRetriesPerRequest: 0 };
+const password = process.argv[4];
+const options = { port, host: "127.0.0.1", protocol, password, retryStrategy: null, maxRetriesPerRequest: 0 };
 
 async function checkStrings(redis) {
   assert.equal(await redis.set("key", "välue"), "OK");
@@ -28,6 +29,17 @@ async function checkStrings(redis) {
   assert.equal(await redis.incrby("a", 41), 42);
   await assert.rejects(redis.incr("b"), { name: "ReplyError", message: "ERR value is not an integer or out of range" });
   assert.equal(await redis.del("key", bytes, "a", "b", "none"), 4);
+}
+
+async function checkBitmaps(redis) {
+  assert.equal(await redis.setbit("bits", 7, 1), 0);
+  assert.deepEqual([await redis.getbit("bits", 7), await redis.bitcount("bits"), await redis.bitpos("bits", 1)], [1, 1, 7]);
+  assert.equal(await redis.bitop("NOT", "inverse", "bits"), 1);
+  assert.deepEqual(await redis.bitfield("bits", "GET", "u8", 0, "OVERFLOW", "FAIL", "INCRBY", "u8", 0, 255), [1, null]);
+  assert.deepEqual(await redis.bitfield_ro("inverse", "GET", "u8", 0), [254]);
+  assert.equal(await redis.restore("copy", 0, await redis.dumpBuffer("inverse")), "OK");
+  assert.deepEqual(await redis.getBuffer("copy"), Buffer.from([254]));
+  assert.equal(await redis.del("bits", "inverse", "copy"), 3);
 }
 
 async function checkPipelines(redis) {
@@ -101,6 +113,7 @@ async function check() {
   const [redis, ...others] = Array.from({ length: 8 }, () => new Redis({ ...options, connectionName: "checker" }));
   await checkConnection(redis);
   await checkStrings(redis);
+  await checkBitmaps(redis);
   await checkPipelines(redis);
   await checkTransactions(redis, others[0]);
   await checkCounting([redis, ...others]);
