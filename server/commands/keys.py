@@ -197,7 +197,7 @@ def object_encoding(store: Store, key: bytes) -> Reply:
     since="4.0.0",
 )
 def object_freq(store: Store, key: bytes) -> Reply:
-    if key not in store:
+    if store.read(key) is None:
         return None
     policy = None if store.memory is None else store.memory.policy
     if not isinstance(policy, LeastFrequentlyUsed):
@@ -213,7 +213,7 @@ def object_freq(store: Store, key: bytes) -> Reply:
     since="2.2.3",
 )
 def object_idletime(store: Store, key: bytes) -> Reply:
-    if key not in store:
+    if store.read(key) is None:
         return None
     policy = None if store.memory is None else store.memory.policy
     if isinstance(policy, LeastFrequentlyUsed):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-KEY_NAMES = frozenset({"key", "newkey", "key1", "key2", "source", "destination"})
+KEY_NAMES = frozenset({"key", "newkey", "key1", "key2", "source", "destination", "destkey"})
 """Names of arguments that are keys, in a command that has keys."""
 
 TYPES = {
@@ -24,7 +24,10 @@ TYPES = {
     **dict.fromkeys(
         ("seconds", "milliseconds", "timeout", "increment", "decrement", "offset", "start", "len"), "integer"
     ),
-    **dict.fromkeys(("end", "index", "cursor", "count", "id", "protover", "destination-db", "version"), "integer"),
+    **dict.fromkeys(
+        ("end", "index", "cursor", "count", "id", "protover", "destination-db", "version", "bit", "ttl", "frequency"),
+        "integer",
+    ),
 }
 """The types of values by their names, where it is not a string. A command can have others: `CommandGroup`."""
 

@@ -16,12 +16,19 @@ from tests.unit.test_commands import ENTRIES
 OWN = ["CLIENT|NO-TOUCH", "CLIENT|SETINFO", "COMPACT", "DISCONNECT", "FIND", "HELP"]
 """Commands that Redis 7.0 does not have."""
 
+OTHER_KEYS = {"MIGRATE": "the keys after KEYS are found by a function"}
+"""Commands whose key specifications differ, and why."""
+
 OTHER_ARGUMENTS = {
+    "BITFIELD": "Redis documents a block in a block",
+    "BITFIELD_RO": "Redis documents a repeated token",
+    "BITOP": "Redis documents no operations",
     "CLIENT|KILL": "Redis documents the types of clients, and that filters can be repeated",
     "CLIENT|LIST": "in Redis the two filters can be combined, in kvline only one can be given",
     "COMMAND|GETKEYS": "Redis 7.0 documents no arguments",
     "COMMAND|GETKEYSANDFLAGS": "Redis 7.0 documents no arguments",
     "CONFIG|GET": "Redis documents a block of one parameter",
+    "MIGRATE": "Redis documents an empty string as a token, and a block of the two passwords",
     "LOLWUT": "kvline ignores the numbers",
 }
 """Commands whose documented arguments differ, and why."""
@@ -115,7 +122,7 @@ def test_the_key_specifications_are_those_of_redis(entries: dict[str, tuple[Said
     ours, theirs = (said.info[8] for said in entries[name])
     for spec in theirs:
         spec.pop("notes", None)
-    assert ours == theirs
+    assert (ours == theirs) == (name not in OTHER_KEYS)
 
 
 @EVERY_ENTRY
