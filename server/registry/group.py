@@ -53,8 +53,8 @@ class CommandGroup:
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
     those that the decorator implies. ``keys`` says which arguments are keys. ``categories`` are the ACL categories of
-    all its commands, besides those that follow from the flags. ``is_short`` is for commands in stages: an I/O thread
-    runs a short request itself.
+    all its commands, besides those that follow from the flags. ``redact`` is for a SENSITIVE command of whose arguments
+    only some are secrets. ``is_short`` is for commands in stages: an I/O thread runs a short request itself.
     """
 
     def __init__(self, name: str, *categories: str) -> None:
@@ -120,13 +120,16 @@ class CommandGroup:
         *,
         keys: KeySpecs = ONE_KEY,
         is_short: ShortTest | None = None,
+        redact: Callable[[Args], Args] | None = None,
         **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that takes the lock several times. Other commands may run between its steps.
 
         In a transaction its steps, and what is between them, run under the lock of the transaction.
         """
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, docs, is_short, several_steps=True)
+        return self._register_staged(
+            usage, summary, Flag.WRITE | flags, keys, docs, is_short, redact, several_steps=True
+        )
 
     def control(
         self,
@@ -138,10 +141,7 @@ class CommandGroup:
         redact: Callable[[Args], Args] | None = None,
         **docs: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock.
-
-        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
-        """
+        """Register a command that works on the session or the server. Its function gets the session, without lock."""
         return self._register(usage, summary, flags, keys, docs, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
@@ -193,6 +193,7 @@ class CommandGroup:
         keys: KeySpecs,
         docs: Documentation,
         is_short: ShortTest | None,
+        redact: Callable[[Args], Args] | None = None,
         *,
         several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
@@ -204,7 +205,9 @@ class CommandGroup:
             stages = _converting(function)
             run = _in_single_step(stages)
             entry = self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=True, run=run)
-            self.commands.append(replace(entry, stages=stages, is_short=is_short, several_steps=several_steps))
+            self.commands.append(
+                replace(entry, stages=stages, is_short=is_short, several_steps=several_steps, redact=redact)
+            )
             return function
 
         return register
