@@ -67,7 +67,7 @@ def _server(context: ServerContext) -> InfoSection:
         "python_version": platform.python_version(),
         "process_id": os.getpid(),
         "run_id": context.run_id,
-        "tcp_port": context.settings.ports[0] if context.settings.ports else 0,
+        "tcp_port": next(iter(context.settings.ports), context.settings.tls_port or 0),  # as in Redis
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
         "config_file": os.path.abspath(context.settings.config_file) if context.settings.config_file else "",
