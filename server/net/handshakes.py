@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from common.errors import TLS_ONLY_HERE
 from common.tls_socket import HANDSHAKE_RECORD, TLSSocket, describe
@@ -25,14 +26,13 @@ HANDSHAKE_TIMEOUT = 10.0
 
 logger = logging.getLogger(__name__)
 
-_failed = RepeatedMessage(logger, logging.WARNING, "the TLS handshake of %s failed: %s")
-
 
 class Handshakes:
     """The thread that performs the handshakes."""
 
     def __init__(self) -> None:
         self._io = IOThread("TLS handshakes")
+        self._failed = RepeatedMessage(logger, logging.WARNING, "the TLS handshake of %s failed: %s")
 
     def start(self) -> None:
         """Start the thread."""
@@ -47,23 +47,24 @@ class Handshakes:
 
         ``address`` is that of the peer. The thread of the handshakes makes the calls. They must not raise or wait.
         """
-        self._io.call(_Handshake(self._io, sock, address, succeed, close).begin)
+        log = partial(self._failed.log, address)
+        self._io.call(_Handshake(self._io, sock, log, succeed, close).begin)
 
 
 class _Handshake:
-    __slots__ = ("_address", "_close", "_io", "_is_over", "_socket", "_succeed", "_timeout", "_timer")
+    __slots__ = ("_close", "_io", "_is_over", "_log", "_socket", "_succeed", "_timeout", "_timer")
 
     def __init__(
         self,
         io_thread: IOThread,
         sock: TLSSocket,
-        address: str,
+        log: Callable[[str], None],
         succeed: Callable[[], None],
         close: Callable[[], None],
     ) -> None:
         self._io = io_thread
         self._socket = sock
-        self._address = address
+        self._log = log
         self._succeed = succeed
         self._close = close
         self._is_over = False
@@ -102,20 +103,20 @@ class _Handshake:
 
     def _fail(self, problem: OSError) -> None:
         if isinstance(problem, ssl.SSLError):
-            _failed.log(self._address, describe(problem))
+            self._log(describe(problem))
         else:
-            logger.debug("%s disconnected during the TLS handshake: %s", self._address, describe(problem))
+            logger.debug("a client disconnected during the TLS handshake: %s", describe(problem))
         self._linger()
 
     def _refuse_plaintext(self) -> None:
-        _failed.log(self._address, "the client does not speak TLS")
+        self._log("the client does not speak TLS")
         with contextlib.suppress(OSError):
             # In RESP, as at the limit of clients. What the client has sent is not read to find its protocol.
             socket.socket.send(self._socket, b"-%b\r\n" % TLS_ONLY_HERE.text)
         self._linger()
 
     def _time_out(self) -> None:
-        _failed.log(self._address, "it takes too long")
+        self._log("it takes too long")
         self._end()
 
     def _linger(self) -> None:
