@@ -7,6 +7,7 @@ VENV := .venv
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
+COMPILED_TESTS ?= tests/unit tests/property tests/integration tests/differential tests/clients tests/stress
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
 INSTALLED := $(VENV)/.installed
 FUZZING := $(VENV)/.fuzzing
@@ -39,6 +40,14 @@ demo: ## show the cases of the exercise over TCP, checked (needs Python only)
 
 smoke: ## one conversation in each protocol, and the demonstrations, in a few seconds (needs Python only)
 	python=$$(scripts/find_python.sh $(PYTHON)) && "$$python" -m scripts.smoke
+
+compiled: $(INSTALLED) ## make a wheel in dist whose hot path is compiled by mypyc (needs a C compiler; a minute)
+	KVLINE_COMPILE=1 $(VENV)/bin/python -m pip wheel $(PIP_OPTIONS) --no-deps --wheel-dir dist .
+
+compiled-test: $(INSTALLED) ## run the tests of the servers on a compiled copy of the checkout (needs a C compiler)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) setuptools
+	$(VENV)/bin/python packaging/compiled.py build/compiled
+	cd build/compiled && $(CURDIR)/$(PYTEST) $(COMPILED_TESTS)
 
 fuzz: $(FUZZING) ## search for inputs that violate a property of a protocol (FUZZ_SECONDS=600: for ten minutes)
 	$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
@@ -77,4 +86,4 @@ $(SITE_VENV)/.installed: pyproject.toml
 	$(SITE_VENV)/bin/python -m pip install $(PIP_OPTIONS) '.[docs]'
 	touch $@
 
-.PHONY: help test quick coverage lint bench demo smoke fuzz docker-test zipapp docs lock install
+.PHONY: help test quick coverage lint bench demo smoke compiled compiled-test fuzz docker-test zipapp docs lock install

@@ -49,7 +49,7 @@ measurements:
   fairness     latencies of kvline while another client misbehaves or asks for much
   proxy        kvline in front of a Redis, with and without its cache, against the embedded store, redis-py and webdis
   http         the HTTP listener against a bare Starlette and webdis, and the TCP listener during load on HTTP
-  compare REV  throughput of the current tree against another git revision of kvline
+  compare REV  throughput of the current tree against another git revision of kvline, or a checkout in a folder
 
 Without an argument, all but compare are run. Tables go to standard output, progress to standard error.
 """
@@ -93,7 +93,7 @@ def _chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Callable[
     """Return the measurements with these names, or end the process with a usage error."""
     if names[:1] == ["compare"]:
         if len(names) != 2:
-            parser.error("compare takes one git revision and no other argument")
+            parser.error("compare takes one git revision or folder and no other argument")
         return [lambda sizes: compare.measure(names[1], sizes)]
     for name in names:
         if name not in MEASUREMENTS:

@@ -1,4 +1,4 @@
-"""The current tree against another revision of kvline, to find out whether a change made it slower."""
+"""The current tree against another one of kvline, to find out whether a change made it slower."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ HEADINGS = (
 
 
 def measure(revision: str, sizes: Sizes) -> str:
-    """Measure the current tree (with uncommitted changes) and the revision in turn. Return the table."""
+    """Measure the current tree (with uncommitted changes) and another one in turn. Return the table.
+
+    ``revision`` is a git revision, or the folder of a checkout, such as the one that `make compiled-test` compiles.
+    """
     seconds = min(RUN_SECONDS, sizes.run_seconds)
     with _checked_out(revision) as tree:
         starters = (partial(kvline, tree, "before"), partial(kvline, ROOT, "now"))
@@ -80,7 +83,10 @@ def _verdict(change: float, high: float) -> str:
 
 @contextmanager
 def _checked_out(revision: str) -> Iterator[Path]:
-    """Check out a revision into a temporary worktree, which is removed afterwards."""
+    """Check out a revision into a temporary worktree, which is removed afterwards. Yield a folder as it is."""
+    if (Path(revision) / "server").is_dir():
+        yield Path(revision).resolve()
+        return
     with tempfile.TemporaryDirectory(prefix="kvline-") as folder:
         tree = Path(folder) / "tree"
         try:

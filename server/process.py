@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable
 from types import ModuleType
 
+from common import codec
 from server import stderr_log
 
 THREAD_STACK_SIZE = 512 * 1024
@@ -64,6 +65,11 @@ def prepare(*, log_level: str, log_format: str, one_core: bool, switch_soon: boo
     raise_file_limit()
     if one_core:
         stay_on_one_core()
+
+
+def is_compiled() -> bool:
+    """Return whether the modules of the hot path are compiled. See packaging/compiled.py."""
+    return not str(codec.__file__).endswith((".py", ".pyc"))
 
 
 def raise_file_limit() -> None:

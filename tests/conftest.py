@@ -12,6 +12,7 @@ import pytest
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
+from server.process import is_compiled
 from server.session.context import ServerContext
 from tests.harness.clock import Clock
 from tests.harness.optional_packages import SkipMissingPackages
@@ -22,6 +23,8 @@ with suppress(ModuleNotFoundError):  # without hypothesis, the tests that import
     from tests.harness import profiles  # loads the profile, also for tests that do not import it
 
 pytest_plugins = ["pytester"]  # pytest accepts it in the topmost conftest only
+
+COMPILED = pytest.mark.skip(reason="it replaces or counts parts of modules, and they are compiled here")
 
 FOLDERS = {
     "unit",
@@ -53,12 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its folder: ``-m unit``, ``-m "not proxy"``."""
+    """Mark every test with its folder: ``-m unit``, ``-m "not proxy"``. Skip what a compiled build cannot do."""
     for item in items:
         folders = item.path.relative_to(Path(__file__).parent).parts[:-1]
         for folder in folders:
             if folder in FOLDERS:
                 item.add_marker(folder)
+        if is_compiled() and item.get_closest_marker("uncompiled"):
+            item.add_marker(COMPILED)
 
 
 @pytest.fixture(scope="session")

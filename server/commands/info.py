@@ -12,7 +12,7 @@ from common import __version__
 from common.replies import Lines, Reply
 from server.clients.stats import CommandStat
 from server.engines.base import InfoSection
-from server.process import peak_resident_bytes, resident_bytes
+from server.process import is_compiled, peak_resident_bytes, resident_bytes
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
@@ -61,6 +61,7 @@ def _server(context: ServerContext) -> InfoSection:
     return {
         "redis_version": "7.0.0",  # the version whose replies are given; clients decide by it what they may use
         "kvline_version": __version__,
+        "kvline_build": "compiled" if is_compiled() else "pure",
         "redis_mode": "standalone",
         "os": platform.platform(),
         "arch_bits": sys.maxsize.bit_length() + 1,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 from abc import ABC, abstractmethod
 from math import inf
 from typing import Any
@@ -64,7 +65,8 @@ class Connection(ABC):
                 enable_keepalive(sock, context.settings.tcp_keepalive)
         local_address = sock.getsockname()
         # Registered last, because other threads can reach the connection from then on.
-        self._client = context.clients.add(self.address, format_address(local_address), self)
+        # Interned, because most connections have the same local address.
+        self._client = context.clients.add(self.address, sys.intern(format_address(local_address)), self)
         self.session = Session(context, self._client)
         self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
 

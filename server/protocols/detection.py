@@ -30,14 +30,16 @@ class ProtocolDetector:
     to an HTTP request names ``http_port``, the port of this server that speaks HTTP.
     """
 
-    __slots__ = ("_current", "_frames", "_limits", "_resp", "_text")
+    __slots__ = ("_current", "_encoder", "_frames", "_limits", "_resp", "_text")
 
     def __init__(
         self, resp: ReplyEncoder, limits: Limits, *, resp_only: bool = False, http_port: int | None = None
     ) -> None:
         self._limits = limits
-        self._resp = RequestDecoder(resp, limits)
-        self._frames: FrameDecoder | None = None  # made when it is needed, because few clients use frames
+        self._encoder = resp
+        # Made when they are needed: a client uses one of them, and an idle one none.
+        self._resp: RequestDecoder | None = None
+        self._frames: FrameDecoder | None = None
         self._text: Decoder = TextDecoder(
             limits, others=_NOT_TEXT, encoder=resp if resp_only else None, http_port=http_port
         )
@@ -62,6 +64,8 @@ class ProtocolDetector:
         if first_byte == IAC and self._current is not self._text:
             return self._text
         if first_byte == _RESP:
+            if self._resp is None:
+                self._resp = RequestDecoder(self._encoder, self._limits)
             return self._resp
         if first_byte not in _FRAMES:
             return self._text

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import subnegotiation_too_long
-from common.replies import ErrorReply
+from common.errors import CommandError, subnegotiation_too_long
 
 IAC = 0xFF
 """Interpret As Command."""
@@ -40,10 +39,11 @@ MAX_SUBNEGOTIATION = 4096
 """Bytes between SB and SE. They have no meaning here, because every option is refused."""
 
 
-class SubnegotiationTooLong(Exception):
+class SubnegotiationTooLong(CommandError):
     """Raised by `TelnetReader.read` if a subnegotiation exceeds `MAX_SUBNEGOTIATION`."""
 
-    reply: ErrorReply = subnegotiation_too_long(MAX_SUBNEGOTIATION)
+    def __init__(self) -> None:
+        super().__init__(subnegotiation_too_long(MAX_SUBNEGOTIATION))
 
 
 NOTHING: frozenset[bytes] = frozenset()

@@ -26,6 +26,7 @@ yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 WORKFLOW_TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 WORKFLOW = yaml.safe_load(WORKFLOW_TEXT)
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
@@ -246,11 +247,14 @@ def test_the_makefile_describes_every_target_and_declares_it_phony() -> None:
     assert set(phony.split()) == set(targets)
 
 
-def test_the_workflow_has_read_permission_only_and_pins_its_actions_by_commit() -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read"}
-    actions = [step["uses"] for step in STEPS if "uses" in step]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_read_permission_only_and_pins_its_actions_by_commit(path: Path) -> None:
+    text = path.read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    actions = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
     assert actions
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in actions)
-    versions = re.findall(r"uses: \S+( # v[0-9.]+)?$", WORKFLOW_TEXT, re.MULTILINE)
+    versions = re.findall(r"uses: \S+( # v[0-9.]+)?$", text, re.MULTILINE)
     assert len(versions) == len(actions)
     assert all(versions), "each commit has its version beside it"

@@ -26,6 +26,8 @@ from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["start_server"]
 
+pytestmark = pytest.mark.uncompiled  # the tests' engines are subclasses
+
 MANY_KEYS = [b"key%d" % number for number in range(MAX_QUICK_ARGS)]
 
 

@@ -94,6 +94,7 @@ def test_config_set_timeout_0_ends_the_idle_timeout(start: StartTimed, connect: 
     assert seconds_left(Session(server.context, client)) == float("inf")
 
 
+@pytest.mark.uncompiled
 def test_a_client_whose_command_takes_longer_is_not_idle(
     start: StartTimed, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ class Waits:
         pass
 
 
+@pytest.mark.uncompiled
 def test_active_expire_pauses_briefly_while_expired_keys_are_left_and_long_otherwise(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

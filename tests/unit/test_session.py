@@ -260,6 +260,7 @@ def test_a_foreseen_refusal_is_not_logged(session: ClientSession, caplog: pytest
     assert caplog.records == []
 
 
+@pytest.mark.uncompiled
 def test_an_engine_that_fails_is_replied_to_and_logged_and_the_session_lives_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -101,6 +101,7 @@ def test_stores_share_nothing() -> None:
     assert len(new_store()) == 0
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize(
     ("key", "value"), [("a", b"1"), (b"a", "1"), (b"a", 1), (b"a", None), (b"a", bytearray(b"1"))], ids=repr
 )

@@ -147,6 +147,7 @@ def test_a_write_that_is_too_large_to_be_queued_leaves_no_transaction(engine: Em
     assert wire.ask(b"GET", b"/keys/k").body == b"v"
 
 
+@pytest.mark.uncompiled
 def test_requests_of_one_connection_run_in_order_if_the_engine_blocks(store: Store, serve: Serve) -> None:
     wire = serve(ServerContext(WaitingEngine(store), COMMANDS))
     both = request(b"POST", b"/", b'["WATCH", "n"]') + request(b"POST", b"/keys/n/incr", headers=b"If-Match: *\r\n")
@@ -156,6 +157,7 @@ def test_requests_of_one_connection_run_in_order_if_the_engine_blocks(store: Sto
     assert [answer.body for answer in answers[1::2]] == [b"%d" % number for number in range(1, 101)]
 
 
+@pytest.mark.uncompiled
 def test_backpressure_limits_what_is_read_while_the_engine_blocks(store: Store, serve: Serve) -> None:
     context = ServerContext(WaitingEngine(store), COMMANDS)
     wire = serve(context)
@@ -169,6 +171,7 @@ def test_backpressure_limits_what_is_read_while_the_engine_blocks(store: Store, 
     assert max(kept) < len(ping) * 40_000 / 2
 
 
+@pytest.mark.uncompiled
 def test_an_engine_that_blocks_delays_no_other_connection(store: Store) -> None:
     engine = WaitingEngine(store)
     with serving(ServerContext(engine, COMMANDS)) as url, Wire(url) as slow, Wire(url) as quick:

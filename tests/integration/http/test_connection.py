@@ -27,6 +27,8 @@ MIB = 1024 * KIB
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
 
+pytestmark = pytest.mark.uncompiled  # the tests' engine is a subclass
+
 
 class ThreadRecorder(EmbeddedEngine):
     """An engine that records which threads execute commands."""

@@ -115,6 +115,21 @@ def test_idle_connections_cost_no_cpu_time(start_server: StartServer) -> None:
     assert spent[-1] - spent[0] <= 0.02
 
 
+def test_an_idle_connection_takes_little_memory(start_server: StartServer, scheduler: dict[str, str]) -> None:
+    server = start_server()
+
+    def resident_after(connections: int) -> int:
+        for _ in range(connections):
+            server.connect()
+        assert server.connect().ask(b"PING") == b"PONG"  # connections are accepted in order
+        return server.resident_bytes()
+
+    before = resident_after(100)
+    growth = (resident_after(1000) - before) / 1000
+    # 2.8 KB with I/O threads, so that 10,000 connections take less than 30 MB.
+    assert growth < (50_000 if scheduler["KVLINE_IO_THREADS"] == "0" else 3_500)
+
+
 def test_without_file_descriptors_the_server_pauses_accepting_and_resumes(
     start_server: StartServer,
 ) -> None:

@@ -36,6 +36,7 @@ class LimitedScheduler(ThreadPerConnection):
         super().schedule(connection, start_thread, close)
 
 
+@pytest.mark.uncompiled
 def test_connections_that_get_no_thread_are_refused_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     scheduler = LimitedScheduler()

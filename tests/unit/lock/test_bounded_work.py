@@ -38,6 +38,7 @@ def fill(store: Store, count: int = MANY, expires_at: int | None = None, prefix:
 # ---------------------------------------------------------------- under the lock
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("line", ["KEYS *", "KEYS [jk]ey:?", "SCAN 0 MATCH *9", "COMPACT", "FLUSHALL", "DBSIZE"])
 @pytest.mark.parametrize("in_transaction", [False, True], ids=["alone", "in a transaction"])
 def test_a_command_on_all_keys_makes_no_call_per_key_under_the_lock(
@@ -51,6 +52,7 @@ def test_a_command_on_all_keys_makes_no_call_per_key_under_the_lock(
     assert 0 < work.calls_under_lock < A_FEW
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("line", ["KEYS %", "SCAN 0 MATCH %"])
 def test_a_pattern_is_compiled_before_the_lock_is_taken(session: ClientSession, lock: WatchedLock, line: str) -> None:
     args = line.encode().replace(b"%", b"[!-~]?*" * 2000).split()
@@ -59,6 +61,7 @@ def test_a_pattern_is_compiled_before_the_lock_is_taken(session: ClientSession, 
     assert 0 < work.calls_under_lock < A_FEW < work.calls
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("options", ["", "LEN", "IDX"])
 def test_lcs_only_looks_its_values_up_under_the_lock(
     session: ClientSession, store: Store, lock: WatchedLock, options: str
@@ -116,6 +119,7 @@ def test_compact_copies_no_tuple_per_key_under_the_lock(engine: EmbeddedEngine, 
     assert len(list(reply.lines)) == len(list(reply.lines)) == MANY
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("line", ["GETRANGE big 0 -2", "SUBSTR big 1 -1", "APPEND big x", "SETRANGE big 0 x"])
 def test_pipelined_commands_that_copy_a_value_release_the_lock_between_them(
     session: ClientSession, store: Store, lock: WatchedLock, line: str
@@ -388,12 +392,14 @@ def staged_session(store: Store, lock: WatchedLock, engine: EmbeddedEngine) -> C
     return new_session(engine, CommandTable([group, transactions.group]))
 
 
+@pytest.mark.uncompiled
 def test_only_the_step_of_a_staged_command_runs_under_the_lock(staged_session: ClientSession, store: Store) -> None:
     assert execute_line(staged_session, "STAGED 5") == 6
     assert stages_run == [("first", 0), ("step", 1), ("last", 0)]
     assert store.get(b"n") == b"5"
 
 
+@pytest.mark.uncompiled
 def test_a_transaction_runs_all_first_stages_before_and_all_last_stages_after_its_step(
     staged_session: ClientSession, lock: WatchedLock
 ) -> None:
@@ -435,6 +441,7 @@ def test_a_pattern_that_is_too_long_is_refused_without_the_lock(session: ClientS
     assert lock.taken == 0
 
 
+@pytest.mark.uncompiled
 def test_the_wait_for_the_lock_does_not_count_as_time_of_a_staged_command(
     engine: EmbeddedEngine, lock: WatchedLock, staged_session: ClientSession
 ) -> None:

@@ -85,6 +85,7 @@ LINES = [
 ]
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("line", LINES)
 def test_keyspace_commands_take_the_lock_once_and_release_it(
     session: ClientSession, lock: WatchedLock, line: str
@@ -141,6 +142,7 @@ def test_a_call_is_recorded_and_listed_by_slowlog_after_the_lock_is_released(
     assert depths == [0]
 
 
+@pytest.mark.uncompiled
 def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: ClientSession, lock: WatchedLock) -> None:
     assert feed(session, b"MULTI\nSET a 1\nINCR a\nGET a\n") == b"OK\nQUEUED\nQUEUED\nQUEUED\n"
     assert lock.taken == 0
@@ -148,6 +150,7 @@ def test_a_transaction_takes_the_lock_once_for_all_its_commands(session: ClientS
     assert (lock.taken, lock.depth) == (1, 0)
 
 
+@pytest.mark.uncompiled
 def test_the_lock_is_released_when_a_command_fails(session: ClientSession, lock: WatchedLock) -> None:
     send_line(session, "SET a x")
     assert send_line(session, "INCR a").startswith("(error)")
@@ -211,6 +214,7 @@ def test_commands_that_may_take_long_are_not_tried(engine: EmbeddedEngine, line:
     assert engine.try_execute(command, args, CallContext()) is WOULD_BLOCK
 
 
+@pytest.mark.uncompiled
 def test_a_call_begins_when_the_lock_is_held(engine: EmbeddedEngine, lock: WatchedLock) -> None:
     """The wait for the lock is not part of the time that SLOWLOG and INFO report."""
     started: list[int] = []
@@ -255,6 +259,7 @@ def test_control_commands_of_a_transaction_run_after_its_keyspace_commands(sessi
     assert replies[0] == replies[2] == OK, "each reply is in the place of its command"
 
 
+@pytest.mark.uncompiled
 def test_no_control_command_of_a_transaction_runs_under_the_lock(
     session: ClientSession, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +276,7 @@ def test_no_control_command_of_a_transaction_runs_under_the_lock(
     assert (lock.taken, lock.depth) == (1, 0)
 
 
+@pytest.mark.uncompiled
 def test_every_access_to_the_store_is_made_under_the_lock(
     lock: WatchedLock, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

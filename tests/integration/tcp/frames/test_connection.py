@@ -69,6 +69,7 @@ class FailingEngine(EmbeddedEngine):
         return super().execute(command, args, call)
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize(
     "request_",
     [get("lost"), set_to("lost", 1), frame({"command": "DEL", "key": "lost"}), run("INCR", "lost")],
