@@ -334,8 +334,8 @@ def check(settings: Settings) -> None:
                 entry.kind.parse(entry.kind.format(each))
             except ValueError as problem:
                 raise SettingsError(entry.name, f"is not valid: {problem}") from None
-        # False: --no-cache-tracking without a backend is not a contradiction.
-        if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
+        # False: --no-cache-tracking without a backend is not a contradiction. 0, which is equal to it, is a port.
+        if entry.requires and value is not None and value is not False and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
     if settings.tls_cert is not None and settings.tls_port is None and not settings.http_tls:
         raise SettingsError("tls_cert", "needs --tls-port, or --http-port with --http-tls")
