@@ -37,6 +37,8 @@ class RunningServer:
     name: str
     port: int
     pid: int
+    options: tuple[str, ...] = ()
+    """Options with which redis-benchmark connects to it."""
 
 
 Starter = Callable[[], AbstractContextManager[RunningServer]]

@@ -9,12 +9,13 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from server.app import Server
 from server.settings import Settings
-from tests.harness.certificates import TLSFiles, certificates
+from tests.harness.certificates import Pair, TLSFiles, certificates
 from tests.harness.waiting import TIMEOUT
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
@@ -85,13 +86,25 @@ def test_https_closes_a_handshake_that_does_not_continue(server: Server, certifi
         assert slow.recv(100) == b""
 
 
-def test_https_uses_reloaded_certificates(server: Server, certificates: TLSFiles) -> None:
-    assert server.certificates is not None
-    server.certificates.context.load_cert_chain(*certificates.other_server)
-    with closing(connect(server, certificates.client_context())) as connection:
-        connection.connect()
-        assert isinstance(connection.sock, ssl.SSLSocket)
-        assert "other-server" in str(connection.sock.getpeercert())
+def test_https_uses_reloaded_certificates(certificates: TLSFiles, tmp_path: Path) -> None:
+    files = Pair(tmp_path / "certificate", tmp_path / "key")
+
+    def install(pair: Pair) -> None:
+        files.certificate.write_bytes(pair.certificate.read_bytes())
+        files.key.write_bytes(pair.key.read_bytes())
+
+    install(certificates.server)
+    settings = Settings(ports=(), http_port=0, http_tls=True, tls_cert=str(files.certificate), tls_key=str(files.key))
+    with Server(settings) as server:
+        assert server.certificates is not None
+        for pair in (certificates.server, certificates.other_server):
+            install(pair)
+            server.certificates.reload()
+            with closing(connect(server, certificates.client_context())) as connection:
+                connection.connect()
+                assert isinstance(connection.sock, ssl.SSLSocket)
+                expected = ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+                assert connection.sock.getpeercert(binary_form=True) == expected
 
 
 def test_a_client_without_tls_at_the_port_of_https_is_closed(server: Server) -> None:
