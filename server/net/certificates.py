@@ -57,8 +57,9 @@ def _check_readable(path: str) -> None:
     try:
         with open(path, "rb") as file:
             file.read(1)
-    except OSError as problem:
-        raise CertificateError(f"cannot read {path}: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
+        reason = getattr(problem, "strerror", None) or problem
+        raise CertificateError(f"cannot read {path!r}: {reason}") from None
 
 
 def _refuse_encrypted_key() -> NoReturn:

@@ -179,13 +179,6 @@ def check_directory(text: str) -> str:
     return text
 
 
-def check_file(text: str) -> str:
-    """Return the path of a file, or raise `ValueError` if it cannot be one."""
-    if not text or "\0" in text:
-        raise ValueError("must be the path of a file")
-    return text
-
-
 def check_origin(text: str) -> str:
     """Return an origin in lower case without a slash at its end (RFC 6454, 6.2), or raise `ValueError`."""
     # Browsers send it in this form, and it is compared as a string. A slash at the end is a frequent mistake.

@@ -24,7 +24,6 @@ from server.settings.kinds import (
     Presence,
     Text,
     check_directory,
-    check_file,
     check_origin,
     check_token,
 )
@@ -163,13 +162,13 @@ class Settings:
     tls_port: int | None = setting(
         None, PORT, "a port for TLS; 0 picks a free one", unset=0, requires="tls_cert", group=TLS, config="tls-port")
     tls_cert: str | None = setting(
-        None, Text("FILE", check_file), "the server's certificate, and those of intermediate authorities, as PEM",
+        None, Text("FILE"), "the server's certificate, and those of intermediate authorities, as PEM",
         requires="tls_key", group=TLS, config="tls-cert-file")
     tls_key: str | None = setting(
-        None, Text("FILE", check_file), "the key of the certificate, as PEM, without a passphrase",
+        None, Text("FILE"), "the key of the certificate, as PEM, without a passphrase",
         requires="tls_cert", group=TLS, config="tls-key-file")
     tls_ca: str | None = setting(
-        None, Text("FILE", check_file), "demand a certificate from each client that these authorities have signed",
+        None, Text("FILE"), "demand a certificate from each client that these authorities have signed",
         requires="tls_cert", group=TLS, config="tls-ca-cert-file")
 
     max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)

@@ -421,8 +421,8 @@ def test_files_that_cannot_be_used_are_errors_of_the_start(certificates: TLSFile
     )
     missing = tmp_path / "missing"
     for certificate, key, authorities, problem in (
-        (missing, server.key, None, f"cannot read {missing}: No such file or directory"),
-        (server.certificate, tmp_path, None, f"cannot read {tmp_path}: Is a directory"),
+        (missing, server.key, None, f"cannot read '{missing}': No such file or directory"),
+        (server.certificate, tmp_path, None, f"cannot read '{tmp_path}': Is a directory"),
         (text, server.key, None, f"{text} and {server.key} must have a certificate and its key in PEM format"),
         (server.certificate, other.key, None, f"the key in {other.key} is not the one of the certificate in"),
         (server.certificate, encrypted, None, "the key is encrypted with a passphrase"),

@@ -36,7 +36,14 @@ LAYERS = [
 layer. The packages `server` and `server.engines` are empty."""
 
 NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
-MAY_USE_NETWORK = ("server.net", "server.http", "server.engines.redis", "client.connection", "client.source")
+MAY_USE_NETWORK = (
+    "server.net",
+    "server.http",
+    "server.engines.redis",
+    "client.connection",
+    "client.source",
+    "common.tls_socket",
+)
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())

@@ -88,7 +88,7 @@ def test_sighup_reloads_certificates_under_load(
 def test_a_certificate_that_cannot_be_read_is_one_sentence(certificates: TLSFiles) -> None:
     done = run_server("--tls-port", "0", "--tls-cert", "/no/such/file", "--tls-key", str(certificates.server.key))
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith("kvline can't start: cannot read /no/such/file: No such file or directory")
+    assert done.stderr.rstrip().endswith("kvline can't start: cannot read '/no/such/file': No such file or directory")
     assert len(done.stderr.splitlines()) == 1
 
 
