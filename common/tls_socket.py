@@ -169,10 +169,14 @@ class TLSSocket(socket.socket):
             unsent = self._unsent = memoryview(unsent)[sent:] if sent < len(unsent) else self._outgoing.read()
 
     def _send_alert(self) -> None:
-        """Send the alert by which OpenSSL tells the peer why it fails, if the peer takes it at once."""
-        self.setblocking(False)
+        """Send the alert that OpenSSL has written, if the peer takes it at once."""
         with contextlib.suppress(OSError):
-            self._flush()
+            timeout = self.gettimeout()
+            self.setblocking(False)
+            try:
+                self._flush()
+            finally:
+                self.settimeout(timeout)
 
     def _send_close_notify(self) -> None:
         if self._unsent:  # inside a record: to the peer the data must look incomplete

@@ -1,12 +1,15 @@
-// ioredis against a server on the port and in the version of RESP that are given: exits with 1 at the first result that is not as it should be.
+// ioredis against a server on the port and in the version of RESP that are given, over TLS if the file of an authority is: exits with 1 at the first result that is not as it should be.
 "use strict";
 
 const assert = require("node:assert/strict");
+const { readFileSync } = require("node:fs");
 const { once } = require("node:events");
 const Redis = require("ioredis");
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const options = { port, host: "127.0.0.1", protocol, retryStrategy: null, maxRetriesPerRequest: 0 };
+const authority = process.argv[4];
+const tls = authority && { ca: readFileSync(authority), servername: "localhost" };
+const options = { port, host: "127.0.0.1", protocol, retryStrategy: null, maxRetriesPerRequest: 0, tls };
 
 async function checkStrings(redis) {
   assert.equal(await redis.set("key", "välue"), "OK");
