@@ -1,6 +1,8 @@
 # docker build -t kvline .
 # docker run --rm -p 127.0.0.1:9736:9736 -p 127.0.0.1:9780:9780 kvline
 #
+# Without a password it logs a warning. This one passes KVLINE_PASSWORD on: docker run -e KVLINE_PASSWORD … kvline
+#
 # The data is in a durable log on the volume /data: docker run … -v kvline-data:/data kvline
 # Options of run_server.sh follow the image's name, and replace that one: docker run … kvline --data /data --fsync always
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from benchmarks import (
     compare,
     durability,
+    eviction,
     expiry,
     fairness,
     http,
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "piping": piping.measure,
     "idle": idle.measure,
     "expiry": expiry.measure,
+    "eviction": eviction.measure,
     "durability": durability.measure,
     "fairness": fairness.measure,
     "http": http.measure,
@@ -47,6 +49,7 @@ measurements:
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, against a server whose keys have no expiry
+  eviction     hit rates of the eviction policies beside Redis, resident memory at the limit, and what a limit costs
   durability   SET without a log, synced each second and always, beside Redis's append-only file; start; rewriting
   fairness     latencies of kvline while another client misbehaves or asks for much
   proxy        kvline in front of a Redis, with and without its cache, against the embedded store, redis-py and webdis

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.limits import MIB
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -27,6 +29,12 @@ class Sizes:
     """The time within which the keys expire and are read."""
     expiry_lead: float
     """The maximum time for loading the keys. Then the first of them expires."""
+    eviction_keys: int
+    """Keys that fit into the limit under which hit rates are measured."""
+    eviction_requests: int
+    eviction_limit: int
+    """Bytes of the limit under which resident memory is measured."""
+    eviction_rounds: int
     http_rounds: int
     http_seconds: int
     """The duration of one run of wrk, which accepts only whole seconds."""
@@ -51,6 +59,10 @@ FULL = Sizes(
     expiry_keys=1_000_000,
     expiry_seconds=60.0,
     expiry_lead=60.0,
+    eviction_keys=10_000,
+    eviction_requests=400_000,
+    eviction_limit=64 * MIB,
+    eviction_rounds=9,
     http_rounds=7,
     http_seconds=2,
     proxy_rounds=7,
@@ -72,6 +84,10 @@ QUICK = Sizes(
     expiry_keys=50_000,
     expiry_seconds=5.0,
     expiry_lead=3.0,
+    eviction_keys=500,
+    eviction_requests=4_000,
+    eviction_limit=2 * MIB,
+    eviction_rounds=1,
     http_rounds=1,
     http_seconds=1,
     proxy_rounds=1,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.load import Case, Sample, tool
 from benchmarks.report import section, spread, table, thousands, times
-from benchmarks.rounds import measure_in_turn, middle_half, rates, ratios
+from benchmarks.rounds import cpu_times, measure_in_turn, median_ratio, middle_half, rates, ratios
 from benchmarks.servers import RunningServer, Starter, free_port, kvline_command, redis, redis_command, running
 from benchmarks.sizes import Sizes
 
@@ -24,7 +24,17 @@ TLS_OPTIONS = ("--tls", "--insecure")
 
 OPENSSL_TIMEOUT = 30.0
 
-HEADINGS = ("server", "command", "connections", "-P", "plain, req/s", "TLS, req/s", "TLS/plain", "middle half")
+HEADINGS = (
+    "server",
+    "command",
+    "connections",
+    "-P",
+    "plain, req/s",
+    "TLS, req/s",
+    "TLS/plain",
+    "middle half",
+    "CPU TLS/plain",
+)
 
 
 def measure(sizes: Sizes) -> str:
@@ -57,6 +67,7 @@ def _row(name: str, case: Case, plain: Sequence[Sample], tls: Sequence[Sample]) 
         thousands(statistics.median(rates(tls))),
         times(statistics.median(changes)),
         spread(*middle_half(changes)),
+        times(median_ratio(cpu_times(tls), cpu_times(plain))),
     )
 
 

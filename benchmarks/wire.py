@@ -55,8 +55,8 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 
 def key(number: int) -> str:
-    """Return the key with this number, 14 bytes."""
-    return f"key:{number:010d}"
+    """Return the key with this number, 16 bytes."""
+    return f"key:{number:012d}"
 
 
 def value(number: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
+from common.limits import Limits
 from common.replies import ErrorReply, Reply
 
 PIECE_SIZE = 64 * 1024
@@ -115,6 +116,18 @@ class Decoder(Protocol):
         The rest is empty if all data was used or stored. After a `ProtocolError` that closes the connection, which is
         then the last request, the rest is empty and no more data may be passed in.
         """
+        ...
+
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, if any, and the data after it.
+
+        For a client that has not authenticated, because the request may change the bounds on those after it. What the
+        protocol itself sends, in reply to telnet's commands before the request, is returned with it.
+        """
+        ...
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on. They bound the rest of a partial request too, except for its argument."""
         ...
 
 

@@ -43,6 +43,9 @@ NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
 INVALID_BULK_LENGTH = protocol_error(b"invalid bulk length")
+# The bounds on requests of clients that have not authenticated, as in Redis since 6.2.6 (CVE-2021-32675).
+UNAUTHENTICATED_MULTIBULK_LENGTH = protocol_error(b"unauthenticated multibulk length")
+UNAUTHENTICATED_BULK_LENGTH = protocol_error(b"unauthenticated bulk length")
 # Redis skips these two bytes without looking at them. A wrong length would then shift all that follows by some bytes.
 MISSING_CRLF = protocol_error(b"expected CRLF after a bulk string")
 
@@ -142,7 +145,33 @@ FREQUENCY_NOT_TRACKED = _error(
     b"An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
     b"between policies at runtime LRU and LFU data will take some time to adjust."
 )
-IDLE_TIME_NOT_TRACKED = _error(b"idle times are not tracked, so that a read costs no write")
+IDLE_TIME_NOT_TRACKED_BY_LFU = _error(
+    b"An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+    b"between policies at runtime LRU and LFU data will take some time to adjust."
+)
+# Redis has no such error, because it notes the time of each read under every other policy.
+IDLE_TIME_NOT_TRACKED = _error(b"An LRU maxmemory policy is not selected, idle time not tracked.")
+KEY_NOT_TRACKED = _error(
+    b"The key is not tracked. A volatile maxmemory policy tracks keys with an expiry, and a policy that was selected "
+    b"at runtime begins with a part of the keys."
+)
+OUT_OF_MEMORY = ErrorReply(b"OOM", b"command not allowed when used memory > 'maxmemory'.", ErrorKind.OUT_OF_MEMORY)
+
+BIT_OFFSET_OUT_OF_RANGE = _error(b"bit offset is not an integer or out of range")
+BIT_OUT_OF_RANGE = _error(b"bit is not an integer or out of range")
+BITPOS_NO_BIT = _error(b"The bit argument must be 1 or 0.")
+BITOP_NOT_OF_MANY = _error(b"BITOP NOT must be called with a single source key.")
+INVALID_BITFIELD_TYPE = _error(
+    b"Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+)
+INVALID_OVERFLOW_TYPE = _error(b"Invalid OVERFLOW type specified")
+BITFIELD_READ_ONLY = _error(b"BITFIELD_RO only supports the GET subcommand")
+KEY_IS_BUSY = ErrorReply(b"BUSYKEY", b"Target key name already exists.", ErrorKind.CONFLICT)
+WRONG_DUMP_CHECKSUM = _error(b"DUMP payload version or checksum are wrong")
+BAD_DUMP_FORMAT = _error(b"Bad data format")
+INVALID_TTL = _error(b"Invalid TTL value, must be >= 0")
+INVALID_IDLE_TIME = _error(b"Invalid IDLETIME value, must be >= 0")
+INVALID_FREQUENCY = _error(b"Invalid FREQ value, must be >= 0 and <= 255")
 
 
 def invalid_expire_time(command: bytes) -> ErrorReply:
@@ -151,6 +180,23 @@ def invalid_expire_time(command: bytes) -> ErrorReply:
 
 def unsupported_option(option: bytes) -> ErrorReply:
     return _error(b"Unsupported option %b" % option[:MAX_ECHOED])
+
+
+# ---------------------------------------------------------------- MIGRATE
+
+KEY_AND_KEYS = _error(b"When using MIGRATE KEYS option, the key argument must be set to the empty string")
+# The words are Redis's, also "client", and "to" after "reading".
+TARGET_NOT_CONNECTED = ErrorReply(b"IOERR", b"error or timeout connecting to the client", ErrorKind.UPSTREAM_DOWN)
+TARGET_NOT_WRITTEN = ErrorReply(b"IOERR", b"error or timeout writing to target instance", ErrorKind.UPSTREAM_DOWN)
+TARGET_NOT_READ = ErrorReply(b"IOERR", b"error or timeout reading to target instance", ErrorKind.UPSTREAM_DOWN)
+CHANGED_DURING_MIGRATE = _error(
+    b"keys have changed while they were migrated, so they are kept here, and the target has their earlier values",
+    ErrorKind.CONFLICT,
+)
+
+
+def target_error(text: bytes) -> ErrorReply:
+    return _error(b"Target instance replied with error: " + text)
 
 
 # ---------------------------------------------------------------- transactions
@@ -198,6 +244,16 @@ PROTOCOL_NOT_A_NUMBER = _error(b"Protocol version is not an integer or out of ra
 NO_PASSWORD = _error(
     b"AUTH <password> called without any password configured for the default user. "
     b"Are you sure your configuration is correct?"
+)
+NOT_AUTHENTICATED = ErrorReply(b"NOAUTH", b"Authentication required.", ErrorKind.AUTHENTICATION)
+HELLO_NOT_AUTHENTICATED = ErrorReply(
+    b"NOAUTH",
+    b"HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
+    b"option can be used to authenticate the client and select the RESP protocol version at the same time",
+    ErrorKind.AUTHENTICATION,
+)
+WRONG_PASSWORD = ErrorReply(
+    b"WRONGPASS", b"invalid username-password pair or user is disabled.", ErrorKind.AUTHENTICATION
 )
 # Redis has two texts for a bad id: this one in CLIENT LIST, the next one in CLIENT KILL.
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
@@ -260,10 +316,12 @@ def duplicate_parameter(name: bytes) -> ErrorReply:
 
 
 NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
-"""A reason for `invalid_parameter`, like the next one and what the two functions return."""
+"""A reason for `invalid_parameter`, like the next ones and what the two functions return."""
 
 
 NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
+NOT_A_MEMORY_VALUE = "argument must be a memory value"
+BACKEND_STORES_DATA = "can't be combined with --backend, because the backing Redis stores the data"
 
 
 def out_of_range(low: int, high: int) -> str:
@@ -271,7 +329,7 @@ def out_of_range(low: int, high: int) -> str:
 
 
 def not_one_of(choices: Sequence[str]) -> str:
-    return "argument must be one of " + ", ".join(choices)
+    return "argument(s) must be one of the following: " + ", ".join(choices)
 
 
 # ---------------------------------------------------------------- the durable log
@@ -354,7 +412,7 @@ def nodes_failed(failed: int, nodes: int) -> bytes:
 
 # A dict of errors works because an `ErrorReply` compares and hashes without its kind.
 _KINDS_BY_TEXT = {each: each.kind for each in (NOT_AN_INTEGER, NOT_A_FLOAT, WOULD_OVERFLOW, WOULD_BE_INFINITE)}
-_KINDS_BY_CODE = {b"OOM": ErrorKind.OUT_OF_MEMORY}
+_KINDS_BY_CODE = {OUT_OF_MEMORY.code: OUT_OF_MEMORY.kind}
 
 
 def with_kind(error: ErrorReply) -> ErrorReply:
@@ -392,12 +450,11 @@ HTTP_PRECONDITION_FAILED = HTTPProblem(412, "precondition failed; nothing was ch
 HTTP_EXCLUSIVE_PARAMETERS = HTTPProblem(400, "only one of ex and px can be given, and only one of nx and xx")
 
 HTTP_NOT_DURABLE = HTTPProblem(503, "the log could not be written; whether the request was executed is unknown")
-HTTP_TOKEN_REQUIRED = HTTPProblem(401, "the server's bearer token is required")
 # Against DNS rebinding: a page's own host name may resolve to this server, and is then "same origin" to the browser.
 HTTP_HOST_NOT_ALLOWED = HTTPProblem(403, "host name not allowed; use the server's address or --http-host")
 HTTP_CROSS_ORIGIN_WRITE = HTTPProblem(403, "cross-origin writes are not allowed")
 HTTP_CSRF_POSSIBLE = HTTPProblem(
-    403, "any web page can cause this GET, so it may only read; use POST, or start the server with --http-token"
+    403, "any web page can cause this GET, so it may only read; use POST, or send the password as a bearer token"
 )
 # RFC 9110, 9.2.1: HEAD is a safe method.
 HTTP_HEAD_WRITES = HTTPProblem(405, "a HEAD request may only read; use GET or POST")

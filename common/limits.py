@@ -7,11 +7,19 @@ buffers grow with the bytes that have arrived.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+
+MAX_UNAUTHENTICATED_ARGS = 10
+MAX_UNAUTHENTICATED_ARG = 16 * KIB
+"""The number of arguments, and the bytes of each, in a request before authentication, as in Redis since 6.2.6.
+
+Otherwise a client without the password could make the server store what it likes (CVE-2021-32675). A line of text and a
+frame have as many bytes as an argument.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,20 @@ class Limits:
 
     max_watched: int = 64 * MIB
     """The keys that a client watches together, with what it costs to watch them."""
+
+    unauthenticated: bool = False
+    """The client has not authenticated. Then a request beyond a bound closes the connection in every protocol."""
+
+    def before_authentication(self) -> Limits:
+        """Return the bounds for a client that has not authenticated."""
+        return replace(
+            self,
+            max_line=min(self.max_line, MAX_UNAUTHENTICATED_ARG),
+            max_bulk=min(self.max_bulk, MAX_UNAUTHENTICATED_ARG),
+            max_frame=min(self.max_frame, MAX_UNAUTHENTICATED_ARG),
+            max_args=MAX_UNAUTHENTICATED_ARGS,
+            unauthenticated=True,
+        )
 
     def allow(self, args: Sequence[bytes]) -> bool:
         """Return whether the sizes of a request's arguments are within the bounds."""

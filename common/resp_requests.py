@@ -11,6 +11,8 @@ from common.errors import (
     INVALID_BULK_LENGTH,
     INVALID_MULTIBULK_LENGTH,
     MISSING_CRLF,
+    UNAUTHENTICATED_BULK_LENGTH,
+    UNAUTHENTICATED_MULTIBULK_LENGTH,
     bulk_string_expected,
     request_too_large,
 )
@@ -58,10 +60,7 @@ class RequestDecoder:
 
     def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
         self._encoder = encoder
-        self._limits = limits
-        self._smallest_limit = min(limits.max_bulk, limits.max_request)
-        # With a smaller limit no request is split, so that `_argument_count` checks every one of them.
-        self._line_counts = _LINE_COUNTS if limits.max_args >= MAX_SPLIT_ARGS else {}
+        self.use(limits)
         self._may_split = True  # false after another protocol began within the same read
         self._header = b""  # a partial header line
         self._args: Args = []  # the arguments of the partial request
@@ -92,6 +91,26 @@ class RequestDecoder:
         rest = data[at:]
         self._may_split = not rest
         return [(self._encoder, requests)] if requests else [], rest
+
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, and the data after it. See `common.codec.Decoder`."""
+        requests: list[DecodedRequest] = []
+        if self._header:
+            data = self._header + data
+            self._header = b""
+        try:
+            at = self._read(data, 0, requests, only_one=True)
+        except _Malformed as problem:
+            requests.append(ProtocolError(problem.error, close_connection=True))
+            at = len(data)
+        return [(self._encoder, requests)] if requests else [], data[at:]
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on. See `common.codec.Decoder`."""
+        self._limits = limits
+        self._smallest_limit = min(limits.max_bulk, limits.max_request)
+        # With a smaller limit no request is split, so that `_argument_count` checks every one of them.
+        self._line_counts = _LINE_COUNTS if limits.max_args >= MAX_SPLIT_ARGS else {}
 
     def _split(self, data: bytes, requests: list[DecodedRequest]) -> int:
         """Take the complete, plain requests at the beginning of the data. Return the position after them.
@@ -180,7 +199,9 @@ class RequestDecoder:
     def _argument_count(self, header: bytes) -> int:
         count = parse_length(header[1:])
         if count is None or count > self._limits.max_args:
-            raise _Malformed(INVALID_MULTIBULK_LENGTH)
+            raise _Malformed(
+                UNAUTHENTICATED_MULTIBULK_LENGTH if count and self._limits.unauthenticated else INVALID_MULTIBULK_LENGTH
+            )
         return max(count, 0)
 
     def _read_bulk(self, header: bytes, data: bytes, at: int) -> int:
@@ -190,7 +211,8 @@ class RequestDecoder:
             raise _Malformed(bulk_string_expected(header[:1]))
         length = parse_length(header[1:])
         if length is None or not 0 <= length <= self._limits.max_bulk:
-            raise _Malformed(INVALID_BULK_LENGTH)
+            is_bound = length is not None and length > 0 and self._limits.unauthenticated
+            raise _Malformed(UNAUTHENTICATED_BULK_LENGTH if is_bound else INVALID_BULK_LENGTH)
         self._size += length
         if self._size > self._limits.max_request:
             raise _Malformed(request_too_large(self._limits.max_request))

@@ -4,7 +4,7 @@
 #     ./run_server.sh --http-port 9780
 #     scripts/demo.sh [URL]                   in another terminal; the default URL is http://127.0.0.1:9780
 #
-# If the server requires a token, put it into the environment variable KVLINE_HTTP_TOKEN.
+# If the server requires a password, put it into the environment variable KVLINE_PASSWORD.
 #
 # Every response is checked. At the first unexpected one the script prints the reason and exits with status 1.
 # It uses only keys whose names begin with `demo:`, and deletes them at the end.
@@ -13,7 +13,7 @@ set -euo pipefail
 case $#:${1-} in
     0: | 1:http://* | 1:https://*) ;;
     *)
-        echo "usage: scripts/demo.sh [URL]    such as http://127.0.0.1:9780. Put a token into KVLINE_HTTP_TOKEN" >&2
+        echo "usage: scripts/demo.sh [URL]    such as http://127.0.0.1:9780. Put a password into KVLINE_PASSWORD" >&2
         exit 2
         ;;
 esac
@@ -27,13 +27,13 @@ own_keys="demo:greeting demo:bytes demo:empty demo:snow%20%E2%98%83%2Fwhite%3F d
 
 # ---------------------------------------------------------------- functions to send requests and to check responses
 
-# The token is in a file, because every user of the machine can read the arguments of a command. Only we can read a
+# The password is in a file, because every user of the machine can read the arguments of a command. Only we can read a
 # folder made by mktemp.
 folder=$(mktemp -d)
 cd "$folder"
 headers_we_send=(--header 'User-Agent: kvline-demo')
-if [ -n "${KVLINE_HTTP_TOKEN:-}" ]; then
-    printf 'Authorization: Bearer %s\n' "$KVLINE_HTTP_TOKEN" >token
+if [ -n "${KVLINE_PASSWORD:-}" ]; then
+    printf 'Authorization: Bearer %s\n' "$KVLINE_PASSWORD" >token
     headers_we_send+=(--header @token)
 fi
 server_responds=
@@ -77,7 +77,7 @@ request_through() { # request_through FILTER ARGUMENT...: the same for `curl ARG
     shift
     printf '\n$ curl'
     # shellcheck disable=SC2016 # the variable's name is printed, not its value
-    [ ! -e token ] || printf ' -H "Authorization: Bearer $KVLINE_HTTP_TOKEN"'
+    [ ! -e token ] || printf ' -H "Authorization: Bearer $KVLINE_PASSWORD"'
     printf '%s%s\n' "$(quoted "$@")" "${filter:+ | $filter}"
     status=$(fetch "$@") || fail "no response from $url. Start a server with ./run_server.sh --http-port 9780"
     printf '  HTTP %s%s\n' "$status" "$(sed -n 's/^[Ee][Tt][Aa][Gg]: */, ETag: /p' headers | tr -d '\r')"
@@ -101,7 +101,7 @@ expect_error() { # expect_error STATUS: check that the last response is an error
 
 expect_status() {
     if [ "$status" = 401 ] && [ "$1" != 401 ]; then
-        fail "the server requires another token: put it into the environment variable KVLINE_HTTP_TOKEN"
+        fail "the server requires another password: put it into the environment variable KVLINE_PASSWORD"
     fi
     [ "$status" = "$1" ] || fail "unexpected response: the status should be $1"
     checked=$((checked + 1))

@@ -18,12 +18,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from common.passwords import PASSWORD_VARIABLE
 from server.clients.registry import ClientRegistry
 from server.commands import COMMANDS
 from server.engines.base import Engine, EngineStartError
 from server.engines.embedded import EmbeddedEngine
 from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
+from server.net.addresses import is_loopback
 from server.net.io_threads import IOThreads
 from server.net.listener import SHUTDOWN_TIMEOUT, Listener, Scheduler
 from server.net.threads import ThreadPerConnection
@@ -36,6 +38,7 @@ from server.settings import (
     Settings,
     SettingsError,
     check,
+    with_password,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ class Server:
     ) -> None:
         self.settings = Settings() if settings is None else settings
         check(self.settings)  # a program may construct Settings without a SettingsReader
+        self.settings = with_password(self.settings)
         self._stopping = threading.Lock()
         self._is_started = False
         self._is_stopped = False
@@ -140,6 +144,7 @@ class Server:
                 bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
             self.context.settings = dataclasses.replace(self.settings, **bound)
             self.context.engine.start()
+            self._warn_if_open()
         except BaseException as problem:
             for listener in self._listeners:
                 listener.close()  # after Ctrl-C too: the ports must not stay bound in a process that goes on
@@ -212,6 +217,15 @@ class Server:
         self.addresses.append(listener.address)
         return listener
 
+    def _warn_if_open(self) -> None:
+        """Log a warning if other machines can reach the server, and it has no password."""
+        if not (self.context.auth.required or is_loopback(self.settings.host)):
+            logger.warning(
+                "clients on other machines can read and change all data, because the server has no password: "
+                "set %s, give --password-file, or listen on 127.0.0.1",
+                PASSWORD_VARIABLE,
+            )
+
     def _new_tcp_listener(self, port: int) -> Listener:
         return Listener(self.settings.host, port, self.context, self._scheduler)
 
@@ -231,7 +245,6 @@ class Server:
             settings.host,
             port,
             self.context,
-            token=settings.http_token,
             origins=settings.http_origins,
             names=settings.http_hosts,
             max_body=settings.http_max_body,

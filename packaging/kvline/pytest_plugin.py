@@ -18,12 +18,19 @@ from kvline.testing import KvlineServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option ``--kvline-args``."""
-    parser.getgroup("kvline").addoption(
+    """Add the options."""
+    group = parser.getgroup("kvline")
+    group.addoption(
         "--kvline-args",
         default="",
         metavar="OPTIONS",
         help='options of the server of the fixtures "kvline" and "kvline_server", such as "--max-clients 10"',
+    )
+    group.addoption(
+        "--kvline-password",
+        default="",
+        metavar="PASSWORD",
+        help="the password of this server, for programs that must send one (default: none)",
     )
 
 
@@ -31,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def kvline_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KvlineServer]:
     """A kvline server on free ports: host, port, url, http_url; start(), stop(), kill(), flush()."""
     args = shlex.split(pytestconfig.getoption("kvline_args"))
-    with KvlineServer(args, log=tmp_path_factory.mktemp("kvline") / "server.log") as server:
+    log = tmp_path_factory.mktemp("kvline") / "server.log"
+    with KvlineServer(args, log=log, password=pytestconfig.getoption("kvline_password")) as server:
         yield server
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 TIMEOUT = 30.0
 """Seconds for a start, a stop or a reply. A busy machine can take some of them."""
@@ -31,18 +32,19 @@ class KvlineServer:
 
     ``args`` are options of ``kvline-server``. Unless they say otherwise, it has one TCP port, and an HTTP port if the
     extra ``http`` is installed. It ignores ``KVLINE_…`` variables of the environment, so that a test is the same
-    everywhere. The file ``log`` has what it has logged since its last start.
+    everywhere. The file ``log`` has what it has logged since its last start. With a ``password``, clients must send it.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, args: Sequence[str] = (), *, log: Path) -> None:
+    def __init__(self, args: Sequence[str] = (), *, log: Path, password: str = "") -> None:
         self._args = [part for arg in args for part in arg.split("=", 1 if arg.startswith("--") else 0)]
         if "--port" not in self._args:
             self._args += ["--port", "0"]
         if "--http-port" not in self._args and importlib.util.find_spec("httptools"):
             self._args += ["--http-port", "0"]
         self._log = log
+        self.password = password
         self._process: subprocess.Popen[bytes] | None = None
         self._addresses: list[str] = []
 
@@ -53,8 +55,9 @@ class KvlineServer:
 
     @property
     def url(self) -> str:
-        """The URL for Redis clients: ``redis://127.0.0.1:PORT/0``."""
-        return f"redis://{self.host}:{self.port}/0"
+        """The URL for Redis clients: ``redis://127.0.0.1:PORT/0``, with the password if there is one."""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
+        return f"redis://{login}{self.host}:{self.port}/0"
 
     @property
     def http_url(self) -> str:
@@ -77,6 +80,7 @@ class KvlineServer:
         if self.running:
             return
         environ = {name: value for name, value in os.environ.items() if not name.startswith("KVLINE_")}
+        environ["KVLINE_PASSWORD"] = self.password
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 # -P: files in the current folder are not taken for modules of Python.
@@ -109,12 +113,14 @@ class KvlineServer:
 
     def flush(self) -> None:
         """Delete all keys. Raises `RuntimeError` if the server refuses."""
+        password = self.password.encode(errors="surrogateescape")
+        auth = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(password), password) if password else b""
         with socket.create_connection((self.host, self.port), TIMEOUT) as connection:
-            connection.sendall(b"*1\r\n$8\r\nFLUSHALL\r\n")
+            connection.sendall(auth + b"*1\r\n$8\r\nFLUSHALL\r\n")
             with connection.makefile("rb") as replies:
-                reply = replies.readline()
-        if reply != b"+OK\r\n":
-            raise RuntimeError(f"kvline refused FLUSHALL: {reply.decode(errors='replace').strip()}")
+                received = [replies.readline() for _ in range(1 + bool(auth))]
+        if received[-1] != b"+OK\r\n":
+            raise RuntimeError(f"kvline refused FLUSHALL: {received[-1].decode(errors='replace').strip()}")
 
     def __enter__(self) -> Self:
         self.start()

@@ -23,6 +23,7 @@ from server.args.options import parse_options, require
 from server.clients.registry import ClientInfo
 from server.commands.connection import checked_name
 from server.registry import CONTROL, CommandGroup, Flag
+from server.session.auth import DEFAULT_USER
 from server.session.session import ReplyMode, Session
 
 group = CommandGroup("connection")
@@ -33,9 +34,6 @@ ADMIN_FLAGS = FLAGS | Flag.ADMIN
 NORMAL = b"normal"
 CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
 """Redis's types of clients. Here every client is a normal one."""
-
-DEFAULT_USER = b"default"
-"""The only user name. There are no access control lists."""
 
 group.container("CLIENT", "Inspect, name or close client connections.")
 
@@ -219,7 +217,8 @@ def client_no_evict(session: Session, mode: bytes) -> Reply:
     return OK
 
 
-@group.control("CLIENT NO-TOUCH <ON | OFF>", "Accepted without effect: access times are not tracked.", FLAGS)
+@group.control("CLIENT NO-TOUCH <ON | OFF>", "Let no command except TOUCH count as a use of its keys.", FLAGS)
 def client_no_touch(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
+    session.client.call.no_touch = mode.upper() == b"ON"
     return OK

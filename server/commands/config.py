@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from common.codec import Args
 from common.errors import (
+    BACKEND_STORES_DATA,
     CommandError,
     duplicate_parameter,
     immutable_parameter,
@@ -18,7 +20,7 @@ from common.errors import (
 from common.replies import OK, Reply
 from server.args.glob import matcher
 from server.args.options import require
-from server.registry import CONTROL, CommandGroup, Flag
+from server.registry import CONTROL, REDACTED, CommandGroup, Flag
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.settings import PARAMETERS, Setting
@@ -33,6 +35,7 @@ group.container("CONFIG", "Read or change the server's settings.")
 @group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
 def config_resetstat(session: Session) -> Reply:
     session.context.stats.reset()
+    session.context.auth.reset_stats()
     session.context.engine.reset_stats()  # failures of a backing Redis, which sessions do not count
     return OK
 
@@ -42,7 +45,21 @@ def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     return get_config(session.context, (pattern, *more))
 
 
-@group.control("CONFIG SET parameter value [parameter value ...]", "Change settings: all of them or none.", FLAGS)
+SECRETS = {name.encode() for name, parameter in PARAMETERS.items() if parameter.secret}
+
+
+def _redact(args: Args) -> Args:
+    """Replace the values of secret parameters."""
+    # After the name at any place, because a request with a missing value is shown too.
+    return [REDACTED if before.lower() in SECRETS else arg for before, arg in zip([b"", *args], args, strict=False)]
+
+
+@group.control(
+    "CONFIG SET parameter value [parameter value ...]",
+    "Change settings: all of them or none.",
+    FLAGS | Flag.SENSITIVE,
+    redact=_redact,
+)
 def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
     # A syntax error and not an arity error, as in Redis 7.
     require(len(more) % 2 == 0)
@@ -71,6 +88,8 @@ def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> 
     # All or none: everything is parsed before anything is changed (Redis 7 restores the old values instead).
     parsed = [_parse(name, text) for name, text in pairs]
     for (name, _), (parameter, value) in zip(pairs, parsed, strict=True):
+        if parameter.embedded and context.settings.backend is not None:
+            raise CommandError(invalid_parameter(name, BACKEND_STORES_DATA))
         # By field, because the same name may be given in two cases.
         if parameter.name in values:
             raise CommandError(duplicate_parameter(name))

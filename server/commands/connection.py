@@ -5,6 +5,7 @@ from __future__ import annotations
 from common import __version__
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
+    HELLO_NOT_AUTHENTICATED,
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
     PROTOCOL_NOT_A_NUMBER,
@@ -17,6 +18,7 @@ from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_integer
 from server.args.options import require
 from server.registry import CONTROL, CommandGroup, Flag
+from server.session.auth import DEFAULT_USER
 from server.session.session import Session
 
 group = CommandGroup("connection")
@@ -46,13 +48,15 @@ def select(session: Session, index: int) -> Reply:
     return OK
 
 
-@group.control(
-    "AUTH [username] password", "Authenticate. Always fails: no password is configured.", BEFORE_AUTH | Flag.SENSITIVE
-)
+@group.control("AUTH [username] password", "Authenticate with the server's password.", BEFORE_AUTH | Flag.SENSITIVE)
 def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
-    # SENSITIVE all the same: a client that is configured with a password sends it, and MONITOR must not show it.
     require(len(more) <= 1)
-    raise CommandError(NO_PASSWORD)
+    # An error only in the old form, without a user name, as in Redis (`authCommand`).
+    if not more and not session.context.auth.required:
+        raise CommandError(NO_PASSWORD)
+    user, password = (arg, *more) if more else (DEFAULT_USER, arg)
+    session.authenticate(user, password)
+    return OK
 
 
 @group.control(
@@ -63,9 +67,15 @@ def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
 def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
     # Everything is parsed before anything is changed. Redis 7.0 keeps the name of a HELLO that fails in a later option.
     version = session.client.protocol_version if protover is None else _parse_version(protover)
-    name = _parse_hello_options(args)
+    login, name = _parse_hello_options(args)
     if name is not None:
-        session.client.name = checked_name(name, INVALID_CLIENT_NAME)
+        checked_name(name, INVALID_CLIENT_NAME)
+    if login is not None:
+        session.authenticate(*login)
+    if session.must_authenticate():
+        raise CommandError(HELLO_NOT_AUTHENTICATED)
+    if name is not None:
+        session.client.name = name
     # Before the reply is encoded: the reply to HELLO is in the new version already, as in Redis.
     session.set_protocol_version(version)
     return {
@@ -90,20 +100,20 @@ def _parse_version(arg: bytes) -> int:
     return version
 
 
-def _parse_hello_options(args: tuple[bytes, ...]) -> bytes | None:
-    """Return the name that HELLO's options set. Raises `CommandError`, for AUTH too."""
+def _parse_hello_options(args: tuple[bytes, ...]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
+    """Return the user name with the password, and the client's name, None if missing. Raises `CommandError`."""
+    login: tuple[bytes, bytes] | None = None
     name: bytes | None = None
     rest = iter(args)
     for arg in rest:
         match arg.upper(), next(rest, None):
             case b"SETNAME", bytes() as name:
                 pass
-            # The guard takes the password. Without one, the option is incomplete, which is a syntax error.
-            case b"AUTH", bytes() if next(rest, None) is not None:
-                raise CommandError(NO_PASSWORD)
-            case _:
+            case b"AUTH", bytes() as user if (password := next(rest, None)) is not None:
+                login = user, password
+            case _:  # unknown, or without its value
                 raise CommandError(invalid_hello_option(arg))
-    return name
+    return login, name
 
 
 def checked_name(name: bytes, error: ErrorReply) -> bytes:

@@ -20,6 +20,8 @@ from server.registry import CommandGroup, Flag
 
 group = CommandGroup("generic")
 
+FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
+
 # The replies of TTL and its variants, as since Redis 2.8.
 NO_KEY = -2
 NO_TTL = -1
@@ -99,20 +101,20 @@ def persist(store: Store, key: bytes) -> Reply:
     return int(key in store and store.persist(key))
 
 
-@group.reads("TTL key", "Return the time to live of a key in seconds; -1 without expiry, -2 without key.", Flag.FAST)
+@group.reads("TTL key", "Return the time to live of a key in seconds; -1 without expiry, -2 without key.", FAST_LOOK)
 def ttl(store: Store, key: bytes) -> Reply:
     left = _time_to_live(store, key)
     # Rounded to the nearest second, as `ttlGenericCommand` does: the TTL just after SET k v EX 10 is 10, not 9.
     return left if left < 0 else (left + 500) // 1000
 
 
-@group.reads("PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", Flag.FAST)
+@group.reads("PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", FAST_LOOK)
 def pttl(store: Store, key: bytes) -> Reply:
     return _time_to_live(store, key)
 
 
 @group.reads(
-    "EXPIRETIME key", "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.", Flag.FAST
+    "EXPIRETIME key", "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.", FAST_LOOK
 )
 def expiretime(store: Store, key: bytes) -> Reply:
     expires_at = _expires_at(store, key)
@@ -120,7 +122,7 @@ def expiretime(store: Store, key: bytes) -> Reply:
 
 
 @group.reads(
-    "PEXPIRETIME key", "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.", Flag.FAST
+    "PEXPIRETIME key", "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.", FAST_LOOK
 )
 def pexpiretime(store: Store, key: bytes) -> Reply:
     return _expires_at(store, key)

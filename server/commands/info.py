@@ -16,7 +16,6 @@ from server.process import is_compiled, peak_resident_bytes, resident_bytes
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
-from server.settings import PARAMETERS
 
 group = CommandGroup("server")
 
@@ -88,20 +87,23 @@ def _clients(context: ServerContext) -> InfoSection:
 
 
 def _memory(context: ServerContext) -> InfoSection:
-    # Redis reports what its allocator has handed out. Python does not know that of the whole process, so both are RSS.
-    used = resident_bytes()
+    # Redis reports what its allocator has handed out, and compares that with the limit. Here it is the estimate that is
+    # compared with the limit, or RSS without a limit, because then nothing is counted.
+    resident = resident_bytes()
     peak = peak_resident_bytes()
+    counted = context.engine.used_memory()
+    used = resident if counted is None else counted
     return {
         "used_memory": used,
         "used_memory_human": _human(used),
-        "used_memory_rss": used,
-        "used_memory_rss_human": _human(used),
+        "used_memory_rss": resident,
+        "used_memory_rss_human": _human(resident),
         "used_memory_peak": peak,
         "used_memory_peak_human": _human(peak),
-        "maxmemory": 0,
-        "maxmemory_human": _human(0),
-        "maxmemory_policy": PARAMETERS["maxmemory-policy"].text(context.settings),
-        "mem_fragmentation_ratio": "1.00",
+        "maxmemory": context.settings.max_memory,
+        "maxmemory_human": _human(context.settings.max_memory),
+        "maxmemory_policy": context.settings.eviction,
+        "mem_fragmentation_ratio": f"{resident / used:.2f}" if used else "0.00",
     }
 
 
@@ -151,9 +153,11 @@ def _stats(context: ServerContext) -> InfoSection:
         "total_commands_processed": sum(record.calls for record in records),
         "rejected_connections": context.clients.rejected,
         "total_error_replies": context.stats.errors,
+        "acl_access_denied_auth": context.auth.denied,
     }
     if counts is not None:
         figures["expired_keys"] = counts.expired
+        figures["evicted_keys"] = counts.evicted
     return figures
 
 

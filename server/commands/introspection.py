@@ -104,7 +104,7 @@ def command_getkeys(session: Session, name: bytes, arg: bytes, *more: bytes) -> 
         raise CommandError(INVALID_COMMAND) from None
     if not command.keys.first:
         raise CommandError(NO_KEY_ARGUMENTS)
-    return list(command.keys.of(args))
+    return [*command.keys.of(args)]
 
 
 @lru_cache(maxsize=1)

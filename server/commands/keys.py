@@ -9,6 +9,8 @@ from common.errors import (
     DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED,
+    IDLE_TIME_NOT_TRACKED_BY_LFU,
+    KEY_NOT_TRACKED,
     NO_SUCH_KEY,
     SAME_OBJECT,
     CommandError,
@@ -18,6 +20,7 @@ from common.text import command_line
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
 from server.args.options import parse_options, require
 from server.keyspace.contents import ClearedContents, ItemsCopy
+from server.keyspace.eviction import LeastFrequentlyUsed, LeastRecentlyUsed
 from server.keyspace.store import Store
 from server.registry import ALL_KEYS, NO_KEYS, CommandGroup, Flag, KeySpec, Stages
 
@@ -25,6 +28,8 @@ group = CommandGroup("generic")
 
 TWO_KEYS = KeySpec(1, 2, 1)
 SECOND_ARGUMENT = KeySpec(2, 2, 1)
+
+FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
 
 
 @group.writes("DEL key [key ...]", "Delete keys; return how many existed.", keys=ALL_KEYS)
@@ -38,20 +43,23 @@ def unlink(store: Store, key: bytes, *more: bytes) -> Reply:
 
 
 @group.reads(
-    "EXISTS key [key ...]", "Count the keys that exist; a repeated key counts repeatedly.", Flag.FAST, keys=ALL_KEYS
+    "EXISTS key [key ...]",
+    "Count the keys that exist; a repeated key counts repeatedly.",
+    FAST_LOOK,
+    keys=ALL_KEYS,
 )
 def exists(store: Store, key: bytes, *more: bytes) -> Reply:
     return sum(each in store for each in (key, *more))
 
 
 @group.reads(
-    "TOUCH key [key ...]", "Count the keys that exist; a repeated key counts repeatedly.", Flag.FAST, keys=ALL_KEYS
+    "TOUCH key [key ...]", "Use keys, without another effect; count those that exist.", Flag.FAST, keys=ALL_KEYS
 )
 def touch(store: Store, key: bytes, *more: bytes) -> Reply:
     return exists(store, key, *more)
 
 
-@group.reads("TYPE key", "Return the type of a value: string, or none if the key does not exist.", Flag.FAST)
+@group.reads("TYPE key", "Return the type of a value: string, or none if the key does not exist.", FAST_LOOK)
 def type_(store: Store, key: bytes) -> Reply:
     return SimpleString(b"string") if key in store else SimpleString(b"none")
 
@@ -155,7 +163,12 @@ MAX_EMBSTR_SIZE = 44
 """Bytes of the longest value that Redis stores as embstr."""
 
 
-@group.reads("OBJECT ENCODING key", "Return how Redis would store the value: int, embstr or raw.", keys=SECOND_ARGUMENT)
+@group.reads(
+    "OBJECT ENCODING key",
+    "Return how Redis would store the value: int, embstr or raw.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+)
 def object_encoding(store: Store, key: bytes) -> Reply:
     value = store.get(key)
     if value is None:
@@ -170,21 +183,50 @@ def object_encoding(store: Store, key: bytes) -> Reply:
     return b"embstr" if len(value) <= MAX_EMBSTR_SIZE else b"raw"
 
 
-@group.reads("OBJECT FREQ key", "Refused: access frequencies are not tracked.", keys=SECOND_ARGUMENT)
+@group.reads(
+    "OBJECT FREQ key",
+    "Return how often a key is used, as a logarithm from 0 to 255. Needs an LFU eviction policy.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+)
 def object_freq(store: Store, key: bytes) -> Reply:
-    if key in store:
+    if key not in store:
+        return None
+    policy = None if store.memory is None else store.memory.policy
+    if not isinstance(policy, LeastFrequentlyUsed):
         raise CommandError(FREQUENCY_NOT_TRACKED)
-    return None
+    return _tracked(policy.frequency(key))
 
 
-@group.reads("OBJECT IDLETIME key", "Refused: idle times are not tracked.", keys=SECOND_ARGUMENT)
+@group.reads(
+    "OBJECT IDLETIME key",
+    "Return for how many seconds a key was not used. Needs an LRU eviction policy.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+)
 def object_idletime(store: Store, key: bytes) -> Reply:
-    if key in store:
+    if key not in store:
+        return None
+    policy = None if store.memory is None else store.memory.policy
+    if isinstance(policy, LeastFrequentlyUsed):
+        raise CommandError(IDLE_TIME_NOT_TRACKED_BY_LFU)
+    if not isinstance(policy, LeastRecentlyUsed):
         raise CommandError(IDLE_TIME_NOT_TRACKED)
-    return None
+    return _tracked(policy.idle_time(key))
 
 
-@group.reads("OBJECT REFCOUNT key", "Return the reference count of the value, which is always 1.", keys=SECOND_ARGUMENT)
+def _tracked(figure: int | None) -> Reply:
+    if figure is None:
+        raise CommandError(KEY_NOT_TRACKED)
+    return figure
+
+
+@group.reads(
+    "OBJECT REFCOUNT key",
+    "Return the reference count of the value, which is always 1.",
+    Flag.NO_TOUCH,
+    keys=SECOND_ARGUMENT,
+)
 def object_refcount(store: Store, key: bytes) -> Reply:
     return 1 if key in store else None
 
@@ -195,6 +237,7 @@ group.container("MEMORY", "Report memory usage.")
 @group.reads(
     "MEMORY USAGE key [SAMPLES count]",
     "Return approximately how many bytes a key and its value take.",
+    Flag.NO_TOUCH,
     keys=SECOND_ARGUMENT,
 )
 def memory_usage(store: Store, key: bytes, *args: bytes) -> Reply:

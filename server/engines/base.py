@@ -66,7 +66,7 @@ class CacheLookup:
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("budget", "cache_lookup", "durations", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "durations", "no_touch", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
@@ -80,6 +80,9 @@ class CallContext:
 
         self.read_through = False
         """No cache may be used: the session watches keys, so it is about to compare and set what it reads."""
+
+        self.no_touch = False
+        """No command counts as a use of its keys, except TOUCH (CLIENT NO-TOUCH)."""
 
         self.cache_lookup: CacheLookup | None = None
         """What a cache did for the last ``try_execute``; None if no cache can have such replies."""
@@ -101,11 +104,12 @@ WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class KeyCounts:
-    """The number of keys, of those with an expiry, and of those that have expired since the start."""
+    """The number of keys, of those with an expiry, and of those that have expired or were evicted since the start."""
 
     keys: int
     expiring: int
     expired: int
+    evicted: int
 
 
 class WatchState(Protocol):
@@ -212,6 +216,10 @@ class Engine(Protocol[W]):
         """Return whether the command may wait for I/O or take long. A control command may ask the engine to do so."""
         ...
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Return whether it may do so if it is executed now. Unlike `may_block`, this may depend on the keyspace."""
+        ...
+
     def execute_batch(
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
     ) -> list[Reply | Exception] | None:
@@ -260,6 +268,21 @@ class Engine(Protocol[W]):
 
     def apply_limits(self, limits: Limits) -> None:
         """Obey new limits from now on, after CONFIG SET."""
+        ...
+
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Set how many bytes the keys may take, 0 for any number, and which of them are evicted."""
+        ...
+
+    def used_memory(self) -> int | None:
+        """Return approximately how many bytes the keys take; None if that is not counted, because there is no limit."""
+        ...
+
+    def check_memory(self) -> None:
+        """Raise `CommandError` if the memory limit is reached and nothing can be evicted.
+
+        Sessions call it before they queue a command, because a queue takes memory too.
+        """
         ...
 
     def start(self) -> None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
 
 from common.codec import Args
-from common.errors import CommandError
+from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from server.engines.base import (
@@ -32,18 +32,22 @@ from server.engines.base import (
     ReplyBudget,
     WouldBlock,
 )
+from server.keyspace.memory import MemoryLimit
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import MAX_QUICK_ARGS, Command, StagedCall
+from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
+
+EVICT_SLICE = 500_000
+"""Nanoseconds for which a command, or the cycle, evicts keys at most (Redis: maxmemory-eviction-tenacity 10)."""
 
 EXPIRE_PAUSE = 0.001
 """Seconds between two slices of an unfinished cycle, so that threads that wait for the lock get it first."""
 
 EXPIRE_INTERVAL = 0.25
-"""Seconds between two active expire cycles."""
+"""Seconds between two active expire cycles, which also evict keys."""
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the active expire thread to end."""
@@ -59,6 +63,7 @@ class EmbeddedEngine:
         self._store = store
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
+        self._memory: MemoryLimit | None = None  # that of the store
         self._stopping = threading.Event()
         self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
         self.apply_limits(limits)
@@ -71,8 +76,10 @@ class EmbeddedEngine:
         try:
             call.started = perf_counter_ns()
             store = self._store
-            if store.clock_was_read:  # most steps read no clock, and then need no call
+            if store.needs_begin:  # most steps read no clock, and then need no call
                 store.begin_step()
+                if store.memory is not None:
+                    _obey(store.memory, command, args, call)
             match len(args):
                 case 2:
                     return command.run(store, args[1])
@@ -93,8 +100,11 @@ class EmbeddedEngine:
         try:
             call.started = perf_counter_ns()
             store = self._store
-            if store.clock_was_read:
+            if store.needs_begin:
                 store.begin_step()
+            memory = store.memory  # always, because the calls together may reach the limit
+            if memory is not None and not _obey_batch(memory, command, columns, call):
+                return self._execute_rows(memory, command, columns)
             if by_columns is not None and len(columns) == command.min_args - 1:
                 return [*by_columns(store, *columns)]
             for args in zip(*columns, strict=True):
@@ -106,15 +116,35 @@ class EmbeddedEngine:
             self._release()
         return outcomes
 
+    def _execute_rows(
+        self, memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]]
+    ) -> list[Reply | Exception]:
+        """Do the same while the memory limit is reached, or may be by one of the calls."""
+        outcomes: list[Reply | Exception] = []
+        for args in zip(*columns, strict=True):
+            try:
+                if memory.is_exceeded:
+                    _make_room(memory)
+                outcomes.append(command.run(self._store, *args))
+            except Exception as problem:  # handled by the session, outside the lock
+                outcomes.append(problem)
+        return outcomes
+
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
-        call.started = began = perf_counter_ns()
+        call.started = perf_counter_ns()
         staged = _begin(command, args)
-        prepared = perf_counter_ns()
-        with self._step() as store:
-            call.started = perf_counter_ns() - (prepared - began)  # the wait for the lock does not count
-            staged.run_step(store)
-        return staged.finish()
+        is_first = True
+        while True:
+            ready = perf_counter_ns()
+            with self._step() as store:
+                call.started += perf_counter_ns() - ready  # the wait for the lock does not count
+                if is_first and store.memory is not None:
+                    _obey(store.memory, command, args, call)
+                is_first = False
+                staged.run_step(store)
+            if not staged.resume():
+                return staged.reply
 
     def try_execute(self, command: Command, args: Args, call: CallContext) -> Reply | WouldBlock:
         """Execute one command, or return `WOULD_BLOCK` if it may take long."""
@@ -124,25 +154,36 @@ class EmbeddedEngine:
         """Return whether the command has stages (KEYS, LCS ...) or many arguments. Nothing here waits for I/O."""
         return command.stages is not None or len(args) > MAX_QUICK_ARGS
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Return the same, but for a command in stages whether it takes long with the values that its keys have now."""
+        if not self.may_block(command, args):
+            return False
+        if command.is_short is None or len(args) > MAX_QUICK_ARGS:
+            return True
+        with self._step() as store:
+            return not command.is_short(store, args)
+
     def execute_all(
         self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
         staged = {
-            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_single_step
+            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_whole_in_multi
         }
         budget = call.budget
         charge = budget.charge
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
         with self._step() as store:
+            if store.memory is not None:
+                _obey_all(store.memory, queue, call)
             dirty = store.is_dirty(watch)
             store.unwatch(watch)
             if dirty:
                 return None
             for place, (command, args) in enumerate(queue):
                 started = perf_counter_ns()
-                if not command.is_single_step:
+                if not command.is_whole_in_multi:
                     staged[place].run_step(store)
                     outcomes.append(None)  # until its last stage has run
                 else:
@@ -178,7 +219,7 @@ class EmbeddedEngine:
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
         with self._step() as store:
-            return KeyCounts(len(store), store.expiring_keys, store.expired_keys)
+            return KeyCounts(len(store), store.expiring_keys, store.expired_keys, store.evicted_keys)
 
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return nothing: every engine has the sections about keys."""
@@ -191,6 +232,26 @@ class EmbeddedEngine:
         """Bound the values that APPEND and SETRANGE make by ``limits.max_bulk``."""
         with self._lock:
             self._store.max_value_size = limits.max_bulk
+
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Set how many bytes the keys may take, 0 for any number, and which of them are evicted."""
+        with self._step() as store:
+            store.limit_memory(limit, policy)
+            self._memory = store.memory
+
+    def used_memory(self) -> int | None:
+        """Return approximately how many bytes the keys take; None if that is not counted, because there is no limit."""
+        memory = self._memory
+        return None if memory is None else memory.used
+
+    def check_memory(self) -> None:
+        """Raise `CommandError` if the memory limit is reached and nothing can be evicted."""
+        memory = self._memory
+        if memory is None or not memory.is_exceeded:  # read without the lock, because EXEC checks again
+            return
+        with self._step():
+            if memory.is_exceeded:
+                _make_room(memory)
 
     def start(self) -> None:
         """Start the active expire thread."""
@@ -206,8 +267,15 @@ class EmbeddedEngine:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
         with self._step() as store:
             store.evict_unused_snapshots()
-            end = perf_counter_ns() + EXPIRE_SLICE
-            return store.remove_expired(lambda: perf_counter_ns() > end)
+            return store.remove_expired(_time_limit(EXPIRE_SLICE))
+
+    def evict_slice(self) -> bool:
+        """Evict keys for up to `EVICT_SLICE` if the memory limit is exceeded. Return whether nothing is left to do."""
+        memory = self._memory
+        if memory is None:
+            return True
+        with self._step():
+            return memory.tend(_time_limit(EVICT_SLICE))
 
     @contextmanager
     def _step(self) -> Iterator[Store]:
@@ -219,7 +287,58 @@ class EmbeddedEngine:
     def _run_active_expire(self) -> None:
         pause = EXPIRE_INTERVAL
         while not self._stopping.wait(pause):
-            pause = EXPIRE_INTERVAL if self.expire_slice() else EXPIRE_PAUSE
+            is_done = self.expire_slice()
+            is_done = self.evict_slice() and is_done
+            pause = EXPIRE_INTERVAL if is_done else EXPIRE_PAUSE
+
+
+def _time_limit(nanoseconds: int) -> Callable[[], bool]:
+    """Return a function that returns true after this time."""
+    end = perf_counter_ns() + nanoseconds
+    return lambda: perf_counter_ns() > end
+
+
+def _obey(memory: MemoryLimit, command: Command, args: Args, call: CallContext) -> None:
+    """Evict keys, as far as a command needs it, and note which keys it uses. Raises `CommandError`."""
+    if memory.used > memory.limit and command.grows:
+        _make_room(memory)
+    if memory.tracks_use and _touches(command, call):
+        keys = command.used_keys
+        memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
+
+
+def _obey_batch(memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> bool:
+    """Note which keys a batch uses. Return whether it is certain that the limit concerns none of its calls."""
+    if memory.tracks_use and _touches(command, call):
+        if command.used_keys is ONE_KEY:
+            memory.use(columns[0])
+        else:
+            for keys in command.used_keys.of([(), *columns]):
+                memory.use(keys)
+    return not command.grows or memory.has_room_for(columns)
+
+
+def _obey_all(memory: MemoryLimit, queue: Sequence[QueuedCommand], call: CallContext) -> None:
+    """Do the same for a transaction. It is refused as a whole, as in Redis 7, and none of its commands alone."""
+    try:
+        if memory.is_exceeded and any(command.grows for command, _ in queue):
+            _make_room(memory)
+    except CommandError as problem:
+        raise CommandError(exec_aborted_by(problem.reply)) from None
+    for command, args in queue:
+        if memory.tracks_use and _touches(command, call):
+            memory.use(command.used_keys.of(args))
+
+
+def _make_room(memory: MemoryLimit) -> None:
+    """Evict keys for a command. Raises `CommandError` if none can be evicted."""
+    if not memory.make_room(_time_limit(EVICT_SLICE)):
+        raise CommandError(OUT_OF_MEMORY)
+
+
+def _touches(command: Command, call: CallContext) -> bool:
+    """Return whether a command counts as a use of its keys. TOUCH always does (Redis: CLIENT NO-TOUCH)."""
+    return not call.no_touch or command.name == b"TOUCH"
 
 
 def _begin(command: Command, args: Args) -> StagedCall[Store]:

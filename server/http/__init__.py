@@ -6,7 +6,7 @@ parser        bytes -> requests (sans-I/O, with httptools)
 application   admit a request (route, access), respond to it
 routes        the route table, and the decorator that registers a handler
 messages      Request, Response, HTTPError; what a handler awaits
-security      token, host names, CSRF, CORS
+security      password, host names, CSRF, CORS
 keys, commands, operations, documentation    the handlers
 openapi, metrics, reply_json                 what they return
 """

@@ -51,13 +51,14 @@ class Application:
         self._max_json = min(max_body, context.settings.http_max_json)
         self._routes = RouteTable([*GROUPS, documentation.routes_for(GROUPS)])
 
-    def admit(self, incoming: IncomingRequest) -> None:
+    def admit(self, incoming: IncomingRequest, address: str) -> None:
         """Find the route of a request whose head has arrived, or refuse it. Raises nothing.
 
-        The parser calls this before the body, so that a refused body is neither stored nor awaited.
+        ``address`` is that of the client. The parser calls this before the body, so that a refused body is neither
+        stored nor awaited.
         """
         try:
-            self._admit(incoming)
+            self._admit(incoming, address)
         except HTTPError as problem:
             self._refuse(incoming, problem)
         except Exception:  # the parser would take it for malformed input
@@ -71,16 +72,16 @@ class Application:
         if self._cors is not None:
             self._cors.complete(response, incoming.headers)
 
-    def _admit(self, incoming: IncomingRequest) -> None:
+    def _admit(self, incoming: IncomingRequest, address: str) -> None:
         headers = incoming.headers
         # First of all: a browser sends a preflight without credentials (Fetch standard, CORS-preflight fetch), so the
-        # check of the token would refuse it.
+        # check of the password would refuse it.
         if self._cors is not None and (preflight := self._cors.preflight(incoming.method, headers)) is not None:
             incoming.response = preflight
             return
         incoming.route, incoming.path_argument = self._routes.find(incoming.method, incoming.path)
         # The access check needs the route: some are public, and some are safe for other origins.
-        self._access.check(incoming.route, headers)
+        self._access.check(incoming.route, headers, address)
         if incoming.route.takes_body:
             incoming.body_limit = limit = self._max_json if incoming.route.takes_json else self._max_body
             # Refused before a 100 Continue, so that a client that waits for one never sends the body. A body without a

@@ -29,6 +29,7 @@ from server.http.messages import (
     HTTPError,
     Request,
     Response,
+    challenges,
     in_worker,
     is_lazy,
     lazy_response,
@@ -139,8 +140,8 @@ def _run_transaction(request: Request) -> Response:
 async def run_path(request: Request) -> Response:
     """Execute the command that the path gives.
 
-    The query follows it as options: `/set/greeting/hello?EX=60&NX`. A server that other machines can reach and that
-    has no token executes only commands that read.
+    The query follows it as options: `/set/greeting/hello?EX=60&NX`. A server that other machines can reach executes
+    only commands that read, unless the request has the password as a bearer token.
     """
     args = [*_path_arguments(request), *_options(request)]
     command = request.session.context.commands.find(args[0])
@@ -238,7 +239,7 @@ def _failure(reply: Reply) -> Response:
     # Only for a resource is the stored value the state that a 409 speaks of. Upstash replies 400.
     kind = reply.kind if isinstance(reply, ErrorReply) else ErrorKind.CLIENT
     status = STATUS_BY_KIND[ErrorKind.CLIENT if kind is ErrorKind.CONFLICT else kind]
-    return Response(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON)])
+    return Response(status, b"".join(outcome_pieces(reply)), [(b"content-type", JSON), *challenges(status)])
 
 
 def _outcomes(replies: Iterator[Reply], base64: bool) -> Response:

@@ -268,7 +268,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._client is None:
             self._respond_503(incoming)
         else:
-            self._application.admit(incoming)
+            self._application.admit(incoming, self._client.address)
 
     def _respond_503(self, incoming: IncomingRequest) -> None:
         headers = [(b"retry-after", b"%d" % RETRY_AFTER)]
@@ -285,7 +285,7 @@ class HTTPConnection(asyncio.Protocol):
         assert self._client is not None, "at the limit of clients every request is refused"
         # A session for each request: HTTP is stateless, and a proxy sends requests of several users on one connection.
         # An open MULTI or WATCH must not reach the next of them.
-        session = Session(self._context, self._client)
+        session = Session(self._context, self._client, authenticated=True)  # `admit` has checked the password
         handler = self._application.respond(incoming, self._application.new_request(session, incoming))
         workers = self._application.workers
         # The whole handler, because already the parsing of the body may take long.

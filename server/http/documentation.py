@@ -44,7 +44,7 @@ PAGE = b"""\
 
 
 def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
-    """Return the routes of the documentation of these groups. They need no token, because they contain no data."""
+    """Return the routes of the documentation of these groups."""
     routes = RouteGroup("documentation")
     # Made once, because the routes do not change while the server runs.
     document = json.dumps(openapi_document(groups), ensure_ascii=False).encode()
@@ -52,11 +52,11 @@ def routes_for(groups: Sequence[RouteGroup]) -> RouteGroup:
     async def openapi(request: Request) -> Response:
         return Response(200, document, [(b"content-type", JSON)])
 
-    routes.add("GET", "/openapi.json", {}, safe=True, public=True)(openapi)
-    routes.add("GET", "/docs", {}, safe=True, public=True)(page)
+    routes.add("GET", "/openapi.json", {}, safe=True)(openapi)
+    routes.add("GET", "/docs", {}, safe=True)(page)
     # Without this route, /docs/x would be the command DOCS; see `server.http.commands.run_path`.
-    routes.add("GET", "/docs/{file}", {}, safe=True, public=True)(not_found)
-    routes.add("GET", "/docs/assets/{file}", {}, safe=True, public=True)(asset)
+    routes.add("GET", "/docs/{file}", {}, safe=True)(not_found)
+    routes.add("GET", "/docs/assets/{file}", {}, safe=True)(asset)
     return routes
 
 

@@ -45,7 +45,6 @@ def create_http_listener(
     port: int,
     context: ServerContext,
     *,
-    token: str | None = None,
     origins: Sequence[str] = (),
     names: Sequence[str] = (),
     max_body: int,
@@ -54,12 +53,11 @@ def create_http_listener(
 ) -> HTTPListener:
     """Bind a port for HTTP. Raises `OSError` or `UnicodeError` if the address can't be bound.
 
-    ``token`` is the bearer token that requests need, ``origins`` are those that CORS allows, ``names`` are further
-    host names of the server, ``max_body`` is the maximum size of a request's body in bytes, and ``timeouts`` is how
-    long a connection waits for its client. Without ``token`` no request needs one. Port 0 picks a free port.
-    With ``certificates`` the port speaks HTTPS. Connections wait in the backlog until `HTTPListener.start`.
+    ``origins`` are those that CORS allows, ``names`` are further host names of the server, ``max_body`` is the maximum
+    size of a request's body in bytes, and ``timeouts`` is how long a connection waits for its client. Port 0 picks a
+    free port. With ``certificates`` the port speaks HTTPS. Connections wait in the backlog until `HTTPListener.start`.
     """
-    access = AccessPolicy(host, token, origins, names)
+    access = AccessPolicy(host, context.auth, origins, names)
     cors = CORSPolicy(origins) if origins else None
     return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body), timeouts, certificates)
 

@@ -71,7 +71,19 @@ class HTTPError(Exception):
 
     def response(self) -> Response:
         """Return the error in the form that all errors have."""
-        return json_response(self.problem.status, {"error": self.problem.sentence}, self.headers)
+        headers = [*self.headers, *challenges(self.problem.status)]
+        return json_response(self.problem.status, {"error": self.problem.sentence}, headers)
+
+
+_CHALLENGES: Headers = [
+    (b"www-authenticate", b"Bearer"),
+    (b"www-authenticate", b'Basic realm="kvline", charset="UTF-8"'),
+]
+
+
+def challenges(status: int) -> Headers:
+    """Return the headers that say how to authenticate, for the status that must have them (RFC 9110, 15.5.2)."""
+    return _CHALLENGES if status == 401 else []
 
 
 def json_response(status: int, value: object, headers: Iterable[tuple[bytes, bytes]] = ()) -> Response:

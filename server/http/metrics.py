@@ -51,6 +51,7 @@ class MetricsCollector:
         yield _commands(stats)
         yield _durations(stats)
         yield from self._of_clients()
+        yield from self._of_memory_limit()
         yield from _of_keys(context.engine.key_counts())
         yield from self._of_engine()
 
@@ -62,8 +63,18 @@ class MetricsCollector:
         yield CounterMetricFamily(
             "kvline_connections_rejected", "Connections refused at the limit of clients.", value=clients.rejected
         )
+        yield CounterMetricFamily(
+            "kvline_denied_authentications", "Wrong passwords and user names.", value=self._context.auth.denied
+        )
         yield CounterMetricFamily("kvline_error_replies", "Replies that were errors.", value=stats.errors)
         yield GaugeMetricFamily("kvline_memory_bytes", "Resident memory of the process.", value=resident_bytes())
+
+    def _of_memory_limit(self) -> Iterator[Metric]:
+        """Return nothing without a limit."""
+        used, limit = self._context.engine.used_memory(), self._context.settings.max_memory
+        if used is not None and limit:
+            yield GaugeMetricFamily("kvline_used_memory_bytes", "Memory of the keys, by an estimate.", value=used)
+            yield GaugeMetricFamily("kvline_max_memory_bytes", "The limit on it.", value=limit)
 
     def _of_engine(self) -> Iterator[Metric]:
         """Return the numbers that only some engines have, such as those of a cache."""
@@ -81,6 +92,7 @@ def _of_keys(counts: KeyCounts | None) -> Iterator[Metric]:
         yield GaugeMetricFamily("kvline_keys", "Keys in the store.", value=counts.keys)
         yield GaugeMetricFamily("kvline_keys_expiring", "Keys with a time to live.", value=counts.expiring)
         yield CounterMetricFamily("kvline_expired_keys", "Keys that have expired.", value=counts.expired)
+        yield CounterMetricFamily("kvline_evicted_keys", "Keys evicted at the memory limit.", value=counts.evicted)
 
 
 def _name(command: Command) -> str:

@@ -24,7 +24,7 @@ ERROR = BodySpec(
 
 REFUSALS = {
     400: "The request is malformed or failed; the error says why.",
-    401: "The server requires a token.",
+    401: "The server requires a password.",
     403: "The request is cross-origin, or its host name is not allowed.",
     408: "The rest of the request did not arrive in time.",
     413: "The body is too large.",
@@ -46,7 +46,9 @@ def openapi_document(groups: Sequence[RouteGroup]) -> Schema:
         "openapi": "3.0.3",
         "info": {"title": "kvline", "version": __version__, "description": DESCRIPTION},
         "paths": paths,
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")}
+        },
     }
 
 
@@ -63,8 +65,8 @@ def _operation(tag: str, route: Route) -> Schema:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content([route.body])}
     if not route.public:
-        # With a token or without, because the document does not depend on whether this server has one.
-        operation["security"] = [{"token": []}, {}]
+        # With a password or without, because the document does not depend on whether this server has one.
+        operation["security"] = [{"bearer": []}, {"basic": []}, {}]
     return operation
 
 

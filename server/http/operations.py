@@ -23,7 +23,7 @@ METRICS = BodySpec("text/plain", {"type": "string"}, "kvline_keys 2.0\n")
 
 @routes.add("GET", "/healthz", {200: ResponseSpec("The server runs.", (HEALTH,))}, safe=True, public=True)
 async def health(request: Request) -> Response:
-    """Report that the server runs. This needs no token."""
+    """Report that the server runs. This needs no password."""
     # The backing server is not asked: an orchestrator would restart this server because of an outage of the other.
     health = {"status": "ok", "version": __version__}
     persistence = request.session.context.engine.persistence

@@ -53,7 +53,7 @@ class Route:
     They cannot read the response unless CORS allows it, so sending it gives them nothing.
     """
     public: bool = False
-    """Whether it needs no token."""
+    """Whether it needs no password."""
 
     @property
     def takes_body(self) -> bool:

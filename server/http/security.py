@@ -1,14 +1,15 @@
-"""Access control: the token, allowed host names, cross-site request forgery (CSRF), and CORS.
+"""Access control: the password, allowed host names, cross-site request forgery (CSRF), and CORS.
 
 A web page can make a browser send requests to any address, this server's among them. Only the headers that browsers
 add distinguish those requests from a program's: ``Sec-Fetch-Site`` and ``Origin``. A page whose own host name resolves
 to this server's address (DNS rebinding) passes that check, so the name in ``Host`` is checked too. Such a page does not
-know the token, so with a token other machines may use any host name.
+know the password, so with a password other machines may use any host name.
 """
 
 from __future__ import annotations
 
-import hmac
+import binascii
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -17,11 +18,13 @@ from common.errors import (
     HTTP_CROSS_ORIGIN_WRITE,
     HTTP_HOST_NOT_ALLOWED,
     HTTP_PREFLIGHT_REJECTED,
-    HTTP_TOKEN_REQUIRED,
+    NOT_AUTHENTICATED,
+    WRONG_PASSWORD,
 )
-from server.http.messages import TEXT, Headers, HTTPError, Response
+from server.http.messages import TEXT, Headers, HTTPError, Response, command_failed
 from server.http.routes import Route
-from server.net.addresses import resolve
+from server.net.addresses import is_loopback
+from server.session.auth import DEFAULT_USER, Authenticator
 
 RequestHeaders = Mapping[bytes, bytes]
 
@@ -31,31 +34,34 @@ ANY_ORIGIN = b"*"
 class AccessPolicy:
     """Decide whether a request may be executed. Raises `OSError` or `UnicodeError` for a host that has no address.
 
-    ``host`` is the address to listen on, ``token`` the bearer token or None, ``origins`` those that CORS allows (``*``
-    for all), and ``names`` further host names of the server.
+    ``host`` is the address to listen on, ``auth`` checks passwords, ``origins`` are those that CORS allows (``*`` for
+    all), and ``names`` further host names of the server.
     """
 
-    def __init__(self, host: str, token: str | None, origins: Sequence[str], names: Sequence[str] = ()) -> None:
-        is_loopback = _is_loopback(host)
+    def __init__(self, host: str, auth: Authenticator, origins: Sequence[str], names: Sequence[str] = ()) -> None:
         # Host names and origins are compared without regard to case (RFC 9110, 4.2.3).
         self._names = {name.lower().encode() for name in ("localhost", host, *names)}
-        self._token = None if token is None else token.encode()
+        self._auth = auth
         self._origins = {origin.lower().encode() for origin in origins}
-        self._checks_host = is_loopback or token is None
-        self._reachable_without_token = token is None and not is_loopback
+        self._is_loopback = is_loopback(host)
         # Bounded, because clients choose the keys. Per instance, because the method reads `self`.
         self._is_allowed_host = lru_cache(128)(self._find_allowed_host)
 
-    def check(self, route: Route, headers: RequestHeaders) -> None:
-        """Raise `HTTPError` if the request may not be executed: 401 without the token, otherwise 403."""
+    def check(self, route: Route, headers: RequestHeaders, address: str) -> None:
+        """Raise `HTTPError` if the request may not be executed: 401 without the password, otherwise 403.
+
+        ``address`` is that of the client, for the log.
+        """
         host = headers.get(b"host", b"")
-        if self._checks_host and not self._is_allowed_host(host):
+        has_password = self._auth.required
+        if (self._is_loopback or not has_password) and not self._is_allowed_host(host):
             raise HTTPError(HTTP_HOST_NOT_ALLOWED)
-        if self._token is not None and not route.public:
-            scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
-            # In constant time. The time of `==` depends on how much of a guess is right, which reveals byte after byte.
-            if scheme.lower() != b"bearer" or not hmac.compare_digest(credentials.strip(), self._token):
-                raise HTTPError(HTTP_TOKEN_REQUIRED, [(b"www-authenticate", b"Bearer")])
+        if has_password and not route.public:
+            login = _login(headers)
+            if login is None:
+                raise command_failed(NOT_AUTHENTICATED)
+            if not self._auth.accepts(*login, address):
+                raise command_failed(WRONG_PASSWORD)
         # CORS does not prevent this: a browser sends a simple POST, and only keeps the response from the page.
         if not route.safe and self._is_cross_origin(host, headers):
             raise HTTPError(HTTP_CROSS_ORIGIN_WRITE)
@@ -66,7 +72,11 @@ class AccessPolicy:
         Browsers send ``Sec-Fetch-Site`` with every request to the local machine, but with none that they send by plain
         HTTP to another one.
         """
-        return self._reachable_without_token and b"sec-fetch-site" not in headers
+        return (
+            not self._is_loopback
+            and b"sec-fetch-site" not in headers
+            and (not self._auth.required or _is_sent_by_browsers(headers))
+        )
 
     def _find_allowed_host(self, host: bytes) -> bool:
         """Return whether a Host names this machine: by an address, or by a name that no other site can point here."""
@@ -84,10 +94,33 @@ class AccessPolicy:
         # of this host is another origin.
         if origin is None:
             return headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
-        if self._origins & {ANY_ORIGIN, origin.lower()}:
+        if self._origins & {ANY_ORIGIN, origin.lower()} and not _is_sent_by_browsers(headers):
             return False
         its_host = origin.lower().partition(b"://")[2]  # a TLS proxy in front of the server changes the scheme
         return not its_host or its_host != host.lower()  # no host: `null`, the origin of a sandboxed page or a file
+
+
+def _login(headers: RequestHeaders) -> tuple[bytes, bytes] | None:
+    """Return the user name and the password of a request: Bearer (RFC 6750) or Basic (RFC 7617). None without them."""
+    scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+    match scheme.lower():
+        case b"bearer":
+            return DEFAULT_USER, credentials.strip()
+        case b"basic":
+            try:
+                user, _, password = b64decode(credentials.strip(), validate=True).partition(b":")
+            except binascii.Error:
+                return None
+            return user or DEFAULT_USER, password
+    return None
+
+
+def _is_sent_by_browsers(headers: RequestHeaders) -> bool:
+    """Return whether a browser may have added the password by itself, to a request that any web page has caused.
+
+    Browsers store what a user has typed for Basic. A page can send a bearer token only if it knows it.
+    """
+    return headers.get(b"authorization", b"")[:6].lower() == b"basic "
 
 
 def _is_address(name: bytes) -> bool:
@@ -96,13 +129,6 @@ def _is_address(name: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
-    # Resolved, because `localhost` is a name, and another name may resolve to a loopback address too.
-    _, address = resolve(host, 0)
-    return ip_address(address[0]).is_loopback
 
 
 # ---------------------------------------------------------------- CORS
@@ -140,7 +166,7 @@ class CORSPolicy:
         ):
             raise HTTPError(HTTP_PREFLIGHT_REJECTED)
         response = Response(200, b"OK", [(b"content-type", TEXT), *PREFLIGHT_HEADERS, *allowed])
-        # The requested names instead of `*`, which does not cover Authorization (Fetch standard), so not the token.
+        # The requested names instead of `*`, which does not cover Authorization (Fetch standard), so not the password.
         if (names := headers.get(b"access-control-request-headers")) is not None:
             response.headers.append((b"access-control-allow-headers", names))
         return response
@@ -164,7 +190,8 @@ class CORSPolicy:
         origin = headers.get(b"origin")
         if origin is None:
             return []
-        # Access-Control-Allow-Credentials is never sent: a page proves itself by the token, not by a browser's cookies.
+        # Access-Control-Allow-Credentials is never sent: a page proves itself by a bearer token, and not by what the
+        # browser adds.
         if ANY_ORIGIN in self._origins:
             return [(b"access-control-allow-origin", ANY_ORIGIN)]
         return [(b"access-control-allow-origin", origin)] if origin.lower() in self._origins else []

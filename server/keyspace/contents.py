@@ -40,13 +40,17 @@ class ClearedContents:
     def __init__(self, values: dict[bytes, bytes], expiration: ExpirationIndex, snapshots: object) -> None:
         self._values = values
         self._expiration: ExpirationIndex | None = expiration
-        self._snapshots: object = snapshots
+        self._references: list[object] = [snapshots]
         self._is_held = False
 
     @property
     def keys(self) -> KeysView[bytes]:
         """The keys that were removed."""
         return self._values.keys()
+
+    def free_too(self, references: object) -> None:
+        """Free this too: something that an observer has kept for the removed keys, and that refers to them."""
+        self._references.append(references)
 
     def hold(self) -> None:
         """Let `free` do nothing until `release`, so that `Store.restore` can undo the clearing."""
@@ -68,7 +72,8 @@ class ClearedContents:
         """Free the memory, key by key: other threads can run meanwhile, as they could not while a dict is freed."""
         if self._is_held:
             return
-        self._expiration = self._snapshots = None  # references alone: the keys themselves are freed with the values
+        self._expiration = None
+        self._references.clear()  # references alone: the keys themselves are freed with the values
         values = self._values
         while values:
             values.popitem()

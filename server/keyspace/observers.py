@@ -1,10 +1,11 @@
 """What can be observed on the store's mutation path: every change of the keyspace, with its cause.
 
-Watches and the durable log (`server.engines.log`) are observers. Memory accounting would be a further one.
+Watches, the memory limit and the durable log (`server.engines.log`) are observers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -20,6 +21,9 @@ class Removal(Enum):
     EXPIRED = auto()
     """Its time to live was over. Found on access, or by the active expire cycle."""
 
+    EVICTED = auto()
+    """The memory limit was reached."""
+
 
 Entry: TypeAlias = tuple[bytes, int | None]
 """A value, and when it expires."""
@@ -33,6 +37,13 @@ class KeyspaceObserver(Protocol):
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
+        ...
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Several keys have got these values, and no expiry. They had none before, and these values, None if missing.
+
+        It takes the place of `on_set` for each of them.
+        """
         ...
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

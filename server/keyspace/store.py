@@ -1,14 +1,14 @@
 """The store: keys and values (bytes) in memory, their expiry, and the sessions that watch them.
 
     session -> engine (takes the lock) -> command -> Store -> _put, _remove, _clear -> observers
-                                                                                       (watches, the durable log)
+                                                                     (watches, the memory limit, the durable log)
 
 The store is a plain data structure without a lock. Its engine serialises all calls, which makes a command, and a
 transaction of commands, one atomic step.
 
 Every change goes through ``_put``, ``write_range``, ``_set_expiry``, ``_remove`` or ``_clear``, which keep the parts of
-the store consistent and notify the observers (`server.keyspace.observers`). Without a log, and while no
-key is watched, there is no observer, and the notification costs the look at an empty tuple.
+the store consistent and notify the observers (`server.keyspace.observers`). Without a log and a memory limit, and
+while no key is watched, there is no observer, and the notification costs the look at an empty tuple.
 
 Time stands still within a step: `begin_step` begins one, the first `now` reads the clock, and later ones return the
 same. An expired key does not exist for any caller from its millisecond on. It is removed on access or by the active
@@ -19,14 +19,15 @@ Keys are in the order of their creation. Overwriting a key keeps its position. C
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, KeysView, Sequence, Set
 from itertools import islice
 
 from common.limits import DEFAULT_LIMITS
 from server.keyspace.contents import ClearedContents, ItemsCopy
+from server.keyspace.eviction import tracks_use
 from server.keyspace.expiration import ExpirationIndex
+from server.keyspace.memory import DEFAULT_SIZES, MemoryLimit
 from server.keyspace.observers import KeyspaceObserver, Removal
 from server.keyspace.random_keys import RandomKeys
 from server.keyspace.scan import ScanSnapshots
@@ -34,10 +35,6 @@ from server.keyspace.watches import Watch, Watches
 
 Clock = Callable[[], int]
 """Returns the time in milliseconds since the epoch."""
-
-ENTRY_SIZE = 104
-"""Approximate bytes per key in the dict, besides the key and the value, if the dict is two thirds full."""
-
 
 MAX_EXPIRED_PER_STEP = 1000
 """Expired keys that a command on all keys removes. It only skips the rest, because a removal takes about 2 µs."""
@@ -58,10 +55,14 @@ class Store:
         """Keys removed since the start, for whatever cause. SCAN's cursors contain it."""
         self.expired_keys = 0
         """Keys removed because their time to live was over."""
+        self.evicted_keys = 0
+        """Keys removed because of the memory limit."""
+        self.memory: MemoryLimit | None = None
+        """The memory limit; None if there is none and no policy that tracks the use of keys."""
+        self.needs_begin = False
+        """Whether a new step must begin with `begin_step`: this one has a time, or memory needs attention."""
         self._clock = clock
-        self.clock_was_read = False
-        """Whether the current step has a time already, so that a new step must begin with `begin_step`."""
-        self._now = 0  # the time of the current step, if ``clock_was_read``
+        self._now: int | None = None  # the time of the current step; None if it has none yet
         self._values: dict[bytes, bytes] = {}
         self._expiration = ExpirationIndex()
         self._snapshots = ScanSnapshots()
@@ -77,14 +78,15 @@ class Store:
 
     def begin_step(self, now: int | None = None) -> None:
         """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
-        self.clock_was_read = now is not None
-        self._now = now or 0
+        self._now = now
+        memory = self.memory
+        self.needs_begin = now is not None or (memory is not None and (memory.tracks_use or memory.used > memory.limit))
 
     def now(self) -> int:
         """Return the time of the current step, in milliseconds since the epoch."""
-        if not self.clock_was_read:
+        if self._now is None:
             self._now = self._clock()
-            self.clock_was_read = True
+            self.needs_begin = True
         return self._now
 
     # ---------------------------------------------------------------- reading
@@ -152,7 +154,8 @@ class Store:
     def memory_usage(self, key: bytes) -> int | None:
         """Return approximately how many bytes a key and its value take, or None if the key does not exist."""
         value = self.get(key)
-        return None if value is None else sys.getsizeof(key) + sys.getsizeof(value) + ENTRY_SIZE
+        sizes = DEFAULT_SIZES if self.memory is None else self.memory.sizes
+        return None if value is None else sizes.of(key, value, self._expiration.by_key.get(key))
 
     # ---------------------------------------------------------------- writing
 
@@ -169,11 +172,15 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if self._observers or self._may_expire(keys):
+        if not self._observers and not self._may_expire(keys):
+            self._values.update(zip(keys, values, strict=True))  # as in `set`
+            return
+        by_key = dict(zip(keys, values, strict=True))
+        if len(by_key) < len(keys) or self._may_expire(keys):
             for key, value in zip(keys, values, strict=True):
                 self.set(key, value)
         else:
-            self._values.update(zip(keys, values, strict=True))  # as in `set`
+            self._put_many(by_key)
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -283,6 +290,37 @@ class Store:
         self._remove(key, Removal.EXPIRED)
         self.expired_keys += 1
 
+    # ---------------------------------------------------------------- the memory limit
+
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Set the memory limit in bytes, 0 for none, and the policy. See `server.keyspace.memory`.
+
+        The first limit counts all keys, in about 40 ns each.
+        """
+        memory = self.memory
+        if limit or tracks_use(policy):
+            if memory is None:
+                self.memory = memory = MemoryLimit(self, self._values, self._expiration.by_key)
+                self.observe(memory)
+            memory.change(limit, policy)
+        elif memory is not None:
+            self.memory = None
+            self._permanent_observers = tuple(each for each in self._permanent_observers if each is not memory)
+            self._update_observers()
+
+    def evict(self, key: bytes) -> None:
+        """Remove an existing key because of the memory limit."""
+        self._remove(key, Removal.EVICTED)
+        self.evicted_keys += 1
+
+    def keys_with_expiry(self) -> KeysView[bytes]:
+        """Return a view of the keys that have an expiry, among them expired ones that are not removed yet."""
+        return self._expiration.by_key.keys()
+
+    def soonest_expiring_key(self) -> bytes | None:
+        """Return a key that expires in the earliest second in which one does; None if no key has an expiry."""
+        return self._expiration.soonest()
+
     # ---------------------------------------------------------------- watching
 
     def watch(self, watch: Watch, keys: Iterable[bytes]) -> None:
@@ -321,6 +359,13 @@ class Store:
         self._values[key] = value
         for observer in observers:
             observer.on_set(key, value, expires_at, before)
+
+    def _put_many(self, values: dict[bytes, bytes]) -> None:
+        """Set keys that have no expiry and get none."""
+        before = list(map(self._values.get, values))
+        self._values.update(values)
+        for observer in self._observers:
+            observer.on_set_many(values, before)
 
     def _notify_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         for observer in self._observers:
@@ -367,6 +412,8 @@ class Store:
         self._expiration.check()
         if not self._expiration.by_key.keys() <= self._values.keys():
             raise AssertionError("a key has an expiry and no value")
+        if self.memory is not None:
+            self.memory.check(self._values, self._expiration.by_key)
         self._watches.check()
         if (self._watches in self._observers) != (len(self._watches) > 0):
             raise AssertionError("the watches are notified if and only if there are any")

@@ -5,6 +5,7 @@ An observer of the store. It costs nothing while no key is watched, because the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from server.keyspace.contents import ClearedContents
@@ -53,6 +54,11 @@ class Watches:
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Make the watches on the key dirty."""
         self._mark_dirty(key)
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Make the watches on the keys dirty."""
+        for key in values:
+            self._mark_dirty(key)
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Make the watches on the key dirty."""

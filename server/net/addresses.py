@@ -16,3 +16,11 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     """Return the family and the address to listen on. Raises `OSError` or `UnicodeError` if there is none."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return family, address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach what listens there. Raises `OSError` and `UnicodeError`."""
+    # Resolved, because `localhost` is a name, and another name may resolve to a loopback address too.
+    _, address = resolve(host, 0)
+    # Every start asks this, and the import of `ipaddress` takes 2 ms.
+    return str(address[0]) == "::1" or str(address[0]).startswith("127.")

@@ -59,6 +59,24 @@ class ProtocolDetector:
             batches += more
         return batches
 
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, if any, and the data after it.
+
+        After a `ProtocolError` that closes the connection do not call this again.
+        """
+        batches, rest = self._current.decode_one(data)
+        while rest and not batches:
+            self._current = self._decoder_of(rest[0])
+            batches, rest = self._current.decode_one(rest)
+        return batches, rest
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on."""
+        self._limits = limits
+        for decoder in (self._text, self._resp, self._frames):
+            if decoder is not None:
+                decoder.use(limits)
+
     def _decoder_of(self, first_byte: int) -> Decoder:
         # IAC begins a command of telnet, which the text decoder reads. It returns one that begins a frame's length.
         if first_byte == IAC and self._current is not self._text:

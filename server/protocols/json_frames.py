@@ -238,9 +238,20 @@ class FrameDecoder:
 
     def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
         """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
+        return self._decode(data, only_one=False)
+
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, and the data after it. See `common.codec.Decoder`."""
+        return self._decode(data, only_one=True)
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on. See `common.codec.Decoder`."""
+        self._limits = limits
+
+    def _decode(self, data: bytes, *, only_one: bool) -> tuple[list[DecodedRequests], bytes]:
         batches: list[DecodedRequests] = []
         at = 0
-        while at < len(data):
+        while at < len(data) and not (only_one and batches):
             if not self._partial and data[at] not in LENGTH_PREFIX_BYTES:
                 return batches, data[at:]
             at = self._fill(HEADER.size, data, at)
@@ -251,7 +262,7 @@ class FrameDecoder:
             if not 0 < length <= self._limits.max_frame:
                 error = invalid_frame_length(length, self._limits.max_frame)
                 batches.append((ACK, [ProtocolError(error, close_connection=True)]))
-                break
+                return batches, b""
             at = self._fill(HEADER.size + length, data, at)
             if len(self._partial) < HEADER.size + length:
                 break
@@ -259,7 +270,7 @@ class FrameDecoder:
             self._append(bytes(memoryview(self._partial)[HEADER.size :]), batches)
             # Not clear(), which would fail if a memoryview of the bytearray still existed.
             self._partial = bytearray()
-        return batches, b""
+        return batches, data[at:]
 
     def _fill(self, size: int, data: bytes, at: int) -> int:
         """Move bytes to the partial frame until it has this size or the data ends. Return the position after them."""
@@ -274,7 +285,7 @@ class FrameDecoder:
             # The length was valid, so the next frame begins after this one, and the connection stays open.
             encoder, request = ACK, ProtocolError(invalid_frame(str(problem)))
         if isinstance(request, list) and len(request) > self._limits.max_args:
-            request = ProtocolError(TOO_MANY_ARGUMENTS)
+            request = ProtocolError(TOO_MANY_ARGUMENTS, close_connection=self._limits.unauthenticated)
         if batches and batches[-1][0] is encoder:
             batches[-1][1].append(request)
         else:

@@ -42,6 +42,9 @@ NUL, BACKSPACE, DELETE = 0x00, 0x08, 0x7F
 _PLAIN = re.compile(rb"[^\x00\x08\x7f\xff]+")
 """Bytes that are not typed and not added by telnet."""
 
+_LINE_END = re.compile(rb"[\n\x00]")
+"""The last byte of a line end."""
+
 _INTERRUPT_KEYS = re.compile(rb"[\x03\x15\x1a\x1c]")
 """Ctrl-C, Ctrl-U, Ctrl-Z, Ctrl-\\: what they are in character mode, in which telnet sends every key as it is."""
 
@@ -95,6 +98,22 @@ class TextDecoder:
             return batches, self._read_typed(data, batches)
         return batches, self._read_lines(data, batches)
 
+    def decode_one(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the first request that ``data`` completes, and the data after it. See `common.codec.Decoder`."""
+        at = 0
+        while at < len(data):
+            found = _LINE_END.search(data, at)
+            end = len(data) if found is None else found.end()
+            batches, rest = self.decode(data[at:end])
+            if batches or rest:
+                return batches, rest + data[end:]
+            at = end
+        return [], b""
+
+    def use(self, limits: Limits) -> None:
+        """Obey these bounds from now on. See `common.codec.Decoder`."""
+        self._limits = limits
+
     def _read_lines(self, data: bytes, batches: list[DecodedRequests]) -> bytes:
         """Append the requests of all complete lines. Return the rest, as `decode` does."""
         at = 0
@@ -136,7 +155,7 @@ class TextDecoder:
             self._close(NO_TLS_HERE, batches)
         elif len(self._partial) > self._limits.max_line + 1:  # one more, because it may be the CR of a line break
             # Redis closes the connection here. A line break resynchronises the stream, so that is not necessary.
-            self._skip_line(line_too_long(self._limits.max_line), batches)
+            self._skip_line(self._line_too_long(), batches)
 
     def _refuse_line(self, line: bytes, batches: list[DecodedRequests]) -> bool:
         """Ignore a comment; refuse a line that is too long or no text. Return whether the connection is closed."""
@@ -146,14 +165,15 @@ class TextDecoder:
         # Too long comes first, because for a line in several reads it is decided before the line is complete. For the
         # same reason the error always ends with LF.
         if len(line) > self._limits.max_line:
-            _append(ProtocolError(line_too_long(self._limits.max_line)), self._lf, batches)
-            return False
+            error = self._line_too_long()
+            _append(error, self._lf, batches)
+            return error.close_connection
         if line.startswith(COMMENT):
             return False
         # Before anything is executed, and it closes the connection: the lines after it may be an attacker's commands.
-        error = NO_HTTP_HERE if self._http_port is None else http_is_on_port(self._http_port)
+        refusal = NO_HTTP_HERE if self._http_port is None else http_is_on_port(self._http_port)
         encoder = HTTP_REFUSAL_TO_HEAD if line[:5].upper() == b"HEAD " else HTTP_REFUSAL
-        _append(ProtocolError(error, close_connection=True), encoder, batches)
+        _append(ProtocolError(refusal, close_connection=True), encoder, batches)
         return True
 
     def _request(self, line: bytes) -> Request:
@@ -162,12 +182,15 @@ class TextDecoder:
         except UnbalancedQuotes:
             return ProtocolError(UNBALANCED_QUOTES)
         if len(args) > self._limits.max_args:
-            return ProtocolError(TOO_MANY_ARGUMENTS)
+            return ProtocolError(TOO_MANY_ARGUMENTS, close_connection=self._limits.unauthenticated)
         return args
 
-    def _skip_line(self, error: ErrorReply, batches: list[DecodedRequests]) -> None:
+    def _line_too_long(self) -> ProtocolError:
+        return ProtocolError(line_too_long(self._limits.max_line), close_connection=self._limits.unauthenticated)
+
+    def _skip_line(self, error: ProtocolError, batches: list[DecodedRequests]) -> None:
         """Refuse the line that has begun, and skip to its end."""
-        _append(ProtocolError(error), self._lf, batches)
+        _append(error, self._lf, batches)
         del self._partial[:-MAX_CHARACTER_SIZE]
         self._skipping = True
 
@@ -240,7 +263,7 @@ class TextDecoder:
             self._store_partial(byte, batches)
             return b"", at
         if not self._skipping:
-            self._skip_line(INVALID_TELNET_COMMAND, batches)
+            self._skip_line(ProtocolError(INVALID_TELNET_COMMAND), batches)
         return b"", at - 1  # the byte may end the line
 
     def _erase_character(self) -> None:

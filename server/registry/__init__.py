@@ -19,6 +19,8 @@ keyspace runs in stages instead. Its function is a generator with one ``yield``,
         matches = matcher(pattern)                      # before the lock is taken
         found = yield Store.all_keys                    # the yielded function is called with the store, under the lock
         return [key for key in found if matches(key)]   # after it is released
+
+A command that `CommandGroup.writes_in_several_steps` registers yields several times, and takes the lock for each step.
 """
 
 from server.registry.command import (
@@ -34,6 +36,7 @@ from server.registry.command import (
     Flag,
     Function,
     KeySpec,
+    RejectedCommand,
     StagedCall,
     Stages,
 )
@@ -55,6 +58,7 @@ __all__ = [
     "Flag",
     "Function",
     "KeySpec",
+    "RejectedCommand",
     "StagedCall",
     "Stages",
 ]

@@ -10,20 +10,27 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from common.codec import Args
 from common.errors import CommandError, wrong_arity
-from common.replies import Reply
+from common.replies import ErrorReply, Reply
 
 Function: TypeAlias = Callable[..., Reply]
 
+A = TypeVar("A")
 S = TypeVar("S")
 T = TypeVar("T")
 
 Stages: TypeAlias = Generator[Callable[[S], T], T, Reply]
-"""A command in stages: what its generator yields is called with the store, and its result is sent back."""
+"""A command in stages: what its generator yields is called with the store, and its result is sent back.
+
+It yields once, or several times if it is registered with ``several_steps``.
+"""
 
 StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
 ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
 """A command for several requests: it gets the store and a column of each argument, and returns the replies."""
+
+ShortTest: TypeAlias = Callable[[Any, Args], bool]
+"""Returns whether a request of a command in stages is short, given the store under the lock, and the arguments."""
 
 UNBOUNDED = 2**63
 
@@ -73,6 +80,9 @@ class Flag(EnumFlag):
     NO_MULTI = auto()
     """Refused in a transaction when it is queued."""
 
+    MOVABLEKEYS = auto()
+    """Which arguments are keys depends on the other arguments."""
+
     ALLOW_BUSY = auto()
     """Allowed while a script runs for too long."""
 
@@ -80,7 +90,10 @@ class Flag(EnumFlag):
     """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
 
     SENSITIVE = auto()
-    """Its arguments contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+    """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
+
+    NO_TOUCH = auto()
+    """Does not count as a use of its keys (Redis: LOOKUP_NOTOUCH). Not a flag of Redis's commands, so not reported."""
 
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
@@ -90,7 +103,7 @@ NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_BATCH
+_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NO_BATCH
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
@@ -100,15 +113,20 @@ REDACTED = b"(redacted)"
 class KeySpec:
     """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
 
-    The command's name is argument 0. A negative ``last`` counts from the end.
+    The command's name is argument 0. A negative ``last`` counts from the end. ``movable`` finds the keys of a request
+    if their positions depend on its other arguments.
     """
 
     first: int
     last: int
     step: int
+    movable: Callable[[Any], Any] | None = None
 
-    def of(self, args: Args) -> Args:
-        """Return the keys among a request's arguments."""
+    def of(self, args: list[A]) -> list[A]:
+        """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
+        if self.movable is not None:
+            found: list[A] = self.movable(args)
+            return found
         if not self.first:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
@@ -136,18 +154,27 @@ class Command:
     max_args: int
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
+    several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
+    redact: Callable[[Args], Args] | None = None  # redacts some arguments of a SENSITIVE command instead of all
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
+    is_whole_in_multi: bool = field(init=False)  # a transaction, which takes the lock once, executes it by ``run``
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
     max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
+    grows: bool = field(init=False)  # may use more memory, so it is refused when the memory limit is reached
+    used_keys: KeySpec = field(init=False)  # the keys that a call counts as a use of
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
         object.__setattr__(self, "is_single_step", self.targets_keyspace and self.stages is None)
+        object.__setattr__(self, "is_whole_in_multi", self.is_single_step or self.several_steps)
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
         object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
+        object.__setattr__(self, "grows", Flag.DENYOOM in self.flags)
+        object.__setattr__(self, "used_keys", NO_KEYS if Flag.NO_TOUCH in self.flags else self.keys)
 
     @property
     def reads(self) -> bool:
@@ -175,41 +202,58 @@ class Command:
         """Return the arguments as MONITOR and SLOWLOG may show them."""
         if Flag.SENSITIVE not in self.flags:
             return args
+        if self.redact is not None:
+            return self.redact(args)
         shown = 1 + self.name.count(b"|")  # the names are no secret: one, or two of a subcommand
         return args[:shown] + [REDACTED] * (len(args) - shown)
 
 
 class StagedCall(Generic[S]):
-    """One execution of a command in stages. The caller takes the lock for `run_step` alone.
+    """One execution of a command in stages. The caller takes the lock for each `run_step` alone.
 
-    Making one runs the first stage. It and `finish` raise what the command raises.
+    Making one runs the first stage. It, `resume` and `finish` raise what the command raises.
     """
 
-    __slots__ = ("_stages", "_step", "found")
+    __slots__ = ("_stages", "_step", "found", "reply")
 
     def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
         self._stages: Stages[S, Any] = stages(*args)
         self._step: Callable[[S], Any] = next(self._stages)
         self.found: Any = None
-        """What the stage under the lock has returned."""
+        """What the last step under the lock has returned."""
+        self.reply: Reply = None
+        """The reply, after `resume` has returned false."""
 
     def run_step(self, store: S) -> None:
-        """Run the stage that accesses the keyspace, under the lock."""
+        """Run the next step that accesses the keyspace, under the lock."""
         self.found = self._step(store)
 
-    def finish(self) -> Reply:
-        """Run the last stage, and return the reply."""
+    def resume(self) -> bool:
+        """Run the stage that follows a step, without the lock. Return whether another step follows it."""
         try:
-            self._stages.send(self.found)
+            self._step = self._stages.send(self.found)
         except StopIteration as end:
-            reply: Reply = end.value
-            return reply
-        raise RuntimeError("a command in stages yields once")
+            self.reply = end.value
+            return False
+        return True
+
+    def finish(self) -> Reply:
+        """Run the last stage of a command with one step, and return the reply."""
+        if self.resume():
+            raise RuntimeError("a command in stages yields once")
+        return self.reply
 
 
-class ArityError(CommandError):
+class RejectedCommand(CommandError):
+    """Raised for a request that may not run ``command``. It counts as rejected, as in Redis (`rejectCommand`)."""
+
+    def __init__(self, command: Command, error: ErrorReply) -> None:
+        super().__init__(error)
+        self.command = command
+
+
+class ArityError(RejectedCommand):
     """Raised for a request with the wrong number of arguments for ``command``."""
 
     def __init__(self, command: Command) -> None:
-        super().__init__(wrong_arity(command.name))
-        self.command = command
+        super().__init__(command, wrong_arity(command.name))

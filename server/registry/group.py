@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
+from common.codec import Args
 from common.replies import Reply
 from server.args.integers import parse_integer
 from server.registry.command import (
@@ -21,6 +22,7 @@ from server.registry.command import (
     Flag,
     Function,
     KeySpec,
+    ShortTest,
     StagedCall,
     StagedFunction,
 )
@@ -32,7 +34,8 @@ class CommandGroup:
     """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
-    those that the decorator implies. ``keys`` says which arguments are keys.
+    those that the decorator implies. ``keys`` says which arguments are keys. ``is_short`` is for commands in stages: an
+    I/O thread runs a short request itself.
     """
 
     def __init__(self, name: str) -> None:
@@ -52,22 +55,58 @@ class CommandGroup:
         return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
 
     def reads_in_stages(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that reads the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.READONLY | flags, keys)
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, is_short)
 
     def writes_in_stages(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that may change the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys)
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short)
+
+    def writes_in_several_steps(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = ONE_KEY,
+        is_short: ShortTest | None = None,
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command that takes the lock several times. Other commands may run between its steps.
+
+        In a transaction its steps, and what is between them, run under the lock of the transaction.
+        """
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short, several_steps=True)
 
     def control(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = NO_KEYS
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpec = NO_KEYS,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock."""
-        return self._register(usage, summary, flags, keys, targets_keyspace=False)
+        """Register a command that works on the session or the server. Its function gets the session, without lock.
+
+        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
+        """
+        return self._register(usage, summary, flags, keys, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
         """Execute several requests of a command by a function that is faster than one call for each.
@@ -84,19 +123,35 @@ class CommandGroup:
         self._add(name, summary, NO_FLAGS, NO_KEYS, arity=(2, 0), targets_keyspace=False, run=_not_runnable)
 
     def _register(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpec, *, targets_keyspace: bool
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        *,
+        targets_keyspace: bool,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
             depth = _depth(usage)
             arity = _arity(_parameters(function)[1:], depth)
             run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
-            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run)
+            self._add(
+                usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run, redact=redact
+            )
             return function
 
         return register
 
     def _register_staged(
-        self, usage: str, summary: str, flags: Flag, keys: KeySpec
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag,
+        keys: KeySpec,
+        is_short: ShortTest | None,
+        *,
+        several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
         if _depth(usage) > 1:
             raise ValueError("a subcommand cannot run in stages")
@@ -105,7 +160,18 @@ class CommandGroup:
             arity = _arity(_parameters(function), depth=1)
             stages = _converting(function)
             run = _in_single_step(stages)
-            self._add(usage, summary, flags, keys, arity=arity, targets_keyspace=True, run=run, stages=stages)
+            self._add(
+                usage,
+                summary,
+                flags,
+                keys,
+                arity=arity,
+                targets_keyspace=True,
+                run=run,
+                stages=stages,
+                is_short=is_short,
+                several_steps=several_steps,
+            )
             return function
 
         return register
@@ -121,6 +187,9 @@ class CommandGroup:
         targets_keyspace: bool,
         run: Function,
         stages: StagedFunction | None = None,
+        is_short: ShortTest | None = None,
+        several_steps: bool = False,
+        redact: Callable[[Args], Args] | None = None,
     ) -> None:
         min_args, max_args = arity
         self.commands.append(
@@ -136,6 +205,9 @@ class CommandGroup:
                 max_args=max_args,
                 run=run,
                 stages=stages,
+                is_short=is_short,
+                several_steps=several_steps,
+                redact=redact,
             )
         )
 
@@ -159,7 +231,9 @@ def _in_single_step(stages: StagedFunction) -> Function:
     def run(store: Any, *args: bytes) -> Reply:
         call: StagedCall[Any] = StagedCall(stages, args)
         call.run_step(store)
-        return call.finish()
+        while call.resume():
+            call.run_step(store)
+        return call.reply
 
     return run
 

@@ -18,6 +18,7 @@ from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
 from server.registry import CommandTable
+from server.session.auth import Authenticator
 from server.settings import DEFAULT_FSYNC, DEFAULT_REWRITE_MIN_SIZE, Settings
 from server.stderr_log import set_log_level
 
@@ -43,6 +44,7 @@ class ServerContext:
     clients: ClientRegistry = field(default_factory=ClientRegistry)
     monitors: MonitorHub = field(default_factory=MonitorHub)
     slowlog: Slowlog = field(default_factory=Slowlog)
+    auth: Authenticator = field(default_factory=Authenticator)
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic` at the start."""
 
@@ -73,10 +75,14 @@ class ServerContext:
                 max_request = settings.input_limits().max_request
                 self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
                 self.engine.apply_limits(self.limits)
+            if "max_memory" in values or "eviction" in values:
+                self.engine.limit_memory(settings.max_memory, settings.eviction)
             if "fsync" in values and self.engine.persistence is not None:
                 self.engine.persistence.set_level(settings.fsync or DEFAULT_FSYNC)
             if "rewrite_min_size" in values and self.engine.persistence is not None:
                 self.engine.persistence.set_rewrite_min_size(settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE)
+            if "password" in values:
+                self.auth.set_password(settings.password)
             if "max_clients" in values:
                 self.clients.limit = settings.max_clients
                 self.clients.http_share.limit = settings.http_places()

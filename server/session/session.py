@@ -10,7 +10,7 @@ without one. One thread at a time uses a session. What sessions share is in `ser
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from time import perf_counter_ns
 from typing import Protocol
@@ -20,7 +20,9 @@ from common.errors import (
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
+    NOT_AUTHENTICATED,
     TRANSACTION_TOO_LARGE,
+    WRONG_PASSWORD,
     CommandError,
     watch_too_large,
 )
@@ -29,7 +31,7 @@ from server.clients.monitor import Subscriber
 from server.clients.push import PushQueue
 from server.clients.registry import ClientInfo
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
-from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag
+from server.registry import MAX_QUICK_ARGS, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
 from server.stderr_log import RepeatedMessage
 
@@ -38,6 +40,8 @@ ARGUMENT_OVERHEAD = 64
 
 WATCH_OVERHEAD = 512
 """Bytes charged per watched key besides its length: an entry in two tables, and a set of its own."""
+
+_NO_COMMANDS: Mapping[bytes, Command] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,10 @@ class OutputFormat(Protocol):
         """Return a function that encodes a line in the protocol of the request that is being executed."""
         ...
 
+    def set_authenticated(self, authenticated: bool) -> None:
+        """Read the next requests within the bounds for clients that have, or have not, authenticated."""
+        ...
+
 
 class Transaction:
     """The commands between MULTI and EXEC."""
@@ -81,14 +89,22 @@ class Transaction:
 
 
 class Session:
-    """Executes the commands of one client. Call `close` when the client has disconnected, for whatever reason."""
+    """Executes the commands of one client. Call `close` when the client has disconnected, for whatever reason.
 
-    def __init__(self, context: ServerContext, client: ClientInfo) -> None:
+    ``authenticated`` is for a client whose password was checked by its protocol (HTTP). Without it a client must send
+    AUTH first, if the server has a password when the session begins.
+    """
+
+    def __init__(self, context: ServerContext, client: ClientInfo, *, authenticated: bool = False) -> None:
         self.context = context
         self.client = client
         self.transaction: Transaction | None = None
         self.closing = False
         """The connection must be closed after the reply. Nothing received after it is executed."""
+        self.authenticated: bool
+        """Whether all commands may be executed. See `must_authenticate`."""
+        self.unauthenticated_since = 0
+        """`perf_counter_ns` when the client began to be one that has not authenticated."""
         self.reply_mode = ReplyMode.ON
         """Which replies are sent. Set it by `set_reply_mode`."""
         self.pushes: PushQueue | None = None
@@ -102,7 +118,6 @@ class Session:
         self._call = client.call
         self._engine = context.engine
         self._engine_execute = context.engine.execute
-        self._find = context.commands.by_common_case.get
         self._monitors = context.monitors
         self._slowlog = context.slowlog
         self._stats = client.stats
@@ -111,6 +126,7 @@ class Session:
         self._watched_bytes = 0  # what the watched keys take
         self._subscriber: Subscriber | None = None
         self._deferred: QueuedCommand | None = None
+        self._set_authenticated(authenticated or not context.auth.required)
 
     # ---------------------------------------------------------------- execution
 
@@ -188,7 +204,7 @@ class Session:
         """Execute any request: refused, monitored, queued, long, or for the session itself, too."""
         if command is None or not command.min_args <= len(args) <= command.max_args:
             try:
-                command = self.context.commands.resolve(args)
+                command = self._resolve(args)
             except CommandError as problem:
                 return self._refuse(problem)
         if self._monitors.subscribers:
@@ -198,7 +214,7 @@ class Session:
             return self._queue(transaction, command, args)
         self.client.last_command = command
         is_long = transaction is not None and transaction.may_take_long
-        if may_defer and (is_long or self._engine.may_block(command, args)):
+        if may_defer and (is_long or self._engine.would_block(command, args)):
             reply = self._engine.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
             if reply is WOULD_BLOCK:
                 self._deferred = command, args
@@ -206,6 +222,14 @@ class Session:
             self._record(command, args, perf_counter_ns() - self._call.started)
             return reply
         return self._run(command, args)
+
+    def _resolve(self, args: Args) -> Command:
+        """Return the command that a request runs. Raises `CommandError` if it may not."""
+        command = self.context.commands.resolve(args)
+        # After the checks of the name and the arity, as in Redis (`processCommand`).
+        if not self.authenticated and Flag.NO_AUTH not in command.flags and self.must_authenticate():
+            raise RejectedCommand(command, NOT_AUTHENTICATED)
+        return command
 
     def refuse(self, problem: ProtocolError) -> ErrorReply:
         """Return the reply to a request that could not be read."""
@@ -265,7 +289,7 @@ class Session:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
         self.client.touch()
         self._stats.errors += 1
-        if isinstance(problem, ArityError):
+        if isinstance(problem, RejectedCommand):
             self._stats_by_command[problem.command].rejected += 1
         if self.transaction is not None:
             self.transaction.dirty = True
@@ -352,6 +376,10 @@ class Session:
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
             return self._refuse(CommandError(NO_MULTI_HERE))
+        try:
+            self._engine.check_memory()
+        except CommandError as problem:
+            return self._refuse(problem)
         self.client.touch()
         limits = self.context.limits
         transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
@@ -364,6 +392,31 @@ class Session:
             if len(transaction.queue) > MAX_QUICK_ARGS or self._engine.may_block(command, args):
                 transaction.may_take_long = True
         return QUEUED
+
+    # ---------------------------------------------------------------- authentication
+
+    def authenticate(self, user: bytes, password: bytes) -> None:
+        """Let the client execute all commands. Raises `CommandError` for a wrong password, which changes nothing."""
+        if not self.context.auth.accepts(user, password, self.client.address):
+            raise CommandError(WRONG_PASSWORD)
+        self._set_authenticated(True)
+
+    def must_authenticate(self) -> bool:
+        """Return whether the client may send only commands with the flag `NO_AUTH`."""
+        # Asked again, because CONFIG SET may have removed the password since the session began.
+        if not self.authenticated and not self.context.auth.required:
+            self._set_authenticated(True)
+        return not self.authenticated
+
+    def _set_authenticated(self, authenticated: bool) -> None:
+        if not authenticated:
+            self.unauthenticated_since = perf_counter_ns()
+        self.authenticated = authenticated
+        # Before authentication no command is found, so that every request goes through `_resolve`, which checks the
+        # flags. So `execute` and `execute_batch` need no check of their own.
+        self._find = (self.context.commands.by_common_case if authenticated else _NO_COMMANDS).get
+        if self.stream is not None:
+            self.stream.set_authenticated(authenticated)
 
     # ---------------------------------------------------------------- state of the connection
 
@@ -381,6 +434,10 @@ class Session:
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
         self.client.name = b""
+        self._set_authenticated(not self.context.auth.required)
+        if self.client.transport is not None:
+            self.client.transport.apply_timeouts()
+        self.client.call.no_touch = False
 
     def set_reply_mode(self, mode: ReplyMode) -> None:
         """Set which replies are sent from now on."""

@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from common.codec import (
     DecodedRequest,
+    DecodedRequests,
     Encoder,
     ProtocolError,
     ProtocolReply,
@@ -52,12 +53,15 @@ class RequestStream:
 
     __slots__ = (
         "_commit",
+        "_decode",
         "_detector",
         "_encoder",
+        "_limits",
         "_output",
         "_requests",
         "_resp",
         "_session",
+        "_undecoded",
         "deferred",
         "pending",
     )
@@ -73,9 +77,14 @@ class RequestStream:
         self._commit = commit
         self._resp = ReplyEncoder()
         context = session.context
+        self._limits = context.limits
         self._detector = ProtocolDetector(
-            self._resp, context.limits, resp_only=resp_only, http_port=context.settings.http_port
+            self._resp, self._limits, resp_only=resp_only, http_port=context.settings.http_port
         )
+        self._decode: Callable[[bytes], list[DecodedRequests]] = self._detector.decode
+        self._undecoded = b""  # what a client that has not authenticated sent after its request
+        if not session.authenticated:
+            self.set_authenticated(False)
         self._encoder: Encoder = self._resp  # of the request that is being executed
         self._output: Iterator[bytes] = iter(())  # the rest of the reply that filled the last output
         self._requests: Groups = []  # those after it
@@ -103,11 +112,11 @@ class RequestStream:
         elif self._session.closing:
             return b""
         else:
-            groups = self._detector.decode(data)
+            groups = self._decode(data)
             if len(groups) == 1 and len(groups[0][1]) == 1:
                 output = self._process_single(*groups[0])
             else:
-                self._requests = [(encoder, iter(each)) for encoder, each in reversed(groups)]
+                self._requests = _reversed(groups)
                 output = self._process_requests([], 0)
         if self._commit is not None:
             self._commit()
@@ -124,6 +133,18 @@ class RequestStream:
         self._session.stream = None  # a reference cycle would keep the buffers until the garbage collector runs
         self._output = iter(())
         self._requests = []
+        self._undecoded = b""
+
+    def _decode_one(self, data: bytes) -> list[DecodedRequests]:
+        """Return the next request of a client that has not authenticated. The rest waits: `pending` is set.
+
+        So AUTH changes the bounds on the requests after it, and these clients have one request per turn.
+        """
+        if not self._session.must_authenticate():
+            return self._decode(data)  # which is another function now
+        groups, self._undecoded = self._detector.decode_one(data)
+        self.pending = bool(self._undecoded)
+        return groups
 
     def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
         """Execute the only request of a read, the usual case without a pipeline, and return its reply."""
@@ -195,6 +216,9 @@ class RequestStream:
         self.pending = False
         if self._session.closing:
             self._requests.clear()
+        elif self._undecoded:
+            data, self._undecoded = self._undecoded, b""
+            self._requests[:0] = _reversed(self._decode(data))
         return self._process_requests(pieces, size)
 
     def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
@@ -270,10 +294,19 @@ class RequestStream:
         """Encode RESP replies in version 2 or 3 from now on."""
         self._resp.use(version)
 
+    def set_authenticated(self, authenticated: bool) -> None:
+        """Read the next requests within the bounds for clients that have, or have not, authenticated."""
+        self._decode = self._detector.decode if authenticated else self._decode_one
+        self._detector.use(self._limits if authenticated else self._limits.before_authentication())
+
     def push_encoder(self) -> Callable[[bytes], bytes]:
         """Return a function that encodes a line in the protocol of the request that is being executed."""
         encoder = self._encoder
         return lambda line: b"".join(encoder.stream(SimpleString(line)))
+
+
+def _reversed(groups: list[DecodedRequests]) -> Groups:
+    return [(encoder, iter(requests)) for encoder, requests in reversed(groups)]
 
 
 def _take(source: Iterator[bytes], pieces: list[bytes], size: int) -> int:

@@ -14,9 +14,20 @@ def seconds_left(session: Session) -> float:
     0 or less if the time is over. MONITOR is exempt from the idle timeout, as in Redis (`clientsCronHandleTimeout`).
     Another thread may call this: it only reads.
     """
+    return min(_seconds_to_idle(session), _seconds_to_authenticate(session))
+
+
+def _seconds_to_idle(session: Session) -> float:
     idle_timeout = session.context.settings.idle_timeout
     if not idle_timeout:
         return inf
     if session.pushes is not None:
         return idle_timeout  # until the next look, because RESET may end it
     return idle_timeout - (perf_counter_ns() - session.client.active_at) / 10**9
+
+
+def _seconds_to_authenticate(session: Session) -> float:
+    if session.authenticated or not session.context.auth.required:
+        return inf
+    # Whatever the client sends meanwhile. Otherwise one that guesses could do so for ever on one connection.
+    return session.context.settings.auth_timeout - (perf_counter_ns() - session.unauthenticated_since) / 10**9

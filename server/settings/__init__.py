@@ -1,6 +1,7 @@
 """The settings of the server: one table, read by the command line, the environment and CONFIG."""
 
 from server.settings.entry import Setting
+from server.settings.password import with_password
 from server.settings.sources import SettingsReader
 from server.settings.table import (
     DEFAULT_FSYNC,
@@ -34,4 +35,5 @@ __all__ = [
     "SettingsError",
     "SettingsReader",
     "check",
+    "with_password",
 ]

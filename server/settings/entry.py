@@ -11,6 +11,9 @@ from server.settings.kinds import Kind
 
 T = TypeVar("T")
 
+REDACTED = "(redacted)"
+"""What is printed in place of a secret."""
+
 
 class Group(NamedTuple):
     """A section of ``--help``."""
@@ -35,6 +38,7 @@ class Setting(NamedTuple):
     config: str = ""
     mutable: bool = False
     secret: bool = False
+    embedded: bool = False
 
     def default_text(self) -> str:
         """Return the default as ``--help`` shows it; an empty string if there is none."""
@@ -49,7 +53,7 @@ class Setting(NamedTuple):
         if isinstance(value, bool):
             return [option if value else f"--no-{option[2:]}"]
         values = value if self.repeatable else (value,)
-        texts = ("(secret)" if self.secret else shlex.quote(self.kind.format(each)) for each in values)
+        texts = (REDACTED if self.secret else shlex.quote(self.kind.format(each)) for each in values)
         return [f"{option} {text}" for text in texts]
 
     def text(self, settings: object) -> str:
@@ -60,6 +64,8 @@ class Setting(NamedTuple):
             value = value[0] if value else self.unset  # Redis has one `port`, and clients expect one number
         if value is None:
             value = self.unset
+        if self.secret and value:
+            return REDACTED
         return "" if value is None else self.kind.format(value)
 
 
@@ -77,6 +83,7 @@ def setting(
     config: str = "",
     mutable: bool = False,
     secret: bool = False,
+    embedded: bool = False,
 ) -> T:
     """Declare a field of `server.settings.Settings`.
 
@@ -85,7 +92,8 @@ def setting(
     blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
     another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
     the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
-    in the log.
+    in the log, and CONFIG GET shows only whether it is set. An ``embedded`` one concerns the keyspace in this process,
+    and cannot be used with a backing Redis.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
@@ -101,5 +109,6 @@ def setting(
         config=config,
         mutable=mutable,
         secret=secret,
+        embedded=embedded,
     )
     return field(default=default, repr=not secret, metadata={"entry": entry})

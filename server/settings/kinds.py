@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-from common.errors import NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
+from common.errors import NOT_A_MEMORY_VALUE, NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
+from common.limits import GIB, KIB, MIB
 
 T = TypeVar("T")
 
@@ -72,6 +73,38 @@ class Integer(NamedTuple):
         return str(value)
 
 
+MEMORY_UNITS = {"": 1, "b": 1, "k": 1000, "kb": KIB, "m": 1000**2, "mb": MIB, "g": 1000**3, "gb": GIB}
+"""Redis's units: kb is 1024 bytes, and k is 1000 (``memtoull``)."""
+
+
+class Memory:
+    """A number of bytes, with a unit or without, in any case: 64mb. 0 is allowed."""
+
+    metavar = "BYTES"
+
+    def parse(self, text: str) -> int:
+        number = self._parse(text)
+        if number is None:
+            raise ValueError(f"must be a number of bytes, such as 67108864 or 64mb, not {text!r}")
+        return number
+
+    def parse_config(self, text: str) -> int:
+        number = self._parse(text)
+        if number is None:
+            raise ValueError(NOT_A_MEMORY_VALUE)
+        return number
+
+    def _parse(self, text: str) -> int | None:
+        found = re.fullmatch(r"([0-9]{1,19})([a-z]{0,2})", text.lower(), re.ASCII)
+        if found is None or found[2] not in MEMORY_UNITS:
+            return None
+        number = int(found[1]) * MEMORY_UNITS[found[2]]
+        return number if number <= MAX_INTEGER else None
+
+    def format(self, value: int) -> str:
+        return str(value)
+
+
 class Seconds:
     """A duration in seconds, which may have a fraction: above 0, at most `MAX_SECONDS`."""
 
@@ -93,13 +126,14 @@ class Seconds:
 
 
 class Choice(NamedTuple):
-    """One of a few names."""
+    """One of a few names. ``name`` replaces them in the help if they are too many for a line."""
 
     choices: tuple[str, ...]
+    name: str = ""
 
     @property
     def metavar(self) -> str:
-        return f"{{{','.join(self.choices)}}}"
+        return self.name or f"{{{','.join(self.choices)}}}"
 
     def parse(self, text: str) -> str:
         if text not in self.choices:
@@ -192,4 +226,19 @@ PORT = Integer("a port is a number from 0 to 65535", 0, 65535, "PORT")
 SIZE = Integer("a limit is a number of bytes, at least 1", metavar="BYTES")
 COUNT = Integer("must be a number of at least 1", maximum=999_999_999, metavar="NUMBER")
 SECONDS = Seconds()
+MEMORY = Memory()
+EVICTION = Choice(
+    (
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
+    ),
+    "POLICY",
+)
+"""In the order of Redis, whose error for an unknown one lists them."""
 SWITCH = Switch()

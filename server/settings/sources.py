@@ -110,6 +110,7 @@ def new_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of the epilog
         argument_default=argparse.SUPPRESS,  # `SettingsReader.read` must see which options were given
+        allow_abbrev=False,  # otherwise `--password secret` would be `--password-file secret`, whose error has the path
     )
     parser.add_argument("--version", action="version", version=f"kvline {__version__}", help="print the version")
     sections: dict[Group | None, Callable[..., object]] = {None: parser.add_argument}

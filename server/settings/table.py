@@ -11,10 +11,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from common.errors import BACKEND_STORES_DATA
 from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.passwords import PASSWORD_VARIABLE, check_password
 from server.settings.entry import Group, Setting, setting
 from server.settings.kinds import (
     COUNT,
+    EVICTION,
+    MEMORY,
     PORT,
     SECONDS,
     SIZE,
@@ -38,6 +42,7 @@ DEFAULT_FSYNC = "everysec"
 DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
 
+DEFAULT_AUTH_TIMEOUT = 10.0
 DEFAULT_TCP_KEEPALIVE = 300
 """Seconds, as in Redis 7."""
 
@@ -70,6 +75,7 @@ LOG_FORMAT = Choice(("text", "json"))
 
 LISTENERS = Group("addresses")
 TLS = Group("TLS", "A port of its own. Without --port the server then has no port without TLS.")
+ACCESS = Group("access", f"{PASSWORD_VARIABLE} in the environment is the password too.")
 LIMITS = Group("limits")
 LOG = Group("log")
 DATA = Group("durable log", "Without --data, the data is in memory only.")
@@ -171,6 +177,15 @@ class Settings:
         None, Text("FILE"), "demand a certificate from each client that these authorities have signed",
         requires="tls_cert", group=TLS, config="tls-ca-cert-file")
 
+    password: str = setting(
+        "", Text("PASSWORD", check_password), "the password that clients must send; empty: none",
+        option="", variable=PASSWORD_VARIABLE, config="requirepass", mutable=True, secret=True)
+    password_file: str | None = setting(
+        None, Text("FILE"), "a file with the password that clients must send, in its first line", group=ACCESS)
+    auth_timeout: float = setting(
+        DEFAULT_AUTH_TIMEOUT, SECONDS, "close the connection of a TCP client that has not sent the password by then",
+        group=ACCESS)
+
     max_line: int = setting(DEFAULT_LIMITS.max_line, SIZE, "the maximum length of a line of text", group=LIMITS)
     max_bulk: int = setting(
         DEFAULT_LIMITS.max_bulk, SIZE, "the maximum length of a RESP bulk string",
@@ -180,9 +195,18 @@ class Settings:
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         group=LIMITS, config="maxclients", mutable=True)
 
+    max_memory: int = setting(
+        0, MEMORY, "the memory that the keys may take, such as 64mb or 1gb, by an estimate; 0: any amount",
+        group=LIMITS, config="maxmemory", mutable=True, embedded=True)
+    eviction: str = setting(
+        "noeviction", EVICTION,
+        "which keys are evicted at this limit: allkeys-lru, allkeys-lfu, allkeys-random; of those with an expiry: "
+        "volatile-lru, volatile-lfu, volatile-random, volatile-ttl; none: noeviction",
+        group=LIMITS, config="maxmemory-policy", mutable=True, embedded=True)
+
     data: str | None = setting(
         None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
-        group=DATA)
+        group=DATA, embedded=True)
     fsync: str | None = setting(
         None, Choice(("always", "everysec", "no")),
         "when a change is on the disk: before its reply, within about a second, or when the system decides",
@@ -227,7 +251,7 @@ class Settings:
         False, SWITCH, "speak HTTPS on this port, with the certificate of --tls-cert", requires="tls_cert", group=HTTP)
     http_token: str | None = setting(
         None, Text("TOKEN", check_token),
-        "the bearer token that requests need; better given as KVLINE_HTTP_TOKEN in the environment",
+        "another name for the password, which is the bearer token of HTTP; must not differ from it",
         group=HTTP, secret=True)
     http_origins: tuple[str, ...] = setting(
         (), Text("ORIGIN", check_origin), "an origin whose pages may send requests; may be given more than once",
@@ -336,12 +360,12 @@ def check(settings: Settings) -> None:
         # False: --no-cache-tracking without a backend is not a contradiction. 0, which is equal to it, is a port.
         if entry.requires and value is not None and value is not False and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
+        if entry.embedded and value != entry.default and settings.backend is not None:
+            raise SettingsError(entry.name, BACKEND_STORES_DATA)
     if settings.tls_cert is not None and settings.tls_port is None and not settings.http_tls:
         raise SettingsError("tls_cert", "needs --tls-port, or --http-port with --http-tls")
     if settings.http_tls and settings.http_port is None:
         raise SettingsError("http_tls", "needs --http-port")
-    if settings.data is not None and settings.backend is not None:
-        raise SettingsError("data", "can't be combined with --backend, because the backing Redis stores the data")
 
 
 def option_of(name: str) -> str:
@@ -368,8 +392,6 @@ SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
 CONSTANTS = (
     _constant("databases", "1"),
-    _constant("maxmemory", "0"),
-    _constant("maxmemory-policy", "noeviction"),
     _constant("save", ""),
 )
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""

@@ -31,7 +31,7 @@ def test_ioredis_gets_what_it_expects_of_a_redis(server: ServerProcess, modules:
 
 def test_ioredis_gets_the_same_over_tls(start_server: StartServer, modules: Path, certificates: TLSFiles) -> None:
     server = start_server(*certificates.options())
-    check(modules, str(server.port), "3", str(certificates.authority.certificate))
+    check(modules, str(server.port), "3", "", str(certificates.authority.certificate))
 
 
 def check(modules: Path, *arguments: str) -> None:

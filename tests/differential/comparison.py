@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from common.text import format_command
+from common.text import format_command, split_args
 from tests.differential.differences import have_old_texts, is_accepted, is_left_out
 from tests.harness.resp_wire import QUEUED, Aggregate, Args, Reply, Servers, Twin, payload, scalar
 
@@ -122,6 +122,18 @@ class Sessions:
         for key in map(payload, keys.items):
             self.send(0, b"GET", key)
             self.send(0, b"PEXPIRETIME", key)
+
+
+def send_story(servers: Servers, story: str, protocol: int) -> None:
+    """Send a conversation to both servers. A line is a command of the text protocol, of session 0 without ``1:``."""
+    with Sessions(servers, protocol=protocol) as sessions:
+        for line in map(str.strip, story.strip().splitlines()):
+            session, colon, command = line.partition(":")
+            if colon and session.isdigit():
+                sessions.send(int(session), *split_args(command.encode()))
+            else:
+                sessions.send(0, *split_args(line.encode()))
+        sessions.end()
 
 
 def _are_close(ours: int, theirs: int, tolerance: int) -> bool:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from common.text import split_args
-from tests.differential.comparison import Sessions
+from tests.differential.comparison import send_story
 from tests.harness.resp_wire import Servers
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 
-# A line is a command as the text protocol has it; one that begins with a digit and a colon is said by that session.
 STORIES = {
     "SET: deadlines and options": r"""
         SET k v EX 0
@@ -465,6 +463,15 @@ STORIES = {
         CONFIG SET a b
         CONFIG SET maxmemory
         CONFIG SET maxmemory 1 appendonly
+        CONFIG SET maxmemory x
+        CONFIG SET maxmemory -1
+        CONFIG SET maxmemory 1.5gb
+        CONFIG SET maxmemory 10zb
+        CONFIG SET maxmemory 1000GB
+        CONFIG GET maxmemory
+        CONFIG SET maxmemory 300k maxmemory 0
+        CONFIG SET maxmemory 0
+        CONFIG SET maxmemory-policy x
         CONFIG SET databases 5
         CONFIG SET port
         CONFIG SET slowlog-max-len x
@@ -1087,11 +1094,4 @@ STORIES = {
 @PROTOCOLS
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
 def test_both_servers_reply_the_same(servers: Servers, story: str, protocol: int) -> None:
-    with Sessions(servers, protocol=protocol) as sessions:
-        for line in map(str.strip, story.strip().splitlines()):
-            session, colon, command = line.partition(":")
-            if colon and session.isdigit():
-                sessions.send(int(session), *split_args(command.encode()))
-            else:
-                sessions.send(0, *split_args(line.encode()))
-        sessions.end()
+    send_story(servers, story, protocol)

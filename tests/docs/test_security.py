@@ -15,7 +15,7 @@ from tests.harness.processes import ROOT
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split("|"))
-    for line in SECURITY.splitlines()
+    for line in SECURITY.partition("## The bounds")[2].splitlines()
     if re.match(r"\|(?! ---| what | \*\*)", line)
 ]
 
@@ -40,6 +40,7 @@ NO_BOUNDS = {
     "server.settings.table.DEFAULT_BACKEND_TIMEOUT": "a default, in the table as --backend-timeout",
     "server.settings.table.DEFAULT_BODY_TIMEOUT": "a default, in the table as --http-body-timeout",
     "server.settings.table.DEFAULT_HEAD_TIMEOUT": "a default, in the table as --http-head-timeout",
+    "server.settings.table.DEFAULT_AUTH_TIMEOUT": "a default, in the table as --auth-timeout",
     "server.settings.table.DEFAULT_IDLE_TIMEOUT": "a default, in the table as --http-idle-timeout",
     "server.settings.table.MAX_MAX_CLIENTS": "a range of a setting",
 }

@@ -18,6 +18,7 @@ from typing import IO
 
 import pytest
 
+from common.passwords import PASSWORD_VARIABLE
 from tests.harness.waiting import TIMEOUT, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +98,7 @@ class ServerProcess:
             cwd=cwd,
             env=environment(**variables),
         )
+        self._password = variables.get(PASSWORD_VARIABLE, "")
         self._peers = ExitStack()
         self._log = bytearray()
         assert self.process.stderr is not None
@@ -138,11 +140,20 @@ class ServerProcess:
     def exited(self) -> bool:
         return self.process.poll() is not None
 
-    def connect(self, port: int | None = None) -> Peer:
-        """Open a connection, to the first port if none is given; it is closed with the server at the latest."""
+    def connect(self, port: int | None = None, *, authenticated: bool = True) -> Peer:
+        """Open a connection, to the first port if none is given; it is closed with the server at the latest.
+
+        It has sent the password if the server has one, unless it is not to be authenticated.
+        """
         peer = Peer(self.port if port is None else port)
         self._peers.callback(peer.close)
+        if authenticated:
+            self._authenticate(peer)
         return peer
+
+    def _authenticate(self, peer: Peer) -> None:
+        if self._password:
+            assert peer.ask(f"AUTH {self._password}".encode()) == b"OK"
 
     def resident_bytes(self) -> int:
         """Return how much memory the process has."""
@@ -151,6 +162,7 @@ class ServerProcess:
     def clients(self) -> int:
         """Return how many connections CLIENT LIST shows, without those that called this."""
         with contextlib.closing(Peer(self.port)) as peer:
+            self._authenticate(peer)
             assert peer.ask(b"CLIENT SETNAME counting") == b"OK"  # the server may still list an earlier one
             peer.send(b"*2\r\n$6\r\nCLIENT\r\n$4\r\nLIST\r\n")
             lines = peer.receive(int(peer.line()[1:]) + 2).strip().splitlines()

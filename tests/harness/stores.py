@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.contents import ClearedContents
@@ -44,6 +44,10 @@ class Recorder:
         assert before == self.entry(key)
         self.changes.append(("set", key, value, expires_at))
         self.values[key], self.expiries[key] = value, expires_at
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        for (key, value), value_before in zip(values.items(), before, strict=True):
+            self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         assert before == self.values.get(key)

@@ -125,10 +125,11 @@ def test_the_limits_are_those_of_the_settings(connect: Connect) -> None:
 def test_http_is_served_beside_the_other_ports(connect: Connect) -> None:
     httpx = pytest.importorskip("httpx")
     pytest.importorskip("httptools", reason="the extra http is not installed")
-    with Server(Settings(ports=(0,), http_port=0, http_token="hush")) as server:
+    with Server(Settings(ports=(0,), http_port=0, password="hush")) as server:
         assert server.http_url is not None
         assert server.addresses == [f"127.0.0.1:{server.port}", server.http_url]
         peer = connect(server.port)
+        assert peer.ask(b"AUTH hush") == b"OK"
         assert peer.ask(b"SET key value") == b"OK"
         assert httpx.get(f"{server.http_url}/keys/key").status_code == 401
         authorized = {"Authorization": "Bearer hush"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from math import inf
 
 import pytest
 
@@ -12,6 +13,7 @@ from common.resp_client import encode_request
 from server.app import Server
 from server.clients.registry import ClientInfo
 from server.net.timers import TimerHeap
+from server.session.context import ServerContext
 from server.session.session import Session
 from server.session.timeouts import seconds_left
 from server.settings import Settings
@@ -225,3 +227,63 @@ def test_a_connection_that_closes_cancels_its_timer(
     server = start(1000)
     connect(server).close()
     wait_until(lambda: len(heaps) == 1, "the timer is cancelled")
+
+
+# ---------------------------------------------------------------- the time to authenticate
+
+
+@pytest.fixture(params=[0, 1, 2], ids=lambda count: f"{count} I/O threads")
+def guarded(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server with a password and little time to send it, in each way in which connections are served."""
+    settings = Settings(ports=(0,), io_threads=request.param, password="hush", auth_timeout=1.0)
+    with Server(settings) as server:
+        yield server
+
+
+@pytest.fixture
+def connect_stranger(guarded: Server) -> Iterator[Callable[[], Peer]]:
+    with ExitStack() as opened:
+
+        def open_one() -> Peer:
+            peer = Peer(guarded.port)
+            opened.callback(peer.close)
+            return peer
+
+        yield open_one
+
+
+@pytest.mark.parametrize("sent", [b"", b"AUTH ", b"*2\r\n$4\r\nAUTH\r\n", b"GET k\n"], ids=repr)
+def test_a_client_that_does_not_authenticate_in_time_is_closed(
+    guarded: Server, connect_stranger: Callable[[], Peer], sent: bytes
+) -> None:
+    peer = connect_stranger()
+    peer.send(sent)
+    assert peer.rest() in (b"", b"(error) NOAUTH Authentication required.\n")
+    wait_until(lambda: len(guarded.context.clients) == 0, "the client is deregistered")
+
+
+def test_a_client_that_sends_wrong_passwords_all_the_time_is_closed(connect_stranger: Callable[[], Peer]) -> None:
+    peer = connect_stranger()
+    with suppress(OSError):  # a reset or a broken pipe
+        peer.send(b"AUTH wrong\n")
+        while peer.line():
+            peer.send(b"AUTH wrong\n")
+
+
+def test_a_client_that_has_authenticated_has_no_timeout_until_reset(
+    guarded: Server, connect_stranger: Callable[[], Peer]
+) -> None:
+    friend = connect_stranger()
+    assert friend.ask(b"AUTH hush") == b"OK"
+    assert connect_stranger().rest() == b"", "a client that connected later is closed"
+    assert friend.ask(b"PING") == b"PONG"
+    assert friend.ask(b"RESET") == b"RESET"
+    assert friend.rest() == b"", "then it has to authenticate again"
+
+
+def test_a_password_that_is_removed_ends_the_timeout(context: ServerContext) -> None:
+    context.change_settings({"password": "hush"})
+    stranger = Session(context, context.clients.add())
+    assert 0 < seconds_left(stranger) <= 10
+    context.change_settings({"password": ""})
+    assert seconds_left(stranger) == inf

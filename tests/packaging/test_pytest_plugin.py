@@ -199,3 +199,14 @@ def test_the_server_ends_with_the_session(run_tests: RunTests, pytester: pytest.
 def test_help_describes_the_option_and_the_fixtures(run_tests: RunTests) -> None:
     run_tests("", "--help").stdout.fnmatch_lines(["kvline:", "*--kvline-args=OPTIONS"])
     run_tests("", "--fixtures").stdout.fnmatch_lines(["kvline_server [[]session scope[]] *", "kvline -- *"])
+
+
+def test_a_server_with_a_password_has_it_in_its_url(run_tests: RunTests) -> None:
+    source = """
+def test_password(kvline):
+    assert ask(kvline, b"GET k") == b"(error) NOAUTH Authentication required."
+    assert kvline.url == f"redis://:two%20words%2F1@127.0.0.1:{kvline.port}/0"
+    assert ask(kvline, b'AUTH "two words/1"') == b"OK"
+    assert ask(kvline, b'AUTH wrong').startswith(b"(error) WRONGPASS")
+"""
+    run_tests(source, "--kvline-password", "two words/1").assert_outcomes(passed=1)

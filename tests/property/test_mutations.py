@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
+from server.rdb.payload import dump
 from tests.harness.clock import Clock
 from tests.harness.sessions import execute, new_session
 from tests.harness.stores import Recorder, new_store
@@ -27,6 +28,12 @@ commands = st.one_of(
     st.tuples(st.sampled_from([b"APPEND", b"GETSET", b"SETNX"]), keys, values),
     st.tuples(st.just(b"SETRANGE"), keys, st.integers(0, 3).map(b"%d".__mod__), values),
     st.tuples(st.just(b"MSET"), keys, values, keys, values),
+    st.tuples(st.just(b"SETBIT"), keys, st.integers(0, 20).map(b"%d".__mod__), st.sampled_from([b"0", b"1"])),
+    st.tuples(
+        st.just(b"BITFIELD"), keys, st.just(b"SET"), st.just(b"u5"), st.integers(0, 20).map(b"%d".__mod__), times
+    ),
+    st.tuples(st.just(b"BITOP"), st.sampled_from([b"AND", b"OR", b"XOR"]), keys, keys, keys),
+    st.tuples(st.just(b"RESTORE"), keys, times, values.map(dump), st.just(b"REPLACE")),
     st.tuples(st.sampled_from([b"FLUSHALL", b"DBSIZE", b"RANDOMKEY"])),
 )
 steps = st.lists(commands | st.integers(1, 1500) | st.just("expire"), max_size=30)

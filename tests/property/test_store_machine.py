@@ -13,6 +13,7 @@ from common.text import ENDING_IN_LF, format_command
 from server.engines.embedded import EmbeddedEngine
 from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.rewrite import rewrite
+from server.keyspace.observers import Entry, Removal
 from tests.harness.clock import Clock
 from tests.harness.logs import new_disk
 from tests.harness.profiles import examples
@@ -266,6 +267,70 @@ class LoggedSessions(Sessions):
         self.start()
 
 
+OOM = ErrorReply.from_text(b"OOM command not allowed when used memory > 'maxmemory'.")
+GROWING = {b"SET", b"COPY", b"INCR", b"DECR", b"INCRBY", b"DECRBY"}
+
+ROOM = 2 * 160 + 50
+"""Bytes for two keys, of three."""
+
+
+class LimitedSessions(Sessions):
+    """The same with a memory limit. Keys are evicted before each request, so that the model knows which ones."""
+
+    @initialize(policy=st.sampled_from(["noeviction", "allkeys-random", "allkeys-lru", "allkeys-lfu", "volatile-ttl"]))
+    def begin(self, policy: str) -> None:  # type: ignore[override]
+        self.policy = policy
+        super().begin()
+
+    def new_engine(self) -> EmbeddedEngine:
+        engine = super().new_engine()
+        engine.limit_memory(ROOM, self.policy)
+        self.store.observe(Evictions(self.model))
+        return engine
+
+    def is_exceeded(self) -> bool:
+        """Evict what can be evicted. Return whether the limit is exceeded then."""
+        assert self.store.memory is not None
+        while not self.engine.evict_slice():
+            pass
+        return self.store.memory.is_exceeded
+
+    def run(self, number: int, *args: bytes) -> None:
+        if not self.is_exceeded():
+            super().run(number, *args)
+        elif self.queues[number] is not None:
+            self.spoiled[number] = True
+            self.send(number, [*args], OOM)
+        elif args[0] in GROWING:
+            self.send(number, [*args], OOM)
+        else:
+            super().run(number, *args)
+
+    @rule(number=sessions)
+    def exec(self, number: int) -> None:
+        queue = self.queues[number]
+        grows = any(args[0] in GROWING for args in queue or ())
+        if not self.is_exceeded() or queue is None or self.spoiled[number] or not grows:
+            super().exec(number)
+        else:
+            self.queues[number], self.watched[number] = None, {}
+            aborted = b"EXECABORT Transaction discarded because of: " + OOM.text
+            self.send(number, [b"EXEC"], ErrorReply.from_text(aborted))
+
+
+class Evictions(Recorder):
+    """Removes from the model what is evicted."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._model = model
+
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
+        super().on_remove(key, cause, before)
+        if cause is Removal.EVICTED:
+            self._model.remove(key)
+
+
 def without_blocks(reply: Reply) -> Reply:
     """Return what RESP2 keeps of the replies that occur here."""
     if isinstance(reply, Lines):
@@ -275,6 +340,9 @@ def without_blocks(reply: Reply) -> Reply:
 
 TestSessions = Sessions.TestCase
 TestSessions.settings = settings(max_examples=examples(300), stateful_step_count=50)
+
+TestLimitedSessions = LimitedSessions.TestCase
+TestLimitedSessions.settings = settings(max_examples=examples(150), stateful_step_count=50)
 
 TestLoggedSessions = LoggedSessions.TestCase
 TestLoggedSessions.settings = settings(max_examples=examples(100), stateful_step_count=50)

@@ -15,7 +15,7 @@ from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, execute, send_line, send_lines
 from tests.harness.stores import pairs
 
-OPTIONAL = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]")
+OPTIONAL = re.compile(r"\[(?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*\]")
 """What is in brackets, with brackets in it."""
 
 ALTERNATIVES = re.compile(r"<[^>]*>")
@@ -36,6 +36,11 @@ def test_the_table_holds_these_commands() -> None:
         ("AUTH", -2),
         ("BGREWRITEAOF", 1),
         ("BGSAVE", -1),
+        ("BITCOUNT", -2),
+        ("BITFIELD", -2),
+        ("BITFIELD_RO", -2),
+        ("BITOP", -4),
+        ("BITPOS", -3),
         ("CLIENT", -2),
         ("COMMAND", -1),
         ("COMPACT", 1),
@@ -47,6 +52,7 @@ def test_the_table_holds_these_commands() -> None:
         ("DEL", -2),
         ("DISCARD", 1),
         ("DISCONNECT", 1),
+        ("DUMP", 2),
         ("ECHO", 2),
         ("EXEC", 1),
         ("EXISTS", -2),
@@ -57,6 +63,7 @@ def test_the_table_holds_these_commands() -> None:
         ("FLUSHALL", -1),
         ("FLUSHDB", -1),
         ("GET", 2),
+        ("GETBIT", 3),
         ("GETDEL", 2),
         ("GETEX", -2),
         ("GETRANGE", 4),
@@ -72,6 +79,7 @@ def test_the_table_holds_these_commands() -> None:
         ("LCS", -3),
         ("MEMORY", -2),
         ("MGET", -2),
+        ("MIGRATE", -6),
         ("MONITOR", 1),
         ("MSET", -3),
         ("MSETNX", -3),
@@ -89,10 +97,12 @@ def test_the_table_holds_these_commands() -> None:
         ("RENAME", 3),
         ("RENAMENX", 3),
         ("RESET", 1),
+        ("RESTORE", -4),
         ("SAVE", 1),
         ("SCAN", -2),
         ("SELECT", 2),
         ("SET", -3),
+        ("SETBIT", 4),
         ("SETEX", 4),
         ("SETNX", 3),
         ("SETRANGE", 4),

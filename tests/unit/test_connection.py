@@ -10,8 +10,8 @@ from common.errors import (
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
     NOT_AN_INTEGER,
-    SYNTAX_ERROR,
     UNSUPPORTED_PROTOCOL,
+    WRONG_PASSWORD,
 )
 from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
 from common.resp_client import encode_request
@@ -60,8 +60,8 @@ def test_hello_negotiates_the_version_of_resp(session: ClientSession) -> None:
         ([b"three"], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
         ([b"03"], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
         ([b""], ErrorReply.from_text(b"ERR Protocol version is not an integer or out of range")),
-        ([b"2", b"AUTH", b"user", b"secret"], NO_PASSWORD),
-        ([b"2", b"SETNAME", b"new", b"AUTH", b"user", b"secret"], NO_PASSWORD),
+        ([b"2", b"AUTH", b"user", b"secret"], WRONG_PASSWORD),
+        ([b"2", b"SETNAME", b"new", b"AUTH", b"user", b"secret"], WRONG_PASSWORD),
         (
             [b"2", b"SETNAME", b"new", b"AUTH", b"user"],
             ErrorReply.from_text(b"ERR Syntax error in HELLO option 'AUTH'"),
@@ -167,10 +167,8 @@ def test_the_only_database_is_number_zero(session: ClientSession) -> None:
     assert execute(session, b"SELECT", b"zero") == NOT_AN_INTEGER
 
 
-def test_auth_is_refused_because_no_password_is_configured(session: ClientSession) -> None:
+def test_auth_without_a_user_name_is_refused_because_no_password_is_configured(session: ClientSession) -> None:
     assert execute(session, b"AUTH", b"secret") == NO_PASSWORD
-    assert execute(session, b"AUTH", b"default", b"secret") == NO_PASSWORD
-    assert execute(session, b"AUTH", b"default", b"secret", b"more") == SYNTAX_ERROR
 
 
 # ---------------------------------------------------------------- RESET

@@ -73,7 +73,8 @@ def test_monitor_does_not_show_unknown_commands_and_wrong_arity(
 
 
 def test_these_commands_are_sensitive() -> None:
-    assert [each.name for each in ENTRIES if Flag.SENSITIVE in each.flags] == [b"AUTH", b"HELLO"]
+    names = [each.name for each in ENTRIES if Flag.SENSITIVE in each.flags]
+    assert names == [b"AUTH", b"CONFIG|SET", b"HELLO", b"MIGRATE"]
     auth = COMMANDS.resolve([b"AUTH", b"x"])
     assert auth.redacted([b"AUTH", b"x"]) == [b"AUTH", REDACTED]
 
@@ -81,3 +82,26 @@ def test_these_commands_are_sensitive() -> None:
 def test_a_sensitive_subcommand_keeps_its_name() -> None:
     command = replace(COMMANDS.resolve([b"CLIENT", b"SETNAME", b"x"]), flags=Flag.SENSITIVE)
     assert command.redacted([b"CLIENT", b"SETNAME", b"x"]) == [b"CLIENT", b"SETNAME", REDACTED]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [b"CONFIG", b"SET", b"requirepass", b"hunter2"],
+        [b"config", b"set", b"RequirePass", b"hunter2"],
+        [b"CONFIG", b"SET", b"maxclients", b"100", b"requirepass", b"hunter2"],
+        [b"CONFIG", b"SET", b"requirepass", b"hunter2", b"maxclients", b"x"],
+        [b"CONFIG", b"SET", b"maxclients", b"requirepass", b"hunter2"],
+    ],
+    ids=lambda args: b" ".join(args).decode(),
+)
+def test_a_password_that_config_set_changes_is_redacted_and_other_parameters_are_shown(
+    session: ClientSession, other: ClientSession, args: list[bytes]
+) -> None:
+    execute_line(session, "CONFIG SET slowlog-log-slower-than 0")
+    send_line(session, "MONITOR")
+    execute(other, *args)
+    shown = [REDACTED if arg == b"hunter2" else arg for arg in args]
+    (line,) = transport_of(session).pushed
+    assert line.endswith(b"] %b\n" % b" ".join(b'"%b"' % arg for arg in shown))
+    assert shown in [entry.args for entry in session.context.slowlog.entries()]

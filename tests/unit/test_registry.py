@@ -303,5 +303,5 @@ def test_two_subcommands_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize("flag", list(Flag), ids=lambda flag: flag.name)
 def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) -> None:
     command = replace(entered(nothing), flags=flag)
-    internal = flag in (Flag.NOT_QUEUED, Flag.SENSITIVE, Flag.NO_BATCH)
+    internal = flag in (Flag.NOT_QUEUED, Flag.SENSITIVE, Flag.NO_TOUCH, Flag.NO_BATCH)
     assert command.flag_names == ([] if internal else [str(flag.name).lower()])

@@ -34,10 +34,14 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "tls_cert": ("cert.pem", "cert.pem"),
     "tls_key": ("key.pem", "key.pem"),
     "tls_ca": ("ca.pem", "ca.pem"),
+    "password_file": ("/run/secrets/kvline", "/run/secrets/kvline"),
+    "auth_timeout": ("2.5", 2.5),
     "max_line": ("100", 100),
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
     "max_clients": ("100", 100),
+    "max_memory": ("64mb", 64 * MIB),
+    "eviction": ("allkeys-lru", "allkeys-lru"),
     "data": ("./data", "./data"),
     "fsync": ("always", "always"),
     "rewrite_min_size": ("100", 100),
@@ -298,6 +302,41 @@ def test_help_has_examples_that_are_valid_and_exit_statuses() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("100", 100),
+        ("7b", 7),
+        ("3k", 3000),
+        ("3kb", 3 * 1024),
+        ("2M", 2_000_000),
+        ("64MB", 64 * MIB),
+        ("1g", 10**9),
+        ("1Gb", GIB),
+        (str(2**63 - 1), 2**63 - 1),
+    ],
+)
+def test_a_memory_size_has_the_units_of_redis(text: str, size: int) -> None:
+    assert read("--max-memory", text).max_memory == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mb", "-1", "1.5gb", "1 gb", "10zb", "1tb", "9999999999gb", "0x10", "\u0663", "1gbb"]
+)
+def test_a_bad_memory_size_is_refused(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    expected = f"argument --max-memory: must be a number of bytes, such as 67108864 or 64mb, not {text!r}"
+    assert refused(capsys, f"--max-memory={text}") == expected
+
+
+@pytest.mark.parametrize("option", ["--max-memory=1gb", "--eviction=allkeys-lru", "--data=data"])
+def test_a_setting_of_the_embedded_keyspace_excludes_a_backing_redis(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    expected = f"{option.partition('=')[0]} can't be combined with --backend, because the backing Redis stores the data"
+    assert refused(capsys, option, "--backend", "redis://localhost") == expected
+
+
 def test_the_value_of_a_misspelt_option_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, "--bakend", "redis://:s3cret@host") == "unknown option: --bakend"
     assert refused(capsys, "--bakend=redis://:s3cret@host") == "unknown option: --bakend"
@@ -401,9 +440,9 @@ def test_a_config_file_that_cannot_be_read_is_one_sentence(capsys: pytest.Captur
         ({"all_cores": True}, "--all-cores"),
         ({"slowlog_max_len": 5}, ""),
         ({"config_file": "/a b"}, "--config '/a b'"),
-        ({"backend": "redis://:hush@localhost", "cache_ttl": 5.0}, "--backend (secret) --cache-ttl 5"),
-        ({"http_token": "hush"}, "--http-token (secret)"),
-        ({"backend": "redis://localhost", "cache_tracking": False}, "--backend (secret) --no-cache-tracking"),
+        ({"backend": "redis://:hush@localhost", "cache_ttl": 5.0}, "--backend (redacted) --cache-ttl 5"),
+        ({"http_token": "hush"}, "--http-token (redacted)"),
+        ({"backend": "redis://localhost", "cache_tracking": False}, "--backend (redacted) --no-cache-tracking"),
     ],
 )
 def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str, Any], shown: str) -> None:
@@ -479,7 +518,7 @@ def test_a_request_may_always_be_as_large_as_an_argument_of_it() -> None:
         ("maxclients", "9" * 19, "argument couldn't be parsed into an integer"),
         ("maxclients", "0", "argument must be between 1 and 4294967295 inclusive"),
         ("slowlog-log-slower-than", "-2", f"argument must be between -1 and {2**63 - 1} inclusive"),
-        ("loglevel", "loud", "argument must be one of debug, info, warning, error"),
+        ("loglevel", "loud", "argument(s) must be one of the following: debug, info, warning, error"),
     ],
 )
 def test_config_uses_the_texts_of_redis(parameter: str, text: str, sentence: str) -> None:

@@ -17,6 +17,7 @@ LAYERS = [
     ["server.process"],
     ["server.settings"],
     ["server.args"],
+    ["server.rdb", "server.target"],
     ["server.registry"],
     ["server.keyspace"],
     ["server.protocols"],
@@ -39,6 +40,7 @@ NETWORK = {"asyncio", "select", "selectors", "socket", "socketserver", "ssl"}
 MAY_USE_NETWORK = (
     "server.net",
     "server.http",
+    "server.target",
     "server.engines.redis",
     "client.connection",
     "client.source",

@@ -118,6 +118,20 @@ class DurableEngine(EmbeddedEngine):
         self._begin(command)
         return super().execute_in_stages(command, args, call)
 
+    def evict_slice(self) -> bool:
+        """Evict keys, and write that: what a record undoes is freed only then. Do nothing while the log is failing."""
+        if self._memory is None or self._log.problem is not None:  # else each would be undone, as a failure of the log
+            return True
+        is_done = super().evict_slice()
+        if self._log.pending_bytes:
+            self._log.write_pending()
+        return is_done
+
+    def check_memory(self) -> None:
+        """Raise `CommandError` if the memory limit is reached and nothing can be evicted."""
+        if self._log.problem is None:  # as above
+            super().check_memory()
+
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command may take long. One that writes a snapshot does."""
         return command.name in SAVING_COMMANDS or super().may_block(command, args)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -129,6 +129,11 @@ class DurableLog:
         if pending.size > MAX_PENDING:
             self.needs_attention = True
         self._appended += 1
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Record a SET for each key."""
+        for (key, value), value_before in zip(values.items(), before, strict=True):
+            self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Record a SETRANGE: not the value, which may be large and change often."""

@@ -151,6 +151,10 @@ class CachedReads:
         """Return whether the engine may wait for I/O. A cacheable command may, if its reply is not cached."""
         return self._engine.may_block(command, args)
 
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Do the same."""
+        return self._engine.would_block(command, args)
+
     def new_watch(self) -> BackendWatch:
         """Return a watch without keys."""
         return self._engine.new_watch()
@@ -174,3 +178,15 @@ class CachedReads:
     def apply_limits(self, limits: Limits) -> None:
         """Pass new limits on."""
         self._engine.apply_limits(limits)
+
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Pass a memory limit on."""
+        self._engine.limit_memory(limit, policy)
+
+    def used_memory(self) -> int | None:
+        """Return what the engine counts."""
+        return self._engine.used_memory()
+
+    def check_memory(self) -> None:
+        """Let the engine check its limit."""
+        self._engine.check_memory()

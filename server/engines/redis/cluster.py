@@ -31,8 +31,8 @@ from common.errors import (
 from common.replies import OK, ErrorReply, Reply
 from server.args.integers import parse_cursor
 from server.engines.redis.backend import Attempt
+from server.engines.redis.compact import scan
 from server.engines.redis.connection import BackendConnection, ConnectionSettings, with_asking
-from server.engines.redis.dump import scan
 from server.engines.redis.node import Node
 from server.engines.redis.replies import find_redirect, raise_for_error, unexpected_reply
 from server.engines.redis.slots import SlotTable, common_slot, parse_cluster_slots, parse_redirect

@@ -21,7 +21,7 @@ from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
 from server.engines.redis.backend import Backend
-from server.engines.redis.dump import compact
+from server.engines.redis.compact import compact
 from server.engines.redis.node import Node
 from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
 from server.engines.redis.time_limit import time_limit
@@ -88,6 +88,10 @@ class RedisEngine:
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command asks the backing server."""
         return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
+
+    def would_block(self, command: Command, args: Args) -> bool:
+        """Do the same."""
+        return self.may_block(command, args)
 
     def _compact(self, command: Command, args: Args) -> Reply:
         # Lazy: the limit of `execute` covers the first page only, so the limit is passed on for the others.
@@ -183,6 +187,15 @@ class RedisEngine:
     def apply_limits(self, limits: Limits) -> None:
         """Do nothing: the backing server has limits of its own for its keys and values."""
 
+    def limit_memory(self, limit: int, policy: str) -> None:
+        """Do nothing: the backing server has a limit of its own, and the settings refuse one here."""
+
+    def used_memory(self) -> None:
+        """Return None: the keys are in the backing server."""
+
+    def check_memory(self) -> None:
+        """Do nothing: the backing server refuses the transaction when it gets it."""
+
     def start(self) -> None:
         """Check that the backing server replies. If it does not, log a warning and go on.
 
@@ -210,8 +223,8 @@ def _refuse(command: Command, args: Args) -> Reply:
     raise CommandError(needs_embedded_store(command.name))
 
 
-def count_keys(node: Node) -> tuple[int, int, int]:
-    """Return the number of a server's keys, of those with an expiry, and of those that have expired.
+def count_keys(node: Node) -> tuple[int, int, int, int]:
+    """Return the number of a server's keys, of those with an expiry, of those that have expired, and were evicted.
 
     Raises `CommandError`.
     """
@@ -222,8 +235,9 @@ def count_keys(node: Node) -> tuple[int, int, int]:
     # `db0:keys=2,expires=1,avg_ttl=0`. A database without keys has no line.
     database = _parse_info(keyspace).get(f"db{node.database}", "")
     expiring = re.search(r"expires=(\d+)", database)
-    expired = _parse_info(stats).get("expired_keys", "0")
-    return keys, int(expiring[1]) if expiring else 0, int(expired) if expired.isdecimal() else 0
+    removed = (_parse_info(stats).get(name, "0") for name in ("expired_keys", "evicted_keys"))
+    expired, evicted = (int(number) if number.isdecimal() else 0 for number in removed)
+    return keys, int(expiring[1]) if expiring else 0, expired, evicted
 
 
 def _parse_info(reply: Reply) -> dict[str, str]:

@@ -1,4 +1,4 @@
-// ioredis against a server on the port and in the version of RESP that are given, over TLS if the file of an authority is: exits with 1 at the first result that is not as it should be.
+// ioredis against a server on the port and in the version of RESP that are given, with a password and over TLS if one and the file of an authority are: exits with 1 at the first result that is not as it should be.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -7,9 +7,9 @@ const { once } = require("node:events");
 const Redis = require("ioredis");
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const authority = process.argv[4];
+const [password, authority] = process.argv.slice(4);
 const tls = authority && { ca: readFileSync(authority), servername: "localhost" };
-const options = { port, host: "127.0.0.1", protocol, retryStrategy: null, maxRetriesPerRequest: 0, tls };
+const options = { port, host: "127.0.0.1", protocol, password, retryStrategy: null, maxRetriesPerRequest: 0, tls };
 
 async function checkStrings(redis) {
   assert.equal(await redis.set("key", "välue"), "OK");
@@ -31,6 +31,17 @@ async function checkStrings(redis) {
   assert.equal(await redis.incrby("a", 41), 42);
   await assert.rejects(redis.incr("b"), { name: "ReplyError", message: "ERR value is not an integer or out of range" });
   assert.equal(await redis.del("key", bytes, "a", "b", "none"), 4);
+}
+
+async function checkBitmaps(redis) {
+  assert.equal(await redis.setbit("bits", 7, 1), 0);
+  assert.deepEqual([await redis.getbit("bits", 7), await redis.bitcount("bits"), await redis.bitpos("bits", 1)], [1, 1, 7]);
+  assert.equal(await redis.bitop("NOT", "inverse", "bits"), 1);
+  assert.deepEqual(await redis.bitfield("bits", "GET", "u8", 0, "OVERFLOW", "FAIL", "INCRBY", "u8", 0, 255), [1, null]);
+  assert.deepEqual(await redis.bitfield_ro("inverse", "GET", "u8", 0), [254]);
+  assert.equal(await redis.restore("copy", 0, await redis.dumpBuffer("inverse")), "OK");
+  assert.deepEqual(await redis.getBuffer("copy"), Buffer.from([254]));
+  assert.equal(await redis.del("bits", "inverse", "copy"), 3);
 }
 
 async function checkPipelines(redis) {
@@ -104,6 +115,7 @@ async function check() {
   const [redis, ...others] = Array.from({ length: 8 }, () => new Redis({ ...options, connectionName: "checker" }));
   await checkConnection(redis);
   await checkStrings(redis);
+  await checkBitmaps(redis);
   await checkPipelines(redis);
   await checkTransactions(redis, others[0]);
   await checkCounting([redis, ...others]);

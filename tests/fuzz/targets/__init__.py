@@ -19,6 +19,7 @@ NAMES = (
     "text",
     "json_frames",
     "json_values",
+    "dump_payload",
     "detection",
     "session",
     "http",

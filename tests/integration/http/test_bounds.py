@@ -143,7 +143,7 @@ def test_trailers_are_neither_stored_nor_unlimited(own: ServerProcess, own_wire:
 
 
 def test_trailers_are_not_used_as_headers(start_server: StartServer) -> None:
-    server = start_with_http(start_server, "--http-token", "secret")
+    server = start_with_http(start_server, KVLINE_PASSWORD="secret")
     with Wire(server.http_url) as wire:
         wire.send(b"GET /healthz HTTP/1.1\r\n%b\r\n" % HOST)  # so that the next request is read while this one runs
         wire.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -8,30 +8,26 @@ import subprocess
 
 import pytest
 
+from tests.harness.http_wire import start_with_http
 from tests.harness.other_http_server import answering_always
-from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.processes import ROOT, StartServer, environment
 from tests.harness.waiting import TIMEOUT
 
 DEMO = ROOT / "scripts" / "demo.sh"
-TOKEN = "a-token-of-the-test"
+PASSWORD = "a-password-of-the-test"
 
 
-def demo(*args: str, token: str = "") -> subprocess.CompletedProcess[str]:
+def demo(*args: str, password: str = "") -> subprocess.CompletedProcess[str]:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     return subprocess.run(
         [DEMO, *args],
         capture_output=True,
         text=True,
-        env=environment(KVLINE_HTTP_TOKEN=token),
+        env=environment(KVLINE_PASSWORD=password),
         timeout=TIMEOUT,
         check=False,
     )
-
-
-def start_with_http(start_server: StartServer, *options: str) -> ServerProcess:
-    pytest.importorskip("httptools", reason="the extra http is not installed")
-    return start_server("--port", "0", "--http-port", "0", *options, ports=2)
 
 
 def test_the_demo_runs_to_its_end_and_leaves_other_keys_unchanged(start_server: StartServer) -> None:
@@ -55,20 +51,20 @@ def test_keys_of_an_earlier_run_cause_no_failure(start_server: StartServer) -> N
     assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def test_the_demo_sends_the_token_and_does_not_print_it(start_server: StartServer) -> None:
-    server = start_with_http(start_server, "--http-token", TOKEN)
-    completed = demo(server.http_url, token=TOKEN)
+def test_the_demo_sends_the_password_and_does_not_print_it(start_server: StartServer) -> None:
+    server = start_with_http(start_server, KVLINE_PASSWORD=PASSWORD)
+    completed = demo(server.http_url, password=PASSWORD)
     assert completed.returncode == 0, completed.stdout + completed.stderr
-    assert "Bearer $KVLINE_HTTP_TOKEN" in completed.stdout
-    assert TOKEN not in completed.stdout
+    assert "Bearer $KVLINE_PASSWORD" in completed.stdout
+    assert PASSWORD not in completed.stdout
 
 
-@pytest.mark.parametrize("token", ["", "a-wrong-one"], ids=["none", "wrong"])
-def test_a_missing_or_wrong_token_is_reported(start_server: StartServer, token: str) -> None:
-    server = start_with_http(start_server, "--http-token", TOKEN)
-    completed = demo(server.http_url, token=token)
+@pytest.mark.parametrize("password", ["", "a-wrong-one"], ids=["none", "wrong"])
+def test_a_missing_or_wrong_password_is_reported(start_server: StartServer, password: str) -> None:
+    server = start_with_http(start_server, KVLINE_PASSWORD=PASSWORD)
+    completed = demo(server.http_url, password=password)
     assert completed.returncode == 1
-    assert "KVLINE_HTTP_TOKEN" in completed.stderr
+    assert "KVLINE_PASSWORD" in completed.stderr
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 500])

@@ -1,26 +1,31 @@
-"""Access control: the token, allowed host names, cross-site request forgery (CSRF) and CORS."""
+"""Access control: the password, allowed host names, cross-site request forgery (CSRF) and CORS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 
 import httpx
 import pytest
 
+from server.http.application import GROUPS
+from server.http.documentation import routes_for
 from server.http.messages import HTTPError, Request, Response
 from server.http.routes import Route
 from server.http.security import AccessPolicy
+from server.session.auth import Authenticator
 from tests.harness.http_wire import Wire, start_with_http
-from tests.harness.processes import ServerProcess
+from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.waiting import wait_until
 
-TOKEN = "a-token-of-the-test"
+PASSWORD = "a-password-of-the-test"
 FRIEND = "https://friend.example"
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[ServerProcess]:
-    """A server with a token and an allowed origin."""
-    server = start_with_http(ServerProcess, "--http-token", TOKEN, "--http-cors", FRIEND)
+    """A server with a password and an allowed origin."""
+    server = start_with_http(ServerProcess, "--http-cors", FRIEND, KVLINE_PASSWORD=PASSWORD)
     yield server
     server.check()
     server.close()
@@ -28,16 +33,22 @@ def guarded() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def http_guarded(guarded: ServerProcess) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
+    headers = {"Authorization": f"Bearer {PASSWORD}"}
     with httpx.Client(base_url=guarded.http_url, headers=headers, verify=False) as client:
         yield client
 
 
 @pytest.fixture
 def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
-    """A client of the same server that has no token."""
+    """A client of the same server that has no password."""
     with httpx.Client(base_url=guarded.http_url, verify=False) as client:
         yield client
+
+
+def policy_for(host: str, password: str = "", origins: Sequence[str] = (), names: Sequence[str] = ()) -> AccessPolicy:
+    auth = Authenticator()
+    auth.set_password(password)
+    return AccessPolicy(host, auth, origins, names)
 
 
 def route(*, safe: bool = False, public: bool = False) -> Route:
@@ -50,7 +61,8 @@ def route(*, safe: bool = False, public: bool = False) -> Route:
 def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
     """Return the status with which the policy refuses, or 200."""
     try:
-        policy.check(route, {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()})
+        given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        policy.check(route, given, "10.0.0.1:5000")
     except HTTPError as error:
         return error.problem.status
     return 200
@@ -82,26 +94,26 @@ def status(policy: AccessPolicy, route: Route, **headers: str) -> int:
     ],
 )
 def test_only_allowed_host_names_are_accepted(host: str, name: str, expected: int) -> None:
-    policy = AccessPolicy(host, None, [])
+    policy = policy_for(host)
     assert status(policy, route(safe=True), host=name) == expected
     assert status(policy, route(public=True, safe=True), host=name) == expected
 
 
 @pytest.mark.parametrize(
-    ("host", "token", "names", "expected"),
+    ("host", "password", "names", "expected"),
     [
-        ("0.0.0.0", None, ["kvline.example"], 200),
-        ("127.0.0.1", None, ["KVLINE.example"], 200),
-        ("0.0.0.0", None, ["other.example"], 403),
-        ("0.0.0.0", TOKEN, [], 200),
-        ("127.0.0.1", TOKEN, [], 403),
+        ("0.0.0.0", "", ["kvline.example"], 200),
+        ("127.0.0.1", "", ["KVLINE.example"], 200),
+        ("0.0.0.0", "", ["other.example"], 403),
+        ("0.0.0.0", PASSWORD, [], 200),
+        ("127.0.0.1", PASSWORD, [], 403),
     ],
-    ids=["named", "named, on loopback", "another", "with a token", "with a token, on loopback"],
+    ids=["named", "named, on loopback", "another", "with a password", "with a password, on loopback"],
 )
-def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_token(
-    host: str, token: str | None, names: list[str], expected: int
+def test_a_host_name_is_allowed_that_was_given_or_that_needs_the_password(
+    host: str, password: str, names: list[str], expected: int
 ) -> None:
-    policy = AccessPolicy(host, token, [], names)
+    policy = policy_for(host, password, names=names)
     assert status(policy, route(public=True), host="kvline.example:9780") == expected
 
 
@@ -136,7 +148,7 @@ def test_dns_rebinding_reads_nothing(http: httpx.Client, path: str) -> None:
     ids=str,
 )
 def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[str, str], expected: int) -> None:
-    policy = AccessPolicy("127.0.0.1", None, [])
+    policy = policy_for("127.0.0.1")
     assert status(policy, route(), host="localhost:9780", **headers) == expected
     assert status(policy, route(safe=True), host="localhost:9780", **headers) == 200
 
@@ -152,7 +164,7 @@ def test_csrf_pages_of_other_origins_may_send_safe_requests_only(headers: dict[s
     ],
 )
 def test_csrf_allowed_origins_may_send_any_request(origins: list[str], origin: str, expected: int) -> None:
-    policy = AccessPolicy("127.0.0.1", None, origins)
+    policy = policy_for("127.0.0.1", origins=origins)
     assert status(policy, route(), host="localhost:9780", origin=origin, sec_fetch_site="cross-site") == expected
 
 
@@ -246,7 +258,7 @@ def test_cors_pages_of_an_allowed_origin_may_send_and_read(http_guarded: httpx.C
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
-def test_cors_preflight_needs_no_token(stranger: httpx.Client, method: str) -> None:
+def test_cors_preflight_needs_no_password(stranger: httpx.Client, method: str) -> None:
     asked = {
         "Origin": FRIEND,
         "Access-Control-Request-Method": method,
@@ -266,42 +278,130 @@ def test_cors_other_origins_are_not_allowed(http_guarded: httpx.Client) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
-# ---------------------------------------------------------------- the token
+# ---------------------------------------------------------------- the password
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+WRONG = [
+    f"Bearer {PASSWORD}x",
+    f"Bearer {PASSWORD[:-1]}",
+    "Bearer",
+    "Basic",
+    "Bearer \xff",
+    basic("", "wrong"),
+    basic("", ""),
+    basic("default", PASSWORD + "x"),
+    basic("root", PASSWORD),
+    basic(PASSWORD, ""),
+    "Basic " + b64encode(PASSWORD.encode()).decode(),
+]
+MISSING = [None, "", f"Basic {PASSWORD}", "Basic ====", PASSWORD, f"Digest {PASSWORD}"]
+
+
+@pytest.mark.parametrize("authorization", [*MISSING, *WRONG])
+@pytest.mark.parametrize(
+    "path", ["/keys/k", "/keys", "/compact", "/metrics", "/get/k", "/nonsense", "/docs", "/openapi.json"]
+)
+def test_the_password_is_required_for_every_read(stranger: httpx.Client, path: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
+    refused = stranger.get(path, headers=headers)  # type: ignore[arg-type]
+    assert refused.status_code == 401
+    assert refused.headers.get_list("www-authenticate") == ["Bearer", 'Basic realm="kvline", charset="UTF-8"']
+    assert refused.json()["error"].partition(" ")[0] == ("NOAUTH" if authorization in MISSING else "WRONGPASS")
+    assert PASSWORD not in refused.text
+
+
+@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec", "/set/k"])
+def test_the_password_is_required_for_every_command(stranger: httpx.Client, path: str) -> None:
+    assert stranger.post(path, content='["SET","k","v"]').status_code == 401
+
+
+def test_a_body_without_the_password_is_neither_stored_nor_awaited(guarded: ServerProcess) -> None:
+    with Wire(guarded.http_url) as wire:
+        wire.send(b"PUT /keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        assert wire.answer().status == 401
+
+
+def test_the_password_is_not_required_for_health_alone(stranger: httpx.Client) -> None:
+    assert stranger.get("/healthz").status_code == 200
+    public = [route.path for group in (*GROUPS, routes_for(GROUPS)) for route in group.routes if route.public]
+    assert public == ["/healthz"]
+
+
+def test_the_password_allows_every_read(http_guarded: httpx.Client) -> None:
+    for path in ("/keys", "/compact", "/metrics", "/ping", "/docs", "/openapi.json"):
+        assert http_guarded.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
+    [
+        f"Bearer {PASSWORD}",
+        f"bearer {PASSWORD}",
+        f"BEARER  {PASSWORD}",
+        basic("", PASSWORD),
+        basic("default", PASSWORD),
+        basic("", PASSWORD).replace("Basic", "bAsIc"),
+    ],
 )
-@pytest.mark.parametrize("path", ["/keys/k", "/keys", "/compact", "/metrics", "/get/k", "/nonsense"])
-def test_token_is_required_for_every_read(stranger: httpx.Client, path: str, authorization: str | None) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
-    refused = stranger.get(path, headers=headers)  # type: ignore[arg-type]
-    assert refused.status_code == 401
-    assert refused.headers["www-authenticate"] == "Bearer"
-    assert TOKEN not in refused.text
+def test_the_password_is_accepted_as_bearer_token_and_by_basic(stranger: httpx.Client, authorization: str) -> None:
+    assert stranger.get("/dbsize", headers={"Authorization": authorization}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec", "/set/k"])
-def test_token_is_required_for_every_command(stranger: httpx.Client, path: str) -> None:
-    assert stranger.post(path, content='["SET","k","v"]').status_code == 401
+@pytest.mark.parametrize("password", ["two words", "pässwörd", "a:b", "☃"])
+def test_a_password_with_blanks_colons_and_other_letters_is_accepted_by_basic(
+    start_server: StartServer, password: str
+) -> None:
+    server = start_with_http(start_server, KVLINE_PASSWORD=password)
+    assert httpx.get(server.http_url + "/keys", headers={"Authorization": basic("", password)}).status_code == 200
+    token = f"Bearer {password}".encode()
+    assert httpx.get(server.http_url + "/keys", headers={"Authorization": token}).status_code == 200  # type: ignore[dict-item]
 
 
-def test_token_is_not_required_for_health_and_documentation(stranger: httpx.Client) -> None:
-    for path in ("/healthz", "/docs", "/openapi.json"):
-        assert stranger.get(path).status_code == 200
-
-
-def test_token_allows_every_read(http_guarded: httpx.Client) -> None:
-    for path in ("/keys", "/compact", "/metrics", "/ping"):
-        assert http_guarded.get(path).status_code == 200
-
-
-def test_token_can_be_given_in_the_environment(start_server: object) -> None:
-    server = start_with_http(start_server, shell=f"export KVLINE_HTTP_TOKEN={TOKEN}")  # type: ignore[arg-type]
+def test_the_http_token_is_the_password_of_all_protocols(start_server: StartServer) -> None:
+    server = start_with_http(start_server, KVLINE_HTTP_TOKEN=PASSWORD)
     assert httpx.get(server.http_url + "/keys").status_code == 401
-    assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-    assert TOKEN not in server.log
+    assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {PASSWORD}"}).status_code == 200
+    peer = server.connect()
+    assert peer.ask(b"PING") == b"(error) NOAUTH Authentication required."
+    assert peer.ask(f"AUTH {PASSWORD}".encode()) == b"OK"
+    assert PASSWORD not in server.log
+
+
+def test_a_password_that_is_changed_by_a_command_holds_for_http_at_once(start_server: StartServer) -> None:
+    server = start_with_http(start_server)
+    with httpx.Client(base_url=server.http_url) as client:
+        assert client.post("/", json=["CONFIG", "SET", "requirepass", "new"]).json() == {"result": "OK"}
+        assert client.get("/ping").status_code == 401
+        client.headers["Authorization"] = "Bearer new"
+        assert client.get("/ping").status_code == 200
+        assert client.post("/", json=["CONFIG", "SET", "requirepass", ""]).status_code == 200
+        del client.headers["Authorization"]
+        assert client.get("/ping").status_code == 200
+
+
+def test_auth_over_http_says_whether_the_password_is_right(http_guarded: httpx.Client) -> None:
+    wrong = http_guarded.post("/", json=["AUTH", "wrong"])
+    assert wrong.status_code == 401
+    assert "www-authenticate" in wrong.headers
+    assert http_guarded.post("/", json=["AUTH", PASSWORD]).json() == {"result": "OK"}
+    replies = http_guarded.post("/pipeline", json=[["PING"], ["RESET"], ["PING"], ["AUTH", PASSWORD], ["PING"]]).json()
+    assert [next(iter(reply)) for reply in replies] == ["result", "result", "error", "result", "result"]
+
+
+def test_wrong_passwords_over_http_are_counted_in_info_and_metrics(start_server: StartServer) -> None:
+    server = start_with_http(start_server, KVLINE_PASSWORD=PASSWORD)
+    with httpx.Client(base_url=server.http_url) as client:
+        client.get("/ping")  # without a password: not counted
+        for authorization in ("Bearer wrong", basic("", "wrong")):
+            client.get("/ping", headers={"Authorization": authorization})
+        client.headers["Authorization"] = f"Bearer {PASSWORD}"
+        assert "acl_access_denied_auth:2" in client.get("/info/stats").json()["result"]
+        assert "kvline_denied_authentications_total 2.0" in client.get("/metrics").text
+    wait_until(lambda: "sent a wrong password or user name" in server.log, "the address is logged")
 
 
 # ---------------------------------------------------------------- requests without Origin and Sec-Fetch-Site
@@ -309,7 +409,7 @@ def test_token_can_be_given_in_the_environment(start_server: object) -> None:
 
 @pytest.fixture(scope="module")
 def in_the_open() -> Iterator[ServerProcess]:
-    """A server that other machines can reach, without a token."""
+    """A server that other machines can reach, without a password."""
     server = start_with_http(ServerProcess, "--host", "0.0.0.0")
     yield server
     server.check()
@@ -340,12 +440,34 @@ def test_csrf_get_that_the_user_typed_may_write(in_the_open: ServerProcess) -> N
     assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
 
 
-def test_csrf_get_with_the_token_may_write(guarded: ServerProcess, http_guarded: httpx.Client) -> None:
-    assert http_guarded.get("/set/k/v").json() == {"result": "OK"}
+@pytest.fixture(scope="module")
+def guarded_in_the_open() -> Iterator[ServerProcess]:
+    """A server that other machines can reach, with a password, and pages of all origins are allowed."""
+    server = start_with_http(ServerProcess, "--host", "0.0.0.0", "--http-cors", "*", KVLINE_PASSWORD=PASSWORD)
+    yield server
+    server.check()
+    server.close()
 
 
-@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
-def test_token_scheme_is_case_insensitive(stranger: httpx.Client, scheme: str) -> None:
-    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
-    assert stranger.get("/dbsize", headers={"Authorization": f"{scheme} {TOKEN}x"}).status_code == 401
-    assert stranger.get("/dbsize", headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
+@pytest.mark.parametrize(
+    ("authorization", "status"), [(f"Bearer {PASSWORD}", 200), (basic("", PASSWORD), 403)], ids=["Bearer", "Basic"]
+)
+def test_csrf_get_with_a_password_that_browsers_add_by_themselves_changes_nothing(
+    guarded_in_the_open: ServerProcess, authorization: str, status: int
+) -> None:
+    url = guarded_in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    headers = {"Authorization": authorization}
+    assert httpx.get(url + "/set/k/v", headers=headers).status_code == status
+    assert httpx.get(url + "/strlen/k", headers=headers).status_code == 200
+    assert httpx.get(url + "/set/k/v", headers=headers | {"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"), [(f"Bearer {PASSWORD}", 200), (basic("", PASSWORD), 403)], ids=["Bearer", "Basic"]
+)
+def test_cors_with_a_password_that_browsers_add_by_themselves_allows_no_write(
+    guarded_in_the_open: ServerProcess, authorization: str, status: int
+) -> None:
+    url = guarded_in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
+    headers = {"Authorization": authorization, "Origin": "http://evil.example"}
+    assert httpx.post(url + "/set/k/v", headers=headers).status_code == status

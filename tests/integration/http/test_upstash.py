@@ -44,7 +44,7 @@ class Waiting:
 
 @pytest.fixture(scope="module")
 def with_token() -> Iterator[ServerProcess]:
-    server = start_with_http(ServerProcess, "--http-token", TOKEN)
+    server = start_with_http(ServerProcess, KVLINE_PASSWORD=TOKEN)
     yield server
     server.check()
     server.close()
@@ -151,7 +151,7 @@ def test_an_error_in_a_transaction_is_raised(client: Any) -> None:
 def test_a_wrong_token_is_an_error(with_token: ServerProcess) -> None:
     with (
         upstash.Redis(url=with_token.http_url, token="a-wrong-one", rest_retries=0, allow_telemetry=False) as client,
-        pytest.raises(UpstashError, match="token"),
+        pytest.raises(UpstashError, match="WRONGPASS"),
     ):
         client.get("k")
 

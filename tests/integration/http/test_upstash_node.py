@@ -24,7 +24,7 @@ def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_upstash_for_node_gets_what_it_expects(start_server: StartServer, modules: Path) -> None:
-    server = start_with_http(start_server, "--http-token", TOKEN)
+    server = start_with_http(start_server, KVLINE_PASSWORD=TOKEN)
     done = subprocess.run(
         ["node", FOLDER / "check.cjs", server.http_url, TOKEN],
         env=os.environ | {"NODE_PATH": str(modules)},

@@ -70,7 +70,7 @@ def test_connections_that_are_cut_off_at_the_stop_are_counted(start_server: Star
 def test_secrets_are_not_logged(start_server: StartServer) -> None:
     server = start_with_http(start_server, "--http-token", "hush-hush", "--log-level", "debug")
     stop(server)
-    assert "--http-token (secret)" in server.log
+    assert "--http-token (redacted)" in server.log
     assert "hush" not in server.log
 
 

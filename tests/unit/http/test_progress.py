@@ -60,7 +60,7 @@ class Client:
 
     def __init__(self) -> None:
         context = ServerContext(new_engine(), COMMANDS)
-        application = Application(context, AccessPolicy("127.0.0.1", None, []), cors=None, max_body=100)
+        application = Application(context, AccessPolicy("127.0.0.1", context.auth, []), cors=None, max_body=100)
         self.transport = FakeTransport()
         self.connection = HTTPConnection(application, set())
         self.connection.connection_made(self.transport)

@@ -60,7 +60,7 @@ async function main() {
   await checkTransactions();
   const counts = await Promise.all(Array.from({ length: 200 }, () => redis.incr("counter")));
   assert.equal(new Set(counts).size, 200);
-  await assert.rejects(new Redis({ url, token: "a-wrong-one", retry: false }).get("key"), /token/);
+  await assert.rejects(new Redis({ url, token: "a-wrong-one", retry: false }).get("key"), /WRONGPASS/);
   console.log("all as it should be");
 }
 

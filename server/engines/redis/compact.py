@@ -41,11 +41,11 @@ def compact(backend: Backend, timeout: float) -> Lines:
     The first page is read at once, so that a server that is down is reported by an error reply. The other pages are
     read while the lines are consumed, each within ``timeout`` seconds. That raises `CommandError` if it fails.
     """
-    lines = (line for node in backend.nodes() for line in _Dump(backend, node, timeout).lines())
+    lines = (line for node in backend.nodes() for line in _Reading(backend, node, timeout).lines())
     return Lines(chain(list(islice(lines, 1)), lines))  # `list` reads now, the rest stays lazy
 
 
-class _Dump:
+class _Reading:
     """The iteration over one server's keys."""
 
     def __init__(self, backend: Backend, node: Node, timeout: float) -> None:

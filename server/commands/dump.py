@@ -1,0 +1,112 @@
+"""DUMP and RESTORE: a value in Redis's serialisation, which is made and read without the keyspace lock."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeAlias
+
+from common.errors import (
+    BAD_DUMP_FORMAT,
+    INVALID_FREQUENCY,
+    INVALID_IDLE_TIME,
+    INVALID_TTL,
+    KEY_IS_BUSY,
+    WRONG_DUMP_CHECKSUM,
+    CommandError,
+)
+from common.limits import DEFAULT_LIMITS, KIB
+from common.replies import OK
+from server.args.expire_time import EPOCH_MILLISECONDS, MILLISECONDS, to_expires_at
+from server.args.integers import parse_integer
+from server.args.options import parse_options
+from server.keyspace.store import Store
+from server.rdb.payload import BadFormat, WrongChecksum, dump, load
+from server.registry import CommandGroup, Flag, Stages
+
+group = CommandGroup("generic")
+
+MAX_QUICK_SIZE = 4 * KIB
+"""Bytes of a value or a payload that an I/O thread serialises or reads itself."""
+
+FREQUENCIES = range(256)
+
+_Content: TypeAlias = tuple[int, bytes]
+"""A time to live in milliseconds, 0 for none, and a value."""
+
+
+@group.reads_in_stages(
+    "DUMP key",
+    "Return the value of a key in Redis's serialisation, for RESTORE.",
+    is_short=lambda store, args: len(store.get(args[1]) or b"") <= MAX_QUICK_SIZE,
+)
+def dump_(key: bytes) -> Stages[Store, bytes | None]:
+    value = yield lambda store: store.get(key)
+    return None if value is None else dump(value)
+
+
+@group.writes_in_stages(
+    "RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+    "Create a key from a value that DUMP has serialised; a ttl of 0 means no expiry.",
+    Flag.DENYOOM,
+    is_short=lambda _, args: len(args[3]) <= MAX_QUICK_SIZE,
+)
+def restore(key: bytes, ttl: bytes, serialized: bytes, *args: bytes) -> Stages[Store, None]:
+    options = parse_options(
+        args, flags=(b"REPLACE", b"ABSTTL"), valued=(b"IDLETIME", b"FREQ"), exclusive=[(b"IDLETIME", b"FREQ")]
+    )
+    _check_usage(options.get(b"IDLETIME"), options.get(b"FREQ"))
+    content: _Content | CommandError
+    try:
+        content = _parse_ttl(ttl), _load(serialized)
+    except CommandError as problem:
+        content = problem  # raised only if the key may be created, as in `restoreCommand`
+    yield partial(_restore, key=key, content=content, replace=b"REPLACE" in options, absolute=b"ABSTTL" in options)
+    return OK
+
+
+def _check_usage(idle_time: bytes | None, frequency: bytes | None) -> None:
+    """Check the arguments of IDLETIME and FREQ. They have no effect, because neither is tracked."""
+    if idle_time is not None and parse_integer(idle_time) < 0:
+        raise CommandError(INVALID_IDLE_TIME)
+    if frequency is not None and parse_integer(frequency) not in FREQUENCIES:
+        raise CommandError(INVALID_FREQUENCY)
+
+
+def _parse_ttl(ttl: bytes) -> int:
+    milliseconds = parse_integer(ttl)
+    if milliseconds < 0:
+        raise CommandError(INVALID_TTL)
+    return milliseconds
+
+
+def _load(serialized: bytes) -> bytes:
+    """Return the value. Raises `CommandError`.
+
+    A value may have the default of ``--max-bulk``, or the length of its serialisation if that is more: this code runs
+    before the lock is taken, and the store, which has the exact limit, can only be asked under it.
+    """
+    try:
+        return load(serialized, max(DEFAULT_LIMITS.max_bulk, len(serialized)))
+    except WrongChecksum:
+        raise CommandError(WRONG_DUMP_CHECKSUM) from None
+    except BadFormat:
+        raise CommandError(BAD_DUMP_FORMAT) from None
+
+
+def _restore(store: Store, *, key: bytes, content: _Content | CommandError, replace: bool, absolute: bool) -> None:
+    """Create the key, under the lock. Raises `CommandError` if it exists, or what the parsing raised."""
+    if not replace and key in store:
+        raise CommandError(KEY_IS_BUSY)
+    if isinstance(content, CommandError):
+        raise content
+    ttl, value = content
+    if len(value) > store.max_value_size:
+        raise CommandError(BAD_DUMP_FORMAT)
+    if not ttl:
+        store.set(key, value)
+        return
+    expires_at = to_expires_at(ttl, EPOCH_MILLISECONDS if absolute else MILLISECONDS, store.now(), b"restore")
+    if expires_at > store.now():
+        store.set(key, value, expires_at)
+    else:
+        store.delete(key)  # as in Redis: a time in the past is a success without a key

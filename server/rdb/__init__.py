@@ -1,0 +1,1 @@
+"""Redis's serialisation of strings (RDB), as DUMP, RESTORE and MIGRATE exchange it between servers."""

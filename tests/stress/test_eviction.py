@@ -1,0 +1,97 @@
+"""Eviction while 50 clients write: keys without an expiry keep every guarantee, and others are whole or missing."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from common.limits import MIB
+from tests.harness.processes import Peer, ServerProcess, StartServer
+from tests.harness.waiting import all_at_once, wait_until
+from tests.stress.test_sockets import then_set, transaction, until_done
+
+pytestmark = pytest.mark.stress
+
+LIMIT = 2 * MIB
+WRITERS = 50
+ACCOUNTS = [b"account%d" % number for number in range(8)]
+OPENING = 1000
+
+
+@pytest.fixture(params=["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+def limited(request: pytest.FixtureRequest, start_server: StartServer) -> ServerProcess:
+    return start_server("--port", "0", "--max-memory", str(LIMIT), "--eviction", request.param)
+
+
+def value_of(key: bytes) -> bytes:
+    """Return the only value that a key ever has."""
+    return key * (1 + int(key) % 50)
+
+
+def write(peer: Peer, seed: int) -> None:
+    """Write more than the limit allows, and read some of it."""
+    chance = random.Random(seed)
+    for _ in range(30):
+        keys = [b"%d" % chance.randrange(100_000) for _ in range(20)]
+        peer.send(b"".join(b"SET %b %b EX %d\n" % (key, value_of(key), chance.randint(100, 1000)) for key in keys))
+        assert [peer.line() for _ in keys] == [b"OK\n"] * len(keys)
+        keys += [b"%d" % chance.randrange(100_000) for _ in range(20)]
+        peer.send(b"".join(b"GET %b\n" % key for key in keys))
+        for key in keys:
+            assert peer.line() in (value_of(key) + b"\n", b"(nil)\n")
+
+
+def test_fifty_writers_and_transactions_at_the_limit(limited: ServerProcess) -> None:
+    for account in ACCOUNTS:
+        assert limited.connect().ask(b"SET %b %d" % (account, OPENING)) == b"OK"
+    done = threading.Event()
+
+    def move(peer: Peer, seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(100):
+            giver, taker = chance.sample(ACCOUNTS, 2)
+            amount = chance.randint(1, 100)
+            transaction(peer, b"DECRBY %b %d" % (giver, amount), b"INCRBY %b %d" % (taker, amount), b"INCR moves")
+
+    def audit(peer: Peer) -> None:
+        balances = transaction(peer, *(b"GET " + account for account in ACCOUNTS))
+        assert sum(balances) == OPENING * len(ACCOUNTS), balances
+
+    def scan(peer: Peer) -> None:
+        found: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            peer.send(b"SCAN %b COUNT 500\n" % cursor)
+            cursor = peer.line().split()[1].strip(b'"')
+            peer.send(b"ECHO end\n")
+            while (line := peer.line()) != b"end\n":
+                found.add(line.split()[-1].strip(b'"'))
+            if cursor == b"0":
+                break
+        assert set(ACCOUNTS) <= found, "what exists all the time is found"
+
+    work: list[Callable[[], None]] = [partial(write, limited.connect(), seed) for seed in range(WRITERS)]
+    work += [partial(move, limited.connect(), seed) for seed in range(6)]
+    everybody = then_set(done, work)
+    everybody += [partial(until_done, done, partial(audit, limited.connect())) for _ in range(2)]
+    everybody.append(partial(until_done, done, partial(scan, limited.connect())))
+    all_at_once(everybody)
+    peer = limited.connect()
+    audit(peer)
+    assert peer.ask(b"GET moves") == b"600"
+    wait_until(lambda: figure(peer, b"used_memory") <= LIMIT, "what is beyond the limit is evicted")
+    assert figure(peer, b"evicted_keys") > 1000
+
+
+def figure(peer: Peer, name: bytes) -> int:
+    """Return a number of INFO."""
+    peer.send(b"INFO memory stats\nECHO end\n")
+    found = -1
+    while (line := peer.line()) != b"end\n":
+        if line.startswith(name + b":"):
+            found = int(line.partition(b":")[2])
+    return found
