@@ -16,6 +16,7 @@ import pytest
 from scripts.command_table import DOCUMENT, document
 from server.commands import COMMANDS
 from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.terminal import ELAPSED_TIME
 from tests.harness.waiting import TIMEOUT
 
 README = ROOT / "README.md"
@@ -77,7 +78,7 @@ def replay_at_a_terminal(command: str, output: str, folder: Path) -> None:
             text = typed(line, prompts="run_client" in command)
             if text is not None:
                 child.expect_exact(line.removesuffix(text))
-                assert child.before == ""
+                assert ELAPSED_TIME.sub("", child.before or "") == ""
                 child.sendline(text)
             child.expect_exact(f"{text or line}\r\n")
             assert child.before == ""
