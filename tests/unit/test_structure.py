@@ -43,6 +43,7 @@ MAY_USE_NETWORK = (
     "server.target",
     "server.engines.redis",
     "client.connection",
+    "client.tls",
     "client.source",
     "common.tls_socket",
 )
