@@ -151,24 +151,22 @@ def _run_batch(conversation: Conversation, descriptor: int, options: Namespace, 
 
 def _run_shell(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
     from client.editors.line_editor import line_editor  # noqa: PLC0415
-    from client.hints.command_docs import documents, usage_lines  # noqa: PLC0415
-    from client.hints.own_commands import OWN_USAGES  # noqa: PLC0415
     from client.history import History, history_file  # noqa: PLC0415
     from client.render.pretty import Pretty  # noqa: PLC0415
+    from client.shell.documentation import Documentation  # noqa: PLC0415
     from client.shell.keys import KeyCompletions  # noqa: PLC0415
     from client.shell.loop import Shell  # noqa: PLC0415
     from client.shell.screen import Screen, find_pager  # noqa: PLC0415
     from client.shell.typed_line import contains_secret  # noqa: PLC0415
 
     colours = _has_colours(options, output)
-    # The server describes its own commands, so hints also fit a Redis or a kvline of another version.
-    found = documents(conversation.call(b"COMMAND", b"DOCS"))
+    documentation = Documentation()
+    documentation.load(conversation)
     keys = KeyCompletions(conversation)
-    usages = usage_lines(found) | OWN_USAGES
-    editor = line_editor(usages, History(history_file(), contains_secret), keys.find, colours=colours)
+    editor = line_editor(documentation.usages, History(history_file(), contains_secret), keys.find, colours=colours)
     pager = None if options.no_pager or not output.isatty() else find_pager()
     screen = Screen(output, Pretty(colours=colours, types=options.form == "types"), pager)
-    return Shell(conversation, editor, screen, found, confirms=not options.no_confirm).run()
+    return Shell(conversation, editor, screen, documentation, confirms=not options.no_confirm).run()
 
 
 def _renderer(options: Namespace, output: BinaryIO) -> Renderer:

@@ -160,9 +160,8 @@ class Conversation:
         except (OSError, UnicodeError) as problem:
             reason = getattr(problem, "strerror", None) or problem
             raise CannotConnect(f"can't reach a server at {self._name}: {reason}") from None
-        self._connection = connection
         # The state of the connection is new, except for the login.
-        self.protocol = protocol = ClientProtocol(self._login)
+        protocol = ClientProtocol(self._login)
         self.warnings = []
         replies: list[Received] = []
         try:
@@ -173,8 +172,10 @@ class Conversation:
                 self._check_login(received)
             connection.set_timeout(self._timeout)
         except BaseException:
-            self.drop()
+            connection.close()
             raise
+        # Not before: until then the old protocol says what is lost (`Shell`).
+        self._connection, self.protocol = connection, protocol
 
     def _check_login(self, received: Received) -> None:
         name, reply = received.request.name, received.replies[0]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from common import __version__  # before modules that an old Python cannot import
 from server.app import Server, StartError
+from server.engines.base import StartInterrupted
 from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 from server.stderr_log import NOTICE, open_standard_streams
@@ -36,13 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
-        server = Server(settings, shut_down=lambda: stop_signal.request("SHUTDOWN"))
+        server = Server(
+            settings,
+            shut_down=lambda: stop_signal.request("SHUTDOWN"),
+            is_interrupted=stop_signal.is_pending,
+        )
         server.start()
     except SettingsError as problem:
         reader.fail(problem)  # it knows where the value is from
     except StartError as problem:
-        logger.log(NOTICE, "kvline %s", problem)
+        for line in (f"kvline {problem}", *problem.advice):
+            logger.log(NOTICE, "%s", line)
         return 1
+    except StartInterrupted:
+        logger.info("%s: the server stops before it has started", stop_signal.wait(_reload))
+        return 0
     logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
     logger.info("settings that differ from their defaults: %s", settings.changed() or "none")
     # The last line of the start. It is how a user learns the port that was picked for a 0, whatever the log level.

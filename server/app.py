@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -67,14 +67,22 @@ logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The server cannot start: an address cannot be used, or an optional dependency is missing."""
+    """The server cannot start: an address cannot be used, an optional dependency is missing, the log is damaged.
+
+    The text says why, the lines of ``advice`` what to do.
+    """
+
+    def __init__(self, reason: str, advice: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 class Server:
     """A server, from `start` to `stop`. It starts once.
 
     ``engine`` replaces the one that the settings ask for, ``clock`` returns the time for an embedded store. The command
-    SHUTDOWN calls ``shut_down``; without it, SHUTDOWN stops this server in a thread of its own.
+    SHUTDOWN calls ``shut_down``; without it, SHUTDOWN stops this server in a thread of its own. `start` ends early if
+    ``is_interrupted`` returns true while a log is replayed.
 
     Raises `SettingsError` or `StartError` if the settings cannot be used. As a context manager it starts and stops.
     """
@@ -86,6 +94,7 @@ class Server:
         engine: Engine[Any] | None = None,
         clock: Clock = system_clock,
         shut_down: Callable[[], None] | None = None,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = Settings() if settings is None else settings
         check(self.settings)  # a program may construct Settings without a SettingsReader
@@ -105,7 +114,7 @@ class Server:
         self.tls_port: int | None = None
         """The port for the same with TLS; None without TLS."""
         try:
-            engine = new_engine(self.settings, clock) if engine is None else engine
+            engine = new_engine(self.settings, clock, is_interrupted) if engine is None else engine
         except MissingExtra as problem:
             raise StartError(f"can't start: {problem}") from None
         self.context = ServerContext(
@@ -125,7 +134,10 @@ class Server:
         self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
 
     def start(self) -> None:
-        """Listen on every port, or on none: raises `StartError` if one of them cannot be used."""
+        """Listen on every port, or on none: raises `StartError` if one of them cannot be used.
+
+        Raises `StartInterrupted` if ``is_interrupted`` returned true.
+        """
         if self._is_started:
             raise RuntimeError("a server starts once")
         self._is_started = True
@@ -151,7 +163,7 @@ class Server:
             self.addresses.clear()
             self._is_stopped = True
             if isinstance(problem, EngineStartError):
-                raise StartError(f"can't start: {problem}") from None
+                raise StartError(f"can't start: {problem}", problem.advice) from None
             raise
         self._scheduler.start()
         for listener in self._listeners:
@@ -285,11 +297,13 @@ def _new_certificates(settings: Settings) -> Certificates | None:
         raise StartError(f"can't start: {problem}") from None
 
 
-def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
+def new_engine(settings: Settings, clock: Clock, is_interrupted: Callable[[], bool]) -> Engine[Any]:
     """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
     backend = settings.backend_settings()
+    if backend is None and settings.data is None:
+        return EmbeddedEngine(Store(clock))
     if backend is None:
-        return EmbeddedEngine(Store(clock)) if settings.data is None else _durable_engine(settings, Store(clock))
+        return _durable_engine(settings, Store(clock), is_interrupted)
     try:
         from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
     except ImportError as problem:
@@ -301,7 +315,7 @@ def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
         raise SettingsError("backend", str(problem)) from None
 
 
-def _durable_engine(settings: Settings, store: Store) -> Engine[Any]:
+def _durable_engine(settings: Settings, store: Store, is_interrupted: Callable[[], bool]) -> Engine[Any]:
     # Imported here: most servers that a program starts have no log.
     from server.engines.log.disk import RealDisk  # noqa: PLC0415
     from server.engines.log.engine import DurableEngine, LogSettings  # noqa: PLC0415
@@ -313,5 +327,6 @@ def _durable_engine(settings: Settings, store: Store) -> Engine[Any]:
         level=settings.fsync or DEFAULT_FSYNC,
         rewrite_min_size=settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE,
         repair=bool(settings.repair),
+        is_interrupted=is_interrupted,
     )
     return DurableEngine(store, log_settings)

@@ -207,6 +207,12 @@ class StopSignal:
             on_hangup()
         return self._requested_by or received.name
 
+    def is_pending(self) -> bool:
+        """Return whether `wait` would return at once."""
+        if sys.platform != "win32" and self._uses_sigwait:
+            return not signal.sigpending().isdisjoint({*self._signals} - {signal.SIGHUP})
+        return not self._requests.empty()
+
     def _next(self) -> int:
         """Wait for one of the signals."""
         if sys.platform != "win32" and self._uses_sigwait:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -16,7 +17,7 @@ class CommandLexer(Lexer):
     """Distinguishes the command's name (known or not), its keywords, and text in quotes."""
 
     def __init__(self, usages: Mapping[str, str]) -> None:
-        self._keywords = {name: _keywords(usage) for name, usage in usages.items()}
+        self._usages = usages
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
         """Return the function that styles a line of the document."""
@@ -33,15 +34,16 @@ class CommandLexer(Lexer):
             elif part.isspace():
                 pass
             elif keywords is None:
-                known = self._keywords.get(part.upper())
-                style = "class:unknown" if known is None else "class:command"
-                keywords = known or frozenset()
+                usage = self._usages.get(part.upper())
+                style = "class:unknown" if usage is None else "class:command"
+                keywords = _keywords(usage or "")
             elif part.upper() in keywords:
                 style = "class:keyword"
             styled.append((style, part))
         return styled
 
 
+@lru_cache(maxsize=1024)  # because the line is drawn again after each key
 def _keywords(usage: str) -> frozenset[str]:
     """Return every keyword of a usage line."""
     return frozenset(re.findall(r"[A-Z][A-Z0-9-]*", usage.partition(" ")[2]))

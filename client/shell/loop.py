@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from client.connection import ConnectionLost
 from client.conversation import LOGIN_TIMEOUT, CannotConnect, Conversation, ServerShutDown, text_of
 from client.editors.line_editor import LineEditor
 from client.hints.advice import advice
-from client.hints.command_docs import CommandDocument
 from client.hints.help_page import help_page
 from client.protocol import CLOSING_COMMANDS, Received
-from client.render.forms import render_raw
+from client.shell.documentation import Documentation
 from client.shell.peek import peek
+from client.shell.pipe import PipeClosed, ShellPipe
 from client.shell.screen import Screen
 from client.shell.typed_line import TypedLine, parse_line
 from common.replies import ErrorReply, Reply
@@ -25,6 +24,9 @@ MIN_SHOWN_SECONDS = 0.1
 
 INTERRUPTED_LOGIN_TIMEOUT = 1.0
 """Seconds to wait for a server after Ctrl-C. If it hangs, the prompt must come back nevertheless."""
+
+LOGIN_COMMANDS = {"AUTH", "HELLO"}
+"""Commands after which a server may describe its commands that has refused it before."""
 
 CONFIRMED = {
     "FLUSHALL": "This deletes all keys of all databases.",
@@ -37,21 +39,21 @@ HINTS = "HELP lists commands, Tab completes, Ctrl-D ends."
 
 
 class Shell:
-    """One run of the prompt. ``documents`` are those of the server's commands, by name."""
+    """One run of the prompt. ``documentation`` is what the server says about its commands."""
 
     def __init__(
         self,
         conversation: Conversation,
         editor: LineEditor,
         screen: Screen,
-        documents: Mapping[str, CommandDocument],
+        documentation: Documentation,
         *,
         confirms: bool = True,
     ) -> None:
         self._conversation = conversation
         self._editor = editor
         self._screen = screen
-        self._documents = documents
+        self._documentation = documentation
         self._confirms = confirms
         self._ended = False
         self._own_commands: dict[str, Callable[[TypedLine], None]] = {
@@ -122,42 +124,35 @@ class Shell:
         """Send a command, and show its replies or pass them to a shell command."""
         protocol = self._conversation.protocol
         request = protocol.encode_line(line.command)
-        replies: list[Reply] = []
+        pipe = ShellPipe(line.shell_command) if line.shell_command else None
 
         def show(received: Received) -> None:
             for reply in received.replies:
-                self._screen.show(reply, streaming=protocol.streaming)
-                self._advise(line, reply)
-
-        def collect(received: Received) -> None:
-            replies.extend(received.replies)
+                if pipe is not None and not isinstance(reply, ErrorReply):
+                    pipe.write(reply)
+                else:
+                    self._screen.show(reply, streaming=protocol.streaming)
+                    self._advise(line, reply)
 
         began = time.monotonic()
-        if self._guarded(lambda: self._conversation.exchange(request, collect if line.shell_command else show)):
-            if line.shell_command:
-                self._pipe(replies, line.shell_command)
-            elif (seconds := time.monotonic() - began) > MIN_SHOWN_SECONDS:
+        completed = False
+        try:
+            completed = self._guarded(lambda: self._conversation.exchange(request, show))
+            if completed and pipe is None and (seconds := time.monotonic() - began) > MIN_SHOWN_SECONDS:
                 self._screen.remark(f"({seconds:.2f} s)")
+        except PipeClosed:
+            self._interrupt()
+        finally:
+            if pipe is not None:
+                pipe.close()
+        if completed and line.name in LOGIN_COMMANDS and not self._documentation.documents:
+            self._guarded(lambda: self._documentation.load(self._conversation))
         self._ended = self._ended or protocol.closing
 
     def _advise(self, line: TypedLine, reply: Reply) -> None:
         """Print what may help after an error: a similar name, or the usage line."""
-        if isinstance(reply, ErrorReply) and line.args and (text := advice(self._documents, line.args)):
+        if isinstance(reply, ErrorReply) and line.args and (text := advice(self._documentation.documents, line.args)):
             self._screen.remark(text)
-
-    def _pipe(self, replies: list[Reply], command: str) -> None:
-        """Pass replies to a shell command: the bytes of a value as they are, lines of anything else."""
-        for reply in replies:
-            if isinstance(reply, ErrorReply):
-                self._screen.show(reply)
-                return
-        data = b"".join(
-            piece for reply in replies for piece in ([reply] if isinstance(reply, bytes) else render_raw(reply))
-        )
-        try:
-            subprocess.run(command, shell=True, input=data, check=False)
-        except KeyboardInterrupt:
-            self._screen.remark("")
 
     # ------------------------------------------------------------ the connection
 
@@ -222,7 +217,7 @@ class Shell:
     def _help(self, line: TypedLine) -> None:
         assert line.args
         topic = [arg.decode(errors="replace") for arg in line.args[1:]]
-        self._screen.lines(help_page(self._documents, topic))
+        self._screen.lines(help_page(self._documentation.documents, topic))
 
     def _peek(self, line: TypedLine) -> None:
         assert line.args

@@ -17,6 +17,9 @@ from common.text import command_line
 
 STANDARD_OUTPUT = "-"
 
+CHUNK_SIZE = 16 * 1024 * 1024
+"""Bytes of values that are read by one transaction."""
+
 
 def dump(conversation: Conversation, pattern: str | None, path: str, output: BinaryIO) -> int:
     """Write a SET for each string, with its expiry. Return the exit status: 1 if there were keys of other types.
@@ -48,17 +51,32 @@ def _write(conversation: Conversation, pattern: str | None, file: BinaryIO) -> t
     written = skipped = 0
     # PEXPIRETIME is new in Redis 7.
     command = b"PTTL" if isinstance(conversation.call(b"PEXPIRETIME", b""), ErrorReply) else b"PEXPIRETIME"
-    for keys in scan_keys(conversation, *scan_options(pattern)):
-        for key, value, expiry in _read(conversation, command, keys):
-            if isinstance(value, bytes) and isinstance(expiry, int):
-                options = [b"PXAT", b"%d" % expiry] if expiry >= 0 else []
-                line = command_line([b"SET", key, value, *options])
-                file.writelines([line] if isinstance(line, bytes) else line)
-                file.write(b"\n")
-                written += 1
-            elif value is not None:  # not a key that has disappeared
-                skipped += 1
+    for key, value, expiry in _pairs(conversation, pattern, command):
+        if isinstance(value, bytes) and isinstance(expiry, int):
+            options = [b"PXAT", b"%d" % expiry] if expiry >= 0 else []
+            line = command_line([b"SET", key, value, *options])
+            file.writelines([line] if isinstance(line, bytes) else line)
+            file.write(b"\n")
+            written += 1
+        elif value is not None:  # not a key that has disappeared
+            skipped += 1
     return written, skipped
+
+
+def _pairs(
+    conversation: Conversation, pattern: str | None, expiry_command: bytes
+) -> Iterator[tuple[bytes, Reply, Reply]]:
+    """Yield all keys as `_read` does, so many at a time that their values take about `CHUNK_SIZE` bytes."""
+    for keys in scan_keys(conversation, *scan_options(pattern)):
+        chunk: list[bytes] = []
+        total = 0
+        for key, size in zip(keys, conversation.call_all([[b"STRLEN", key] for key in keys]), strict=True):
+            chunk.append(key)
+            total += size if isinstance(size, int) else 0
+            if total >= CHUNK_SIZE:
+                yield from _read(conversation, expiry_command, chunk)
+                chunk, total = [], 0
+        yield from _read(conversation, expiry_command, chunk)
 
 
 def _read(

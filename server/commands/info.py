@@ -90,9 +90,9 @@ def _memory(context: ServerContext) -> InfoSection:
     # Redis reports what its allocator has handed out, and compares that with the limit. Here it is the estimate that is
     # compared with the limit, or RSS without a limit, because then nothing is counted.
     resident = resident_bytes()
-    peak = peak_resident_bytes()
     counted = context.engine.used_memory()
     used = resident if counted is None else counted
+    peak = max(peak_resident_bytes(), used)  # a value that COPY shares is counted for each key
     return {
         "used_memory": used,
         "used_memory_human": _human(used),

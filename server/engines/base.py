@@ -89,7 +89,15 @@ class CallContext:
 
 
 class EngineStartError(Exception):
-    """Raised by ``start`` if the engine cannot be used. The text says why, and what to do."""
+    """Raised by ``start`` if the engine cannot be used. The text says why, the lines of ``advice`` what to do."""
+
+    def __init__(self, reason: str, advice: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.advice = advice
+
+
+class StartInterrupted(Exception):
+    """Raised by ``start`` if the process was asked to stop meanwhile. Nothing is started."""
 
 
 class WouldBlock(Enum):
@@ -286,7 +294,7 @@ class Engine(Protocol[W]):
         ...
 
     def start(self) -> None:
-        """Start the engine's threads. Raises `EngineStartError`."""
+        """Start the engine's threads. Raises `EngineStartError` and `StartInterrupted`."""
         ...
 
     def stop(self) -> None:

@@ -23,6 +23,9 @@ SAMPLES = 10
 FILL_SIZE = 256
 """Existing keys that are added at a time after another policy was chosen, and keys that are searched for stale ones."""
 
+MAX_ATTEMPTS = 64
+"""Samples of removed keys alone after which any key is evicted, so that an eviction takes a bounded time."""
+
 MIN_STALE_KEYS = 1024
 """Fewer removed keys are left in a sample, until they are found by chance."""
 
@@ -153,32 +156,43 @@ class SampledKeys(Policy):
 
     def choose(self) -> bytes | None:
         """Return the key with the lowest mark of a random sample."""
-        while True:
-            existing = self._existing()
-            keys, marks = self._keys, self._marks
-            while keys:
-                count = len(keys)
-                places = [int(random() * count) for _ in range(self.samples)]
-                lowest = [marks[keys[place]] for place in places]
-                key = self._take(places[lowest.index(min(lowest))])
-                if key in existing:
-                    return key
-            if not self._fill():
-                return None
+        existing = self._existing()
+        if not existing:
+            return None
+        for _ in range(MAX_ATTEMPTS):
+            if not self._keys and not self._fill():
+                break
+            key = self._choose_from_sample(existing)
+            if key is not None:
+                return key
+        return next(iter(existing))  # almost all of the tracked keys are stale, until `tend` has removed them
 
-    def _take(self, place: int) -> bytes:
-        """Remove the key at a place of the list, to which the last key moves."""
-        keys = self._keys
-        last = keys.pop()
-        if place == len(keys):
-            key = last
-        else:
-            key, keys[place] = keys[place], last
-        self._removed(self._marks.pop(key))
+    def _choose_from_sample(self, existing: KeysView[bytes]) -> bytes | None:
+        """Return the key with the lowest mark of one sample. If all are stale, remove one of them and return None."""
+        keys, marks = self._keys, self._marks
+        count = len(keys)
+        places = [int(random() * count) for _ in range(self.samples)]
+        lowest = [marks[keys[place]] for place in places]
+        place = places[lowest.index(min(lowest))]
+        if keys[place] not in existing:
+            found = [each for each in places if keys[each] in existing]
+            if not found:
+                self._take(place)
+                return None
+            place = min(found, key=lambda each: marks[keys[each]])
+        key, mark = self._take(place)
+        self._evicted(mark)
         return key
 
-    def _removed(self, mark: int) -> None:
-        """Do nothing with the mark of a key that is not tracked any more."""
+    def _take(self, place: int) -> tuple[bytes, int]:
+        """Remove the key at a place of the list, to which the last key moves. Return it and its mark."""
+        keys = self._keys
+        key, keys[place] = keys[place], keys[-1]
+        keys.pop()
+        return key, self._marks.pop(key)
+
+    def _evicted(self, mark: int) -> None:
+        """Do nothing with the mark of a key that is evicted."""
 
     def clear(self) -> object:
         """Stop tracking all keys."""
@@ -226,7 +240,7 @@ class LeastRecentlyUsed(SampledKeys):
             if key in marks:
                 marks[key] = mark
 
-    def _removed(self, mark: int) -> None:
+    def _evicted(self, mark: int) -> None:
         self._lifetime += (max(0, self._now - mark // 2) - self._lifetime) / 128
 
     def idle_time(self, key: bytes) -> int | None:

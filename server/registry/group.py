@@ -34,7 +34,8 @@ class CommandGroup:
     """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
-    those that the decorator implies. ``keys`` says which arguments are keys. ``is_short`` is for commands in stages: an
+    those that the decorator implies. ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
+    ``keys`` says which arguments are keys. ``is_short`` is for commands in stages: an
     I/O thread runs a short request itself.
     """
 
@@ -86,12 +87,13 @@ class CommandGroup:
         *,
         keys: KeySpec = ONE_KEY,
         is_short: ShortTest | None = None,
+        redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that takes the lock several times. Other commands may run between its steps.
 
         In a transaction its steps, and what is between them, run under the lock of the transaction.
         """
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short, several_steps=True)
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short, redact, several_steps=True)
 
     def control(
         self,
@@ -102,10 +104,7 @@ class CommandGroup:
         keys: KeySpec = NO_KEYS,
         redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock.
-
-        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
-        """
+        """Register a command that works on the session or the server. Its function gets the session, without lock."""
         return self._register(usage, summary, flags, keys, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
@@ -150,6 +149,7 @@ class CommandGroup:
         flags: Flag,
         keys: KeySpec,
         is_short: ShortTest | None,
+        redact: Callable[[Args], Args] | None = None,
         *,
         several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
@@ -171,6 +171,7 @@ class CommandGroup:
                 stages=stages,
                 is_short=is_short,
                 several_steps=several_steps,
+                redact=redact,
             )
             return function
 

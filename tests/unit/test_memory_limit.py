@@ -422,6 +422,28 @@ def test_keys_can_be_evicted_before_all_of_them_were_added(store: Store) -> None
     assert store.evicted_keys == 1000, "none is left"
 
 
+@pytest.mark.parametrize("left", [1, 100, 9_000])
+def test_an_eviction_takes_a_bounded_time_although_most_tracked_keys_were_removed(
+    monkeypatch: pytest.MonkeyPatch, store: Store, clock: Clock, left: int
+) -> None:
+    store.limit_memory(10**9, "allkeys-lru")
+    for number in range(10_000):
+        store.set(b"%d" % number, b"")
+    clock.forward(1000)
+    store.begin_step()
+    store.limit_memory(1, "allkeys-lru")
+    assert store.memory is not None
+    store.memory.use([b"%d" % number for number in range(left)])  # so the removed keys have lower marks
+    for number in range(left, 10_000):
+        store.delete(b"%d" % number)
+    calls = count()
+    monkeypatch.setattr(eviction, "random", lambda: next(calls) and random.random())
+    assert store.memory.make_room(lambda: True)
+    assert store.evicted_keys == 1
+    assert next(calls) <= eviction.MAX_ATTEMPTS * SAMPLES
+    store.memory.policy.check()
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lfu"])
 def test_keys_that_come_and_go_do_not_make_the_policy_grow(store: Store, policy: str) -> None:
     store.limit_memory(10**9, policy)

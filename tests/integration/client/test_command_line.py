@@ -16,6 +16,7 @@ import pytest
 
 from client.batch.progress import DELAY
 from tests.harness.any_server import AnyServer, ask
+from tests.harness.backing_redis import new_redis
 from tests.harness.fake_redis import FakeRedis
 from tests.harness.processes import ROOT, RUN_CLIENT, environment, run_client
 from tests.harness.terminal import ClientTerminal
@@ -336,3 +337,21 @@ def test_a_long_batch_has_a_progress_bar_at_a_terminal(tmp_path: Path) -> None:
         assert terminal.exit_status() == 0
         assert f"{count:,} lines, 0 errors" in terminal.unexpected
     fake.close()
+
+
+def test_the_server_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    redis = new_redis(unixsocket=str(path))
+    try:
+        assert run_client("-s", str(path), "ECHO", "1").stdout == b"1\n"
+        assert run_client("-u", f"unix://{path}", "ECHO", "1").stdout == b"1\n"
+    finally:
+        redis.close()
+    ended = run_client("-s", str(tmp_path / "nothing"), "PING")
+    assert ended.stderr == f"kvline: can't reach a server at {tmp_path}/nothing: No such file or directory\n".encode()
+
+
+def test_no_password_is_sent_without_the_encryption_that_was_asked_for(target: AnyServer) -> None:
+    ended = run_client("-u", f"rediss://:secret@127.0.0.1:{target.port}", "PING")
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert b"TLS is not supported" in ended.stderr

@@ -181,6 +181,21 @@ def test_ctrl_c_while_the_server_hangs_returns_to_the_prompt(mortal_target: AnyS
         assert terminal.run("GET n") in ("1\n", "(nil)\n"), "it was sent at most once"
 
 
+def test_a_transaction_that_is_lost_by_ctrl_c_is_reported_although_the_server_hangs(
+    mortal_target: AnyServer, history: Path
+) -> None:
+    with Prompt(mortal_target, history=history) as terminal:
+        terminal.run("MULTI", "(TX)> ")
+        mortal_target.signal(signal.SIGSTOP)
+        terminal.type("ECHO 1" + ENTER)
+        terminal.expect("ECHO 1\n")
+        terminal.interrupt()
+        terminal.expect(NOT_CONNECTED)
+        mortal_target.signal(signal.SIGCONT)
+        assert "the open transaction was lost" in terminal.run("INCR n")
+        assert terminal.run("EXISTS n") == "0\n"
+
+
 def test_shutdown_ends_the_client_with_exit_status_0(mortal_target: AnyServer, history: Path) -> None:
     with Prompt(mortal_target, history=history) as terminal:
         terminal.type("SHUTDOWN NOSAVE" + ENTER)
@@ -249,3 +264,14 @@ def test_ctrl_c_while_a_reply_is_coming_returns_to_the_prompt_on_a_new_connectio
             assert fake.count(b"GET") == 1, "it is not sent again"
     finally:
         fake.close()
+
+
+def test_the_commands_are_documented_after_authentication(mortal_target: AnyServer, history: Path) -> None:
+    if mortal_target.kind != "redis":
+        pytest.skip("this kvline has no password")
+    ask(mortal_target, b"CONFIG", b"SET", b"requirepass", b"secret")
+    with Prompt(mortal_target, history=history) as terminal:
+        assert "does not document its commands" in terminal.run("help get")
+        assert terminal.run("AUTH secret") == "OK\n"
+        assert terminal.run("help get").startswith("GET key\n")
+        assert terminal.run("CONFIG GET slowlog-max-len") == "slowlog-max-len => 128\n", "RESP3 is negotiated again"

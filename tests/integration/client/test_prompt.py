@@ -229,6 +229,18 @@ def test_a_reply_is_piped_to_a_shell_command_as_it_is(target: AnyServer, history
         assert terminal.run('ECHO "a | b"') == '"a | b"\n'
 
 
+def test_a_stream_is_piped_until_the_shell_command_reads_no_more(target: AnyServer, history: Path) -> None:
+    with Prompt(target, history=history) as terminal:
+        terminal.type("MONITOR | head -2" + ENTER)
+        terminal.expect("OK\n")
+        ask(target, b"SET", b"key", b"1")
+        terminal.expect('"key" "1"\n')
+        for number in range(20):  # the client notices when it writes
+            ask(target, b"SET", b"key", b"%d" % number)
+        terminal.expect(f"{terminal.prompt}> ")
+        assert terminal.run("ECHO 1") == "1\n"
+
+
 def test_peek_describes_a_string(target: AnyServer, history: Path) -> None:
     ask(target, b"SET", b"short", b"two words", b"EX", b"1000")
     ask(target, b"SET", b"long", b"x" * 1000)
