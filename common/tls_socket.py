@@ -59,11 +59,6 @@ class TLSSocket(socket.socket):
         """Whether the last call has failed because the peer did not take all encrypted bytes."""
         return bool(self._unsent)
 
-    @property
-    def version(self) -> str | None:
-        """The version of TLS, such as ``TLSv1.3``. None before the handshake."""
-        return self._tls.version()
-
     def handshake(self) -> None:
         """Perform the handshake, or continue it.
 

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logger.log(NOTICE, "%s", line)
         return 1
     except StartInterrupted:
-        logger.info("%s: the server stops before it has started", stop_signal.wait(_reload))
+        logger.info("%s: the server stops before it has started", stop_signal.wait(lambda: None))
         return 0
     logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
     logger.info("settings that differ from their defaults: %s", settings.changed() or "none")

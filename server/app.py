@@ -231,7 +231,8 @@ class Server:
 
     def _warn_if_open(self) -> None:
         """Log a warning if other machines can reach the server, and it has no password."""
-        if not (self.context.auth.required or is_loopback(self.settings.host)):
+        settings = self.settings
+        if not (self.context.auth.required or is_loopback(settings.host) or settings.demands_certificates()):
             logger.warning(
                 "clients on other machines can read and change all data, because the server has no password: "
                 "set %s, give --password-file, or listen on 127.0.0.1",

@@ -43,9 +43,9 @@ class TLSAcceptor:
 
     def close(self) -> None:
         """Accept no more connections, and end handshakes that are not complete."""
-        self._socket.close()
         for task in (self._accepting, *self._handshakes):
             task.cancel()
+        self._loop.call_soon(self._socket.close)  # after the event loop has ceased to wait for it
 
     async def _accept(self) -> None:
         self._socket.setblocking(False)

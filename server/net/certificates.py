@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import NoReturn
 
+from common.tls_socket import describe
 from server.settings import CertificateFiles
 
 
@@ -35,18 +36,19 @@ def _new_context(files: CertificateFiles) -> ssl.SSLContext:
             _check_readable(path)
     try:
         context.load_cert_chain(files.certificate, files.key, password=_refuse_encrypted_key)
-    except ssl.SSLError as problem:
-        if problem.reason == "KEY_VALUES_MISMATCH":
+    except OSError as problem:
+        if getattr(problem, "reason", None) == "KEY_VALUES_MISMATCH":
             raise CertificateError(
                 f"the key in {files.key} is not the one of the certificate in {files.certificate}"
             ) from None
         raise CertificateError(
-            f"{files.certificate} and {files.key} must have a certificate and its key in PEM format"
+            f"{files.certificate} and {files.key} must have a certificate and its key in PEM format "
+            f"that OpenSSL accepts ({describe(problem)})"
         ) from None
     if files.authorities is not None:
         try:
             context.load_verify_locations(files.authorities)
-        except ssl.SSLError:
+        except OSError:
             raise CertificateError(f"{files.authorities} must have certificates in PEM format") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context

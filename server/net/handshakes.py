@@ -96,6 +96,9 @@ class _Handshake:
             self._io.watch(self._socket.fileno(), WRITABLE if self._socket.has_unsent else READABLE, self._proceed)
         except OSError as problem:
             self._fail(problem)
+        except Exception:
+            logger.exception("a TLS handshake failed")
+            self._end()
         else:
             self._finish()
             self._socket.settimeout(self._timeout)

@@ -326,6 +326,11 @@ class Settings:
             return None
         return CertificateFiles(self.tls_cert, self.tls_key, self.tls_ca)
 
+    def demands_certificates(self) -> bool:
+        """Return whether a client needs a certificate on every port."""
+        has_plain_http = self.http_port is not None and not self.http_tls
+        return self.tls_ca is not None and not (self.ports or self.resp_port is not None or has_plain_http)
+
     def uses_many_threads(self) -> bool:
         """Return whether several threads are busy at the same time, if Python has a GIL."""
         return self.http_port is not None or self.backend is not None or self.io_threads not in (None, 1)
