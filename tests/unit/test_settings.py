@@ -537,3 +537,19 @@ def test_a_switch_in_config_is_yes_or_no(text: str, value: bool | None) -> None:
             Switch().parse_config(text)
     else:
         assert Switch().parse_config(text) is value
+
+
+@pytest.mark.parametrize(
+    ("values", "demands"),
+    [
+        ({}, True),
+        ({"tls_ca": None}, False),
+        ({"ports": (9736,)}, False),
+        ({"resp_port": 6379}, False),
+        ({"http_port": 9780}, False),
+        ({"http_port": 9780, "http_tls": True}, True),
+    ],
+)
+def test_certificates_are_demanded_on_every_port_or_not(values: dict[str, object], demands: bool) -> None:
+    files = {"tls_port": 0, "tls_cert": "a", "tls_key": "b", "tls_ca": "c"}
+    assert Settings(**(files | values)).demands_certificates() == demands  # type: ignore[arg-type]
