@@ -47,7 +47,7 @@ _NO_COMMANDS: Mapping[bytes, Command] = {}
 
 logger = logging.getLogger(__name__)
 
-_closed = RepeatedMessage(logger, logging.INFO, "the connection of client %d from %s is closed: %s")
+_closed = RepeatedMessage(logger, logging.INFO, "client %d: %s; the connection from %s is closed")
 
 
 class ReplyMode(Enum):
@@ -270,7 +270,7 @@ class Session:
         text = problem.error.text.decode(errors="replace")
         if problem.close_connection:
             self.closing = True
-            _closed.log(self.client.id, self.client.address, text)
+            _closed.log(self.client.id, text, self.client.address)
         else:
             logger.debug("client %d: %s", self.client.id, text)
         return self._refuse(CommandError(problem.error))
