@@ -29,6 +29,9 @@ def start_tls(connected: socket.socket, host: str, settings: TLSSettings) -> TLS
         encrypted.close()
         does_not_speak_tls = problem.reason == "WRONG_VERSION_NUMBER"
         raise OSError("it does not speak TLS" if does_not_speak_tls else f"TLS: {describe(problem)}") from None
+    except TimeoutError:  # Redis waits for the end of a line
+        encrypted.close()
+        raise OSError("it does not reply to a TLS handshake") from None
     except BaseException:
         encrypted.close()
         raise
