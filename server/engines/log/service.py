@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -152,12 +153,13 @@ class LogService:
         """Do what is due each second."""
         log = self.log
         problem = self._find_problem(MIN_FREE if log.problem is None else 2 * MIN_FREE)
-        if log.problem is not None:
-            if problem is None:
-                self._resume()
-            return
         if problem is not None:
-            log.refuse(problem)
+            is_lost = isinstance(problem, FileNotFoundError)
+            if log.problem is None or (is_lost and log.is_trusted):
+                log.refuse(reason_of(problem), is_lost=is_lost)
+            return
+        if log.problem is not None:
+            self._resume()
             return
         try:
             log.write_pending()
@@ -172,20 +174,17 @@ class LogService:
         elif log.order.needs_visit and self._rewriting.acquire(blocking=False):
             self._compact_order()
 
-    def _find_problem(self, min_free: int) -> str | None:
-        """Return why the directory cannot be written; None if it can."""
+    def _find_problem(self, min_free: int) -> OSError | None:
+        """Return why the log cannot be written; None if it can. If it was removed, that is a `FileNotFoundError`."""
         disk = self.log.disk
         try:
             disk.check()
-            if disk.free_bytes() < min_free:
-                return f"less than {min_free // MIB} MiB are free on the disk"
-            if self.log.problem is None:
+            if self.log.is_trusted:  # otherwise another file replaces it
                 disk.size(log_name(self.log.number))
-        except FileNotFoundError as problem:
-            self.log.is_trusted = False  # what is written to a removed file is lost
-            return reason_of(problem)
+            if disk.free_bytes() < min_free:
+                return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
         except OSError as problem:
-            return reason_of(problem)
+            return problem
         return None
 
     def _resume(self) -> None:
