@@ -11,7 +11,7 @@ from typing import BinaryIO
 import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
 from client.command_line import parse
 from client.connection import Connection, ConnectionLost, SocketConnection
-from client.conversation import CannotConnect, Conversation, LoginFailed
+from client.conversation import PASSWORD_ADVICE, CannotConnect, Conversation, LoginFailed
 from client.protocol import Login
 from client.render.forms import FORMS, Renderer
 from common.program import start_command
@@ -65,7 +65,26 @@ def _converse(options: Namespace) -> Conversation:
 
         return LocalConnection()
 
-    return Conversation(connect, Login(settings.user, settings.password, settings.database), settings.name)
+    conversation = Conversation(connect, Login(settings.user, settings.password, settings.database), settings.name)
+    if conversation.needs_password and sys.stdin is not None and sys.stdin.isatty():
+        conversation.drop()  # a server closes connections that do not authenticate soon
+        login = Login(settings.user, _ask_for_password(settings.name), settings.database)
+        conversation = Conversation(connect, login, settings.name)
+    elif conversation.needs_password and settings.database:
+        # A batch that begins with AUTH would run in another database than the one that was asked for.
+        conversation.drop()
+        raise LoginFailed(PASSWORD_ADVICE)
+    return conversation
+
+
+def _ask_for_password(address: str) -> str:
+    """Read a password from the terminal, which does not show it. Raises `LoginFailed` after Ctrl-D."""
+    from getpass import getpass  # noqa: PLC0415
+
+    try:
+        return getpass(f"password of {address}: ")
+    except EOFError:
+        raise LoginFailed(PASSWORD_ADVICE) from None
 
 
 def _run(conversation: Conversation, options: Namespace) -> int:

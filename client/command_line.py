@@ -18,6 +18,7 @@ from client.settings import (
     settings_from_environment,
 )
 from common import __version__
+from common.passwords import PASSWORD_VARIABLE, check_password, read_password_file
 from common.program import program_name
 
 SHELLS = ("bash", "zsh", "fish")
@@ -37,7 +38,8 @@ examples:
   {0} --scan --pattern 'user:*'        the matching keys, one a line
   {0} --dump backup.txt                strings with their expiry; `{0} --file backup.txt` restores them
 
-KVLINE_URL or REDIS_URL is used if no option says where the server is. NO_COLOR turns colours off.
+KVLINE_URL or REDIS_URL is used if no option says where the server is, and KVLINE_PASSWORD if no option
+or URL has a password. NO_COLOR turns colours off.
 Exit status: 0 success, 1 an error reply or no connection, 2 a wrong option, 130 Ctrl-C.
 """
 
@@ -102,6 +104,7 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-p", "--port", metavar="PORT", help=f"its port (default: {DEFAULT_PORT})")
     group.add_argument("-s", "--socket", metavar="PATH", help="the path of its Unix socket")
     group.add_argument("-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]")
+    group.add_argument("--password-file", metavar="FILE", help="the password is the first line of this file")
     group.add_argument("-n", "--database", metavar="N", type=_natural, help="select a database")
     group.add_argument("--local", action="store_true", help="use a store in this process, without a server")
 
@@ -166,7 +169,24 @@ def _connection_settings(options: argparse.Namespace) -> ConnectionSettings:
         settings = replace(settings, socket_path=options.socket)
     if options.database is not None:
         settings = replace(settings, database=options.database)
+    if options.password_file is not None or settings.password is None:
+        settings = replace(settings, password=_password(options))
     return settings
+
+
+def _password(options: argparse.Namespace) -> str | None:
+    """Return the password of the file or of the environment, None without both. Raises `InvalidAddress`."""
+    if options.local:
+        return None
+    if options.password_file is not None:
+        try:
+            return read_password_file(options.password_file)
+        except ValueError as problem:
+            raise InvalidAddress(f"--password-file {options.password_file} {problem}") from None
+    try:
+        return check_password(os.environ.get(PASSWORD_VARIABLE, "")) or None
+    except ValueError as problem:
+        raise InvalidAddress(f"{PASSWORD_VARIABLE}: {problem}") from None
 
 
 def _natural(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 from collections import deque
 from typing import Protocol
 
@@ -83,6 +84,8 @@ def open_socket(settings: ConnectionSettings) -> socket.socket:
     if settings.tls:  # never a password over a connection that was meant to be encrypted
         raise OSError("TLS is not supported")
     if settings.socket_path:
+        if sys.platform == "win32":
+            raise OSError("Python has no Unix sockets on Windows")
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connected.settimeout(CONNECT_TIMEOUT)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from client.connection import Connection, ConnectionLost
 from client.protocol import ClientProtocol, Login, Received
 from common.codec import Args
+from common.passwords import PASSWORD_VARIABLE
 from common.replies import ErrorReply, Lines, Reply
 from common.resp_client import MalformedReply
 
@@ -20,6 +21,8 @@ BACK_OFF = (0.0, 0.1, 0.2, 0.4, 0.8)
 
 LOGIN_TIMEOUT = 10.0
 """Seconds that a server may take to reply to the login. A start must not wait for ever for a server that hangs."""
+
+PASSWORD_ADVICE = f"the server requires a password: set {PASSWORD_VARIABLE}, or give --password-file"
 
 Show = Callable[[Received], None]
 
@@ -54,6 +57,8 @@ class Conversation:
         self.protocol = ClientProtocol(login)
         self.warnings: list[str] = []
         """What the server refused during the last login, although commands can be sent."""
+        self.needs_password = False
+        """Whether the server refuses commands until it gets a password, and none was given."""
         self.server: dict[bytes, Reply] = {}
         """How the server describes itself in its reply to HELLO. Empty if it does not."""
         self._open(LOGIN_TIMEOUT if timeout is None else timeout)
@@ -163,6 +168,7 @@ class Conversation:
         # The state of the connection is new, except for the login.
         protocol = ClientProtocol(self._login)
         self.warnings = []
+        self.needs_password = False
         replies: list[Received] = []
         try:
             connection.send(protocol.login_requests())
@@ -185,7 +191,11 @@ class Conversation:
             return
         text = f"{name.decode()} failed: {reply.text.decode(errors='replace')}"
         # In another database than the one that was asked for, commands would do harm.
-        if reply.code == b"WRONGPASS" or name == b"SELECT":
+        if name == b"HELLO" and reply.code == b"NOAUTH":
+            self.needs_password = True
+            self.warnings.append(PASSWORD_ADVICE)
+            return
+        if reply.code == b"WRONGPASS" or (name == b"SELECT" and not self.needs_password):
             raise LoginFailed(text)
         # An old server does not know HELLO. One that requires authentication says so again at the next command.
         if name == b"AUTH":

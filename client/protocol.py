@@ -194,7 +194,9 @@ class ClientProtocol:
         if name not in SPECIAL_COMMANDS:
             self._expect(request)
             return encode_request(args)
-        if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
+        # The server refuses DISCONNECT, MULTI, DISCARD and RESET with arguments. QUIT and EXEC act all the same.
+        is_alone = len(args) == 1
+        if name == b"QUIT" or (name == b"DISCONNECT" and is_alone):
             self.closing = True
         if name == b"HELLO" and args[1:2] in ([b"2"], [b"3"]):  # the server refuses all others
             self.login.version = int(args[1])
@@ -202,7 +204,7 @@ class ClientProtocol:
         # When the request is sent, not when it is replied to: OFF and SKIP have no reply that could be followed.
         if not self._set_reply_mode(name, args):
             self._expect(request)
-        if name in TRANSACTION_COMMANDS and len(args) == 1:  # with more arguments they are refused
+        if name == b"EXEC" or (name in TRANSACTION_COMMANDS and is_alone):
             self._is_queueing = name == b"MULTI"
         return encode_request(args) + (b"" if hidden else self._negotiate_again(name))
 

@@ -199,7 +199,9 @@ def _string(mark: int, data: bytes) -> Reply:
         text = data[4:]
         # INFO separates its lines by CRLF, other texts by LF. The separator is kept, so that the text can be restored.
         separator = b"\r\n" if b"\r\n" in text else b"\n"
-        return Lines(text.split(separator) if text else [], separator)
+        terminated = text.endswith(separator)
+        lines = text.removesuffix(separator).split(separator) if text else []
+        return Lines(lines, separator, terminated)
     return ErrorReply.from_text(data) if mark == 0x21 else data
 
 

@@ -169,6 +169,7 @@ class Server:
                 return
             self._is_stopped = True
             logger.info("no more connections are accepted; open: %d", len(self.context.clients))
+            self.context.pause.end()  # so that the clients that wait can be closed
             # Each listener may have to wait for its clients.
             threads = [threading.Thread(target=each.stop, name=f"stop {each.address}") for each in self._listeners]
             for thread in threads:

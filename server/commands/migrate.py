@@ -22,10 +22,10 @@ from server.args.integers import parse_integer
 from server.args.options import require
 from server.keyspace.store import Store
 from server.rdb.payload import dump
-from server.registry import REDACTED, CommandGroup, Flag, KeySpec, Stages
+from server.registry import REDACTED, TAKE, CommandGroup, Flag, KeySpec, Stages
 from server.target import Target
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
 KEYS_AT_ONCE = 100
 """Keys that are read, sent and deleted together. Their replies fit into the buffers of every target."""
@@ -119,8 +119,12 @@ class _Entry:
     "[KEYS key [key ...]]",
     "Move a key to another server, or several keys after KEYS, with an empty key.",
     Flag.MOVABLEKEYS | Flag.NO_MULTI | Flag.NOSCRIPT | Flag.SENSITIVE,
-    keys=KeySpec(3, 3, 1, _migrated_keys),
+    keys=KeySpec(3, 3, 1, _migrated_keys, TAKE),
     redact=_redact,
+    since="2.6.0",
+    complexity="O(N) where N is the length of the values together",
+    types={"port": "integer"},
+    categories=("dangerous",),
 )
 def migrate(
     host: bytes, port: bytes, key: bytes, destination_db: bytes, timeout: bytes, *args: bytes

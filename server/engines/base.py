@@ -112,12 +112,18 @@ WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class KeyCounts:
-    """The number of keys, of those with an expiry, and of those that have expired or were evicted since the start."""
+    """The number of keys and of those with an expiry, and what has been counted since the start or `reset_stats`.
+
+    ``expired`` and ``evicted`` are keys that were removed. ``hits`` and ``misses`` are those that commands count in the
+    store. Those with ``Flag.NULL_IS_MISS`` do not.
+    """
 
     keys: int
     expiring: int
     expired: int
     evicted: int
+    hits: int = 0
+    misses: int = 0
 
 
 class WatchState(Protocol):

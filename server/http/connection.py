@@ -151,6 +151,8 @@ class HTTPConnection(asyncio.Protocol):
         try:
             clients = self._context.clients
             self._client = clients.add(format_address(peer), format_address(local), self, clients.http_share)
+            if (sock := transport.get_extra_info("socket")) is not None:
+                self._client.fd = sock.fileno()
         except TooManyClients:
             # The connection is kept until its first request has got a 503 with Retry-After; see `_take_head`.
             # A client that sends nothing must not keep its socket either.

@@ -211,3 +211,11 @@ def test_what_the_table_of_the_exercises_names_exists() -> None:
 
 def test_the_page_of_commands_is_generated_from_the_command_table() -> None:
     assert DOCUMENT.read_text() == document(), "run: python -m scripts.command_table"
+
+
+def test_what_the_comparison_of_clients_names_exists() -> None:
+    text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\| `(test_\w+\.py)` \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for name in rows:
+        assert (ROOT / "tests" / "integration" / "client" / name).is_file(), name

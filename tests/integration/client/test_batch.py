@@ -45,7 +45,7 @@ def test_each_line_gets_its_reply(options: list[str]) -> None:
     assert run_lines(options, lines, 5, 6) == (
         b'OK\n"two words"\n(nil)\n1\n'
         b"(error) ERR value is not an integer or out of range\n"
-        b"(error) ERR unknown command 'NOPE', with args beginning with: 'a'\n"
+        b"(error) ERR unknown command 'NOPE', with args beginning with: 'a' \n"
         b"2\n"
     )
 
@@ -81,9 +81,13 @@ def test_lines_after_disconnect_are_not_run(server: ServerProcess, closing_comma
     assert server.connect().ask(b"EXISTS before after") == b"1"
 
 
-def test_a_quit_that_the_server_refuses_does_not_disconnect(options: list[str]) -> None:
-    refused = b"(error) ERR wrong number of arguments for 'quit' command\n"
-    assert run_lines(options, b"QUIT now\nPING\n", 1) == refused + b"PONG\n"
+def test_a_disconnect_that_the_server_refuses_does_not_disconnect(options: list[str]) -> None:
+    refused = b"(error) ERR wrong number of arguments for 'disconnect' command\n"
+    assert run_lines(options, b"DISCONNECT now\nPING\n", 1) == refused + b"PONG\n"
+
+
+def test_a_quit_with_arguments_disconnects(options: list[str]) -> None:
+    assert run_lines(options, b"QUIT now\nPING\n") == b"OK\n"
 
 
 def test_every_byte_can_be_sent_and_printed_escaped(options: list[str]) -> None:

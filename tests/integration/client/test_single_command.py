@@ -52,7 +52,7 @@ def test_arguments_may_contain_any_byte(server: ServerProcess) -> None:
 
 def test_an_error_reply_is_printed_and_gives_exit_status_1(server: ServerProcess) -> None:
     assert run_on(server, "INCRBY", "key", "x") == (1, b"(error) ERR value is not an integer or out of range\n")
-    assert run_on(server, "NOPE") == (1, b"(error) ERR unknown command 'NOPE', with args beginning with:\n")
+    assert run_on(server, "NOPE") == (1, b"(error) ERR unknown command 'NOPE', with args beginning with: \n")
     assert run_on(server, "EXEC") == (1, b"(error) ERR EXEC without MULTI\n")
 
 

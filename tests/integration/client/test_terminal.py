@@ -46,7 +46,7 @@ def test_the_prompt_shows_an_open_transaction(server: ServerProcess, history: Pa
             ("EXEC", "1) 1", plain),
             ("EXEC", "(error) ERR EXEC without MULTI", plain),
             ("multi", "OK", in_transaction),
-            ("NOPE", "(error) ERR unknown command 'NOPE', with args beginning with:", in_transaction),
+            ("NOPE", "(error) ERR unknown command 'NOPE', with args beginning with: ", in_transaction),
             ("exec", "(error) EXECABORT Transaction discarded because of previous errors.", plain),
             ("MULTI", "OK", in_transaction),
             ("DISCARD", "OK", plain),

@@ -109,7 +109,7 @@ def test_nothing_is_sent_after_a_closing_command(line: bytes) -> None:
         ([b"MULTI", b"RESET"], False),
         ([b"MULTI", b"MULTI"], True),
         ([b"MULTI", b"NOPE", b"EXEC"], False),
-        ([b"MULTI", b"EXEC 1"], True),
+        ([b"MULTI", b"EXEC 1"], False),
         ([b"MULTI 1"], False),
     ],
 )
