@@ -81,7 +81,7 @@ def test_lines_with_passwords_are_secret(line: str, expected: bool) -> None:
         ("DEL a b c", ""),
         ("CLIENT", "usage: CLIENT <subcommand>"),
         ("CLIENT KILLL x", "did you mean CLIENT KILL?"),
-        ("CLIENT SETNAME", "usage: CLIENT SETNAME name"),
+        ("CLIENT SETNAME", "usage: CLIENT SETNAME connection-name"),
         ("CLIENT SETNAME a", ""),
     ],
 )
