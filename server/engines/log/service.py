@@ -50,6 +50,7 @@ class LogService:
         self._base_size = self._snapshot_size()
         self._last_succeeded = True
         self._last_seconds = -1
+        self._started: float | None = None  # when the rewrite in progress began
         self._rewrites = 0
         self.commit = log.commit  # without the cost of another call
         self.commit_since = log.commit_since
@@ -110,7 +111,7 @@ class LogService:
 
     def _rewrite(self, pause: Sleep) -> None:
         """Rewrite the log in slices. The caller has taken ``_rewriting``, which is released here."""
-        started = time.monotonic()
+        self._started = started = time.monotonic()
         try:
             for _ in rewrite(self.log):
                 if self._stopping.is_set():
@@ -124,6 +125,7 @@ class LogService:
             logger.warning("the log could not be rewritten: %s", problem)
         finally:
             self._last_seconds = round(time.monotonic() - started)
+            self._started = None
             # After a failure too, so that the next attempt is not made before the log has doubled again.
             self._base_size = self._snapshot_size() if self._last_succeeded else self.size()
             self._rewriting.release()
@@ -244,17 +246,22 @@ class LogService:
         """Return INFO's section, with Redis's names for what Redis has."""
         log = self.log
         status = "ok" if log.problem is None else "err"
+        started = self._started
+        current_seconds = -1 if started is None else round(time.monotonic() - started)
         return {
             "loading": 0,
             "aof_enabled": 1,
             "aof_rewrite_in_progress": int(self._rewriting.locked()),
             "aof_last_rewrite_time_sec": self._last_seconds,
+            "aof_current_rewrite_time_sec": current_seconds,
             "aof_last_bgrewrite_status": "ok" if self._last_succeeded else "err",
             "aof_last_write_status": status,
             "aof_current_size": self.size(),
             "aof_base_size": self._base_size,
             "rdb_bgsave_in_progress": int(self._rewriting.locked()),
             "rdb_last_bgsave_status": "ok" if self._last_succeeded else "err",
+            "rdb_last_bgsave_time_sec": self._last_seconds,
+            "rdb_current_bgsave_time_sec": current_seconds,
             "rdb_last_save_time": self.last_save,
             "log_failing": int(log.problem is not None),
             "log_failures": log.failures,
