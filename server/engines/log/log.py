@@ -380,11 +380,12 @@ class DurableLog:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
         undone.free()
 
-    def refuse(self, reason: str) -> None:
-        """Refuse writes from now on, although the file can still be written."""
+    def refuse(self, reason: str, *, is_lost: bool = False) -> None:
+        """Refuse writes from now on, although the file can still be written. ``is_lost``: it was removed."""
         with self.exclusive():
-            self._commit_pending()
-            self.fail(reason, is_trusted=True)
+            if not is_lost:
+                self._commit_pending()
+            self.fail(reason, is_trusted=not is_lost)
 
     def resume(self, writer: BatchWriter | None = None, number: int = 0) -> None:
         """Accept writes again, in this log if one is given. The leader calls it.

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -49,6 +50,7 @@ class LogService:
         self._base_size = self._snapshot_size()
         self._last_succeeded = True
         self._last_seconds = -1
+        self._started: float | None = None  # when the rewrite in progress began
         self._rewrites = 0
         self.commit = log.commit  # without the cost of another call
         self.commit_since = log.commit_since
@@ -109,7 +111,7 @@ class LogService:
 
     def _rewrite(self, pause: Sleep) -> None:
         """Rewrite the log in slices. The caller has taken ``_rewriting``, which is released here."""
-        started = time.monotonic()
+        self._started = started = time.monotonic()
         try:
             for _ in rewrite(self.log):
                 if self._stopping.is_set():
@@ -123,6 +125,7 @@ class LogService:
             logger.warning("the log could not be rewritten: %s", problem)
         finally:
             self._last_seconds = round(time.monotonic() - started)
+            self._started = None
             # After a failure too, so that the next attempt is not made before the log has doubled again.
             self._base_size = self._snapshot_size() if self._last_succeeded else self.size()
             self._rewriting.release()
@@ -152,12 +155,13 @@ class LogService:
         """Do what is due each second."""
         log = self.log
         problem = self._find_problem(MIN_FREE if log.problem is None else 2 * MIN_FREE)
-        if log.problem is not None:
-            if problem is None:
-                self._resume()
-            return
         if problem is not None:
-            log.refuse(problem)
+            is_lost = isinstance(problem, FileNotFoundError)
+            if log.problem is None or (is_lost and log.is_trusted):
+                log.refuse(reason_of(problem), is_lost=is_lost)
+            return
+        if log.problem is not None:
+            self._resume()
             return
         try:
             log.write_pending()
@@ -172,20 +176,17 @@ class LogService:
         elif log.order.needs_visit and self._rewriting.acquire(blocking=False):
             self._compact_order()
 
-    def _find_problem(self, min_free: int) -> str | None:
-        """Return why the directory cannot be written; None if it can."""
+    def _find_problem(self, min_free: int) -> OSError | None:
+        """Return why the log cannot be written; None if it can. If it was removed, that is a `FileNotFoundError`."""
         disk = self.log.disk
         try:
             disk.check()
-            if disk.free_bytes() < min_free:
-                return f"less than {min_free // MIB} MiB are free on the disk"
-            if self.log.problem is None:
+            if self.log.is_trusted:  # otherwise another file replaces it
                 disk.size(log_name(self.log.number))
-        except FileNotFoundError as problem:
-            self.log.is_trusted = False  # what is written to a removed file is lost
-            return reason_of(problem)
+            if disk.free_bytes() < min_free:
+                return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
         except OSError as problem:
-            return reason_of(problem)
+            return problem
         return None
 
     def _resume(self) -> None:
@@ -245,17 +246,22 @@ class LogService:
         """Return INFO's section, with Redis's names for what Redis has."""
         log = self.log
         status = "ok" if log.problem is None else "err"
+        started = self._started
+        current_seconds = -1 if started is None else round(time.monotonic() - started)
         return {
             "loading": 0,
             "aof_enabled": 1,
             "aof_rewrite_in_progress": int(self._rewriting.locked()),
             "aof_last_rewrite_time_sec": self._last_seconds,
+            "aof_current_rewrite_time_sec": current_seconds,
             "aof_last_bgrewrite_status": "ok" if self._last_succeeded else "err",
             "aof_last_write_status": status,
             "aof_current_size": self.size(),
             "aof_base_size": self._base_size,
             "rdb_bgsave_in_progress": int(self._rewriting.locked()),
             "rdb_last_bgsave_status": "ok" if self._last_succeeded else "err",
+            "rdb_last_bgsave_time_sec": self._last_seconds,
+            "rdb_current_bgsave_time_sec": current_seconds,
             "rdb_last_save_time": self.last_save,
             "log_failing": int(log.problem is not None),
             "log_failures": log.failures,

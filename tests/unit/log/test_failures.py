@@ -440,3 +440,23 @@ def test_a_log_that_is_closed_does_not_begin_anew() -> None:
     with pytest.raises(RewriteFailed, match="the server is stopping"):
         list(steps)
     assert set(server.disk.files) == {LOG}
+
+
+def test_nothing_is_committed_to_a_log_that_was_removed() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.run_without_commit("SET a 2")
+    server.disk.remove(LOG)
+    server.service.tick()
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    assert server.run("GET a") == ["1"]
+
+
+def test_a_log_that_is_removed_while_it_fails_begins_anew() -> None:
+    server = failing("append", errno.ENOSPC)
+    server.disk.remove(LOG)
+    server.service.tick()
+    server.service.tick()
+    assert server.run("SET b 2") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]

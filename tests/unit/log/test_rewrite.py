@@ -172,6 +172,9 @@ def test_one_rewrite_at_a_time() -> None:
 
     server.disk.on_call = wait
     server.service.begin_rewrite()
+    info = server.run("INFO persistence")[0].split("\n")
+    assert {"aof_rewrite_in_progress:1", "rdb_bgsave_in_progress:1"} <= set(info)
+    assert "aof_current_rewrite_time_sec:-1" not in info
     for begin, error in (
         (server.service.save, LOG_SAVE_IN_PROGRESS),
         (server.service.begin_save, LOG_SAVE_IN_PROGRESS),
