@@ -1,44 +1,39 @@
-"""The client's command line: parse the options, connect, then run the shell, a batch or one command."""
+"""The client's entry point: parse the options, connect, then run the prompt, a batch, one command or a tool."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
-from client.batch import run_command, run_lines
+from client.command_line import parse
 from client.connection import Connection, ConnectionLost, SocketConnection
-from client.editors.line_editor import line_editor
-from client.hints.command_docs import usage_lines
-from client.history import History, history_file
-from client.protocol import ClientProtocol
-from client.shell import run_shell
-from client.source import open_source
-from common import __version__
-from common.program import program_name, start_command
+from client.conversation import PASSWORD_ADVICE, CannotConnect, Conversation, LoginFailed
+from client.protocol import Login
+from client.render.forms import FORMS, Renderer
+from common.program import start_command
 from common.resp_client import MalformedReply
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 9736
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client and return its exit status."""
-    options = _parser().parse_args(arguments)
-    connection = _connect(options)
-    if connection is None:
-        return 1
+    options = parse(arguments)
     try:
-        # fsencode restores the bytes that the operating system passed: a value need not be valid in this locale.
-        return _run(connection, [os.fsencode(arg) for arg in options.args])
-    except (ConnectionLost, MalformedReply) as problem:
-        print(f"kvline: {problem}", file=sys.stderr)
-        return 1
+        conversation = _converse(options)
+    except (CannotConnect, ConnectionLost, MalformedReply) as problem:
+        return _report(problem, "" if isinstance(problem, LoginFailed) else _start_advice(options))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    try:
+        return _run(conversation, options)
+    except (CannotConnect, ConnectionLost, MalformedReply) as problem:
+        return _report(problem)
     except BrokenPipeError:
         # The reader of our output has closed it. Python would complain when it flushes the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,69 +41,171 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
-        connection.close()
+        conversation.drop()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program_name("client"),
-        description="Send commands to a kvline server: at a prompt, by lines from standard input, or one command.",
-        usage="%(prog)s [-h] [--host HOST] [--port PORT] [--local] [--version] [COMMAND [ARGUMENT ...]]",
-        epilog="DISCONNECT or Ctrl-D closes the connection. HELP lists the commands.",
-    )
-    parser.add_argument("--host", default=DEFAULT_HOST, help="the server's address (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="the server's port (default: %(default)s)")
-    parser.add_argument("--local", action="store_true", help="use a store in this process, without a server")
-    parser.add_argument("--version", action="version", version=f"kvline {__version__}")
-    # REMAINDER: an argument of the command may begin with a minus, as in "INCRBY n -1".
-    parser.add_argument(
-        "args", nargs=argparse.REMAINDER, metavar="COMMAND", help="one command to run, with its arguments"
-    )
-    return parser
+def _report(problem: Exception, advice: str = "") -> int:
+    print(f"kvline: {problem}{advice}", file=sys.stderr)
+    return 1
 
 
-def _port(text: str) -> int:
-    """Convert a port. The resolver would take a number above 65535 modulo 65536, and connect to another server."""
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
-    return int(text)
+def _start_advice(options: Namespace) -> str:
+    settings = options.connection
+    if settings.socket_path or settings.tls:
+        return ""
+    return f". Start one with {start_command('server')} --port {settings.port}"
 
 
-def _connect(options: argparse.Namespace) -> Connection | None:
-    """Connect to the server, or print why that failed and return None."""
-    if options.local:
+def _converse(options: Namespace) -> Conversation:
+    """Connect and log in. Raises as `Conversation`."""
+    settings = options.connection
+
+    def connect() -> Connection:
+        if not options.local:
+            return SocketConnection(settings)
         from client.local import LocalConnection  # noqa: PLC0415  # the server's code is loaded for --local alone
 
         return LocalConnection()
+
+    conversation = Conversation(connect, Login(settings.user, settings.password, settings.database), settings.name)
+    if conversation.needs_password and sys.stdin is not None and sys.stdin.isatty():
+        conversation.drop()  # a server closes connections that do not authenticate soon
+        login = Login(settings.user, _ask_for_password(settings.name), settings.database)
+        conversation = Conversation(connect, login, settings.name)
+    elif conversation.needs_password and settings.database:
+        # A batch that begins with AUTH would run in another database than the one that was asked for.
+        conversation.drop()
+        raise LoginFailed(PASSWORD_ADVICE)
+    return conversation
+
+
+def _ask_for_password(address: str) -> str:
+    """Read a password from the terminal, which does not show it. Raises `LoginFailed` after Ctrl-D."""
+    from getpass import getpass  # noqa: PLC0415
+
     try:
-        return SocketConnection(options.host, options.port)
-    # UnicodeError: a host name that IDNA cannot encode.
-    except (OSError, UnicodeError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        print(
-            f"kvline can't reach a server at {options.host}:{options.port}: {reason}. "
-            f"Start one with {start_command('server')} --port {options.port}",
-            file=sys.stderr,
-        )
-        return None
+        return getpass(f"password of {address}: ")
+    except EOFError:
+        raise LoginFailed(PASSWORD_ADVICE) from None
 
 
-def _run(connection: Connection, args: list[bytes]) -> int:
-    protocol = ClientProtocol()
-    # Before anything else, because the client relies on RESP3 to print text without quotes. A server that refuses it
-    # (Redis 5) still gets the commands, in RESP2.
-    connection.exchange(protocol, protocol.hello_request())
+def _run(conversation: Conversation, options: Namespace) -> int:
+    """Run what the options ask for. Each part is imported when it is needed, because imports are most of a start."""
     output = _buffered_stdout()
-    if args:
-        return run_command(connection, protocol, args, output)
+    if options.tool is not None or options.dump is not None:
+        return _run_tool(conversation, options, output)
+    if options.args:
+        # fsencode restores the bytes that the operating system passed: a value need not be valid in this locale.
+        return _run_command(conversation, [os.fsencode(arg) for arg in options.args], options, output)
+    if options.file is not None:
+        return _run_file(conversation, options, output)
     if sys.stdin is None:  # closed by the parent process: the same as an empty input
         return 0
     if not sys.stdin.isatty():
-        return run_lines(connection, protocol, open_source(sys.stdin.fileno()), output)
-    # The server describes its own commands, so hints also fit a Redis or a kvline of another version.
-    (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
-    editor = line_editor(usage_lines(documents), History(history_file()))
-    return run_shell(connection, protocol, editor, output)
+        return _run_batch(conversation, sys.stdin.fileno(), options, output)
+    return _run_shell(conversation, options, output)
+
+
+def _run_command(conversation: Conversation, args: list[bytes], options: Namespace, output: BinaryIO) -> int:
+    from client.single_command import run_command  # noqa: PLC0415
+
+    if options.from_stdin:
+        args.append(sys.stdin.buffer.read())
+    _print_warnings(conversation)
+    render = _renderer(options, output)
+    return run_command(conversation, args, output, render, repeat=options.repeat, interval=options.interval)
+
+
+def _run_tool(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
+    from client.tools.dump import dump  # noqa: PLC0415
+    from client.tools.key_sizes import print_big_keys  # noqa: PLC0415
+    from client.tools.latency import print_latency  # noqa: PLC0415
+    from client.tools.scan import print_keys  # noqa: PLC0415
+    from client.tools.stat import print_statistics  # noqa: PLC0415
+
+    _print_warnings(conversation)
+    pattern = options.pattern
+    match options.tool:
+        case "scan":
+            return print_keys(conversation, pattern, output, _renderer(options, output))
+        case "bigkeys" | "memkeys":
+            return print_big_keys(conversation, pattern, sys.stdout, memory=options.tool == "memkeys")
+        case "stat":
+            return print_statistics(conversation, sys.stdout, options.interval or 1.0, options.repeat)
+        case "latency":
+            interval = options.interval or (15.0 if options.history else 1.0)
+            return print_latency(conversation, sys.stdout, interval, history=options.history)
+    try:
+        return dump(conversation, pattern, options.dump, output)
+    except OSError as problem:
+        return _report(Exception(f"{options.dump}: {problem.strerror or problem}"))
+
+
+def _run_file(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
+    try:
+        with open(options.file, "rb", buffering=0) as file:
+            return _run_batch(conversation, file.fileno(), options, output)
+    except OSError as problem:
+        if problem.filename is None:  # not of the file
+            raise
+        return _report(Exception(f"{options.file}: {problem.strerror}"))
+
+
+def _run_batch(conversation: Conversation, descriptor: int, options: Namespace, output: BinaryIO) -> int:
+    from client.batch.run import Batch, BatchOptions  # noqa: PLC0415
+    from client.source import open_source, size_of_file  # noqa: PLC0415
+
+    _print_warnings(conversation)
+    batch_options = BatchOptions(
+        first_line=max(1, options.resume),
+        stop_on_error=options.stop_on_error,
+        quiet=options.quiet,
+        always_sum_up=options.file is not None,
+        size=size_of_file(descriptor),
+    )
+    return Batch(conversation, open_source(descriptor), output, _renderer(options, output), batch_options).run()
+
+
+def _run_shell(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
+    from client.editors.line_editor import line_editor  # noqa: PLC0415
+    from client.history import History, history_file  # noqa: PLC0415
+    from client.render.pretty import Pretty  # noqa: PLC0415
+    from client.shell.documentation import Documentation  # noqa: PLC0415
+    from client.shell.keys import KeyCompletions  # noqa: PLC0415
+    from client.shell.loop import Shell  # noqa: PLC0415
+    from client.shell.screen import Screen, find_pager  # noqa: PLC0415
+    from client.shell.typed_line import contains_secret  # noqa: PLC0415
+
+    colours = _has_colours(options, output)
+    documentation = Documentation()
+    documentation.load(conversation)
+    keys = KeyCompletions(conversation)
+    editor = line_editor(documentation.usages, History(history_file(), contains_secret), keys.find, colours=colours)
+    pager = None if options.no_pager or not output.isatty() else find_pager()
+    screen = Screen(output, Pretty(colours=colours, types=options.form == "types"), pager)
+    return Shell(conversation, editor, screen, documentation, confirms=not options.no_confirm).run()
+
+
+def _renderer(options: Namespace, output: BinaryIO) -> Renderer:
+    """Return the renderer that the options select: by default the text protocol's form, prettier at a terminal."""
+    if options.form in FORMS:
+        return FORMS[options.form]
+    if options.form is None and not output.isatty():
+        return FORMS["text"]
+    from client.render.pretty import Pretty  # noqa: PLC0415
+
+    return Pretty(colours=_has_colours(options, output), types=options.form == "types")
+
+
+def _has_colours(options: Namespace, output: BinaryIO) -> bool:
+    """Return whether colours are printed (https://no-color.org)."""
+    plain = options.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") in {None, "", "dumb", "unknown"}
+    return output.isatty() and not plain
+
+
+def _print_warnings(conversation: Conversation) -> None:
+    for warning in conversation.warnings:
+        print(f"kvline: {warning}", file=sys.stderr)
 
 
 def _buffered_stdout() -> BinaryIO:

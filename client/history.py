@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HISTORY_LENGTH = 1000
@@ -16,17 +17,21 @@ def history_file() -> Path:
 
 
 class History:
-    """The history file. Each line is appended when it is typed, so that clients running side by side lose no lines."""
+    """The history file. Each line is appended when it is typed, so that clients running side by side lose no lines.
 
-    def __init__(self, path: Path) -> None:
+    Lines for which ``is_secret`` returns true are not stored. Editors must not remember them either.
+    """
+
+    def __init__(self, path: Path, is_secret: Callable[[str], bool] = lambda _: False) -> None:
         self._path = path
+        self.is_secret = is_secret
         self._problem: OSError | None = None  # the last failure; shown at the end, not between prompts
         self.lines = self._read()[-HISTORY_LENGTH:]
         """The latest lines, oldest first."""
 
     def add(self, line: str) -> None:
-        """Append a line, unless it is empty or equal to the previous one."""
-        if not line or self.lines[-1:] == [line]:
+        """Append a line, unless it is empty, secret or equal to the previous one."""
+        if not line or self.lines[-1:] == [line] or self.is_secret(line):
             return
         self.lines.append(line)
         # With O_APPEND the system moves to the end for each write, so lines of several clients do not overwrite.
@@ -52,7 +57,7 @@ class History:
     def _write(self, lines: list[str], mode: int) -> None:
         """Write lines to the file, which only its owner can read. A failure is stored for `close`."""
         try:
-            # 0o600, because typed lines contain values, and passwords for AUTH.
+            # 0o600, because typed lines contain values.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | mode, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 file.writelines(f"{line}\n" for line in lines)

@@ -1,23 +1,54 @@
-"""The client's side of the protocol, sans-I/O: lines in, requests out; received bytes in, replies out.
+"""The client's side of the protocol, sans-I/O: commands in, requests out; received bytes in, replies out.
 
 The client uses RESP, because RESP carries any bytes, and asks for version 3, because only RESP3 distinguishes a value
 from lines of text. Replies arrive in the order of the requests, so a queue of requests without a reply assigns them.
-Requests whose reply CLIENT REPLY has turned off are not in the queue.
+A request expects one of these:
+
+    one reply                       most commands
+    no reply                        CLIENT REPLY OFF and SKIP, and what follows them; not in the queue
+    a confirmation per channel      SUBSCRIBE and its relatives, as pushes (RESP3) or arrays (RESP2)
+    OK and then lines without end   MONITOR
+
+While the client monitors or has subscribed, `ClientProtocol.streaming` is true: data arrives without a request. It is
+recognised by its form, so replies to requests in between are still assigned to them.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from common.codec import Args
 from common.errors import UNBALANCED_QUOTES
-from common.replies import ErrorReply, Reply
-from common.resp_client import ReplyDecoder, encode_request
+from common.limits import GIB
+from common.replies import ErrorReply, Reply, SimpleString
+from common.resp_client import Push, ReplyDecoder, encode_request
 from common.text import COMMENT, UnbalancedQuotes, split_args
 
 CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
+TRANSACTION_COMMANDS = {b"MULTI", b"EXEC", b"DISCARD", b"RESET"}
+WATCH_COMMANDS = {b"WATCH", b"UNWATCH"}
+
+SUBSCRIPTIONS = {b"SUBSCRIBE": b"channel", b"PSUBSCRIBE": b"pattern", b"SSUBSCRIBE": b"shard channel"}
+CANCELLATIONS = {b"UNSUBSCRIBE": b"channel", b"PUNSUBSCRIBE": b"pattern", b"SUNSUBSCRIBE": b"shard channel"}
+_CONFIRMATIONS = {name.lower() for name in (*SUBSCRIPTIONS, *CANCELLATIONS)}
+_MESSAGES = {b"message", b"pmessage", b"smessage"}
+
+SPECIAL_COMMANDS = frozenset(
+    {*CLOSING_COMMANDS, *TRANSACTION_COMMANDS, *WATCH_COMMANDS, *SUBSCRIPTIONS, *CANCELLATIONS}
+    | {b"AUTH", b"CLIENT", b"HELLO", b"MONITOR", b"SELECT", b"SHUTDOWN"}
+)
+"""Commands that change the state of the connection. All others get one reply and nothing else."""
+
+MAX_REPLY_SIZE = GIB
+"""Bytes of memory for one reply, about. The server might send one that never ends."""
+
+_MONITOR_LINE = re.compile(rb"\d+\.\d{6} \[")
+"""The beginning of a line of MONITOR: the time, and then the database and the client in brackets."""
 
 
 class _ReplyMode(Enum):
@@ -28,45 +59,115 @@ class _ReplyMode(Enum):
     SKIP_NEXT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _PendingRequest:
-    """A request that has no reply yet."""
+@dataclass(slots=True)
+class Request:
+    """A request that has replies to come, or consecutive requests for which nothing special applies."""
 
-    name: bytes
-    override: ErrorReply | None = None  # shown instead of the reply
-    hidden: bool = False  # sent by the program, not by its user
+    args: Sequence[bytes] = ()
+    """The arguments. Empty for consecutive requests of a batch, and for what arrives without a request."""
+
+    line: int = 0
+    """The number of the (first) line of the input that contains it."""
+
+    missing: int = 1
+    """How many replies have not arrived yet."""
+
+    hidden: bool = False
+    """Sent by the program and not by its user, so the replies are not shown."""
+
+    override: ErrorReply | None = None
+    """Shown instead of the reply."""
+
+    @property
+    def name(self) -> bytes:
+        return self.args[0].upper() if self.args else b""
 
 
-_UNPARSABLE = _PendingRequest(b"", override=UNBALANCED_QUOTES)
-_UNSOLICITED = _PendingRequest(b"")
+class Received(NamedTuple):
+    """Replies to one request, or to consecutive ones: ``line`` is that of the first reply."""
+
+    request: Request
+    line: int
+    replies: list[Reply]
+
+
+class Login:
+    """The state of a connection that is repeated on a new one, because its user relies on it."""
+
+    def __init__(self, user: str = "", password: str | None = None, database: int = 0) -> None:
+        self._initial = (user, password, database)
+        self.version = 3
+        """The version of RESP that the user wants."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state at the start, as RESET does."""
+        self.user, self.password, self.database = self._initial
+        self.name = b""
+        """What CLIENT SETNAME has set."""
+
+    def requests(self) -> list[Args]:
+        """Return the requests for a new connection. AUTH is first: a server may refuse all others before it."""
+        requests: list[Args] = []
+        if self.password is not None:
+            credentials = [self.user, self.password] if self.user else [self.password]
+            requests.append([b"AUTH", *(each.encode("utf-8", "surrogateescape") for each in credentials)])
+        # Also for version 2, because the reply describes the server.
+        requests.append([b"HELLO", b"%d" % self.version])
+        if self.database:
+            requests.append([b"SELECT", b"%d" % self.database])
+        if self.name:
+            requests.append([b"CLIENT", b"SETNAME", self.name])
+        return requests
 
 
 class ClientProtocol:
-    """Encodes requests, decodes replies, and follows the state of the connection."""
+    """Encodes requests, assigns replies to them, and follows the state of the connection.
 
-    def __init__(self) -> None:
+    ``login`` is updated by what the user sends. ``max_reply_size`` bounds the memory of a reply.
+    """
+
+    def __init__(self, login: Login | None = None, max_reply_size: int = MAX_REPLY_SIZE) -> None:
         self.in_transaction = False
         """Whether a transaction is open: after MULTI, before EXEC or DISCARD."""
+        self.watching = False
+        """Whether keys are watched: after WATCH, before EXEC, DISCARD or UNWATCH."""
         self.closing = False
         """Whether the user has asked to disconnect. No more requests are encoded."""
-        self._decoder = ReplyDecoder()
-        self._pending: deque[_PendingRequest] = deque()
+        self.monitoring = False
+        """Whether MONITOR has been accepted."""
+        self.version = 2
+        """The version of RESP that the server has agreed to."""
+        self.pending: deque[Request] = deque()
+        """Requests that have replies to come, in order."""
+        self.login = Login() if login is None else login
+        self._decoder = ReplyDecoder(max_reply_size)
         self._reply_mode = _ReplyMode.ON
         self._is_queueing = False
         """Whether the server queues the next request: after MULTI was sent, before EXEC, DISCARD or RESET is."""
+        self._subscriptions: dict[bytes, set[bytes]] = {kind: set() for kind in SUBSCRIPTIONS.values()}
+        """The subscriptions by kind, as they will be when all requests have been executed."""
+        self._subscription_counts = {False: 0, True: 0}
+        """How many subscriptions the server has confirmed: of channels and patterns, and of shard channels."""
+        self._is_subscribed = False
 
     @property
-    def has_pending_replies(self) -> bool:
-        """Whether a request has no reply yet."""
-        return bool(self._pending)
+    def streaming(self) -> bool:
+        """Whether data arrives without a request: after MONITOR and SUBSCRIBE."""
+        return self.monitoring or self._is_subscribed
 
-    def hello_request(self) -> bytes:
-        """Return the first request of a connection, which selects RESP3. Its reply is not shown."""
-        # Hidden: the user did not send it. An error means a server without RESP3, and is not the user's concern either.
-        self._pending.append(_PendingRequest(b"HELLO", hidden=True))
-        return encode_request([b"HELLO", b"3"])
+    @property
+    def shuts_server_down(self) -> bool:
+        """Whether the next reply is that to SHUTDOWN. A server that does shut down closes the connection instead."""
+        return bool(self.pending) and self.pending[0].name == b"SHUTDOWN"
 
-    def request_for_line(self, line: bytes) -> bytes:
+    # ------------------------------------------------------------ requests
+
+    def login_requests(self) -> bytes:
+        """Return the first requests of a connection. Their replies are hidden."""
+        return b"".join(self.encode(args, hidden=True) for args in self.login.requests())
+
+    def encode_line(self, line: bytes, number: int = 0) -> bytes:
         """Encode a line of text. Nothing for an empty line and for a comment.
 
         A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
@@ -80,43 +181,71 @@ class ClientProtocol:
         except UnbalancedQuotes:
             if self.closing:
                 return b""
-            self._expect_reply(_UNPARSABLE)
+            self._expect(Request([b""], number, override=UNBALANCED_QUOTES))
             return encode_request([b""])
-        return self.request_for_args(args) if args else b""
+        return self.encode(args, number) if args else b""
 
-    def request_for_args(self, args: Args) -> bytes:
+    def encode(self, args: Args, line: int = 0, *, hidden: bool = False) -> bytes:
         """Encode a command. Nothing once the user has asked to disconnect."""
         if self.closing:
             return b""
-        name = args[0].upper()
-        if name in CLOSING_COMMANDS and len(args) == 1:  # with more arguments the server refuses it
+        request = Request(args, line, hidden=hidden)
+        name = request.name
+        if name not in SPECIAL_COMMANDS:
+            self._expect(request)
+            return encode_request(args)
+        # The server refuses DISCONNECT, MULTI, DISCARD and RESET with arguments. QUIT and EXEC act all the same.
+        is_alone = len(args) == 1
+        if name == b"QUIT" or (name == b"DISCONNECT" and is_alone):
             self.closing = True
+        if name == b"HELLO" and args[1:2] in ([b"2"], [b"3"]):  # the server refuses all others
+            self.login.version = int(args[1])
+        request.missing = self._confirmations(name, args)
         # When the request is sent, not when it is replied to: OFF and SKIP have no reply that could be followed.
         if not self._set_reply_mode(name, args):
-            self._expect_reply(_PendingRequest(name))
-        if name in (b"MULTI", b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:  # with more arguments they are refused
+            self._expect(request)
+        if name == b"EXEC" or (name in TRANSACTION_COMMANDS and is_alone):
             self._is_queueing = name == b"MULTI"
-        return encode_request(args)
+        return encode_request(args) + (b"" if hidden else self._negotiate_again(name))
 
-    def receive(self, data: bytes) -> list[Reply]:
-        """Decode received bytes and return the replies to show. Raises `common.resp_client.MalformedReply`."""
-        shown: list[Reply] = []
-        for reply in self._decoder.feed(data):
-            # A server may send an error without a request, to say why it closes the connection.
-            request = self._pending.popleft() if self._pending else _UNSOLICITED
-            if request.hidden:
-                continue
-            # By the reply and not by the request, because a MULTI or an EXEC may be refused.
-            self._follow(request.name, reply)
-            shown.append(reply if request.override is None else request.override)
-        return shown
+    def expect_run(self, count: int, line: int) -> None:
+        """Expect one reply each to ``count`` requests from this line on, none of which is a special command."""
+        if self._reply_mode is _ReplyMode.SKIP_NEXT:
+            self._reply_mode = _ReplyMode.ON
+            count -= 1
+            line += 1
+        if count and self._reply_mode is _ReplyMode.ON:
+            self.pending.append(Request((), line, count))
 
-    def _expect_reply(self, request: _PendingRequest) -> None:
+    def _negotiate_again(self, name: bytes) -> bytes:
+        """Return a hidden HELLO after a command that may change the version: RESET selects version 2.
+
+        A server that requires authentication refuses HELLO before AUTH.
+        """
+        if self._is_queueing or self.login.version == 2:
+            return b""
+        if name == b"RESET" or (name == b"AUTH" and self.version == 2):
+            return self.encode([b"HELLO", b"%d" % self.login.version], hidden=True)
+        return b""
+
+    def _expect(self, request: Request) -> None:
         """Queue a request that is about to be sent, unless its reply is turned off."""
         if self._reply_mode is _ReplyMode.ON:
-            self._pending.append(request)
+            self.pending.append(request)
         elif self._reply_mode is _ReplyMode.SKIP_NEXT:
             self._reply_mode = _ReplyMode.ON
+
+    def _confirmations(self, name: bytes, args: Args) -> int:
+        """Return how many replies a command gets, and follow what it subscribes to."""
+        if name in SUBSCRIPTIONS:
+            self._subscriptions[SUBSCRIPTIONS[name]].update(args[1:])
+            return max(1, len(args) - 1)
+        if name in CANCELLATIONS:
+            subscribed = self._subscriptions[CANCELLATIONS[name]]
+            channels = args[1:] or list(subscribed)
+            subscribed.difference_update(channels)
+            return max(1, len(channels))  # without any subscription there is one confirmation, of nothing
+        return 1
 
     def _set_reply_mode(self, name: bytes, args: Args) -> bool:
         """Follow a command that sets the reply mode. Return whether it turns off its own reply, as OFF and SKIP do."""
@@ -135,10 +264,114 @@ class ClientProtocol:
             self._reply_mode = _ReplyMode.SKIP_NEXT
         return mode in (b"OFF", b"SKIP")
 
-    def _follow(self, name: bytes, reply: Reply) -> None:
-        """Update the state of the transaction. Errors do not change it, except for EXECABORT, which closes it."""
-        refused = isinstance(reply, ErrorReply) and reply.code != b"EXECABORT"
-        if name == b"MULTI" and not refused:
+    # ------------------------------------------------------------ replies
+
+    def receive(self, data: bytes) -> list[Received]:
+        """Decode received bytes and return the replies. Raises `common.resp_client.MalformedReply`."""
+        replies = self._decoder.feed(data)
+        received: list[Received] = []
+        at = 0
+        while at < len(replies):
+            if self.pending and not self.pending[0].args and not self.streaming:
+                at = self._receive_run(replies, at, received)
+            else:
+                received.append(self._receive_one(replies[at]))
+                at += 1
+        return received
+
+    def _receive_run(self, replies: list[Reply], at: int, received: list[Received]) -> int:
+        """Assign replies to consecutive requests. Return the position after them."""
+        request = self.pending[0]
+        taken = replies[at : at + request.missing]
+        if Push in set(map(type, taken)):  # an invalidation, for example, which replies to nothing
+            taken = taken[: next(place for place, reply in enumerate(taken) if type(reply) is Push)]
+        if not taken:
+            received.append(Received(_UNREQUESTED, 0, [replies[at]]))
+            return at + 1
+        received.append(Received(request, request.line, taken))
+        request.line += len(taken)
+        request.missing -= len(taken)
+        if not request.missing:
+            self.pending.popleft()
+        return at + len(taken)
+
+    def _receive_one(self, reply: Reply) -> Received:
+        """Assign a reply to a single request, and follow the state of the connection."""
+        if self._is_unrequested(reply):
+            return Received(_UNREQUESTED, 0, [reply])
+        request = self.pending[0]
+        request.missing -= 1
+        # A refusal, or QUEUED, replies to the request as a whole.
+        if not request.missing or isinstance(reply, ErrorReply | SimpleString):
+            self.pending.popleft()
+        # By the reply and not by the request, because any command may be refused.
+        if not isinstance(reply, ErrorReply) or reply.code == b"EXECABORT":
+            self._follow(request, reply)
+        return Received(request, request.line, [reply if request.override is None else request.override])
+
+    def _is_unrequested(self, reply: Reply) -> bool:
+        """Return whether a reply belongs to no request: data that is streamed, or the reason why a connection ends."""
+        if not self.pending:
+            return True
+        if self.monitoring and isinstance(reply, SimpleString) and _MONITOR_LINE.match(reply.text):
+            return True
+        expected = self.pending[0].name.lower()
+        kind = reply[0] if isinstance(reply, list) and reply else None
+        if isinstance(reply, Push):
+            return kind != expected or expected not in _CONFIRMATIONS
+        return self._is_subscribed and isinstance(kind, bytes) and kind in _MESSAGES
+
+    def _follow(self, request: Request, reply: Reply) -> None:
+        """Update the state after a command that the server has not refused."""
+        name, args = request.name, request.args
+        if name in (b"EXEC", b"DISCARD", b"RESET"):
+            self.in_transaction = self.watching = False
+        if name == b"MULTI":
             self.in_transaction = True
-        elif name in (b"EXEC", b"DISCARD", b"RESET") and not refused:
-            self.in_transaction = False
+        elif self.in_transaction:  # the reply is QUEUED
+            return
+        elif name in WATCH_COMMANDS:
+            self.watching = name == b"WATCH"
+        elif name == b"MONITOR":
+            self.monitoring = True
+        elif name in SUBSCRIPTIONS or name in CANCELLATIONS:
+            self._follow_subscription(reply)
+        else:
+            self._follow_login(name, args)
+
+    def _follow_subscription(self, reply: Reply) -> None:
+        """Read the confirmation of a subscription: its kind, its channel, and how many there are now."""
+        match reply:
+            case [bytes() as kind, _, int() as count]:
+                self._subscription_counts[kind in (b"ssubscribe", b"sunsubscribe")] = count
+        self._is_subscribed = any(self._subscription_counts.values())
+
+    def _follow_login(self, name: bytes, args: Sequence[bytes]) -> None:
+        """Remember what a new connection has to repeat."""
+        if name == b"RESET":
+            self.version = 2
+            self.monitoring = self._is_subscribed = False
+            for subscribed in self._subscriptions.values():
+                subscribed.clear()
+            self._subscription_counts = {False: 0, True: 0}
+            self.login.reset()
+        elif name == b"SELECT":
+            self.login.database = int(args[1])
+        elif name == b"AUTH":
+            self._log_in(args[1:])
+        elif name == b"CLIENT" and len(args) == 3 and args[1].upper() == b"SETNAME":
+            self.login.name = args[2]
+        elif name == b"HELLO" and len(args) > 1:
+            self.version = int(args[1])
+            options = [each.upper() for each in args]
+            if b"AUTH" in options:
+                at = options.index(b"AUTH")
+                self._log_in(args[at + 1 : at + 3])
+
+    def _log_in(self, credentials: Sequence[bytes]) -> None:
+        *user, password = (each.decode("utf-8", "surrogateescape") for each in credentials)
+        self.login.user = user[0] if user else ""
+        self.login.password = password
+
+
+_UNREQUESTED = Request()

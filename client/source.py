@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 import threading
 from contextlib import suppress
 from typing import Protocol
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 256 * 1024
 
 
 class Source(Protocol):
@@ -25,6 +26,12 @@ class Source(Protocol):
 def open_source(descriptor: int) -> Source:
     """Return the source that reads a file descriptor."""
     return ThreadSource(descriptor) if sys.platform == "win32" else DescriptorSource(descriptor)
+
+
+def size_of_file(descriptor: int) -> int:
+    """Return the size of a regular file in bytes. 0 for anything else, whose size is not known."""
+    status = os.fstat(descriptor)
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 class DescriptorSource:

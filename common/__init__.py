@@ -4,6 +4,9 @@ import sys
 
 __version__ = "0.2.0"
 
+REDIS_VERSION = "7.0.15"
+"""The version of Redis whose commands, replies and errors kvline has. Clients decide by it which commands they use."""
+
 # Nothing else checks this for `python -m server` in a checkout. For a wheel pip does.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("kvline needs Python 3.11 or later; this is {}.{}.{} at {}".format(*sys.version_info[:3], sys.executable))

@@ -38,6 +38,7 @@ def protocol_error(reason: bytes) -> ErrorReply:
 UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
 NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP; start the server with --http-port for a port that does")
 NO_TLS_HERE = protocol_error(b"this port does not speak TLS")
+TLS_ONLY_HERE = protocol_error(b"this port speaks TLS only")
 NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")
@@ -107,9 +108,9 @@ def unknown_command(args: Sequence[bytes]) -> ErrorReply:
     for arg in args[1:]:
         if room <= 0:
             break
-        shown.append(b" '%b'" % arg[:room])
+        shown.append(b"'%b' " % arg[:room])
         room -= len(shown[-1])
-    text = b"unknown command '%b', with args beginning with:%b"
+    text = b"unknown command '%b', with args beginning with: %b"
     return _error(text % (args[0][:MAX_ECHOED], b"".join(shown)))
 
 
@@ -135,7 +136,6 @@ OFFSET_OUT_OF_RANGE = _error(b"offset is out of range")
 STRING_TOO_LONG = _error(b"string exceeds maximum allowed size (proto-max-bulk-len)")
 LCS_TOO_LARGE = _error(b"Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
 LCS_LEN_AND_IDX = _error(b"If you want both the length and indexes, please just use IDX.")
-PATTERN_TOO_LONG = _error(b"a pattern has at most 16384 bytes")
 INVALID_CURSOR = _error(b"invalid cursor")
 NX_AND_OTHERS = _error(b"NX and XX, GT or LT options at the same time are not compatible")
 GT_AND_LT = _error(b"GT and LT options at the same time are not compatible")
@@ -226,6 +226,11 @@ def exec_aborted_by(error: ErrorReply) -> ErrorReply:
     return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.text, error.kind)
 
 
+# The reply to an EXEC that is refused itself, without the code of its error (`rejectCommand`).
+def exec_refused(error: ErrorReply) -> ErrorReply:
+    return ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + error.message, error.kind)
+
+
 def needs_embedded_store(command: bytes) -> ErrorReply:
     return _error(b"%b needs the embedded store, and this server has a backing Redis" % command)
 
@@ -258,6 +263,9 @@ WRONG_PASSWORD = ErrorReply(
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
+INVALID_PAUSE_MODE = _error(b"CLIENT PAUSE mode must be WRITE or ALL")
+TIMEOUT_NOT_AN_INTEGER = _error(b"timeout is not an integer or out of range")
+TIMEOUT_NEGATIVE = _error(b"timeout is negative")
 MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
 
 

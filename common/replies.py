@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeAlias
+
+from common.set_reply import SetReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +85,21 @@ class Lines:
 
     ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. An
     iterator is read once. Any other iterable is read again if an encoder needs the length first. No line contains a
-    line break. ``separator`` joins the lines in protocols that send them as one string.
+    line break. ``separator`` joins the lines in protocols that send them as one string. If ``terminated``, the string
+    ends with it too, unless there are no lines.
     """
 
     lines: Iterable[Line]
     separator: bytes = b"\n"
+    terminated: bool = False
 
     def repeatable(self) -> Lines:
         """Return the same lines, which can be read several times. Those of an iterator are collected."""
-        return Lines(list(self.lines), self.separator) if isinstance(self.lines, Iterator) else self
+        return replace(self, lines=list(self.lines)) if isinstance(self.lines, Iterator) else self
+
+    def as_string(self) -> Iterator[bytes]:
+        """Yield the lines in pieces, as protocols send them that know no lines."""
+        return self.pieces(self.separator) if self.terminated else self.joined(self.separator)
 
     def pieces(self, ending: bytes) -> Iterator[bytes]:
         """Yield the lines in pieces, each line with this ending."""
@@ -143,7 +151,7 @@ NULL_ARRAY = NullArray()
 NO_REPLY = NoReply()
 DEFERRED = Deferred()
 
-_CONTAINERS = {list, dict, Lines}
+_CONTAINERS = {list, SetReply, dict, Lines}
 
 
 def size_of(reply: Reply) -> int:

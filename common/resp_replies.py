@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from common.codec import PIECE_SIZE, collected, encode_together
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
 from common.resp import CRLF, bulk_header
+from common.set_reply import SetReply
 
 # As in Redis (`addReplyErrorFormat`): an error may repeat a client's argument, and a line break in it would end the
 # error. What follows would be read as further replies, which the sender of the argument could choose.
@@ -91,7 +92,8 @@ class ReplyEncoder:
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces. See `common.codec.Encoder`."""
         if isinstance(reply, list):
-            yield b"*%d\r\n" % len(reply)
+            is_set = self.version == 3 and type(reply) is SetReply
+            yield (b"~%d\r\n" if is_set else b"*%d\r\n") % len(reply)
             yield from self._elements(reply)
         elif isinstance(reply, dict):
             yield b"*%d\r\n" % (2 * len(reply)) if self.version == 2 else b"%%%d\r\n" % len(reply)
@@ -136,10 +138,10 @@ class ReplyEncoder:
         Only lines that can be read once (an iterator) are collected.
         """
         reply = reply.repeatable()
-        size = sum(map(len, reply.joined(reply.separator)))
+        size = sum(map(len, reply.as_string()))
         # The length of a verbatim string includes its format and the colon after it, "txt:" (RESP3 specification).
         yield b"$%d\r\n" % size if self.version == 2 else b"=%d\r\ntxt:" % (size + 4)
-        yield from collected(reply.joined(reply.separator))
+        yield from collected(reply.as_string())
         yield CRLF
 
 

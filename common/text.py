@@ -266,14 +266,19 @@ _ESCAPED_IN_ERRORS = _EscapedCharacters(
 )
 
 
+def printable(text: bytes) -> bytes:
+    """Escape what is not printable as in `quote`, so that the text is one line and controls no terminal."""
+    decoded = text.decode(errors="backslashreplace")
+    return (decoded if decoded.isprintable() else decoded.translate(_ESCAPED_IN_ERRORS)).encode()
+
+
 def _error_line(error: ErrorReply) -> bytes:
-    r"""Print an error as one line, in which everything that is not printable is escaped as in `quote`.
+    """Print an error as one line.
 
     An error may repeat arguments of a client. A line break in them would begin a line that looks like a further reply,
     and an escape sequence would control the terminal that shows the error.
     """
-    text = error.text.decode(errors="backslashreplace")
-    return b"(error) " + (text if text.isprintable() else text.translate(_ESCAPED_IN_ERRORS)).encode()
+    return b"(error) " + printable(error.text)
 
 
 # By the exact type of the reply, because bool is a subclass of int.

@@ -44,6 +44,9 @@ STEPS = (
 """Each command of a shell, and the lines that are typed at the prompt of the program that it starts."""
 
 PROMPT = re.compile(r"^(\$ |127\.0\.0\.1:\d+(?:\(TX\))?> )")
+ELAPSED_TIME = re.compile(r"^\(\d+\.\d\d s\)\r?\n", re.MULTILINE)
+"""What the prompt prints after a slow reply. On a busy machine any reply is slow."""
+
 MARGIN, LINE_HEIGHT, CHARACTER_WIDTH, COLUMNS = 20, 20, 8.5, 66
 STYLE = """\
 text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #c9d1d9 }
@@ -92,7 +95,7 @@ def _run(command: str, typed: tuple[str, ...], port: str, variables: dict[str, s
             child.expect_exact(f"{line}\r\n")
             shown += child.before + child.after
         child.expect(pexpect.EOF)
-        return (shown + child.before).splitlines()
+        return ELAPSED_TIME.sub("", shown + child.before).splitlines()
     finally:
         child.close(force=True)
 

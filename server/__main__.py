@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from common import __version__  # before modules that an old Python cannot import
 from server.app import Server, StartError
+from server.engines.base import StartInterrupted
 from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 from server.stderr_log import NOTICE, open_standard_streams
@@ -36,29 +37,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         # SHUTDOWN takes the same way as a signal, so that the main thread stops the server in either case.
-        server = Server(settings, shut_down=lambda: stop_signal.request("SHUTDOWN"))
+        server = Server(
+            settings,
+            shut_down=lambda: stop_signal.request("SHUTDOWN"),
+            is_interrupted=stop_signal.is_pending,
+        )
         server.start()
     except SettingsError as problem:
         reader.fail(problem)  # it knows where the value is from
     except StartError as problem:
-        logger.log(NOTICE, "kvline %s", problem)
+        for line in (f"kvline {problem}", *problem.advice):
+            logger.log(NOTICE, "%s", line)
         return 1
+    except StartInterrupted:
+        logger.info("%s: the server stops before it has started", stop_signal.wait(lambda: None))
+        return 0
     logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
     logger.info("settings that differ from their defaults: %s", settings.changed() or "none")
     # The last line of the start. It is how a user learns the port that was picked for a 0, whatever the log level.
     for address in server.addresses:
         logger.log(NOTICE, "listening on %s", address)
     freeze_heap()
-    asked_by = stop_signal.wait(_reload)
+    asked_by = stop_signal.wait(lambda: _reload(server))
     logger.info("%s: the server stops", asked_by)
     server.stop()
     logger.info("the server has stopped")
     return 0
 
 
-def _reload() -> None:
+def _reload(server: Server) -> None:
     """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
-    logger.info("SIGHUP: there is nothing to reload")
+    if server.certificates is None:
+        logger.info("SIGHUP: there is nothing to reload")
+        return
+    from server.net.certificates import CertificateError  # noqa: PLC0415  # imports ssl, which takes long
+
+    try:
+        server.certificates.reload()
+    except CertificateError as problem:
+        logger.warning("SIGHUP: the certificates are not replaced: %s", problem)
+    else:
+        logger.info("SIGHUP: the certificates are reloaded")
 
 
 def _check(directory: str) -> int:

@@ -14,9 +14,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from common.passwords import PASSWORD_VARIABLE
 from server.clients.registry import ClientRegistry
@@ -41,6 +41,9 @@ from server.settings import (
     with_password,
 )
 
+if TYPE_CHECKING:
+    from server.net.certificates import Certificates
+
 
 class AnyListener(Protocol):
     """A bound address that accepts connections: TCP or HTTP."""
@@ -64,14 +67,22 @@ logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The server cannot start: an address cannot be used, or an optional dependency is missing."""
+    """The server cannot start: an address cannot be used, an optional dependency is missing, the log is damaged.
+
+    The text says why, the lines of ``advice`` what to do.
+    """
+
+    def __init__(self, reason: str, advice: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 class Server:
     """A server, from `start` to `stop`. It starts once.
 
     ``engine`` replaces the one that the settings ask for, ``clock`` returns the time for an embedded store. The command
-    SHUTDOWN calls ``shut_down``; without it, SHUTDOWN stops this server in a thread of its own.
+    SHUTDOWN calls ``shut_down``; without it, SHUTDOWN stops this server in a thread of its own. `start` ends early if
+    ``is_interrupted`` returns true while a log is replayed.
 
     Raises `SettingsError` or `StartError` if the settings cannot be used. As a context manager it starts and stops.
     """
@@ -83,6 +94,7 @@ class Server:
         engine: Engine[Any] | None = None,
         clock: Clock = system_clock,
         shut_down: Callable[[], None] | None = None,
+        is_interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = Settings() if settings is None else settings
         check(self.settings)  # a program may construct Settings without a SettingsReader
@@ -94,12 +106,15 @@ class Server:
         self.addresses: list[str] = []
         """The addresses that the server listens on, once it has started.
 
-        Those of `ports` come first, then that of the setting ``resp_port``, then HTTP's, as a URL.
+        Those of `ports` come first, then that of the setting ``resp_port``, then that of TLS as a URL (``rediss://``),
+        then HTTP's as a URL.
         """
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
+        self.tls_port: int | None = None
+        """The port for the same with TLS; None without TLS."""
         try:
-            engine = new_engine(self.settings, clock) if engine is None else engine
+            engine = new_engine(self.settings, clock, is_interrupted) if engine is None else engine
         except MissingExtra as problem:
             raise StartError(f"can't start: {problem}") from None
         self.context = ServerContext(
@@ -111,13 +126,18 @@ class Server:
             clients=ClientRegistry(self.settings.max_clients),
         )
         self._scheduler = new_scheduler(self.settings, engine)
+        self.certificates = _new_certificates(self.settings)
+        """The certificates of the TLS ports, which can be reloaded; None without TLS."""
         # The log level belongs to the process.
         changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
         # The same path as for CONFIG SET, so that a setting cannot have one effect at the start and another one later.
         self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
 
     def start(self) -> None:
-        """Listen on every port, or on none: raises `StartError` if one of them cannot be used."""
+        """Listen on every port, or on none: raises `StartError` if one of them cannot be used.
+
+        Raises `StartInterrupted` if ``is_interrupted`` returned true.
+        """
         if self._is_started:
             raise RuntimeError("a server starts once")
         self._is_started = True
@@ -129,6 +149,9 @@ class Server:
             bound: dict[str, Any] = {"ports": tuple(self.ports)}
             if self.settings.resp_port is not None:
                 bound["resp_port"] = self._listen(self.settings.resp_port, self._new_tcp_listener).port
+            if self.settings.tls_port is not None:
+                self.tls_port = self._listen(self.settings.tls_port, self._new_tls_listener).port
+                bound["tls_port"] = self.tls_port
             if self.settings.http_port is not None:
                 bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
             self.context.settings = dataclasses.replace(self.settings, **bound)
@@ -140,7 +163,7 @@ class Server:
             self.addresses.clear()
             self._is_stopped = True
             if isinstance(problem, EngineStartError):
-                raise StartError(f"can't start: {problem}") from None
+                raise StartError(f"can't start: {problem}", problem.advice) from None
             raise
         self._scheduler.start()
         for listener in self._listeners:
@@ -157,6 +180,7 @@ class Server:
                 return
             self._is_stopped = True
             logger.info("no more connections are accepted; open: %d", len(self.context.clients))
+            self.context.pause.end()  # so that the clients that wait can be closed
             # Each listener may have to wait for its clients.
             threads = [threading.Thread(target=each.stop, name=f"stop {each.address}") for each in self._listeners]
             for thread in threads:
@@ -208,7 +232,8 @@ class Server:
 
     def _warn_if_open(self) -> None:
         """Log a warning if other machines can reach the server, and it has no password."""
-        if not (self.context.auth.required or is_loopback(self.settings.host)):
+        settings = self.settings
+        if not (self.context.auth.required or is_loopback(settings.host) or settings.demands_certificates()):
             logger.warning(
                 "clients on other machines can read and change all data, because the server has no password: "
                 "set %s, give --password-file, or listen on 127.0.0.1",
@@ -217,6 +242,12 @@ class Server:
 
     def _new_tcp_listener(self, port: int) -> Listener:
         return Listener(self.settings.host, port, self.context, self._scheduler)
+
+    def _new_tls_listener(self, port: int) -> AnyListener:
+        from server.net.tls_listener import TLSListener  # noqa: PLC0415  # ssl takes long to import
+
+        assert self.certificates is not None, "checked with the settings"
+        return TLSListener(self.settings.host, port, self.context, self._scheduler, self.certificates)
 
     def _new_http_listener(self, port: int) -> AnyListener:
         settings = self.settings
@@ -232,6 +263,7 @@ class Server:
             names=settings.http_hosts,
             max_body=settings.http_max_body,
             timeouts=settings.http_timeouts(),
+            certificates=self.certificates if settings.http_tls else None,
         )
 
     def _stop_in_background(self) -> None:
@@ -251,11 +283,29 @@ def new_scheduler(settings: Settings, engine: Engine[Any]) -> Scheduler[Any]:
     return IOThreads(count) if count else ThreadPerConnection()
 
 
-def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
+def _new_certificates(settings: Settings) -> Certificates | None:
+    """Read the certificates of the settings; None without TLS. Raises `StartError`."""
+    files = settings.certificate_files()
+    if files is None:
+        return None
+    # Imported here: ssl takes long to import, and is missing in a Python that was built without it.
+    try:
+        from server.net.certificates import CertificateError, Certificates  # noqa: PLC0415
+    except ImportError as problem:
+        raise StartError(f"can't start: --tls-cert needs a Python with the module ssl ({problem})") from None
+    try:
+        return Certificates(files)
+    except CertificateError as problem:
+        raise StartError(f"can't start: {problem}") from None
+
+
+def new_engine(settings: Settings, clock: Clock, is_interrupted: Callable[[], bool]) -> Engine[Any]:
     """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
     backend = settings.backend_settings()
+    if backend is None and settings.data is None:
+        return EmbeddedEngine(Store(clock))
     if backend is None:
-        return EmbeddedEngine(Store(clock)) if settings.data is None else _durable_engine(settings, Store(clock))
+        return _durable_engine(settings, Store(clock), is_interrupted)
     try:
         from server.engines.redis.factory import build_engine  # noqa: PLC0415  # an optional dependency
     except ImportError as problem:
@@ -267,7 +317,7 @@ def new_engine(settings: Settings, clock: Clock = system_clock) -> Engine[Any]:
         raise SettingsError("backend", str(problem)) from None
 
 
-def _durable_engine(settings: Settings, store: Store) -> Engine[Any]:
+def _durable_engine(settings: Settings, store: Store, is_interrupted: Callable[[], bool]) -> Engine[Any]:
     # Imported here: most servers that a program starts have no log.
     from server.engines.log.disk import RealDisk  # noqa: PLC0415
     from server.engines.log.engine import DurableEngine, LogSettings  # noqa: PLC0415
@@ -279,5 +329,6 @@ def _durable_engine(settings: Settings, store: Store) -> Engine[Any]:
         level=settings.fsync or DEFAULT_FSYNC,
         rewrite_min_size=settings.rewrite_min_size or DEFAULT_REWRITE_MIN_SIZE,
         repair=bool(settings.repair),
+        is_interrupted=is_interrupted,
     )
     return DurableEngine(store, log_settings)

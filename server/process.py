@@ -144,6 +144,17 @@ def resident_bytes() -> int:
     return pages * mmap.PAGESIZE  # statm counts in pages: proc(5)
 
 
+def total_memory_bytes() -> int:
+    """Return the memory of the machine in bytes, or 0 if the platform does not say."""
+    sysconf: Callable[[str], int] | None = getattr(os, "sysconf", None)  # missing on Windows
+    if sysconf is None:
+        return 0
+    try:
+        return sysconf("SC_PAGE_SIZE") * sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 0
+
+
 def peak_resident_bytes() -> int:
     """Return the most memory that the process has had. It is never less than `resident_bytes`."""
     # These figures are inexact (proc(5)) and are not read at the same time. A peak below the present is not possible.
@@ -206,6 +217,12 @@ class StopSignal:
         while (received := signal.Signals(self._next())).name == "SIGHUP":
             on_hangup()
         return self._requested_by or received.name
+
+    def is_pending(self) -> bool:
+        """Return whether `wait` would return at once."""
+        if sys.platform != "win32" and self._uses_sigwait:
+            return not signal.sigpending().isdisjoint({*self._signals} - {signal.SIGHUP})
+        return not self._requests.empty()
 
     def _next(self) -> int:
         """Wait for one of the signals."""

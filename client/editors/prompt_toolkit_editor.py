@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
@@ -14,7 +16,7 @@ from prompt_toolkit.filters import is_done
 from prompt_toolkit.formatted_text import fragment_list_width
 from prompt_toolkit.history import History as ToolkitHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import (
     ConditionalProcessor,
@@ -22,17 +24,27 @@ from prompt_toolkit.layout.processors import (
     Transformation,
     TransformationInput,
 )
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from client.hints.completion import BLANKS, completions, hint
+from client.editors.lexer import CommandLexer
+from client.hints.completion import BLANKS, FindKeys, completions, hint
 from client.history import History
 
 # Italic, because on a terminal without colours nothing else distinguishes a hint from typed text.
-STYLE = Style.from_dict({"hint": "italic ansibrightblack"})
+STYLE = Style.from_dict(
+    {
+        "hint": "italic ansibrightblack",
+        "auto-suggestion": "ansibrightblack",
+        "command": "ansigreen",
+        "unknown": "ansired",
+        "keyword": "ansiyellow",
+        "quoted": "ansicyan",
+    }
+)
 
 
 class PromptToolkitEditor:
@@ -45,30 +57,73 @@ class PromptToolkitEditor:
         self,
         usages: Mapping[str, str],
         history: History,
+        find_keys: FindKeys | None = None,
         *,
+        colours: bool = False,
         terminal_input: Input | None = None,
         terminal_output: Output | None = None,
     ) -> None:
         self._history = history
         self._hints = _HintProcessor(usages)
+        self._input = terminal_input
+        # Lines of a paste after the first one. They are read without the editor, which takes milliseconds per line.
+        self._pasted: deque[str] = deque()
+        self._unfinished = ""  # what was pasted after the last line break
+        self._output = terminal_output or _default_output()
         self._session: PromptSession[str] = PromptSession(
             history=_SharedHistory(history),
-            completer=_ArgumentCompleter(usages),
+            completer=_ArgumentCompleter(usages, find_keys),
+            auto_suggest=AutoSuggestFromHistory(),
+            lexer=CommandLexer(usages) if colours else None,
             complete_while_typing=False,  # hints show what may follow; Tab alone completes, as in readline
             complete_style=CompleteStyle.READLINE_LIKE,
             # Without the hint when Enter is pressed, so that the scrollback contains only what was typed.
             input_processors=[ConditionalProcessor(self._hints, ~is_done)],
-            key_bindings=_paste_as_typed(),
+            key_bindings=self._paste_as_typed(),
             style=STYLE,
+            color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
             enable_suspend=True,  # Ctrl-Z, which prompt_toolkit ignores by default
             input=terminal_input,
-            output=terminal_output or _default_output(),
+            output=self._output,
         )
 
     def read(self, prompt: str) -> str:
         """Read one line. See `LineEditor`."""
+        if self._pasted:
+            line = self._pasted.popleft()
+            self._output.write(f"{prompt}{line}\n")
+            self._output.flush()
+            self._session.history.append_string(line)
+            return line
         self._hints.prompt_width = get_cwidth(prompt)
-        return self._session.prompt(prompt)
+        default, self._unfinished = self._unfinished, ""
+        return self._session.prompt(prompt, default=default)
+
+    def discard_pasted_lines(self) -> None:
+        """See `LineEditor`."""
+        self._pasted.clear()
+        self._unfinished = ""
+
+    def ask(self, question: str) -> str:
+        """See `LineEditor`."""
+        session: PromptSession[str] = PromptSession(input=self._input, output=self._output)
+        return session.prompt(question)
+
+    def _paste_as_typed(self) -> KeyBindings:
+        """Make a pasted line break act as Enter, so that each pasted line runs. By default all are one command."""
+        bindings = KeyBindings()
+
+        @bindings.add(Keys.BracketedPaste)
+        def paste(event: KeyPressEvent) -> None:
+            # Terminals send the line breaks of a paste as CR, LF or CRLF.
+            first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            event.current_buffer.insert_text(first)
+            if others:
+                *lines, self._unfinished = others
+                self._pasted.extend(lines)
+                event.current_buffer.validate_and_handle()
+
+        return bindings
 
     def __enter__(self) -> PromptToolkitEditor:
         return self
@@ -100,8 +155,9 @@ class _HintProcessor(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = transformation_input.fragments
         document = transformation_input.document
-        # Elsewhere in the line the text after the cursor is not what the hint continues.
-        if not document.is_cursor_at_the_end:
+        # Elsewhere in the line the text after the cursor is not what the hint continues. A line of the history that
+        # is suggested takes the place of the hint.
+        if not document.is_cursor_at_the_end or transformation_input.buffer_control.buffer.suggestion is not None:
             return Transformation(fragments)
         # One column less than the row: a hint that wrapped would move the rows below it with every key.
         width = transformation_input.width
@@ -120,14 +176,15 @@ def _cut(text: str, columns: int) -> str:
 class _ArgumentCompleter(Completer):
     """Completes the argument before the cursor."""
 
-    def __init__(self, usages: Mapping[str, str]) -> None:
+    def __init__(self, usages: Mapping[str, str], find_keys: FindKeys | None) -> None:
         self._usages = usages
+        self._find_keys = find_keys
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         unfinished = len(before) - max(before.rfind(blank) for blank in BLANKS) - 1
         # Negative: `completions` returns whole arguments, which replace what was typed of this one.
-        for argument in completions(self._usages, before):
+        for argument in completions(self._usages, before, self._find_keys):
             yield Completion(f"{argument} ", start_position=-unfinished, display=argument)
 
 
@@ -141,22 +198,9 @@ class _SharedHistory(ToolkitHistory):
     def load_history_strings(self) -> Iterable[str]:
         return reversed(self._shared.lines)  # prompt_toolkit wants the latest first
 
+    def append_string(self, string: str) -> None:
+        if not self._shared.is_secret(string):
+            super().append_string(string)
+
     def store_string(self, string: str) -> None:
         self._shared.add(string)
-
-
-def _paste_as_typed() -> KeyBindings:
-    """Make a pasted line break act as Enter, so that each pasted line runs. By default all are one command."""
-    bindings = KeyBindings()
-
-    @bindings.add(Keys.BracketedPaste)
-    def paste(event: KeyPressEvent) -> None:
-        # Terminals send the line breaks of a paste as CR, LF or CRLF.
-        first, *others = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        event.current_buffer.insert_text(first)
-        keys = [key for line in others for key in (KeyPress(Keys.Enter), KeyPress(Keys.BracketedPaste, line))]
-        # Each line is fed as a paste of its own, so that a tab in it is text and does not complete. They are fed first:
-        # what was typed since the paste must not overtake its lines.
-        event.app.key_processor.feed_multiple(keys, first=True)
-
-    return bindings

@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from client.hints.usage import Elements, elements_after, next_tokens, parse_usage, render
+from client.hints.usage import Elements, Token, elements_after, next_tokens, parse_usage, render
 from common.text import UnbalancedQuotes, split_args
 
 BLANKS = " \t"
+
+FindKeys = Callable[[str], list[str]]
+"""Returns keys that begin with a text."""
+
+_KEY_ARGUMENTS = {"key", "key1", "key2", "newkey", "source", "destination", "src", "dst"}
+"""Arguments that are a key, as the usage lines of kvline and of Redis call them."""
 
 _COMMAND_NAME_ARGUMENTS = {"command", "command-name"}
 """Arguments that are the name of a command, as usage lines call them: kvline's HELP, Redis's COMMAND INFO."""
@@ -33,26 +39,28 @@ def _render(usages: Mapping[str, str], args: list[str], elements: Elements) -> s
     return usages[args[0].upper()].partition(" ")[2] if len(args) == 1 else render(elements)
 
 
-def completions(usages: Mapping[str, str], before: str) -> list[str]:
+def completions(usages: Mapping[str, str], before: str, find_keys: FindKeys | None = None) -> list[str]:
     """Return every completion of the argument that ends at the cursor. ``before`` is the text before the cursor.
 
-    Completed are the command's name, its keywords and subcommands, and arguments that are the name of a command. They
-    are in capitals unless the beginning was typed in lower case.
+    Completed are the command's name, its keywords and subcommands, arguments that are the name of a command, and keys.
+    All but keys are in capitals unless the beginning was typed in lower case.
     """
     start = max(before.rfind(blank) for blank in BLANKS) + 1
     unfinished = before[start:]
     args = _split(before[:start])
-    matches = sorted(each for each in _candidates(usages, args) if each.startswith(unfinished.upper()))
-    return [each.lower() for each in matches] if unfinished.islower() else matches
-
-
-def _candidates(usages: Mapping[str, str], args: list[str] | None) -> set[str]:
     if args is None:  # inside quotes every text is a value
-        return set()
-    if not args:
-        return set(usages)
+        return []
+    possible = list(next_tokens(_elements_after(usages, args) or ())) if args else []
+    candidates = _candidates(usages, possible) if args else set(usages)
+    matches = sorted(each for each in candidates if each.startswith(unfinished.upper()))
+    if unfinished.islower():
+        matches = [each.lower() for each in matches]
+    is_key = any(token.text in _KEY_ARGUMENTS for token in possible)
+    return matches + (find_keys(unfinished) if find_keys is not None and is_key else [])
+
+
+def _candidates(usages: Mapping[str, str], possible: list[Token]) -> set[str]:
     # Keywords alone. The name of any other argument represents a value that only the user knows.
-    possible = list(next_tokens(_elements_after(usages, args) or ()))
     keywords = {token.text for token in possible if token.is_keyword}
     return keywords.union(usages) if any(token.text in _COMMAND_NAME_ARGUMENTS for token in possible) else keywords
 

@@ -57,10 +57,12 @@ Elements: TypeAlias = tuple[Element, ...]
 
 # Cached, because the hint is computed again after each key.
 @lru_cache(maxsize=1024)
-def parse_usage(usage: str) -> Elements:
-    """Parse a usage line and return the elements after the command's name. Unbalanced brackets are tolerated."""
-    lexemes = iter(_LEXEME.findall(usage))
-    next(lexemes, None)  # the name
+def parse_usage(usage: str, names: int = 1) -> Elements:
+    """Parse a usage line and return the elements after the command's name. Unbalanced brackets are tolerated.
+
+    ``names`` is 2 for a subcommand, whose name is two words.
+    """
+    lexemes = iter(_LEXEME.findall(usage)[names:])
     whole = _parse_group(lexemes, optional=False)
     # Without alternatives at the top level, the group that was parsed is not part of the line.
     return whole.alternatives[0] if len(whole.alternatives) == 1 else (whole,)
@@ -137,6 +139,11 @@ def next_tokens(elements: Elements) -> Iterator[Token]:
                 yield from next_tokens(alternative)
         if not _is_optional(element):
             return
+
+
+def is_complete(elements: Elements) -> bool:
+    """Return whether nothing has to follow."""
+    return all(map(_is_optional, elements))
 
 
 def _is_optional(element: Element) -> bool:

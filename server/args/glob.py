@@ -2,7 +2,7 @@ r"""Glob patterns of KEYS and SCAN: ``*``, ``?``, ``[abc]``, ``[^a]``, ``[a-z]``
 
 A pattern becomes one regular expression, whose size is linear in the pattern's. The part between two stars has a fixed
 length. Its first match after the previous part is final (an atomic group), so a match takes at most the product of the
-lengths of key and pattern, however many stars a hostile pattern has.
+lengths of key and pattern, however many stars a hostile pattern has. Longer patterns are in `server.args.long_glob`.
 """
 
 from __future__ import annotations
@@ -10,38 +10,36 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from common.errors import PATTERN_TOO_LONG, CommandError
+from server.args.glob_tokens import TOKEN, ranges
+from server.args.long_glob import LongPattern
 
 Matcher = Callable[[bytes], bool]
 
 
-MAX_PATTERN_LENGTH = 16 * 1024
+MAX_COMPILED_LENGTH = 16 * 1024
+"""Bytes of a pattern that is compiled. The compilation of 16 KiB takes up to 130 ms."""
 
 MAX_CACHED_LENGTH = 256
 """The `re` module stores the last 512 compiled patterns. Hostile ones of 16 KiB would pin 60 MB there."""
 
 
 def matcher(pattern: bytes) -> Matcher:
-    """Return a function that reports whether a whole key matches the pattern. Raises `CommandError`.
+    """Return a function that reports whether a whole key matches the pattern.
 
-    Compile before the keyspace lock is taken: 16 KiB take up to 130 ms.
+    Compile before the keyspace lock is taken.
     """
-    if len(pattern) > MAX_PATTERN_LENGTH:
-        raise CommandError(PATTERN_TOO_LONG)
+    if len(pattern) > MAX_COMPILED_LENGTH:
+        return LongPattern(pattern).matches
     fullmatch = re.compile(translate(pattern), re.DOTALL).fullmatch
     if len(pattern) > MAX_CACHED_LENGTH:
         re.purge()
     return lambda key: fullmatch(key) is not None
 
 
-# As in Redis, a range takes precedence over the closing bracket: ``[a-]`` is an unclosed set with a range up to "]".
-_TOKEN = re.compile(rb"\\(.)|\[(\^?)((?:\\.|[^\]\\]-.|[^\]\\]|\\\Z)*+)(?:\]|\Z)|(\*+)|(.)", re.DOTALL)
-
-
 def translate(pattern: bytes) -> bytes:
     """Return a regular expression that matches exactly the keys that the pattern matches."""
     parts: list[list[bytes]] = [[]]  # regular expressions of one byte each, between stars
-    for escaped, negated, members, stars, plain in _TOKEN.findall(pattern):
+    for escaped, negated, members, stars, plain in TOKEN.findall(pattern):
         if stars:
             parts.append([])
         elif plain == b"?":
@@ -57,18 +55,12 @@ def translate(pattern: bytes) -> bytes:
     return b"".join([first, *(b"(?>.*?%b)" % part for part in middle), b".*", last])
 
 
-_MEMBER = re.compile(rb"\\(.)|(.)-(.)|(.)", re.DOTALL)
-
-
 def _one_of(members: bytes, *, negated: bool) -> bytes:
     """Translate the inside of brackets into a class of ranges, with every byte as a hex escape: none is special."""
-    ranges: set[tuple[bytes, bytes]] = set()
-    for escaped, low, high, plain in _MEMBER.findall(members):
-        only = escaped or plain
-        ranges.add((only, only) if only else (min(low, high), max(low, high)))
-    if not ranges:
+    found = ranges(members)
+    if not found:
         return b"." if negated else b"(?!)."
-    inside = b"".join(_range(low[0], high[0]) for low, high in sorted(ranges))
+    inside = b"".join(_range(low, high) for low, high in found)
     return b"[%b%b]" % (b"^" if negated else b"", inside)
 
 

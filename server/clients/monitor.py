@@ -10,6 +10,7 @@ from typing import TypeAlias
 from common.codec import Args
 from common.limits import KIB
 from common.text import abbreviated, more_arguments, quote_always
+from server.clients.inspection import Inspection
 from server.clients.registry import ClientInfo
 
 Subscriber: TypeAlias = Callable[[bytes], None]
@@ -23,9 +24,10 @@ The client that sent the request pays for the line, before it is known whether a
 
 
 class MonitorHub:
-    """The connections that monitor. With no subscriber the cost per command is one look at an empty tuple."""
+    """The connections that monitor. Without a subscriber no request is looked at (`Inspection`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, inspection: Inspection) -> None:
+        self._inspection = inspection
         self._lock = threading.Lock()
         self.subscribers: tuple[Subscriber, ...] = ()
 
@@ -33,6 +35,7 @@ class MonitorHub:
         """Send the commands from now on to a connection."""
         with self._lock:
             self.subscribers = (*self.subscribers, subscriber)
+            self._inspection.set("monitor", used=True)
 
     def publish(self, args: Args, client: ClientInfo) -> None:
         """Send a command, already redacted, to all subscribers in the form of Redis's MONITOR.
@@ -49,6 +52,7 @@ class MonitorHub:
         """Stop sending commands to a connection."""
         with self._lock:
             self.subscribers = tuple(each for each in self.subscribers if each != subscriber)
+            self._inspection.set("monitor", used=bool(self.subscribers))
 
 
 def _abbreviated(args: Args) -> Iterator[bytes]:

@@ -60,9 +60,12 @@ class ClientInfo:
     name: bytes = b""
     library_name: bytes = b""
     library_version: bytes = b""
+    fd: int = -1  # of its socket
     protocol_version: int = 2
     last_command: Command | None = None
     multi_commands: int = -1  # queued commands, -1 outside a transaction
+    multi_bytes: int = 0  # of their arguments
+    is_monitoring: bool = False
     watched_keys: int = 0
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
@@ -99,9 +102,9 @@ class ClientRegistry:
         self.http_share = Share(limit)
         """The connections of the HTTP listener."""
         self.received = 0
-        """Connections accepted since the start."""
+        """Connections accepted since the start or `reset_counts`."""
         self.rejected = 0
-        """Connections refused because of a limit."""
+        """Connections refused since then because of a limit."""
         self._refused = RepeatedMessage(logger, logging.INFO, "%s was refused: the limit of clients is reached")
         self._lock = threading.Lock()
         self._clients: dict[int, ClientInfo] = {}
@@ -144,6 +147,11 @@ class ClientRegistry:
         client = ClientInfo(self._last_id, address, local_address, transport, share, stats=self.stats.new_shard())
         self._clients[client.id] = client
         return client
+
+    def reset_counts(self) -> None:
+        """Count the accepted and the refused connections from zero."""
+        with self._lock:
+            self.received = self.rejected = 0
 
     def remove(self, client: ClientInfo) -> None:
         """Deregister a connection, and merge what it counted. Does nothing if it is not registered."""

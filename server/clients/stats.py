@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from operator import add, sub
 from typing import TypeAlias
 
-from server.registry import Command
+from server.registry import Command, Flag
 
 DURATION_BUCKETS = 65
 """Buckets for durations up to 2 ** 64 nanoseconds, so that no duration needs a check."""
@@ -34,6 +34,8 @@ class CommandStat:
     nanoseconds: int = 0
     failed: int = 0
     rejected: int = 0
+    nulls: int = 0
+    """Calls whose reply was null: the misses of a command with `Flag.NULL_IS_MISS`."""
 
     @property
     def calls(self) -> int:
@@ -46,6 +48,7 @@ class CommandStat:
         self.nanoseconds += other.nanoseconds
         self.failed += other.failed
         self.rejected += other.rejected
+        self.nulls += other.nulls
 
     def subtract(self, other: CommandStat) -> None:
         """Subtract what another one had counted."""
@@ -53,12 +56,20 @@ class CommandStat:
         self.nanoseconds -= other.nanoseconds
         self.failed -= other.failed
         self.rejected -= other.rejected
+        self.nulls -= other.nulls
 
     def __bool__(self) -> bool:
         return bool(self.rejected or any(self.buckets))
 
 
 StatsByCommand: TypeAlias = dict[Command, CommandStat]
+
+
+def derived_lookups(totals: StatsByCommand) -> tuple[int, int]:
+    """Return the keyspace hits and misses of the commands whose null reply is a miss."""
+    stats = [stat for command, stat in totals.items() if Flag.NULL_IS_MISS in command.flags]
+    misses = sum(stat.nulls for stat in stats)
+    return sum(stat.calls - stat.failed for stat in stats) - misses, misses
 
 
 class CommandStats:

@@ -19,14 +19,22 @@ SAVING = Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING
 LASTSAVE_FLAGS = CONTROL | Flag.FAST
 
 
-@group.control("TIME", "Return the time: seconds since the epoch, and microseconds.", CONTROL | Flag.FAST)
+@group.control(
+    "TIME", "Return the time: seconds since the epoch, and microseconds.", CONTROL | Flag.FAST, since="2.6.0"
+)
 def time_(session: Session) -> Reply:
     # The system's clock and not the store's: a control command has no step, and with a backing Redis no store.
     seconds, microseconds = divmod(time.time_ns() // 1000, 10**6)
     return [b"%d" % seconds, b"%d" % microseconds]
 
 
-@group.control("MONITOR", "Show every request that the server accepts, until RESET.", ADMIN_CONTROL | Flag.NOSCRIPT)
+@group.control(
+    "MONITOR",
+    "Show every request that the server accepts, until RESET.",
+    ADMIN_CONTROL | Flag.NOSCRIPT,
+    since="1.0.0",
+    complexity="",
+)
 def monitor(session: Session) -> Reply:
     session.start_monitoring()
     return OK
@@ -36,6 +44,8 @@ def monitor(session: Session) -> Reply:
     "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
     "Stop the server. With a durable log nothing is lost, and SAVE writes a snapshot first.",
     ADMIN_CONTROL | Flag.NOSCRIPT | Flag.NO_MULTI | Flag.ALLOW_BUSY,
+    since="1.0.0",
+    complexity="O(N) with SAVE, where N is the number of keys in the database, otherwise O(1)",
 )
 def shutdown(session: Session, *args: bytes) -> Reply:
     flags = (b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT")
@@ -74,26 +84,38 @@ def persistence_of(session: Session) -> Persistence:
     return persistence
 
 
-@group.control("SAVE", "Write a snapshot of the keyspace, and wait until it is complete.", SAVING | Flag.NO_MULTI)
+@group.control(
+    "SAVE",
+    "Write a snapshot of the keyspace, and wait until it is complete.",
+    SAVING | Flag.NO_MULTI,
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys in the database",
+)
 def save(session: Session) -> Reply:
     persistence_of(session).save()
     return OK
 
 
-@group.control("BGSAVE [SCHEDULE]", "Write a snapshot of the keyspace in the background.", SAVING)
+@group.control("BGSAVE [SCHEDULE]", "Write a snapshot of the keyspace in the background.", SAVING, since="1.0.0")
 def bgsave(session: Session, *args: bytes) -> Reply:
     parse_options(args, flags=(b"SCHEDULE",))
     persistence_of(session).begin_save()
     return SimpleString(b"Background saving started")
 
 
-@group.control("BGREWRITEAOF", "Replace the log by a snapshot and a new log.", SAVING)
+@group.control("BGREWRITEAOF", "Replace the log by a snapshot and a new log.", SAVING, since="1.0.0")
 def bgrewriteaof(session: Session) -> Reply:
     persistence_of(session).begin_rewrite()
     return SimpleString(b"Background append only file rewriting started")
 
 
-@group.control("LASTSAVE", "Return when the last snapshot was completed, in seconds since the epoch.", LASTSAVE_FLAGS)
+@group.control(
+    "LASTSAVE",
+    "Return when the last snapshot was completed, in seconds since the epoch.",
+    LASTSAVE_FLAGS,
+    since="1.0.0",
+    categories=("admin", "dangerous"),
+)
 def lastsave(session: Session) -> Reply:
     persistence = session.context.engine.persistence
     if persistence is not None:
@@ -102,10 +124,16 @@ def lastsave(session: Session) -> Reply:
     return int(time.time() - (time.monotonic() - session.context.started))
 
 
-group.container("SLOWLOG", "Show the most recent slow commands.")
+group.container("SLOWLOG", "Show the most recent slow commands.", since="2.2.12")
 
 
-@group.control("SLOWLOG GET [count]", "Return the most recent slow commands: 10 by default, -1 for all.", ADMIN_CONTROL)
+@group.control(
+    "SLOWLOG GET [count]",
+    "Return the most recent slow commands: 10 by default, -1 for all.",
+    ADMIN_CONTROL,
+    since="2.2.12",
+    complexity="O(N) where N is the number of entries that are returned",
+)
 def slowlog_get(session: Session, count: bytes = b"10") -> Reply:
     try:
         # Bytes and not `int`: Redis has the same text for a count that is not a number as for one that is too low.
@@ -121,12 +149,18 @@ def slowlog_get(session: Session, count: bytes = b"10") -> Reply:
     ]
 
 
-@group.control("SLOWLOG LEN", "Return the number of entries.", ADMIN_CONTROL)
+@group.control("SLOWLOG LEN", "Return the number of entries.", ADMIN_CONTROL, since="2.2.12")
 def slowlog_len(session: Session) -> Reply:
     return len(session.context.slowlog)
 
 
-@group.control("SLOWLOG RESET", "Remove all entries.", ADMIN_CONTROL)
+@group.control(
+    "SLOWLOG RESET",
+    "Remove all entries.",
+    ADMIN_CONTROL,
+    since="2.2.12",
+    complexity="O(N) where N is the number of entries",
+)
 def slowlog_reset(session: Session) -> Reply:
     session.context.slowlog.clear()
     return OK

@@ -21,9 +21,9 @@ from server.args.integers import parse_integer
 from server.args.options import require
 from server.commands.bitmaps import parse_bit_offset
 from server.keyspace.store import Store
-from server.registry import CommandGroup, Flag
+from server.registry import CHANGE, ONE_KEY, CommandGroup, Flag, KeyFlag
 
-group = CommandGroup("bitmap")
+group = CommandGroup("bitmap", "bitmap")
 
 WIDTHS = {b"i": range(1, 65), b"u": range(1, 64)}
 """Bits of signed and of unsigned integers. Those have one less, because replies are signed integers of 64 bits."""
@@ -140,6 +140,9 @@ class Patch:
     "<SET encoding offset value | INCRBY encoding offset increment> ...]",
     "Read and change integers of any width, such as u8 or i5, in a value.",
     Flag.DENYOOM | Flag.NO_BATCH,
+    keys=ONE_KEY.used(CHANGE | KeyFlag.VARIABLE_FLAGS),
+    since="3.2.0",
+    complexity="O(N) where N is the length of the value, and O(1) for each operation",
 )
 def bitfield(store: Store, key: bytes, *args: bytes) -> Reply:
     operations = _parse(args, store.max_value_size)
@@ -161,12 +164,14 @@ def bitfield(store: Store, key: bytes, *args: bytes) -> Reply:
     "BITFIELD_RO key [GET encoding offset [GET encoding offset ...]]",
     "Read integers of any width, such as u8 or i5, in a value.",
     Flag.FAST,
+    since="6.0.0",
+    complexity="O(1) for each operation",
 )
 def bitfield_ro(store: Store, key: bytes, *args: bytes) -> Reply:
     operations = _parse(args, store.max_value_size)
     if any(each.name != b"GET" for each in operations):
         raise CommandError(BITFIELD_READ_ONLY)
-    patch = Patch(store.get(key) or b"")
+    patch = Patch(store.read(key) or b"")
     return [each.run(patch) for each in operations]
 
 

@@ -17,9 +17,9 @@ from common.replies import Reply
 from server.args.integers import parse_integer
 from server.args.options import require
 from server.keyspace.store import Store
-from server.registry import CommandGroup, Flag, KeySpec, Stages
+from server.registry import OVERWRITE, READ, SECOND_KEY, CommandGroup, Flag, KeySpec, Stages
 
-group = CommandGroup("bitmap")
+group = CommandGroup("bitmap", "bitmap")
 
 PIECE_SIZE = 64 * KIB
 """Bytes that one operation on long integers processes."""
@@ -45,7 +45,14 @@ def parse_bit_offset(arg: bytes, max_size: int) -> int:
     return offset
 
 
-@group.writes("SETBIT key offset value", "Set a bit of a value; return the bit before.", Flag.DENYOOM | Flag.NO_BATCH)
+@group.writes(
+    "SETBIT key offset value",
+    "Set a bit of a value; return the bit before.",
+    Flag.DENYOOM | Flag.NO_BATCH,
+    since="2.2.0",
+    complexity="O(N) where N is the length of the value",
+    types={"value": "integer"},
+)
 def setbit(store: Store, key: bytes, offset: bytes, value: bytes) -> Reply:
     at, place = divmod(parse_bit_offset(offset, store.max_value_size), 8)
     if value not in (b"0", b"1"):
@@ -60,10 +67,10 @@ def setbit(store: Store, key: bytes, offset: bytes, value: bytes) -> Reply:
     return int(before & mask != 0)
 
 
-@group.reads("GETBIT key offset", "Return a bit of a value; bits beyond its end are 0.", Flag.FAST)
+@group.reads("GETBIT key offset", "Return a bit of a value; bits beyond its end are 0.", Flag.FAST, since="2.2.0")
 def getbit(store: Store, key: bytes, offset: bytes) -> Reply:
     at, place = divmod(parse_bit_offset(offset, store.max_value_size), 8)
-    bits = store.get(key) or b""
+    bits = store.read(key) or b""
     return bits[at] >> (7 - place) & 1 if at < len(bits) else 0
 
 
@@ -78,9 +85,11 @@ def _is_short(store: Store, args: Args) -> bool:
     "BITCOUNT key [start end [BYTE | BIT]]",
     "Count the bits that are 1, in a range of bytes or bits if it is given.",
     is_short=_is_short,
+    since="2.6.0",
+    complexity="O(N) where N is the length of the value or the range",
 )
 def bitcount(key: bytes, *args: bytes) -> Stages[Store, bytes | None]:
-    value = yield lambda store: store.get(key)
+    value = yield lambda store: store.read(key)
     # The order of the checks is that of `bitcountCommand`: with a missing key, every range is valid.
     if value is None:
         return 0
@@ -97,11 +106,13 @@ def bitcount(key: bytes, *args: bytes) -> Stages[Store, bytes | None]:
     "BITPOS key bit [start [end [BYTE | BIT]]]",
     "Return the position of the first bit that is 1 or 0; -1 if none is.",
     is_short=_is_short,
+    since="2.8.7",
+    complexity="O(N) where N is the length of the value or the range",
 )
 def bitpos(key: bytes, bit: int, *args: bytes) -> Stages[Store, bytes | None]:
     if bit not in (0, 1):
         raise CommandError(BITPOS_NO_BIT)
-    value = yield lambda store: store.get(key)
+    value = yield lambda store: store.read(key)
     # As in `bitposCommand`: a missing key is an infinite number of zeros, whatever the range.
     if value is None:
         return -1 if bit else 0
@@ -242,7 +253,7 @@ class _BitOperation:
 
         It is computed here if they have at most ``max_bytes`` together. Returns whether the result was stored.
         """
-        values = [store.get(key) or b"" for key in self._keys]
+        values = [store.read(key) or b"" for key in self._keys]
         if self._values is None or not all(map(operator.is_, values, self._values)):
             self._values = values
             if sum(map(len, values)) > max_bytes:
@@ -263,8 +274,10 @@ def _has_short_sources(store: Store, args: Args) -> bool:
     "BITOP <AND | OR | XOR | NOT> destkey key [key ...]",
     "Store the AND, OR, XOR or NOT of values; return the length of the result.",
     Flag.DENYOOM,
-    keys=KeySpec(2, -1, 1),
     is_short=_has_short_sources,
+    keys=(SECOND_KEY.used(OVERWRITE), KeySpec(3, -1, 1).used(READ)),
+    since="2.6.0",
+    complexity="O(N) where N is the length of the values together",
 )
 def bitop(operation: bytes, destkey: bytes, key: bytes, *more: bytes) -> Stages[Store, bool]:
     name = operation.upper()

@@ -9,8 +9,11 @@ from common.errors import (
     CLIENT_ID_TOO_LOW,
     INVALID_CLIENT_ID,
     INVALID_CLIENT_NAME,
+    INVALID_PAUSE_MODE,
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
+    TIMEOUT_NEGATIVE,
+    TIMEOUT_NOT_AN_INTEGER,
     CommandError,
     invalid_client_attribute,
     no_such_user,
@@ -26,7 +29,7 @@ from server.registry import CONTROL, CommandGroup, Flag
 from server.session.auth import DEFAULT_USER
 from server.session.session import ReplyMode, Session
 
-group = CommandGroup("connection")
+group = CommandGroup("connection", "connection")
 
 FLAGS = CONTROL | Flag.NOSCRIPT
 ADMIN_FLAGS = FLAGS | Flag.ADMIN
@@ -35,26 +38,31 @@ NORMAL = b"normal"
 CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
 """Redis's types of clients. Here every client is a normal one."""
 
-group.container("CLIENT", "Inspect, name or close client connections.")
+group.container("CLIENT", "Inspect, name or close client connections.", since="2.4.0")
 
 
-@group.control("CLIENT ID", "Return the ID of this connection.", FLAGS)
+@group.control("CLIENT ID", "Return the ID of this connection.", FLAGS, since="5.0.0")
 def client_id(session: Session) -> Reply:
     return session.client.id
 
 
-@group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS)
+@group.control("CLIENT GETNAME", "Return the name of this connection.", FLAGS, since="2.6.9")
 def client_getname(session: Session) -> Reply:
     return session.client.name or None  # an empty name is no name: CLIENT SETNAME "" removes it, as in Redis
 
 
-@group.control("CLIENT SETNAME name", "Set the name of this connection.", FLAGS)
+@group.control("CLIENT SETNAME connection-name", "Set the name of this connection.", FLAGS, since="2.6.9")
 def client_setname(session: Session, name: bytes) -> Reply:
     session.client.name = checked_name(name, INVALID_CLIENT_NAME)
     return OK
 
 
-@group.control("CLIENT SETINFO <LIB-NAME name | LIB-VER version>", "Set the client library of this connection.", FLAGS)
+@group.control(
+    "CLIENT SETINFO <LIB-NAME name | LIB-VER version>",
+    "Set the client library of this connection.",
+    FLAGS,
+    since="7.2.0",
+)
 def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
     # A command of Redis 7.2, because redis-py 5 and later send it with every new connection.
     match attribute.upper():
@@ -67,12 +75,18 @@ def client_setinfo(session: Session, attribute: bytes, value: bytes) -> Reply:
     return OK
 
 
-@group.control("CLIENT INFO", "Describe this connection.", FLAGS)
+@group.control("CLIENT INFO", "Describe this connection.", FLAGS, since="6.2.0")
 def client_info(session: Session) -> Reply:
-    return Lines([_describe(session.client)])
+    return Lines([_describe(session.client)], terminated=True)
 
 
-@group.control("CLIENT LIST [TYPE type | ID id [id ...]]", "Describe connections, one line each.", ADMIN_FLAGS)
+@group.control(
+    "CLIENT LIST [TYPE type | ID id [id ...]]",
+    "Describe connections, one line each.",
+    ADMIN_FLAGS,
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
+)
 def client_list(session: Session, *args: bytes) -> Reply:
     clients = session.context.clients.all()
     match [arg.upper() for arg in args[:1]]:
@@ -86,7 +100,7 @@ def client_list(session: Session, *args: bytes) -> Reply:
             clients = [each for each in clients if each.id in ids]
         case _:
             raise CommandError(SYNTAX_ERROR)
-    return Lines([_describe(each) for each in clients])
+    return Lines([_describe(each) for each in clients], terminated=True)  # some clients lose a last line without an end
 
 
 def _client_type(arg: bytes) -> bytes:
@@ -105,7 +119,7 @@ def _parse_id(arg: bytes, error: ErrorReply) -> int:
 
 
 def _describe(client: ClientInfo) -> bytes:
-    """Describe a connection as Redis's CLIENT LIST does, in the fields that have a meaning here."""
+    """Describe a connection as Redis's CLIENT LIST does. What is not measured of a connection is 0."""
     # A monotonic clock: ages do not change when the system's time is set. Another thread may be writing to the client,
     # so the fields may be from slightly different times.
     now = perf_counter_ns()
@@ -113,27 +127,52 @@ def _describe(client: ClientInfo) -> bytes:
         "id": client.id,
         "addr": client.address,
         "laddr": client.local_address,
+        "fd": client.fd,
         "name": client.name.decode(),
         "age": (now - client.connected_at) // 10**9,
         # This command counts, so a connection that asks about itself is not idle.
         "idle": (now - client.active_at) // 10**9,
-        "flags": "N",
+        "flags": _flags(client),
         "db": 0,
+        # There are no channels, patterns and shard channels to subscribe to.
+        "sub": 0,
+        "psub": 0,
+        "ssub": 0,
         "multi": client.multi_commands,
         "watch": client.watched_keys,
+        # Bytes in the buffers of the connection, which belong to the thread that serves it: not measured.
+        "qbuf": 0,
+        "qbuf-free": 0,
+        "argv-mem": 0,
+        "multi-mem": client.multi_bytes,
+        "rbs": 0,
+        "rbp": 0,
+        "obl": 0,
+        "oll": 0,
+        "omem": 0,
+        "tot-mem": 0,
+        "events": "r",
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
+        "redir": -1,  # CLIENT TRACKING is off
+        "resp": client.protocol_version,
         "lib-name": client.library_name.decode(),
         "lib-ver": client.library_version.decode(),
-        "resp": client.protocol_version,
     }
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode()
+
+
+def _flags(client: ClientInfo) -> str:
+    """Return Redis's letters: O for MONITOR, x for an open transaction, N for neither."""
+    return ("O" if client.is_monitoring else "") + ("x" if client.multi_commands >= 0 else "") or "N"
 
 
 @group.control(
     "CLIENT KILL <ip:port | [ID id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]>",
     "Close connections; return how many, or OK if the address alone is given.",
     ADMIN_FLAGS,
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
 )
 def client_kill(session: Session, arg: bytes, *args: bytes) -> Reply:
     # The form of Redis before 2.8.12. It replies OK or an error, the form with filters replies the number of clients.
@@ -194,7 +233,7 @@ def _kill(session: Session, client: ClientInfo) -> None:
         transport.kill()
 
 
-@group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS)
+@group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS, since="3.2.0")
 def client_reply(session: Session, mode: bytes) -> Reply:
     match mode.upper():
         case b"ON":
@@ -211,13 +250,52 @@ def client_reply(session: Session, mode: bytes) -> Reply:
     return NO_REPLY
 
 
-@group.control("CLIENT NO-EVICT <ON | OFF>", "Accepted without effect: no client is evicted.", ADMIN_FLAGS)
+@group.control(
+    "CLIENT PAUSE timeout [WRITE | ALL]",
+    "Let the requests of all clients wait for so many milliseconds, or those that write.",
+    ADMIN_FLAGS,
+    since="2.9.50",
+)
+def client_pause(session: Session, timeout: bytes, mode: bytes = b"ALL") -> Reply:
+    # Parsed in the order of `clientCommand`: the mode first.
+    if mode.upper() not in (b"WRITE", b"ALL"):
+        raise CommandError(INVALID_PAUSE_MODE)
+    try:
+        milliseconds = parse_integer(timeout)
+    except CommandError:
+        raise CommandError(TIMEOUT_NOT_AN_INTEGER) from None
+    if milliseconds < 0:
+        raise CommandError(TIMEOUT_NEGATIVE)
+    session.context.pause.begin(milliseconds / 1000, writes_only=mode.upper() == b"WRITE")
+    return OK
+
+
+@group.control(
+    "CLIENT UNPAUSE",
+    "End the pause of CLIENT PAUSE.",
+    ADMIN_FLAGS,
+    since="6.2.0",
+    complexity="O(N) where N is the number of requests that wait",
+)
+def client_unpause(session: Session) -> Reply:
+    session.context.pause.end()
+    return OK
+
+
+@group.control(
+    "CLIENT NO-EVICT <ON | OFF>", "Accepted without effect: no client is evicted.", ADMIN_FLAGS, since="7.0.0"
+)
 def client_no_evict(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     return OK
 
 
-@group.control("CLIENT NO-TOUCH <ON | OFF>", "Let no command except TOUCH count as a use of its keys.", FLAGS)
+@group.control(
+    "CLIENT NO-TOUCH <ON | OFF>",
+    "Let no command except TOUCH count as a use of its keys.",
+    FLAGS,
+    since="7.2.0",
+)
 def client_no_touch(session: Session, mode: bytes) -> Reply:
     require(mode.upper() in (b"ON", b"OFF"))
     session.client.call.no_touch = mode.upper() == b"ON"

@@ -29,18 +29,31 @@ group = CommandGroup("server")
 
 FLAGS = CONTROL | Flag.ADMIN | Flag.NOSCRIPT
 
-group.container("CONFIG", "Read or change the server's settings.")
+group.container("CONFIG", "Read or change the server's settings.", since="2.0.0")
 
 
-@group.control("CONFIG RESETSTAT", "Reset the statistics of INFO and /metrics.", FLAGS)
+@group.control(
+    "CONFIG RESETSTAT",
+    "Reset the statistics of INFO and /metrics.",
+    FLAGS,
+    since="2.0.0",
+    complexity="O(N) where N is the number of connections",
+)
 def config_resetstat(session: Session) -> Reply:
     session.context.stats.reset()
+    session.context.clients.reset_counts()
     session.context.auth.reset_stats()
-    session.context.engine.reset_stats()  # failures of a backing Redis, which sessions do not count
+    session.context.engine.reset_stats()  # expired keys, failures of a backing Redis: what sessions do not count
     return OK
 
 
-@group.control("CONFIG GET pattern [pattern ...]", "Return the settings whose names match.", FLAGS)
+@group.control(
+    "CONFIG GET pattern [pattern ...]",
+    "Return the settings whose names match.",
+    FLAGS,
+    since="2.0.0",
+    complexity="O(N) where N is the number of parameters",
+)
 def config_get(session: Session, pattern: bytes, *more: bytes) -> Reply:
     return get_config(session.context, (pattern, *more))
 
@@ -59,6 +72,8 @@ def _redact(args: Args) -> Args:
     "Change settings: all of them or none.",
     FLAGS | Flag.SENSITIVE,
     redact=_redact,
+    since="2.0.0",
+    complexity="O(N) where N is the number of parameters",
 )
 def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Reply:
     # A syntax error and not an arity error, as in Redis 7.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import __version__
+from common import REDIS_VERSION, __version__
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
     HELLO_NOT_AUTHENTICATED,
@@ -13,6 +13,7 @@ from common.errors import (
     CommandError,
     invalid_hello_option,
     name_too_long,
+    wrong_arity,
 )
 from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_integer
@@ -21,7 +22,7 @@ from server.registry import CONTROL, CommandGroup, Flag
 from server.session.auth import DEFAULT_USER
 from server.session.session import Session
 
-group = CommandGroup("connection")
+group = CommandGroup("connection", "connection")
 
 FAST_CONTROL = CONTROL | Flag.FAST
 MAX_NAME_SIZE = 1024
@@ -31,24 +32,36 @@ BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
 """The flags of commands that a client may send before it has authenticated."""
 
 
-@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST)
-def ping(session: Session, message: bytes | None = None) -> Reply:
-    return PONG if message is None else message
+@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST, since="1.0.0")
+def ping(session: Session, *args: bytes) -> Reply:
+    # Checked here and not by the table, as in Redis: MULTI queues a PING with too many arguments.
+    match args:
+        case ():
+            return PONG
+        case (message,):
+            return message
+    raise CommandError(wrong_arity(b"ping"))
 
 
-@group.control("ECHO message", "Return the message.", FAST_CONTROL)
+@group.control("ECHO message", "Return the message.", FAST_CONTROL, since="1.0.0")
 def echo(session: Session, message: bytes) -> Reply:
     return message
 
 
-@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL)
+@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL, since="1.0.0")
 def select(session: Session, index: int) -> Reply:
     if index:  # clients select 0 on connecting, so the command must exist
         raise CommandError(DATABASE_OUT_OF_RANGE)
     return OK
 
 
-@group.control("AUTH [username] password", "Authenticate with the server's password.", BEFORE_AUTH | Flag.SENSITIVE)
+@group.control(
+    "AUTH [username] password",
+    "Authenticate with the server's password.",
+    BEFORE_AUTH | Flag.SENSITIVE,
+    since="1.0.0",
+    complexity="O(N) where N is the length of the password",
+)
 def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     require(len(more) <= 1)
     # An error only in the old form, without a user name, as in Redis (`authCommand`).
@@ -63,6 +76,7 @@ def auth(session: Session, arg: bytes, *more: bytes) -> Reply:
     "HELLO [protover [AUTH username password] [SETNAME clientname]]",
     "Negotiate the version of RESP, 2 or 3, and describe the server.",
     BEFORE_AUTH | Flag.SENSITIVE,
+    since="6.0.0",
 )
 def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Reply:
     # Everything is parsed before anything is changed. Redis 7.0 keeps the name of a HELLO that fails in a later option.
@@ -80,7 +94,8 @@ def hello(session: Session, protover: bytes | None = None, *args: bytes) -> Repl
     session.set_protocol_version(version)
     return {
         b"server": b"kvline",
-        b"version": __version__.encode(),
+        b"version": REDIS_VERSION.encode(),
+        b"kvline_version": __version__.encode(),
         b"proto": version,
         b"id": session.client.id,
         b"mode": b"standalone",
@@ -129,22 +144,28 @@ def checked_name(name: bytes, error: ErrorReply) -> bytes:
     return name
 
 
-@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED)
+@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED, since="6.2.0")
 def reset(session: Session) -> Reply:
     session.reset()
     return SimpleString(b"RESET")
 
 
 @group.control(
-    "QUIT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+    "QUIT",
+    "Close the connection; nothing that was sent after it is executed.",
+    BEFORE_AUTH | Flag.NOT_QUEUED,
+    since="1.0.0",
 )
-def quit_(session: Session) -> Reply:
+def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
     session.closing = True  # the reply is still sent
     return OK
 
 
 @group.control(
-    "DISCONNECT", "Close the connection; nothing that was sent after it is executed.", BEFORE_AUTH | Flag.NOT_QUEUED
+    "DISCONNECT",
+    "Close the connection; nothing that was sent after it is executed.",
+    BEFORE_AUTH | Flag.NOT_QUEUED,
+    since="0.1.0",
 )
 def disconnect(session: Session) -> Reply:
     return quit_(session)

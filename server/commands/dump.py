@@ -21,9 +21,9 @@ from server.args.integers import parse_integer
 from server.args.options import parse_options
 from server.keyspace.store import Store
 from server.rdb.payload import BadFormat, WrongChecksum, dump, load
-from server.registry import CommandGroup, Flag, Stages
+from server.registry import ONE_KEY, OVERWRITE, CommandGroup, Flag, Stages
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
 MAX_QUICK_SIZE = 4 * KIB
 """Bytes of a value or a payload that an I/O thread serialises or reads itself."""
@@ -38,9 +38,11 @@ _Content: TypeAlias = tuple[int, bytes]
     "DUMP key",
     "Return the value of a key in Redis's serialisation, for RESTORE.",
     is_short=lambda store, args: len(store.get(args[1]) or b"") <= MAX_QUICK_SIZE,
+    since="2.6.0",
+    complexity="O(N) where N is the length of the value",
 )
 def dump_(key: bytes) -> Stages[Store, bytes | None]:
-    value = yield lambda store: store.get(key)
+    value = yield lambda store: store.read(key)
     return None if value is None else dump(value)
 
 
@@ -49,6 +51,10 @@ def dump_(key: bytes) -> Stages[Store, bytes | None]:
     "Create a key from a value that DUMP has serialised; a ttl of 0 means no expiry.",
     Flag.DENYOOM,
     is_short=lambda _, args: len(args[3]) <= MAX_QUICK_SIZE,
+    keys=ONE_KEY.used(OVERWRITE),
+    since="2.6.0",
+    complexity="O(N) where N is the length of the value",
+    categories=("dangerous",),
 )
 def restore(key: bytes, ttl: bytes, serialized: bytes, *args: bytes) -> Stages[Store, None]:
     options = parse_options(

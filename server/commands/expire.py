@@ -16,9 +16,9 @@ from server.args.expire_time import (
 )
 from server.args.integers import parse_integer
 from server.keyspace.store import Store
-from server.registry import CommandGroup, Flag
+from server.registry import ONE_KEY, UPDATE, CommandGroup, Flag
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
 FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
 
@@ -27,13 +27,23 @@ NO_KEY = -2
 NO_TTL = -1
 
 
-@group.writes("EXPIRE key seconds [NX | XX | GT | LT]", "Set the time to live of a key in seconds.", Flag.FAST)
+@group.writes(
+    "EXPIRE key seconds [NX | XX | GT | LT]",
+    "Set the time to live of a key in seconds.",
+    Flag.FAST,
+    keys=ONE_KEY.used(UPDATE),
+    since="1.0.0",
+)
 def expire(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, seconds, SECONDS, conditions, b"expire")
 
 
 @group.writes(
-    "PEXPIRE key milliseconds [NX | XX | GT | LT]", "Set the time to live of a key in milliseconds.", Flag.FAST
+    "PEXPIRE key milliseconds [NX | XX | GT | LT]",
+    "Set the time to live of a key in milliseconds.",
+    Flag.FAST,
+    keys=ONE_KEY.used(UPDATE),
+    since="2.6.0",
 )
 def pexpire(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, milliseconds, MILLISECONDS, conditions, b"pexpire")
@@ -43,6 +53,8 @@ def pexpire(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -
     "EXPIREAT key unix-time-seconds [NX | XX | GT | LT]",
     "Set the expiry of a key, in seconds since the epoch.",
     Flag.FAST,
+    keys=ONE_KEY.used(UPDATE),
+    since="1.2.0",
 )
 def expireat(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, seconds, EPOCH_SECONDS, conditions, b"expireat")
@@ -52,6 +64,8 @@ def expireat(store: Store, key: bytes, seconds: bytes, *conditions: bytes) -> Re
     "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]",
     "Set the expiry of a key, in milliseconds since the epoch.",
     Flag.FAST,
+    keys=ONE_KEY.used(UPDATE),
+    since="2.6.0",
 )
 def pexpireat(store: Store, key: bytes, milliseconds: bytes, *conditions: bytes) -> Reply:
     return _expire(store, key, milliseconds, EPOCH_MILLISECONDS, conditions, b"pexpireat")
@@ -95,26 +109,42 @@ def _conditions_hold(before: int | None, expires_at: int, conditions: set[bytes]
     return not (b"LT" in conditions and before is not None and expires_at >= before)
 
 
-@group.writes("PERSIST key", "Remove the expiry of a key; return 1 if it had one.", Flag.FAST)
+@group.writes(
+    "PERSIST key",
+    "Remove the expiry of a key; return 1 if it had one.",
+    Flag.FAST,
+    keys=ONE_KEY.used(UPDATE),
+    since="2.2.0",
+)
 def persist(store: Store, key: bytes) -> Reply:
     # `in` removes a key that has expired. Otherwise PERSIST could bring it back.
     return int(key in store and store.persist(key))
 
 
-@group.reads("TTL key", "Return the time to live of a key in seconds; -1 without expiry, -2 without key.", FAST_LOOK)
+@group.reads(
+    "TTL key",
+    "Return the time to live of a key in seconds; -1 without expiry, -2 without key.",
+    FAST_LOOK,
+    since="1.0.0",
+)
 def ttl(store: Store, key: bytes) -> Reply:
     left = _time_to_live(store, key)
     # Rounded to the nearest second, as `ttlGenericCommand` does: the TTL just after SET k v EX 10 is 10, not 9.
     return left if left < 0 else (left + 500) // 1000
 
 
-@group.reads("PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", FAST_LOOK)
+@group.reads(
+    "PTTL key", "Return the time to live of a key in milliseconds; -1 and -2 as for TTL.", FAST_LOOK, since="2.6.0"
+)
 def pttl(store: Store, key: bytes) -> Reply:
     return _time_to_live(store, key)
 
 
 @group.reads(
-    "EXPIRETIME key", "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.", FAST_LOOK
+    "EXPIRETIME key",
+    "Return the expiry of a key in seconds since the epoch; -1 and -2 as for TTL.",
+    FAST_LOOK,
+    since="7.0.0",
 )
 def expiretime(store: Store, key: bytes) -> Reply:
     expires_at = _expires_at(store, key)
@@ -122,14 +152,17 @@ def expiretime(store: Store, key: bytes) -> Reply:
 
 
 @group.reads(
-    "PEXPIRETIME key", "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.", FAST_LOOK
+    "PEXPIRETIME key",
+    "Return the expiry of a key in milliseconds since the epoch; -1 and -2 as for TTL.",
+    FAST_LOOK,
+    since="7.0.0",
 )
 def pexpiretime(store: Store, key: bytes) -> Reply:
     return _expires_at(store, key)
 
 
 def _expires_at(store: Store, key: bytes) -> int:
-    if key not in store:
+    if store.read(key) is None:
         return NO_KEY
     expires_at = store.expires_at(key)
     return NO_TTL if expires_at is None else expires_at

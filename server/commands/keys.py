@@ -1,9 +1,9 @@
-"""Commands on keys, whatever their values. Expiry is in `expire`, KEYS and SCAN are in `scan`."""
+"""Commands on keys, whatever their values.
+
+Expiry is in `expire`, KEYS and SCAN are in `scan`, commands on all keys together in `databases`.
+"""
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Iterator
 
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
@@ -15,29 +15,52 @@ from common.errors import (
     SAME_OBJECT,
     CommandError,
 )
-from common.replies import OK, Line, Lines, Reply, SimpleString
-from common.text import command_line
+from common.replies import OK, Reply, SimpleString
 from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
-from server.args.options import parse_options, require
-from server.keyspace.contents import ClearedContents, ItemsCopy
+from server.args.options import parse_options
 from server.keyspace.eviction import LeastFrequentlyUsed, LeastRecentlyUsed
 from server.keyspace.store import Store
-from server.registry import ALL_KEYS, NO_KEYS, CommandGroup, Flag, KeySpec, Stages
+from server.registry import (
+    ADD,
+    ALL_KEYS,
+    EXAMINE,
+    NO_KEYS,
+    ONE_KEY,
+    OVERWRITE,
+    READ,
+    REMOVE,
+    SECOND_KEY,
+    TAKE,
+    CommandGroup,
+    Flag,
+)
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
-TWO_KEYS = KeySpec(1, 2, 1)
-SECOND_ARGUMENT = KeySpec(2, 2, 1)
+SECOND_ARGUMENT = SECOND_KEY.used(EXAMINE)
 
 FAST_LOOK = Flag.FAST | Flag.NO_TOUCH
 
 
-@group.writes("DEL key [key ...]", "Delete keys; return how many existed.", keys=ALL_KEYS)
+@group.writes(
+    "DEL key [key ...]",
+    "Delete keys; return how many existed.",
+    keys=ALL_KEYS.used(REMOVE),
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys",
+)
 def delete(store: Store, key: bytes, *more: bytes) -> Reply:
     return sum(map(store.delete, (key, *more)))
 
 
-@group.writes("UNLINK key [key ...]", "Delete keys; return how many existed.", Flag.FAST, keys=ALL_KEYS)
+@group.writes(
+    "UNLINK key [key ...]",
+    "Delete keys; return how many existed.",
+    Flag.FAST,
+    keys=ALL_KEYS.used(REMOVE),
+    since="4.0.0",
+    complexity="O(N) where N is the number of keys",
+)
 def unlink(store: Store, key: bytes, *more: bytes) -> Reply:
     return delete(store, key, *more)
 
@@ -46,35 +69,51 @@ def unlink(store: Store, key: bytes, *more: bytes) -> Reply:
     "EXISTS key [key ...]",
     "Count the keys that exist; a repeated key counts repeatedly.",
     FAST_LOOK,
-    keys=ALL_KEYS,
+    keys=ALL_KEYS.used(EXAMINE),
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys",
 )
 def exists(store: Store, key: bytes, *more: bytes) -> Reply:
-    return sum(each in store for each in (key, *more))
+    keys = (key, *more)
+    found = sum(each in store for each in keys)
+    store.count_lookups(len(keys), found)
+    return found
 
 
 @group.reads(
-    "TOUCH key [key ...]", "Use keys, without another effect; count those that exist.", Flag.FAST, keys=ALL_KEYS
+    "TOUCH key [key ...]",
+    "Use keys, without another effect; count those that exist.",
+    Flag.FAST,
+    keys=ALL_KEYS.used(EXAMINE),
+    since="3.2.1",
+    complexity="O(N) where N is the number of keys",
 )
 def touch(store: Store, key: bytes, *more: bytes) -> Reply:
     return exists(store, key, *more)
 
 
-@group.reads("TYPE key", "Return the type of a value: string, or none if the key does not exist.", FAST_LOOK)
+@group.reads(
+    "TYPE key",
+    "Return the type of a value: string, or none if the key does not exist.",
+    FAST_LOOK,
+    keys=ONE_KEY.used(EXAMINE),
+    since="1.0.0",
+)
 def type_(store: Store, key: bytes) -> Reply:
-    return SimpleString(b"string") if key in store else SimpleString(b"none")
+    return SimpleString(b"none") if store.read(key) is None else SimpleString(b"string")
 
 
-@group.reads("DBSIZE", "Return the number of keys.", Flag.FAST, keys=NO_KEYS)
-def dbsize(store: Store) -> Reply:
-    return len(store)
-
-
-@group.reads("RANDOMKEY", "Return a random key.", keys=NO_KEYS)
+@group.reads("RANDOMKEY", "Return a random key.", keys=NO_KEYS, since="1.0.0")
 def randomkey(store: Store) -> Reply:
     return store.random_key()
 
 
-@group.writes("RENAME key newkey", "Rename a key; overwrite the new name if it exists.", keys=TWO_KEYS)
+@group.writes(
+    "RENAME key newkey",
+    "Rename a key; overwrite the new name if it exists.",
+    keys=(ONE_KEY.used(TAKE), SECOND_KEY.used(OVERWRITE)),
+    since="1.0.0",
+)
 def rename(store: Store, key: bytes, newkey: bytes) -> Reply:
     _rename(store, key, newkey)
     return OK
@@ -84,7 +123,8 @@ def rename(store: Store, key: bytes, newkey: bytes) -> Reply:
     "RENAMENX key newkey",
     "Rename a key if the new name does not exist; return 1 if it was renamed.",
     Flag.FAST,
-    keys=TWO_KEYS,
+    keys=(ONE_KEY.used(TAKE), SECOND_KEY.used(ADD)),
+    since="1.0.0",
 )
 def renamenx(store: Store, key: bytes, newkey: bytes) -> Reply:
     if key in store and newkey in store:
@@ -104,7 +144,8 @@ def _rename(store: Store, key: bytes, newkey: bytes) -> None:
     "COPY source destination [DB destination-db] [REPLACE]",
     "Copy the value and the expiry of a key to another key; return 1 if it was copied.",
     Flag.DENYOOM,
-    keys=TWO_KEYS,
+    keys=(ONE_KEY.used(READ), SECOND_KEY.used(OVERWRITE)),
+    since="6.2.0",
 )
 def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply:
     options = parse_options(args, flags=(b"REPLACE",), valued=(b"DB",))
@@ -112,52 +153,16 @@ def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply
         raise CommandError(DATABASE_OUT_OF_RANGE)
     if source == destination:
         raise CommandError(SAME_OBJECT)
-    value = store.get(source)
+    value = store.read(source)
     if value is None or (destination in store and b"REPLACE" not in options):
         return 0
     store.set(destination, value, store.expires_at(source))
     return 1
 
 
-@group.writes_in_stages("FLUSHALL [ASYNC | SYNC]", "Delete all keys.", keys=NO_KEYS)
-def flushall(*args: bytes) -> Stages[Store, ClearedContents]:
-    require(len(args) <= 1)
-    parse_options(args, flags=(b"ASYNC", b"SYNC"))
-    cleared = yield Store.clear
-    cleared.free()
-    return OK
+# ---------------------------------------------------------------- OBJECT
 
-
-@group.writes_in_stages("FLUSHDB [ASYNC | SYNC]", "Delete all keys of the only database.", keys=NO_KEYS)
-def flushdb(*args: bytes) -> Stages[Store, ClearedContents]:
-    return (yield from flushall(*args))
-
-
-@group.reads_in_stages(
-    "COMPACT", "Print commands that rebuild the keyspace: one SET per key, oldest key first.", keys=NO_KEYS
-)
-def compact() -> Stages[Store, ItemsCopy]:
-    return Lines(_RebuildingLines((yield Store.copy_items)))
-
-
-class _RebuildingLines:
-    """A line per key. The items are copied under the lock, and the lines formatted when they are read, each time."""
-
-    def __init__(self, items: ItemsCopy) -> None:
-        self._items = items
-
-    def __sizeof__(self) -> int:
-        return super().__sizeof__() + sys.getsizeof(self._items)
-
-    def __iter__(self) -> Iterator[Line]:
-        for key, value, expires_at in self._items:
-            command = (b"SET", key, value)
-            yield command_line(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
-
-
-# ---------------------------------------------------------------- OBJECT and MEMORY
-
-group.container("OBJECT", "Describe how a value is stored.")
+group.container("OBJECT", "Describe how a value is stored.", since="2.2.3")
 
 MAX_EMBSTR_SIZE = 44
 """Bytes of the longest value that Redis stores as embstr."""
@@ -166,8 +171,9 @@ MAX_EMBSTR_SIZE = 44
 @group.reads(
     "OBJECT ENCODING key",
     "Return how Redis would store the value: int, embstr or raw.",
-    Flag.NO_TOUCH,
+    Flag.NO_TOUCH | Flag.NULL_IS_MISS,
     keys=SECOND_ARGUMENT,
+    since="2.2.3",
 )
 def object_encoding(store: Store, key: bytes) -> Reply:
     value = store.get(key)
@@ -188,9 +194,10 @@ def object_encoding(store: Store, key: bytes) -> Reply:
     "Return how often a key is used, as a logarithm from 0 to 255. Needs an LFU eviction policy.",
     Flag.NO_TOUCH,
     keys=SECOND_ARGUMENT,
+    since="4.0.0",
 )
 def object_freq(store: Store, key: bytes) -> Reply:
-    if key not in store:
+    if store.read(key) is None:
         return None
     policy = None if store.memory is None else store.memory.policy
     if not isinstance(policy, LeastFrequentlyUsed):
@@ -203,9 +210,10 @@ def object_freq(store: Store, key: bytes) -> Reply:
     "Return for how many seconds a key was not used. Needs an LRU eviction policy.",
     Flag.NO_TOUCH,
     keys=SECOND_ARGUMENT,
+    since="2.2.3",
 )
 def object_idletime(store: Store, key: bytes) -> Reply:
-    if key not in store:
+    if store.read(key) is None:
         return None
     policy = None if store.memory is None else store.memory.policy
     if isinstance(policy, LeastFrequentlyUsed):
@@ -224,23 +232,9 @@ def _tracked(figure: int | None) -> Reply:
 @group.reads(
     "OBJECT REFCOUNT key",
     "Return the reference count of the value, which is always 1.",
-    Flag.NO_TOUCH,
+    Flag.NO_TOUCH | Flag.NULL_IS_MISS,
     keys=SECOND_ARGUMENT,
+    since="2.2.3",
 )
 def object_refcount(store: Store, key: bytes) -> Reply:
     return 1 if key in store else None
-
-
-group.container("MEMORY", "Report memory usage.")
-
-
-@group.reads(
-    "MEMORY USAGE key [SAMPLES count]",
-    "Return approximately how many bytes a key and its value take.",
-    Flag.NO_TOUCH,
-    keys=SECOND_ARGUMENT,
-)
-def memory_usage(store: Store, key: bytes, *args: bytes) -> Reply:
-    options = parse_options(args, valued=(b"SAMPLES",))
-    require(parse_integer(options.get(b"SAMPLES", b"0")) >= 0)
-    return store.memory_usage(key)

@@ -18,7 +18,7 @@ from server.args.options import parse_options
 from server.keyspace.store import Store
 from server.registry import CommandGroup, KeySpec, Stages
 
-group = CommandGroup("string")
+group = CommandGroup("string", "string")
 
 MAX_TABLE_CELLS = 512 * 1024 * 1024 // 4
 """Cells of the largest table, as in Redis: four bytes each, within the default of ``proto-max-bulk-len``."""
@@ -42,16 +42,18 @@ class _Match:
 
 
 @group.reads_in_stages(
-    "LCS key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+    "LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]",
     "Find the longest common subsequence of two values.",
     keys=KeySpec(1, 2, 1),
+    since="7.0.0",
+    complexity="O(N*M) where N and M are the lengths of the values",
 )
 def lcs(key1: bytes, key2: bytes, *args: bytes) -> Stages[Store, tuple[bytes, bytes]]:
     options = parse_options(args, flags=(b"LEN", b"IDX", b"WITHMATCHLEN"), valued=(b"MINMATCHLEN",))
     shortest = parse_integer(options.get(b"MINMATCHLEN", b"0"))
     if b"LEN" in options and b"IDX" in options:
         raise CommandError(LCS_LEN_AND_IDX)
-    a, b = yield lambda store: (store.get(key1) or b"", store.get(key2) or b"")
+    a, b = yield lambda store: (store.read(key1) or b"", store.read(key2) or b"")
     if (len(a) + 1) * (len(b) + 1) > MAX_TABLE_CELLS:
         raise CommandError(LCS_TOO_LARGE)
     if b"LEN" in options:

@@ -22,10 +22,10 @@ from server.args.integers import parse_integer
 from server.args.options import require
 from server.keyspace.store import Store
 from server.rdb.payload import dump
-from server.registry import CommandGroup, Flag, KeySpec, Stages
+from server.registry import REDACTED, TAKE, CommandGroup, Flag, KeySpec, Stages
 from server.target import Target
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
 KEYS_AT_ONCE = 100
 """Keys that are read, sent and deleted together. Their replies fit into the buffers of every target."""
@@ -38,8 +38,11 @@ MAX_TIMEOUT = 3600 * 1000
 
 NO_KEY = SimpleString(b"NOKEY")
 
-FIXED_ARGUMENTS = 5
-"""Arguments before the options."""
+FIRST_OPTION = 6
+"""The place of the first option among the arguments, with the command's name."""
+
+LOGIN_ARGUMENTS = {b"AUTH": 1, b"AUTH2": 2}
+"""How many arguments follow each option: a password, or a user name and a password."""
 
 
 @dataclass(slots=True)
@@ -64,9 +67,8 @@ def _parse(key: bytes, args: Sequence[bytes]) -> _Options:
             case b"REPLACE":
                 options.replace = True
             case b"AUTH" | b"AUTH2" as name:
-                count = 1 if name == b"AUTH" else 2
-                options.login = list(islice(rest, count))
-                require(len(options.login) == count)
+                options.login = list(islice(rest, LOGIN_ARGUMENTS[name]))
+                require(len(options.login) == LOGIN_ARGUMENTS[name])
             case b"KEYS":
                 if key:
                     raise CommandError(KEY_AND_KEYS)
@@ -79,9 +81,21 @@ def _parse(key: bytes, args: Sequence[bytes]) -> _Options:
 def _migrated_keys(args: Args) -> Args:
     """Return the keys of a request: its third argument, or the arguments after KEYS if that is empty."""
     try:
-        return list(_parse(args[3], args[FIXED_ARGUMENTS + 1 :]).keys)
+        return list(_parse(args[3], args[FIRST_OPTION:]).keys)
     except CommandError:
         return args[3:4]
+
+
+def _redact(args: Args) -> Args:
+    """Replace the user name and the password, as in Redis."""
+    shown = args[:FIRST_OPTION]
+    rest = iter(args[FIRST_OPTION:])
+    for arg in rest:
+        shown.append(arg)
+        if arg.upper() == b"KEYS":
+            break
+        shown += [REDACTED for _ in islice(rest, LOGIN_ARGUMENTS.get(arg.upper(), 0))]
+    return [*shown, *rest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,12 @@ class _Entry:
     "[KEYS key [key ...]]",
     "Move a key to another server, or several keys after KEYS, with an empty key.",
     Flag.MOVABLEKEYS | Flag.NO_MULTI | Flag.NOSCRIPT | Flag.SENSITIVE,
-    keys=KeySpec(3, 3, 1, _migrated_keys),
+    keys=KeySpec(3, 3, 1, _migrated_keys, TAKE),
+    redact=_redact,
+    since="2.6.0",
+    complexity="O(N) where N is the length of the values together",
+    types={"port": "integer"},
+    categories=("dangerous",),
 )
 def migrate(
     host: bytes, port: bytes, key: bytes, destination_db: bytes, timeout: bytes, *args: bytes

@@ -11,7 +11,7 @@ from server.args.integers import MIN_INTEGER, add, parse_integer
 from server.keyspace.store import Store
 from server.registry import CommandGroup, Flag
 
-group = CommandGroup("string")
+group = CommandGroup("string", "string")
 
 FLAGS = Flag.DENYOOM | Flag.FAST
 
@@ -34,17 +34,17 @@ _PRINTED_STEP = Decimal("1e-17")
 """Results are rounded to 17 digits after the point, as Redis prints them."""
 
 
-@group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS)
+@group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0")
 def incr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, 1)
 
 
-@group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS)
+@group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0")
 def decr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, -1)
 
 
-@group.writes("INCRBY key increment", "Increment an integer; a missing key counts as 0.", FLAGS)
+@group.writes("INCRBY key increment", "Increment an integer; a missing key counts as 0.", FLAGS, since="1.0.0")
 def incrby(store: Store, key: bytes, increment: int) -> Reply:
     value = store.get(key)
     total = add(0 if value is None else parse_integer(value), increment)
@@ -52,14 +52,20 @@ def incrby(store: Store, key: bytes, increment: int) -> Reply:
     return total
 
 
-@group.writes("DECRBY key decrement", "Decrement an integer; a missing key counts as 0.", FLAGS)
+@group.writes("DECRBY key decrement", "Decrement an integer; a missing key counts as 0.", FLAGS, since="1.0.0")
 def decrby(store: Store, key: bytes, decrement: int) -> Reply:
     if decrement == MIN_INTEGER:  # its negation exceeds 64 bits
         raise CommandError(DECREMENT_WOULD_OVERFLOW)
     return incrby(store, key, -decrement)
 
 
-@group.writes("INCRBYFLOAT key increment", "Increment a floating-point number; a missing key counts as 0.", FLAGS)
+@group.writes(
+    "INCRBYFLOAT key increment",
+    "Increment a floating-point number; a missing key counts as 0.",
+    FLAGS,
+    since="2.6.0",
+    types={"increment": "double"},
+)
 def incrbyfloat(store: Store, key: bytes, increment: bytes) -> Reply:
     value = store.get(key)
     before = Decimal(0) if value is None else _parse_float(value)

@@ -11,12 +11,19 @@ from server.keyspace.contents import ItemsCopy
 from server.keyspace.store import Store
 from server.registry import NO_KEYS, CommandGroup, Stages
 
-group = CommandGroup("generic")
+group = CommandGroup("generic", "keyspace")
 
 DEFAULT_COUNT = 10
 
 
-@group.reads_in_stages("KEYS pattern", "Return all keys that match a pattern.", keys=NO_KEYS)
+@group.reads_in_stages(
+    "KEYS pattern",
+    "Return all keys that match a pattern.",
+    keys=NO_KEYS,
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys in the database",
+    categories=("dangerous",),
+)
 def keys(pattern: bytes) -> Stages[Store, list[bytes]]:
     matches = matcher(pattern)
     found = yield Store.all_keys
@@ -27,6 +34,8 @@ def keys(pattern: bytes) -> Stages[Store, list[bytes]]:
     "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]",
     "Return some keys and the cursor for the next ones; start with 0, end when it is 0 again.",
     keys=NO_KEYS,
+    since="2.8.0",
+    complexity="O(N) for the first call, where N is the number of keys in the database, then O(COUNT) for each call",
 )
 def scan(cursor: bytes, *args: bytes) -> Stages[Store, tuple[int, list[bytes]]]:
     position = parse_cursor(cursor)
@@ -40,7 +49,11 @@ def scan(cursor: bytes, *args: bytes) -> Stages[Store, tuple[int, list[bytes]]]:
 
 
 @group.reads_in_stages(
-    "FIND pattern [LIMIT count]", "Return the keys whose value matches a pattern, oldest key first.", keys=NO_KEYS
+    "FIND pattern [LIMIT count]",
+    "Return the keys whose value matches a pattern, oldest key first.",
+    keys=NO_KEYS,
+    since="0.1.0",
+    complexity="O(N) where N is the number of keys in the database",
 )
 def find(pattern: bytes, *args: bytes) -> Stages[Store, ItemsCopy]:
     options = parse_options(args, valued=(b"LIMIT",))

@@ -11,15 +11,15 @@ from common.errors import (
     CommandError,
 )
 from common.replies import OK, Reply
-from server.registry import ALL_KEYS, CONTROL, CommandGroup, Flag
+from server.registry import ALL_KEYS, CONTROL, EXAMINE, CommandGroup, Flag
 from server.session.session import Session
 
-group = CommandGroup("transactions")
+group = CommandGroup("transactions", "transaction")
 
 FLAGS = CONTROL | Flag.NOSCRIPT | Flag.FAST | Flag.ALLOW_BUSY
 
 
-@group.control("MULTI", "Start a transaction: queue the commands that follow.", FLAGS | Flag.NOT_QUEUED)
+@group.control("MULTI", "Start a transaction: queue the commands that follow.", FLAGS | Flag.NOT_QUEUED, since="1.2.0")
 def multi(session: Session) -> Reply:
     # An error, but the transaction stays open and can still be executed, as in Redis. The same is true of WATCH.
     if session.transaction is not None:
@@ -32,7 +32,9 @@ def multi(session: Session) -> Reply:
     "EXEC",
     "Execute the queued commands atomically.",
     # SKIP_SLOWLOG: the slow log lists the commands of the transaction themselves.
-    CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED,
+    CONTROL | Flag.NOSCRIPT | Flag.SKIP_SLOWLOG | Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION,
+    since="1.2.0",
+    complexity="Depends on the commands in the transaction.",
 )
 def exec_(session: Session) -> Reply:
     transaction = session.transaction
@@ -47,7 +49,13 @@ def exec_(session: Session) -> Reply:
     return session.execute_transaction(transaction.queue)
 
 
-@group.control("DISCARD", "Discard the queued commands, and unwatch all keys.", FLAGS | Flag.NOT_QUEUED)
+@group.control(
+    "DISCARD",
+    "Discard the queued commands, and unwatch all keys.",
+    FLAGS | Flag.NOT_QUEUED,
+    since="2.0.0",
+    complexity="O(N) where N is the number of queued commands and watched keys",
+)
 def discard(session: Session) -> Reply:
     if session.transaction is None:
         raise CommandError(DISCARD_WITHOUT_MULTI)
@@ -61,7 +69,9 @@ def discard(session: Session) -> Reply:
     "WATCH key [key ...]",
     "Execute the next transaction only if none of these keys has changed until then.",
     FLAGS | Flag.NOT_QUEUED,
-    keys=ALL_KEYS,
+    keys=ALL_KEYS.used(EXAMINE),
+    since="2.2.0",
+    complexity="O(N) where N is the number of keys",
 )
 def watch(session: Session, key: bytes, *more: bytes) -> Reply:
     if session.transaction is not None:
@@ -71,7 +81,9 @@ def watch(session: Session, key: bytes, *more: bytes) -> Reply:
 
 
 # Without NOT_QUEUED, unlike WATCH: in a transaction it is queued, as in Redis. When it runs, EXEC has ended the watch.
-@group.control("UNWATCH", "Unwatch all keys.", FLAGS)
+@group.control(
+    "UNWATCH", "Unwatch all keys.", FLAGS, since="2.2.0", complexity="O(N) where N is the number of watched keys"
+)
 def unwatch(session: Session) -> Reply:
     session.unwatch()
     return OK

@@ -89,7 +89,15 @@ class CallContext:
 
 
 class EngineStartError(Exception):
-    """Raised by ``start`` if the engine cannot be used. The text says why, and what to do."""
+    """Raised by ``start`` if the engine cannot be used. The text says why, the lines of ``advice`` what to do."""
+
+    def __init__(self, reason: str, advice: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.advice = advice
+
+
+class StartInterrupted(Exception):
+    """Raised by ``start`` if the process was asked to stop meanwhile. Nothing is started."""
 
 
 class WouldBlock(Enum):
@@ -104,12 +112,18 @@ WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class KeyCounts:
-    """The number of keys, of those with an expiry, and of those that have expired or were evicted since the start."""
+    """The number of keys and of those with an expiry, and what has been counted since the start or `reset_stats`.
+
+    ``expired`` and ``evicted`` are keys that were removed. ``hits`` and ``misses`` are those that commands count in the
+    store. Those with ``Flag.NULL_IS_MISS`` do not.
+    """
 
     keys: int
     expiring: int
     expired: int
     evicted: int
+    hits: int = 0
+    misses: int = 0
 
 
 class WatchState(Protocol):
@@ -286,7 +300,7 @@ class Engine(Protocol[W]):
         ...
 
     def start(self) -> None:
-        """Start the engine's threads. Raises `EngineStartError`."""
+        """Start the engine's threads. Raises `EngineStartError` and `StartInterrupted`."""
         ...
 
     def stop(self) -> None:

@@ -219,14 +219,18 @@ class EmbeddedEngine:
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
         with self._step() as store:
-            return KeyCounts(len(store), store.expiring_keys, store.expired_keys, store.evicted_keys)
+            return KeyCounts(
+                len(store), store.expiring_keys, store.expired_keys, store.evicted_keys, store.hits, store.misses
+            )
 
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return nothing: every engine has the sections about keys."""
         return {}
 
     def reset_stats(self) -> None:
-        """Do nothing: this engine counts nothing of its own that can be reset."""
+        """Count expired keys, hits and misses from zero."""
+        with self._step() as store:
+            store.expired_keys = store.hits = store.misses = 0
 
     def apply_limits(self, limits: Limits) -> None:
         """Bound the values that APPEND and SETRANGE make by ``limits.max_bulk``."""

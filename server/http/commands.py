@@ -61,7 +61,7 @@ RESULTS = ResponseSpec(
     (BodySpec("application/json", {"type": "array", "items": OUTCOME_SCHEMA}, [{"result": 1}, {"result": "hello"}]),),
 )
 NO_SUCH_METHOD = ResponseSpec("The path is a resource that does not have this method.")
-LAST_ARGUMENT = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
+LAST_ARGUMENT = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello", required=False)
 
 PATH_ARGUMENTS: Schema = {
     "name": "args",
@@ -107,7 +107,7 @@ def _run_pipeline(request: Request) -> Response:
 def _execute_in_order(session: Session, commands: list[Args]) -> Iterator[Reply]:
     """Execute commands as their replies are asked for, none after one that closes the connection."""
     for args in commands:
-        yield session.execute(args)
+        yield session.execute_waiting(args)
         if session.closing:  # after QUIT, as on a RESP connection
             return
 
@@ -125,7 +125,7 @@ def _run_transaction(request: Request) -> Response:
         command = request.session.context.commands.find(args[0])
         if command is not None and command.flags & (Flag.NOT_QUEUED | Flag.NO_MULTI):
             raise HTTPError(http_not_in_transaction(command.name.decode()))
-    execute = request.session.execute
+    execute = request.session.execute_waiting
     execute([b"MULTI"])
     # All commands are queued even after an error, so that EXEC reports it as in Redis (EXECABORT).
     errors = [reply for reply in map(execute, commands) if isinstance(reply, ErrorReply)]
@@ -173,7 +173,9 @@ async def run_path_with_body(request: Request) -> Response:
 
 def _path_arguments(request: Request) -> Args:
     # Split before decoding, so that %2F is a slash inside an argument.
-    args = [unquote_to_bytes(part) for part in request.path_argument.split(b"/")]
+    name, *rest = (unquote_to_bytes(part) for part in request.path_argument.split(b"/"))
+    # Generated clients encode all slashes of a path parameter. No command has a slash in its name.
+    args = [*name.split(b"/"), *rest]
     if not args[0]:
         raise HTTPError(HTTP_NOT_FOUND)
     if args[0] in RESOURCES:

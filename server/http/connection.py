@@ -151,6 +151,8 @@ class HTTPConnection(asyncio.Protocol):
         try:
             clients = self._context.clients
             self._client = clients.add(format_address(peer), format_address(local), self, clients.http_share)
+            if (sock := transport.get_extra_info("socket")) is not None:
+                self._client.fd = sock.fileno()
         except TooManyClients:
             # The connection is kept until its first request has got a 503 with Retry-After; see `_take_head`.
             # A client that sends nothing must not keep its socket either.
@@ -173,10 +175,10 @@ class HTTPConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Return whether the connection stays open, to respond to what the client sent before it closed its side."""
         # A client may close its side after its last request, as `nc -N` does, and still read the responses.
-        # On False the event loop closes the transport.
+        # On False the event loop closes the transport. Over TLS it does so in any case.
         self._has_eof = True
         self._process()
-        return self._owes_response() and not self._is_closing
+        return self._owes_response() and not self._is_closing and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._is_write_paused = True

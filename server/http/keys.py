@@ -46,7 +46,7 @@ CONDITION_HEADERS = {
 }
 READ_HEADERS = {"Accept": "`application/json` for the value in JSON."} | CONDITION_HEADERS
 
-VALUE = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello")
+VALUE = BodySpec("application/octet-stream", {"type": "string", "format": "binary"}, "hello", required=False)
 JSON_VALUE = BodySpec(
     "application/json",
     {
@@ -102,8 +102,9 @@ def _cursor(arg: bytes) -> bytes:
 POSITIVE: Schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 EX = Parameter("ex", "the key's time to live in seconds, at least 1", POSITIVE, 60, _positive)
 PX = Parameter("px", "the key's time to live in milliseconds, at least 1", POSITIVE, 60_000, _positive)
-NX = Parameter("nx", "a flag (empty, true or false): only if the key does not exist", {"type": "boolean"}, False, _flag)
-XX = Parameter("xx", "a flag (empty, true or false): only if the key exists", {"type": "boolean"}, False, _flag)
+FLAG: Schema = {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["", "0", "1"]}]}
+NX = Parameter("nx", "a flag (empty, true or false): only if the key does not exist", FLAG, False, _flag)
+XX = Parameter("xx", "a flag (empty, true or false): only if the key exists", FLAG, False, _flag)
 BY = Parameter(
     "by", "an integer of 64 bits", {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, 10, parse_integer
 )

@@ -16,11 +16,9 @@ other ports.
 Keys and values are bytes. Every error is `{"error": …}` with a sentence.
 """
 
-ERROR = BodySpec(
-    "application/json",
-    {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}},
-    {"error": HTTP_NO_SUCH_KEY.sentence},
-)
+ERROR_SCHEMA: Schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+# By reference, so that generated clients have one class of errors and not one for each status of each operation.
+ERROR = BodySpec("application/json", {"$ref": "#/components/schemas/Error"}, {"error": HTTP_NO_SUCH_KEY.sentence})
 
 REFUSALS = {
     400: "The request is malformed or failed; the error says why.",
@@ -47,7 +45,8 @@ def openapi_document(groups: Sequence[RouteGroup]) -> Schema:
         "info": {"title": "kvline", "version": __version__, "description": DESCRIPTION},
         "paths": paths,
         "components": {
-            "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")}
+            "schemas": {"Error": ERROR_SCHEMA},
+            "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")},
         },
     }
 
@@ -63,7 +62,7 @@ def _operation(tag: str, route: Route) -> Schema:
     if parameters := list(_parameters(route)):
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content([route.body])}
+        operation["requestBody"] = {"required": route.body.required, "content": _content([route.body])}
     if not route.public:
         # With a password or without, because the document does not depend on whether this server has one.
         operation["security"] = [{"bearer": []}, {"basic": []}, {}]
@@ -94,12 +93,13 @@ def _responses(route: Route) -> Schema:
     absent = set() if route.takes_body else {413}
     absent |= {401} if route.public else set()
     specs = {status: ResponseSpec(REFUSALS[status]) for status in REFUSALS.keys() - absent} | route.responses
-    return {str(status): _response(status, specs[status]) for status in sorted(specs)}
+    return {str(status): _response(route.method, status, specs[status]) for status in sorted(specs)}
 
 
-def _response(status: int, spec: ResponseSpec) -> Schema:
+def _response(method: str, status: int, spec: ResponseSpec) -> Schema:
     response: Schema = {"description": spec.description}
-    if bodies := spec.bodies or ((ERROR,) if status >= 400 else ()):
+    bodies = spec.bodies or ((ERROR,) if status >= 400 else ())
+    if bodies and method != "HEAD":  # RFC 9110 (9.3.2): the response to a HEAD has no body, whatever its status
         response["content"] = _content(bodies)
     if spec.headers:
         response["headers"] = {name: {"schema": {"type": "string"}} for name in spec.headers}

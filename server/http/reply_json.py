@@ -30,7 +30,7 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
         case ErrorReply():
             yield from _string(reply.text, base64)
         case Lines():
-            parts = reply.joined(reply.separator)
+            parts = reply.as_string()
             yield b'"'
             yield from _in_base64(parts) if base64 else escaped_pieces(parts)
             yield b'"'

@@ -22,6 +22,8 @@ class BodySpec:
     content_type: str
     schema: Schema
     example: object
+    required: bool = True
+    """Whether a request is refused without it. Otherwise it is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,27 +158,25 @@ class RouteTable:
     def find(self, method: bytes, path: bytes) -> tuple[Route, bytes]:
         """Return the route of a request, and the variable part of its path. Raises `HTTPError`: 404 or 405.
 
-        A path that matches without having the method falls through to the patterns after it. Paths are compared as they
-        were sent, still percent-encoded, so that an encoded slash is a part of a key.
+        The most specific path that matches decides, also if it does not have the method: a PUT to `/keys/a/incr` must
+        not become one to `/keys/{key}`. Paths are compared as they were sent, still percent-encoded, so that an encoded
+        slash is a part of a key.
         """
+        routes, argument = self._match(path)
+        if (route := routes.get(method)) is not None:
+            return route, argument
+        # RFC 9110 (15.5.6) requires Allow in a 405.
+        raise HTTPError(HTTP_METHOD_NOT_ALLOWED, [(b"allow", b", ".join(sorted(routes)))])
+
+    def _match(self, path: bytes) -> tuple[_ByMethod, bytes]:
         exact = self._exact.get(path)
-        if exact is not None and (route := exact.get(method)) is not None:
-            return route, b""
+        if exact is not None:
+            return exact, b""
         for pattern in self._patterns:
             argument = pattern.argument_of(path)
-            if argument is not None and (route := pattern.routes.get(method)) is not None:
-                return route, argument
-        raise self._refusal(path)
-
-    def _refusal(self, path: bytes) -> HTTPError:
-        matching = [self._exact[path]] if path in self._exact else []
-        matching += [each.routes for each in self._patterns if each.argument_of(path) is not None]
-        if not matching:
-            return HTTPError(HTTP_NOT_FOUND)
-        # RFC 9110 (15.5.6) requires Allow in a 405.
-        # The last one matches every path, and refuses those that belong to a resource.
-        methods = {method for routes in matching[:-1] or matching for method in routes}
-        return HTTPError(HTTP_METHOD_NOT_ALLOWED, [(b"allow", b", ".join(sorted(methods)))])
+            if argument is not None:
+                return pattern.routes, argument
+        raise HTTPError(HTTP_NOT_FOUND)
 
 
 def _pattern(path: str, routes: _ByMethod) -> _Pattern:

@@ -61,6 +61,10 @@ class Store:
         """The memory limit; None if there is none and no policy that tracks the use of keys."""
         self.needs_begin = False
         """Whether a new step must begin with `begin_step`: this one has a time, or memory needs attention."""
+        self.hits = 0
+        """Keys that `read` and its callers have found. Those of `server.registry.Flag.NULL_IS_MISS` are not counted."""
+        self.misses = 0
+        """Keys that they have not found."""
         self._clock = clock
         self._now: int | None = None  # the time of the current step; None if it has none yet
         self._values: dict[bytes, bytes] = {}
@@ -96,6 +100,17 @@ class Store:
         if self._expiration.by_key and self._expire_if_needed(key):
             return None
         return self._values.get(key)
+
+    def read(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None, and count a hit or a miss."""
+        value = self.get(key)
+        self.count_lookups(1, value is not None)
+        return value
+
+    def count_lookups(self, keys: int, found: int) -> None:
+        """Count that a command has looked ``keys`` keys up to read them, and found some."""
+        self.hits += found
+        self.misses += keys - found
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of keys, None for each that does not exist."""

@@ -67,6 +67,7 @@ class Connection(ABC):
         # Registered last, because other threads can reach the connection from then on.
         # Interned, because most connections have the same local address.
         self._client = context.clients.add(self.address, sys.intern(format_address(local_address)), self)
+        self._client.fd = sock.fileno()
         self.session = Session(context, self._client)
         self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
 

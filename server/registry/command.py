@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from common.codec import Args
 from common.errors import CommandError, wrong_arity
 from common.replies import ErrorReply, Reply
+from server.registry.keys import NO_KEYS, KeySpec
+from server.registry.usage import Argument
 
 Function: TypeAlias = Callable[..., Reply]
 
@@ -89,11 +91,19 @@ class Flag(EnumFlag):
     NOT_QUEUED = auto()
     """Runs at once in a transaction (EXEC, DISCARD ...). Not a flag of Redis, so not reported."""
 
+    ENDS_TRANSACTION = auto()
+    """Ends the transaction even with a wrong number of arguments (EXEC). Not a flag of Redis, so not reported."""
+
     SENSITIVE = auto()
     """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
     NO_TOUCH = auto()
     """Does not count as a use of its keys (Redis: LOOKUP_NOTOUCH). Not a flag of Redis's commands, so not reported."""
+
+    NULL_IS_MISS = auto()
+    """Each call reads one key, and replies null if it is missing. INFO derives keyspace hits and misses from the
+    replies, because counting in the store would cost a GET a tenth of its time. Not a flag of Redis, so not reported.
+    """
 
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
@@ -103,39 +113,21 @@ NO_FLAGS = Flag(0)
 CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
-_INTERNAL_FLAGS = Flag.NOT_QUEUED | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NO_BATCH
+_INTERNAL_FLAGS = (
+    Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NULL_IS_MISS | Flag.NO_BATCH
+)
+
+_CATEGORIES = {
+    Flag.WRITE: {"write"},
+    Flag.READONLY: {"read"},
+    Flag.ADMIN: {"admin", "dangerous"},
+    Flag.FAST: {"fast"},
+    Flag.BLOCKING: {"blocking"},
+}
+"""The ACL categories that follow from a flag."""
 
 REDACTED = b"(redacted)"
 """Replaces an argument of a SENSITIVE command in MONITOR and SLOWLOG, as in Redis."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeySpec:
-    """Which arguments are keys, as COMMAND INFO reports it: from ``first`` to ``last``, every ``step``-th.
-
-    The command's name is argument 0. A negative ``last`` counts from the end. ``movable`` finds the keys of a request
-    if their positions depend on its other arguments.
-    """
-
-    first: int
-    last: int
-    step: int
-    movable: Callable[[Any], Any] | None = None
-
-    def of(self, args: list[A]) -> list[A]:
-        """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
-        if self.movable is not None:
-            found: list[A] = self.movable(args)
-            return found
-        if not self.first:
-            return []
-        last = self.last if self.last > 0 else len(args) + self.last
-        return args[self.first : last + 1 : self.step]
-
-
-NO_KEYS = KeySpec(0, 0, 0)
-ONE_KEY = KeySpec(1, 1, 1)
-ALL_KEYS = KeySpec(1, -1, 1)
 
 
 # eq=False: a command is compared and hashed by identity. It is the key of the statistics, which each request updates.
@@ -148,7 +140,8 @@ class Command:
     summary: bytes
     group: str
     flags: Flag
-    keys: KeySpec
+    keys: KeySpec  # all of them
+    key_specs: tuple[KeySpec, ...]  # the same by what the command does with them
     targets_keyspace: bool  # its function gets the store, under the keyspace lock; otherwise the session
     min_args: int  # the name included
     max_args: int
@@ -159,6 +152,10 @@ class Command:
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     redact: Callable[[Args], Args] | None = None  # redacts some arguments of a SENSITIVE command instead of all
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
+    since: bytes = b""  # the version of Redis that had it first; for kvline's own commands the version of kvline
+    complexity: bytes = b""
+    arguments: tuple[Argument, ...] = ()  # the usage line as a tree
+    categories: tuple[str, ...] = ()  # the ACL categories that do not follow from the flags
 
     is_single_step: bool = field(init=False)  # a keyspace command that does everything under the lock
     is_whole_in_multi: bool = field(init=False)  # a transaction, which takes the lock once, executes it by ``run``
@@ -197,6 +194,17 @@ class Command:
     def flag_names(self) -> list[str]:
         """The names of the flags that COMMAND INFO reports, in Redis's order."""
         return [flag.name.lower() for flag in Flag if flag in self.flags & ~_INTERNAL_FLAGS and flag.name]
+
+    @property
+    def acl_categories(self) -> list[str]:
+        """The ACL categories that COMMAND INFO reports, by the rules of Redis (`setImplicitACLCategories`)."""
+        found = set(self.categories)
+        for flag, categories in _CATEGORIES.items():
+            if flag in self.flags:
+                found |= categories
+        if "fast" not in found:
+            found.add("slow")
+        return sorted(found)
 
     def redacted(self, args: Args) -> Args:
         """Return the arguments as MONITOR and SLOWLOG may show them."""

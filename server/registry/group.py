@@ -4,55 +4,87 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from common.codec import Args
 from common.replies import Reply
 from server.args.integers import parse_integer
 from server.registry.command import (
     NO_FLAGS,
-    NO_KEYS,
-    ONE_KEY,
     UNBOUNDED,
     ColumnsFunction,
     Command,
     Flag,
     Function,
-    KeySpec,
     ShortTest,
     StagedCall,
     StagedFunction,
 )
+from server.registry.keys import CHANGE, NO_KEYS, ONE_KEY, READ, KeySpec
+from server.registry.usage import parse_usage
 
 T = TypeVar("T")
+
+
+class Documentation(TypedDict, total=False):
+    """What a decorator takes besides the usage line, for COMMAND DOCS and COMMAND INFO."""
+
+    since: str
+    """The version of Redis that had the command first, or the version of kvline for a command of its own."""
+
+    complexity: str
+    """The time that it takes. O(1) if it is not given."""
+
+    types: Mapping[str, str]
+    """The types of values by their names in the usage line, if they are not those in `server.registry.usage`."""
+
+    categories: tuple[str, ...]
+    """The ACL categories that do not follow from the flags and the group."""
+
+
+KeySpecs: TypeAlias = KeySpec | tuple[KeySpec, ...]
 
 
 class CommandGroup:
     """A family of commands, one per module. ``name`` is the group that COMMAND DOCS reports, such as ``string``.
 
     The decorators take the usage line, which gives the name, and a summary of one sentence. ``flags`` are added to
-    those that the decorator implies. ``keys`` says which arguments are keys. ``is_short`` is for commands in stages: an
-    I/O thread runs a short request itself.
+    those that the decorator implies. ``keys`` says which arguments are keys. ``categories`` are the ACL categories of
+    all its commands, besides those that follow from the flags. ``redact`` is for a SENSITIVE command of whose arguments
+    only some are secrets. ``is_short`` is for commands in stages: an I/O thread runs a short request itself.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *categories: str) -> None:
         self.name = name
+        self.categories = categories
         self.commands: list[Command] = []
 
     def reads(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpecs = ONE_KEY,
+        **docs: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
         """Register a command that reads the keyspace. Its function gets the store."""
-        return self._register(usage, summary, Flag.READONLY | flags, keys, targets_keyspace=True)
+        return self._register(usage, summary, Flag.READONLY | flags, keys, docs, targets_keyspace=True)
 
     def writes(
-        self, usage: str, summary: str, flags: Flag = NO_FLAGS, *, keys: KeySpec = ONE_KEY
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpecs = ONE_KEY,
+        **docs: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
         """Register a command that may change the keyspace. Its function gets the store."""
-        return self._register(usage, summary, Flag.WRITE | flags, keys, targets_keyspace=True)
+        return self._register(usage, summary, Flag.WRITE | flags, keys, docs, targets_keyspace=True)
 
     def reads_in_stages(
         self,
@@ -60,11 +92,12 @@ class CommandGroup:
         summary: str,
         flags: Flag = NO_FLAGS,
         *,
-        keys: KeySpec = ONE_KEY,
+        keys: KeySpecs = ONE_KEY,
         is_short: ShortTest | None = None,
+        **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that reads the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, is_short)
+        return self._register_staged(usage, summary, Flag.READONLY | flags, keys, docs, is_short)
 
     def writes_in_stages(
         self,
@@ -72,11 +105,12 @@ class CommandGroup:
         summary: str,
         flags: Flag = NO_FLAGS,
         *,
-        keys: KeySpec = ONE_KEY,
+        keys: KeySpecs = ONE_KEY,
         is_short: ShortTest | None = None,
+        **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that may change the keyspace, in stages."""
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short)
+        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, docs, is_short)
 
     def writes_in_several_steps(
         self,
@@ -84,14 +118,18 @@ class CommandGroup:
         summary: str,
         flags: Flag = NO_FLAGS,
         *,
-        keys: KeySpec = ONE_KEY,
+        keys: KeySpecs = ONE_KEY,
         is_short: ShortTest | None = None,
+        redact: Callable[[Args], Args] | None = None,
+        **docs: Unpack[Documentation],
     ) -> Callable[[StagedFunction], StagedFunction]:
         """Register a command that takes the lock several times. Other commands may run between its steps.
 
         In a transaction its steps, and what is between them, run under the lock of the transaction.
         """
-        return self._register_staged(usage, summary, Flag.WRITE | flags, keys, is_short, several_steps=True)
+        return self._register_staged(
+            usage, summary, Flag.WRITE | flags, keys, docs, is_short, redact, several_steps=True
+        )
 
     def control(
         self,
@@ -99,14 +137,12 @@ class CommandGroup:
         summary: str,
         flags: Flag = NO_FLAGS,
         *,
-        keys: KeySpec = NO_KEYS,
+        keys: KeySpecs = NO_KEYS,
         redact: Callable[[Args], Args] | None = None,
+        **docs: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
-        """Register a command that works on the session or the server. Its function gets the session, without lock.
-
-        ``redact`` is for a SENSITIVE command of whose arguments only some are secrets.
-        """
-        return self._register(usage, summary, flags, keys, targets_keyspace=False, redact=redact)
+        """Register a command that works on the session or the server. Its function gets the session, without lock."""
+        return self._register(usage, summary, flags, keys, docs, targets_keyspace=False, redact=redact)
 
     def by_columns(self, name: str, function: ColumnsFunction) -> None:
         """Execute several requests of a command by a function that is faster than one call for each.
@@ -117,17 +153,22 @@ class CommandGroup:
         place = next(place for place, each in enumerate(self.commands) if each.name == name.encode())
         self.commands[place] = replace(self.commands[place], by_columns=function)
 
-    def container(self, name: str, summary: str) -> None:
+    def container(self, name: str, summary: str, **docs: Unpack[Documentation]) -> None:
         """Describe a command that consists of subcommands alone."""
         # No number of arguments is allowed, so that each request is resolved to a subcommand or refused.
-        self._add(name, summary, NO_FLAGS, NO_KEYS, arity=(2, 0), targets_keyspace=False, run=_not_runnable)
+        docs = {"complexity": "Depends on the subcommand.", **docs}
+        entry = self._entry(
+            name, summary, NO_FLAGS, NO_KEYS, docs, arity=(2, 0), targets_keyspace=False, run=_not_runnable
+        )
+        self.commands.append(replace(entry, categories=()))  # its subcommands have them, as in Redis
 
     def _register(
         self,
         usage: str,
         summary: str,
         flags: Flag,
-        keys: KeySpec,
+        keys: KeySpecs,
+        docs: Documentation,
         *,
         targets_keyspace: bool,
         redact: Callable[[Args], Args] | None = None,
@@ -136,9 +177,10 @@ class CommandGroup:
             depth = _depth(usage)
             arity = _arity(_parameters(function)[1:], depth)
             run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
-            self._add(
-                usage, summary, flags, keys, arity=arity, targets_keyspace=targets_keyspace, run=run, redact=redact
+            entry = self._entry(
+                usage, summary, flags, keys, docs, arity=arity, targets_keyspace=targets_keyspace, run=run
             )
+            self.commands.append(replace(entry, redact=redact))
             return function
 
         return register
@@ -148,8 +190,10 @@ class CommandGroup:
         usage: str,
         summary: str,
         flags: Flag,
-        keys: KeySpec,
+        keys: KeySpecs,
+        docs: Documentation,
         is_short: ShortTest | None,
+        redact: Callable[[Args], Args] | None = None,
         *,
         several_steps: bool = False,
     ) -> Callable[[StagedFunction], StagedFunction]:
@@ -160,56 +204,51 @@ class CommandGroup:
             arity = _arity(_parameters(function), depth=1)
             stages = _converting(function)
             run = _in_single_step(stages)
-            self._add(
-                usage,
-                summary,
-                flags,
-                keys,
-                arity=arity,
-                targets_keyspace=True,
-                run=run,
-                stages=stages,
-                is_short=is_short,
-                several_steps=several_steps,
+            entry = self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=True, run=run)
+            self.commands.append(
+                replace(entry, stages=stages, is_short=is_short, several_steps=several_steps, redact=redact)
             )
             return function
 
         return register
 
-    def _add(
+    def _entry(
         self,
         usage: str,
         summary: str,
         flags: Flag,
-        keys: KeySpec,
+        keys: KeySpecs,
+        docs: Documentation,
         *,
         arity: tuple[int, int],
         targets_keyspace: bool,
         run: Function,
-        stages: StagedFunction | None = None,
-        is_short: ShortTest | None = None,
-        several_steps: bool = False,
-        redact: Callable[[Args], Args] | None = None,
-    ) -> None:
+    ) -> Command:
+        specs = _with_usual_flags(keys, Flag.WRITE in flags)
         min_args, max_args = arity
-        self.commands.append(
-            Command(
-                name=_name_of(usage).encode(),
-                usage=usage.encode(),
-                summary=summary.encode(),
-                group=self.name,
-                flags=flags,
-                keys=keys,
-                targets_keyspace=targets_keyspace,
-                min_args=min_args,
-                max_args=max_args,
-                run=run,
-                stages=stages,
-                is_short=is_short,
-                several_steps=several_steps,
-                redact=redact,
-            )
+        return Command(
+            name=_name_of(usage).encode(),
+            usage=usage.encode(),
+            summary=summary.encode(),
+            group=self.name,
+            flags=flags,
+            keys=replace(specs[0], last=specs[-1].last) if specs else NO_KEYS,
+            key_specs=specs,
+            targets_keyspace=targets_keyspace,
+            min_args=min_args,
+            max_args=max_args,
+            run=run,
+            since=docs.get("since", "").encode(),
+            complexity=docs.get("complexity", "O(1)").encode(),
+            arguments=parse_usage(" ".join(usage.split()[_depth(usage) :]), len(specs), docs.get("types", {})),
+            categories=self.categories + docs.get("categories", ()),
         )
+
+
+def _with_usual_flags(keys: KeySpecs, writes: bool) -> tuple[KeySpec, ...]:
+    """Return the key specifications, with flags."""
+    specs = keys if isinstance(keys, tuple) else (keys,)
+    return tuple(each if each.flags else each.used(CHANGE if writes else READ) for each in specs if each.first)
 
 
 # ---------------------------------------------------------------- how an entry calls its function

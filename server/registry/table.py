@@ -8,8 +8,9 @@ from dataclasses import replace
 from common.codec import Args
 from common.errors import CommandError, unknown_command, unknown_subcommand
 from common.replies import Lines
-from server.registry.command import CONTROL, NO_KEYS, ArityError, Command
+from server.registry.command import CONTROL, ArityError, Command
 from server.registry.group import CommandGroup
+from server.registry.keys import NO_KEYS
 
 
 class CommandTable:
@@ -98,8 +99,11 @@ def _help_command(container: Command, children: Iterable[Command]) -> Command:
         group=container.group,
         flags=CONTROL,
         keys=NO_KEYS,
+        key_specs=(),
         targets_keyspace=False,
         min_args=2,
         max_args=2,
         run=lambda *_: Lines(lines),
+        complexity=b"O(1)",
+        categories=next(iter(children)).categories,
     )

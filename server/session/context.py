@@ -12,7 +12,10 @@ from math import inf
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
+from server.clients.inspection import Inspection
 from server.clients.monitor import MonitorHub
+from server.clients.pause import ClientPause
+from server.clients.rate import CallRate
 from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
@@ -42,7 +45,10 @@ class ServerContext:
     """Asks the server to stop. None if there is no server to stop."""
 
     clients: ClientRegistry = field(default_factory=ClientRegistry)
-    monitors: MonitorHub = field(default_factory=MonitorHub)
+    call_rate: CallRate = field(default_factory=CallRate)
+    inspection: Inspection = field(default_factory=Inspection)
+    monitors: MonitorHub = field(init=False)
+    pause: ClientPause = field(init=False)
     slowlog: Slowlog = field(default_factory=Slowlog)
     auth: Authenticator = field(default_factory=Authenticator)
     started: float = field(default_factory=time.monotonic)
@@ -52,6 +58,10 @@ class ServerContext:
     """Distinguishes this run of the server from earlier ones, for programs that watch it."""
 
     _changing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.monitors = MonitorHub(self.inspection)
+        self.pause = ClientPause(self.inspection)
 
     @property
     def stats(self) -> StatsRegistry:

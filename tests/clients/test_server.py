@@ -117,8 +117,8 @@ def test_object_encoding_is_reported(client: Any) -> None:
 
 def test_the_commands_are_described(client: Any) -> None:
     described = client.command()
-    assert client.command_count() == len(described) == len(client.command_list())
-    assert set(map(plain, client.command_list())) == set(described)
+    assert client.command_count() == len(described)
+    assert {name for name in map(plain, client.command_list()) if "|" not in name} == set(described)
     get, mset = described["get"], described["mset"]
     assert [get[field] for field in ("arity", "first_key_pos", "last_key_pos", "step_count")] == [2, 1, 1, 1]
     assert [mset[field] for field in ("arity", "first_key_pos", "last_key_pos", "step_count")] == [-3, 1, -1, 2]

@@ -185,6 +185,6 @@ def test_errors_of_set_come_as_response_errors_and_change_nothing(client: Any) -
         client.execute_command("MSET", "key", "b", "more")
     with refused("wrong number of arguments for 'get' command"):
         client.execute_command("GET")
-    with refused("unknown command 'NOPE', with args beginning with: 'key'"):
+    with refused("unknown command 'NOPE', with args beginning with: 'key' "):
         client.execute_command("NOPE", "key")
     assert (client.get("key"), client.ttl("key")) == (b"a", -1)

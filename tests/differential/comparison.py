@@ -64,7 +64,7 @@ class Sessions:
             queue.append(args)
         elif name == b"MULTI" and reply == b"+OK\r\n":
             self._queues[session] = []
-        elif name in (b"EXEC", b"DISCARD", b"RESET") and len(args) == 1:
+        elif name == b"EXEC" or (name in (b"DISCARD", b"RESET") and len(args) == 1):
             self._queues[session] = None
 
     # ---------------------------------------------------------------- comparing

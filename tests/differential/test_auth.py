@@ -78,7 +78,8 @@ def test_a_pipeline_gets_the_same_replies(guarded: Servers, pipeline: str) -> No
 
 
 REQUESTS = st.one_of(
-    st.sampled_from([(b"PING",), (b"GET", b"none"), (b"RESET",), (b"CLIENT", b"GETNAME")]),
+    # No CLIENT GETNAME: Redis keeps the name of a HELLO that it refuses.
+    st.sampled_from([(b"PING",), (b"GET", b"none"), (b"RESET",), (b"CLIENT", b"ID", b"x")]),
     st.tuples(st.just(b"AUTH"), st.sampled_from([b"secret", b"wrong"])),
     st.tuples(st.just(b"AUTH"), st.sampled_from([b"default", b"other"]), st.sampled_from([b"secret", b"wrong"])),
     # Complete options: after an error in a later one Redis keeps what the earlier ones have changed, kvline does not.

@@ -1,8 +1,9 @@
-"""COMMAND INFO: the flags, the arity and the key positions of every command that Redis has too are Redis's."""
+"""COMMAND INFO and DOCS: what kvline says of each command that Redis has too is what Redis says."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -12,61 +13,145 @@ from tests.harness.processes import Peer
 from tests.harness.resp_wire import Servers
 from tests.unit.test_commands import ENTRIES
 
-ACCEPTED_ARITY = {b"QUIT": "kvline refuses arguments of QUIT"}
-"""Commands whose arity differs, and why."""
+OWN = ["CLIENT|NO-TOUCH", "CLIENT|SETINFO", "COMPACT", "DISCONNECT", "FIND", "HELP"]
+"""Commands that Redis 7.0 does not have."""
 
-OWN_FLAGS = {b"MIGRATE": {"no_multi", "noscript"}}
+OTHER_KEYS = {"MIGRATE": "the keys after KEYS are found by a function"}
+"""Commands whose key specifications differ, and why."""
+
+OTHER_ARGUMENTS = {
+    "BITFIELD": "Redis documents a block in a block",
+    "BITFIELD_RO": "Redis documents a repeated token",
+    "BITOP": "Redis documents no operations",
+    "CLIENT|KILL": "Redis documents the types of clients, and that filters can be repeated",
+    "CLIENT|LIST": "in Redis the two filters can be combined, in kvline only one can be given",
+    "COMMAND|GETKEYS": "Redis 7.0 documents no arguments",
+    "COMMAND|GETKEYSANDFLAGS": "Redis 7.0 documents no arguments",
+    "CONFIG|GET": "Redis documents a block of one parameter",
+    "MIGRATE": "Redis documents an empty string as a token, and a block of the two passwords",
+    "LOLWUT": "kvline ignores the numbers",
+}
+"""Commands whose documented arguments differ, and why."""
+
+EVERY_ENTRY = pytest.mark.parametrize(
+    "name", [entry.name.decode() for entry in ENTRIES if entry.name.decode() not in OWN]
+)
+
+OWN_FLAGS = {"MIGRATE": {"no_multi", "noscript"}}
 """Flags that Redis does not have. MIGRATE waits for another server, which must not happen under the keyspace lock."""
 
 
-def command_info(peer: Peer, name: bytes) -> list[Any] | None:
-    """Return what a server replies to COMMAND INFO for one command or subcommand."""
-    peer.send(encode_request([b"COMMAND", b"INFO", name]))
+class Said(NamedTuple):
+    """What one server says about an entry of the table."""
+
+    info: list[Any]
+    docs: dict[str, Any]
+
+
+def ask(peer: Peer, *args: bytes) -> Any:
+    """Return what a server replies, in RESP3."""
+    peer.send(encode_request(args))
     decoder = ReplyDecoder()
     while not (replies := decoder.feed(peer.socket.recv(65536))):
         pass
-    ((info,),) = replies
-    return info
+    return plain(replies[0])
+
+
+def plain(reply: Any) -> Any:
+    """Return a reply with text instead of bytes and statuses."""
+    match reply:
+        case SimpleString(text) | (bytes() as text):
+            return text.decode()
+        case list():
+            return list(map(plain, reply))
+        case dict():
+            return {plain(key): plain(value) for key, value in reply.items()}
+    return reply
+
+
+def say(peer: Peer, name: str) -> Said | None:
+    (info,) = ask(peer, b"COMMAND", b"INFO", name.lower().encode())
+    container = name.lower().partition("|")[0]
+    docs = ask(peer, b"COMMAND", b"DOCS", container.encode()).get(container, {})
+    if "|" in name:
+        docs = docs.get("subcommands", {}).get(name.lower())
+    return None if info is None else Said(info, docs)
 
 
 @pytest.fixture(scope="module")
-def entries(servers: Servers) -> dict[bytes, tuple[list[Any], list[Any]]]:
-    """What both servers say about each entry of kvline's table that Redis has."""
+def entries(servers: Servers) -> dict[str, tuple[Said, Said]]:
+    """What kvline and Redis say about each entry of kvline's table that Redis has."""
     if servers.redis.version < 7:
         pytest.skip("subcommands and these flags came with Redis 7")
     ours, theirs = servers.kvline.connect(), servers.redis.connect()
+    for peer in (ours, theirs):
+        ask(peer, b"HELLO", b"3")
     found = {}
     for entry in ENTRIES:
-        pair = command_info(ours, entry.name.lower()), command_info(theirs, entry.name.lower())
-        if pair[0] is not None and pair[1] is not None:
-            found[entry.name] = pair
+        our, their = (say(peer, entry.name.decode()) for peer in (ours, theirs))
+        if our is not None and their is not None:
+            found[entry.name.decode()] = our, their
     return found
 
 
-def flags_of(info: list[Any]) -> set[str]:
-    return {flag.text.decode() for flag in info[2] if isinstance(flag, SimpleString)}
+def test_redis_has_most_of_the_commands(entries: dict[str, Any]) -> None:
+    assert sorted(entry.name.decode() for entry in ENTRIES if entry.name.decode() not in entries) == OWN
 
 
-def test_redis_has_most_of_the_commands(entries: dict[bytes, Any]) -> None:
-    missing = sorted(entry.name.decode() for entry in ENTRIES if entry.name not in entries)
-    assert missing == ["CLIENT|NO-TOUCH", "CLIENT|SETINFO", "COMPACT", "DISCONNECT", "FIND", "HELP"]
-
-
-@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES], ids=bytes.decode)
-def test_the_flags_are_those_of_redis(entries: dict[bytes, tuple[list[Any], list[Any]]], name: bytes) -> None:
-    if name not in entries:
-        return
-    ours, theirs = map(flags_of, entries[name])
+@EVERY_ENTRY
+def test_the_flags_are_those_of_redis(entries: dict[str, tuple[Said, Said]], name: str) -> None:
+    ours, theirs = (set(said.info[2]) for said in entries[name])
     assert ours == theirs | OWN_FLAGS.get(name, set())
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES], ids=bytes.decode)
-def test_the_arity_and_the_key_positions_are_those_of_redis(
-    entries: dict[bytes, tuple[list[Any], list[Any]]], name: bytes
-) -> None:
-    if name not in entries:
-        return
+@EVERY_ENTRY
+def test_the_arity_and_the_key_positions_are_those_of_redis(entries: dict[str, tuple[Said, Said]], name: str) -> None:
     ours, theirs = entries[name]
-    if name not in ACCEPTED_ARITY:
-        assert ours[1] == theirs[1]
-    assert ours[3:6] == theirs[3:6]
+    assert ours.info[1] == theirs.info[1]
+    assert ours.info[3:6] == theirs.info[3:6]
+
+
+@EVERY_ENTRY
+def test_the_acl_categories_are_those_of_redis(entries: dict[str, tuple[Said, Said]], name: str) -> None:
+    ours, theirs = (set(said.info[6]) for said in entries[name])
+    assert ours == theirs
+
+
+@EVERY_ENTRY
+def test_the_key_specifications_are_those_of_redis(entries: dict[str, tuple[Said, Said]], name: str) -> None:
+    ours, theirs = (said.info[8] for said in entries[name])
+    for spec in theirs:
+        spec.pop("notes", None)
+    assert (ours == theirs) == (name not in OTHER_KEYS)
+
+
+@EVERY_ENTRY
+def test_the_documentation_has_the_version_and_the_group_of_redis(
+    entries: dict[str, tuple[Said, Said]], name: str
+) -> None:
+    ours, theirs = (said.docs for said in entries[name])
+    assert ours["group"] == theirs["group"]
+    assert ("complexity" in ours) == ("complexity" in theirs)
+    if not name.endswith("|HELP"):  # kvline's entries of HELP are generated
+        assert ours["since"] == theirs["since"]
+
+
+def shape(arguments: Iterable[dict[str, Any]]) -> list[Any]:
+    """Return what matters of a tree of arguments: not the names of tokens and groups, and since when each exists."""
+    return [
+        (
+            argument["name"] if argument["type"] not in ("pure-token", "oneof", "block") else "",
+            argument["type"],
+            argument.get("token"),
+            argument.get("key_spec_index"),
+            sorted(argument.get("flags", [])),
+            shape(argument.get("arguments", [])),
+        )
+        for argument in arguments
+    ]
+
+
+@EVERY_ENTRY
+def test_the_documented_arguments_are_those_of_redis(entries: dict[str, tuple[Said, Said]], name: str) -> None:
+    ours, theirs = (shape(said.docs.get("arguments", [])) for said in entries[name])
+    assert (ours == theirs) == (name not in OTHER_ARGUMENTS), (ours, theirs)

@@ -24,6 +24,7 @@ STREAMS = {
     "skip a transaction's beginning": "CLIENT REPLY SKIP; MULTI; SET k 1; INCR k; EXEC",
     "off, and reset": "CLIENT REPLY OFF; PING 1; RESET; PING 2",
     "quit": "PING 1; QUIT; PING 2",
+    "quit with arguments": "PING 1; QUIT now; PING 2",
     "quit in a transaction": "MULTI; SET k v; QUIT; EXEC",
     "reset in a transaction": "SET k 1; WATCH k; MULTI; SET k 2; RESET; EXEC; GET k",
     "reset takes the name": "CLIENT SETNAME me; RESET; CLIENT GETNAME",

@@ -16,6 +16,7 @@ import pytest
 from scripts.command_table import DOCUMENT, document
 from server.commands import COMMANDS
 from tests.harness.processes import ROOT, ServerProcess, StartServer, environment
+from tests.harness.terminal import ELAPSED_TIME
 from tests.harness.waiting import TIMEOUT
 
 README = ROOT / "README.md"
@@ -77,7 +78,7 @@ def replay_at_a_terminal(command: str, output: str, folder: Path) -> None:
             text = typed(line, prompts="run_client" in command)
             if text is not None:
                 child.expect_exact(line.removesuffix(text))
-                assert child.before == ""
+                assert ELAPSED_TIME.sub("", child.before or "") == ""
                 child.sendline(text)
             child.expect_exact(f"{text or line}\r\n")
             assert child.before == ""
@@ -210,3 +211,11 @@ def test_what_the_table_of_the_exercises_names_exists() -> None:
 
 def test_the_page_of_commands_is_generated_from_the_command_table() -> None:
     assert DOCUMENT.read_text() == document(), "run: python -m scripts.command_table"
+
+
+def test_what_the_comparison_of_clients_names_exists() -> None:
+    text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\| `(test_\w+\.py)` \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for name in rows:
+        assert (ROOT / "tests" / "integration" / "client" / name).is_file(), name

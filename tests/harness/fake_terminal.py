@@ -26,8 +26,9 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import system raise ModuleNotFoundError
     from client.editors.line_editor import line_editor
     from client.history import History
+    from client.shell.typed_line import contains_secret
 
-    with line_editor(USAGES, History(Path(history))) as editor:
+    with line_editor(USAGES, History(Path(history), contains_secret), colours=True) as editor:
         print(f"at the {type(editor).__name__}")
         while True:
             try:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.commands import COMMANDS
+from server.engines.embedded import EmbeddedEngine
 from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.log import ALWAYS, DurableLog
+from server.engines.log.names import Names
 from server.engines.log.rewrite import rewrite
 from server.engines.log.service import LogService
 from server.keyspace.store import Clock, Store, system_clock
 from server.session.context import ServerContext
-from tests.harness.sessions import ClientSession
+from tests.harness.sessions import ClientSession, new_session
 from tests.harness.simulated_disk import SimulatedDisk
 
 Items = list[tuple[bytes, bytes, "int | None"]]
@@ -21,6 +26,32 @@ Items = list[tuple[bytes, bytes, "int | None"]]
 def new_disk() -> SimulatedDisk:
     """Make an empty disk without faults."""
     return SimulatedDisk(random.Random(0))
+
+
+def items_after_sending(disk: SimulatedDisk) -> Items:
+    """Send the files to a server without a log, as with netcat, and return the keys that it has then.
+
+    Its clock is at 0, so that no time in the files is over.
+    """
+    store = Store(lambda: 0)
+    session = new_session(EmbeddedEngine(store))
+    for name in Names.of(disk.names()).data():
+        replies = session.feed(bytes(disk.files[name].data))
+        assert b"(error)" not in replies, replies
+        assert b"-ERR" not in replies, replies
+    return store.entries(store.keys_in_order())
+
+
+def fail_once(what: str, number: int = errno.EIO) -> Callable[[str], None]:
+    """Return a function that raises for the first call of this kind."""
+    left = [what]
+
+    def on_call(each: str) -> None:
+        if left and each == left[0]:
+            left.clear()
+            raise OSError(number, os.strerror(number))
+
+    return on_call
 
 
 @dataclass

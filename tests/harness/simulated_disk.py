@@ -71,7 +71,7 @@ class SimulatedFile:
         self._disk = disk
         self._inode = inode
 
-    def append(self, data: bytes) -> int:
+    def append(self, data: bytes | memoryview) -> int:
         room = self._disk.call("append")
         if self._disk.rng.random() < self._disk.short_writes:
             data = data[: self._disk.rng.randrange(1, len(data) + 1)]
@@ -117,6 +117,8 @@ class SimulatedDisk:
         self.short_writes = 0.0
         """The probability of a short write."""
         self.on_call: Callable[[str], None] = lambda _: None
+        self.is_replaced = False
+        """Whether the directory is not the one that was locked any more."""
         self.calls = 0
         self.files: dict[str, Inode] = {}
         self._durable: dict[str, Inode] = {}
@@ -131,6 +133,8 @@ class SimulatedDisk:
         return list(self.files)
 
     def size(self, name: str) -> int:
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return len(self.files[name].data)
 
     def open(self, name: str) -> SimulatedFile:
@@ -158,6 +162,7 @@ class SimulatedDisk:
         self.call("remove")
         if name not in self.files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        self.free += len(self.files[name].data)
         self._change(name, name, None)
 
     def _change(self, name: str, new_name: str, inode: Inode | None) -> None:
@@ -171,6 +176,10 @@ class SimulatedDisk:
 
     def free_bytes(self) -> int:
         return self.free
+
+    def check(self) -> None:
+        if self.is_replaced:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def close(self) -> None:
         pass

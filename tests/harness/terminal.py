@@ -13,12 +13,16 @@ import time
 from codecs import getincrementaldecoder
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from tests.harness.processes import RUN_CLIENT, environment
 from tests.harness.waiting import TIMEOUT, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
 """Escape sequences that move the cursor or ring the bell, and incomplete ones at the end of the output."""
+
+ELAPSED_TIME = re.compile(r"^\(\d+\.\d\d s\)\r?\n", re.MULTILINE)
+"""What the prompt prints after a reply that took longer than 0.1 s."""
 
 CTRL_D, TAB, UP, ENTER = "\x04", "\t", "\x1b[A", "\r"
 
@@ -38,7 +42,7 @@ class Terminal:
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env=environment(TERM="dumb", LC_ALL="C.UTF-8", **variables),
+                env=environment(**{"TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}),
             )
         except BaseException:
             os.close(self._master)
@@ -59,8 +63,13 @@ class Terminal:
 
     @property
     def _read(self) -> str:
-        """Everything that has been shown."""
-        return _ESCAPES.sub("", self._received).replace("\r\n", "\n")
+        """Everything that has been shown, without the times of slow replies: on a busy machine any reply is slow."""
+        return ELAPSED_TIME.sub("", _ESCAPES.sub("", self._received).replace("\r\n", "\n"))
+
+    @property
+    def received(self) -> str:
+        """Everything that the program has written, with its escape sequences."""
+        return self._received
 
     @property
     def mode(self) -> tuple[bool, str]:
@@ -92,6 +101,10 @@ class Terminal:
         wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the program waits for a key")
         self.type("\x03")
 
+    def wait_until_line_is_read(self) -> None:
+        """Wait until the program no longer edits the line: readline turns the echo of the terminal off meanwhile."""
+        wait_until(lambda: self.mode[0], "the terminal echoes")
+
     def exit_status(self) -> int:
         """Wait until the program has ended. What it shows until then is in ``unexpected``."""
         deadline = time.monotonic() + TIMEOUT
@@ -114,5 +127,26 @@ class Terminal:
 class ClientTerminal(Terminal):
     """The client at a pseudo-terminal. ``history`` is the file that its history is kept in."""
 
-    def __init__(self, *options: str, history: Path) -> None:
-        super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history))
+    def __init__(self, *options: str, history: Path, **variables: str) -> None:
+        super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history), **variables)
+
+
+class Server(Protocol):
+    """A server on the loopback interface."""
+
+    @property
+    def port(self) -> int: ...
+
+
+class Prompt(ClientTerminal):
+    """The prompt at a server. ``run`` types a line and returns what is shown until the next prompt."""
+
+    def __init__(self, server: Server, *options: str, history: Path, **variables: str) -> None:
+        super().__init__("-p", str(server.port), *options, history=history, **variables)
+        self.prompt = f"127.0.0.1:{server.port}"
+        # prompt_toolkit moves the cursor instead of writing the blank after the prompt.
+        self.banner = self.expect(f"{self.prompt}{'>' if variables else '> '}")
+
+    def run(self, line: str, mark: str = "> ") -> str:
+        self.type(line + ENTER)
+        return self.expect(self.prompt + mark).removeprefix(line + "\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import strategies as st
 
 from common.replies import ErrorReply, Lines, Reply, SimpleString
@@ -42,6 +44,7 @@ scalars = (
     | _line.map(SimpleString)
     | _line.map(ErrorReply.from_text)
     | st.lists(_line, max_size=5).map(Lines)
+    | st.lists(_line, min_size=1, max_size=5).map(partial(Lines, terminated=True))
 )
 
 replies: st.SearchStrategy[Reply] = st.recursive(

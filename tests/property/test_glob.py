@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.args.glob import matcher
+from server.args.long_glob import LongPattern
 from tests.harness.profiles import examples
 
 parts = st.sampled_from(
@@ -90,7 +91,7 @@ def read_class(pattern: bytes, p: int) -> tuple[int, set[int]]:
 @example(b"*ab*ab", b"abab")
 @example(b"\\", b"\\")
 def test_a_key_matches_where_trying_everything_finds_a_way(pattern: bytes, key: bytes) -> None:
-    assert matcher(pattern)(key) == matches(pattern, key)
+    assert matcher(pattern)(key) == LongPattern(pattern).matches(key) == matches(pattern, key)
 
 
 @settings(max_examples=examples(200))
@@ -103,3 +104,11 @@ def test_a_key_matches_a_pattern_that_was_made_of_it(key: bytes, data: st.DataOb
             data.draw(st.sampled_from([b"?", b"*", b"**", b"\\" + byte, b"[\\" + byte + b"]", b"*\\" + byte]))
         )
     assert matcher(b"".join(pieces))(key)
+    assert LongPattern(b"".join(pieces)).matches(key)
+
+
+@settings(max_examples=examples(100))
+@given(patterns, st.lists(keys, max_size=5))
+def test_a_long_pattern_does_not_depend_on_the_keys_before(pattern: bytes, tried: list[bytes]) -> None:
+    long = LongPattern(pattern)
+    assert [long.matches(key) for key in tried] == [matches(pattern, key) for key in tried]

@@ -15,7 +15,7 @@ from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.rewrite import rewrite
 from server.keyspace.observers import Entry, Removal
 from tests.harness.clock import Clock
-from tests.harness.logs import new_disk
+from tests.harness.logs import items_after_sending, new_disk
 from tests.harness.profiles import examples
 from tests.harness.sessions import ClientSession, encode, feed, new_session
 from tests.harness.stores import Recorder, new_store
@@ -262,6 +262,7 @@ class LoggedSessions(Sessions):
         self.log.commit()
         if rewrite_first:
             assert list(rewrite(self.log)) is not None
+        assert items_after_sending(self.disk) == self.store.entries(self.store.keys_in_order())
         for session in self.sessions:
             session.close()
         self.start()

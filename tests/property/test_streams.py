@@ -85,9 +85,10 @@ def test_any_bytes_are_read_alike_however_they_are_cut(drawn: list[bytes], piece
 
 
 def in_version_3(reply: Reply) -> Reply:
-    """Return what RESP3 keeps of a reply: all of it, but that a block of one empty line is a block of none."""
+    """Return what RESP3 keeps of a reply: all of it, but that a last empty line is the end of the line before it."""
     if isinstance(reply, Lines):
-        return Lines([]) if list(reply.lines) == [b""] else reply
+        *lines, last = reply.lines or [b""]
+        return reply if last or reply.terminated else Lines(lines, terminated=bool(lines))
     if isinstance(reply, list):
         return list(map(in_version_3, reply))
     if isinstance(reply, dict):
@@ -102,7 +103,7 @@ def in_version_2(reply: Reply) -> Reply:
     if isinstance(reply, float):
         return b"%.17g" % reply
     if isinstance(reply, Lines):
-        return b"\n".join(reply.lines)
+        return b"".join(each + b"\n" for each in reply.lines) if reply.terminated else b"\n".join(reply.lines)
     if isinstance(reply, list):
         return list(map(in_version_2, reply))
     if isinstance(reply, dict):

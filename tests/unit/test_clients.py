@@ -132,17 +132,45 @@ def test_client_info_reports_these_fields_in_this_order(session: ClientSession) 
         ("id", "1"),
         ("addr", "10.0.0.1:5000"),
         ("laddr", "10.0.0.9:9736"),
+        ("fd", "-1"),
         ("name", "worker"),
         ("flags", "N"),
         ("db", "0"),
+        *((name, "0") for name in ("sub", "psub", "ssub")),
         ("multi", "-1"),
         ("watch", "2"),
+        *((name, "0") for name in ("qbuf", "qbuf-free", "argv-mem", "multi-mem", "rbs", "rbp")),
+        *((name, "0") for name in ("obl", "oll", "omem", "tot-mem")),
+        ("events", "r"),
         ("cmd", "client|info"),
         ("user", "default"),
+        ("redir", "-1"),
+        ("resp", "3"),
         ("lib-name", ""),
         ("lib-ver", ""),
-        ("resp", "3"),
     ]
+
+
+def test_every_line_of_client_list_and_info_has_an_end(session: ClientSession, other: ClientSession) -> None:
+    listed, described = execute_line(session, "CLIENT LIST"), execute_line(session, "CLIENT INFO")
+    assert isinstance(listed, bytes)
+    assert isinstance(described, bytes)
+    assert [listed.count(b"\n"), described.count(b"\n")] == [2, 1]
+    assert listed.endswith(b"\n")
+    assert described.endswith(b"\n")
+    assert execute_line(session, "CLIENT LIST TYPE pubsub") == b""
+
+
+def test_client_list_reports_a_transaction_and_monitor(session: ClientSession, other: ClientSession) -> None:
+    send_lines(other, "MULTI", "SET key value")
+    (theirs,) = (parse(line) for line in send_line(session, "CLIENT LIST ID 2").split("\n"))
+    assert (theirs["flags"], theirs["multi"]) == ("x", "1")
+    assert int(theirs["multi-mem"]) >= len("SETkeyvalue")
+    send_lines(other, "DISCARD", "MONITOR")
+    assert parse(send_line(session, "CLIENT LIST ID 2"))["flags"] == "O"
+    send_line(other, "RESET")
+    theirs = parse(send_line(session, "CLIENT LIST ID 2"))
+    assert (theirs["flags"], theirs["multi-mem"]) == ("N", "0")
 
 
 def test_client_list_reports_the_last_command_of_each_connection(session: ClientSession, other: ClientSession) -> None:
@@ -354,3 +382,39 @@ def test_a_mode_that_reply_does_not_have_is_refused(session: ClientSession) -> N
 @pytest.mark.parametrize(("mode", "after"), [("OFF", ""), ("SKIP", ""), ("ON", "PONG")])
 def test_the_array_of_an_exec_with_client_reply_in_it_is_whole(session: ClientSession, mode: str, after: str) -> None:
     assert send_lines(session, "MULTI", f"CLIENT REPLY {mode}", "ECHO a", "EXEC", "PING")[3:] == ["1) OK\n2) a", after]
+
+
+# ---------------------------------------------------------------- PAUSE
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ("x FOO", "CLIENT PAUSE mode must be WRITE or ALL"),
+        ("x", "timeout is not an integer or out of range"),
+        ("9223372036854775808", "timeout is not an integer or out of range"),
+        ("-1 WRITE", "timeout is negative"),
+    ],
+)
+def test_client_pause_refuses_what_redis_refuses(session: ClientSession, args: str, error: str) -> None:
+    assert send_line(session, f"CLIENT PAUSE {args}") == f"(error) ERR {error}"
+    assert not session.context.inspection.needed
+
+
+def test_a_second_pause_does_not_shorten_or_weaken_the_first(session: ClientSession) -> None:
+    pause = session.context.pause
+    pause.begin(1000, writes_only=False)
+    pause.begin(0, writes_only=True)
+    assert pause.concerns(write=False)
+    pause.end()
+    pause.begin(1000, writes_only=True)
+    assert not pause.concerns(write=False)
+    pause.begin(0, writes_only=False)
+    assert pause.concerns(write=False)
+    pause.end()
+    assert not session.context.inspection.needed
+
+
+def test_requests_are_inspected_no_more_when_a_pause_has_ended_by_itself(session: ClientSession) -> None:
+    assert send_lines(session, "CLIENT PAUSE 0", "PING") == ["OK", "PONG"]
+    assert not session.context.inspection.needed

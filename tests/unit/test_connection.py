@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common import __version__
+from common import REDIS_VERSION, __version__
 from common.errors import (
     DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,
@@ -32,7 +32,8 @@ def test_hello_describes_the_server(session: ClientSession) -> None:
     assert session.client.id > 0
     description = {
         b"server": b"kvline",
-        b"version": __version__.encode(),
+        b"version": REDIS_VERSION.encode(),
+        b"kvline_version": __version__.encode(),
         b"proto": 3,
         b"id": session.client.id,
         b"mode": b"standalone",
@@ -153,7 +154,7 @@ def test_a_pipeline_is_replied_to_in_the_version_that_hello_and_reset_set_within
     if before:
         requests.insert(0, before)
     output = session.feed(get + b"".join(map(encode_request, requests)))
-    assert output.startswith(b"$-1\r\n_" if before else b"$-1\r\n%7\r\n")
+    assert output.startswith(b"$-1\r\n_" if before else b"$-1\r\n%8\r\n")
     assert output.endswith(b"_\r\n+RESET\r\n$-1\r\n")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import CommandError
-from server.args.glob import MAX_PATTERN_LENGTH, matcher
+from server.args.glob import MAX_COMPILED_LENGTH, matcher
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,24 @@ def test_a_hostile_pattern_is_decided_in_time(pattern: bytes, key: bytes, matchi
     assert matcher(pattern)(key) is matching
 
 
-def test_a_pattern_that_is_too_long_is_refused() -> None:
-    assert matcher(b"?" * MAX_PATTERN_LENGTH)(b"a") is False
-    with pytest.raises(CommandError, match="a pattern has at most"):
-        matcher(b"?" * (MAX_PATTERN_LENGTH + 1))
+LONG = MAX_COMPILED_LENGTH + 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "matching"),
+    [
+        (b"?" * LONG, b"a", False),
+        (b"?" * LONG, b"a" * LONG, True),
+        (b"?" * LONG, b"a" * (LONG + 1), False),
+        (b"*" * LONG, b"a", True),
+        (b"[" + b"a" * LONG + b"]", b"a", True),
+        (b"[^" + b"a" * LONG + b"]", b"a", False),
+        (b"a*" * LONG + b"b", b"a" * (LONG + 10), False),
+        (b"a*" * LONG + b"b", b"a" * (LONG + 10) + b"b", True),
+        (b"*" + b"a" * LONG + b"b*", b"a" * 2 * LONG, False),
+        (b"*" + b"[ab]" * LONG + b"c*", b"a" * 2 * LONG + b"cd", True),
+    ],
+    ids=["marks", "all", "too few", "stars", "a set", "not in a set", "letters", "found", "no end", "sets"],
+)
+def test_a_pattern_that_is_too_long_to_be_compiled_matches_too(pattern: bytes, key: bytes, matching: bool) -> None:
+    assert matcher(pattern)(key) is matching

@@ -67,7 +67,54 @@ def test_command_describes_a_command_as_redis_does(
     assert isinstance(table, list)
     found = COMMANDS.find(name)
     assert found is not None
-    assert [name, found.arity, [SimpleString(flag) for flag in flags.split()], *keys, [], [], [], []] in table
+    described = next(each for each in table if isinstance(each, list) and each[0] == name)
+    assert described[:6] == [name, found.arity, [SimpleString(flag) for flag in flags.split()], *keys]
+
+
+def test_command_info_has_categories_and_key_specifications(session: ClientSession) -> None:
+    execute(session, b"HELLO", b"3")
+    assert execute_line(session, "COMMAND INFO rename") == [
+        [
+            b"rename",
+            3,
+            [SimpleString(b"write")],
+            1,
+            2,
+            1,
+            [SimpleString(b"@keyspace"), SimpleString(b"@slow"), SimpleString(b"@write")],
+            [],
+            [
+                {
+                    b"flags": [SimpleString(b"RW"), SimpleString(b"access"), SimpleString(b"delete")],
+                    b"begin_search": {b"type": b"index", b"spec": {b"index": 1}},
+                    b"find_keys": {b"type": b"range", b"spec": {b"lastkey": 0, b"keystep": 1, b"limit": 0}},
+                },
+                {
+                    b"flags": [SimpleString(b"OW"), SimpleString(b"update")],
+                    b"begin_search": {b"type": b"index", b"spec": {b"index": 2}},
+                    b"find_keys": {b"type": b"range", b"spec": {b"lastkey": 0, b"keystep": 1, b"limit": 0}},
+                },
+            ],
+            [],
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "keys"),
+    [
+        ("GET k", "1) 1) k\n   2) 1) RO\n      2) access"),
+        ("SET k GET", "1) 1) k\n   2) 1) OW\n      2) update"),
+        ("set k v nx get", "1) 1) k\n   2) 1) RW\n      2) access\n      3) update"),
+        ("DEL a b", "1) 1) a\n   2) 1) RM\n      2) delete\n2) 1) b\n   2) 1) RM\n      2) delete"),
+        ("OBJECT ENCODING k", "1) 1) k\n   2) 1) RO"),
+        ("PING k", "(error) ERR The command has no key arguments"),
+        ("FLY k", "(error) ERR Invalid command specified"),
+        ("GET a b", "(error) ERR Invalid number of arguments specified for command"),
+    ],
+)
+def test_command_getkeysandflags(session: ClientSession, request_line: str, keys: str) -> None:
+    assert send_line(session, f"COMMAND GETKEYSANDFLAGS {request_line}") == keys
 
 
 def test_command_and_its_count_come_out_of_the_table(session: ClientSession) -> None:
@@ -83,7 +130,14 @@ def test_command_docs_come_out_of_the_table(session: ClientSession) -> None:
     documents = execute(session, b"COMMAND", b"DOCS")
     assert isinstance(documents, dict)
     assert list(documents) == [each.name.lower() for each in COMMANDS]
-    assert documents[b"get"] == {b"summary": b"Return the value of a key.", b"group": b"string", b"usage": b"GET key"}
+    assert documents[b"get"] == {
+        b"summary": b"Return the value of a key.",
+        b"since": b"1.0.0",
+        b"group": b"string",
+        b"complexity": b"O(1)",
+        b"usage": b"GET key",
+        b"arguments": [{b"name": b"key", b"type": b"key", b"key_spec_index": 0}],
+    }
 
 
 def test_command_docs_of_some_commands_leave_out_what_is_none(session: ClientSession) -> None:
@@ -144,7 +198,9 @@ def test_what_an_error_advises_works(session: ClientSession, name: str) -> None:
 
 
 def test_command_list_names_every_command(session: ClientSession) -> None:
-    assert execute(session, b"COMMAND", b"LIST") == [each.name.lower() for each in COMMANDS]
+    names = execute(session, b"COMMAND", b"LIST")
+    assert names == [each.name.lower() for command in COMMANDS for each in (command, *command.subcommands.values())]
+    assert {b"get", b"client", b"client|kill", b"config|help"} <= set(names)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +209,9 @@ def test_command_list_names_every_command(session: ClientSession) -> None:
         ("COMMAND LIST FILTERBY PATTERN *rby", [b"decrby", b"incrby"]),
         ("command list filterby pattern GE[TX]", [b"get"]),
         ("COMMAND LIST FILTERBY PATTERN nothing", []),
-        ("COMMAND LIST FILTERBY ACLCAT read", []),
+        ("COMMAND LIST FILTERBY PATTERN CLIENT*NAME", [b"client|getname", b"client|setname"]),
+        ("COMMAND LIST FILTERBY ACLCAT transaction", [b"discard", b"exec", b"multi", b"unwatch", b"watch"]),
+        ("COMMAND LIST FILTERBY ACLCAT nothing", []),
         ("COMMAND LIST FILTERBY MODULE any", []),
     ],
 )

@@ -102,6 +102,5 @@ def test_a_password_that_config_set_changes_is_redacted_and_other_parameters_are
     send_line(session, "MONITOR")
     execute(other, *args)
     shown = [REDACTED if arg == b"hunter2" else arg for arg in args]
-    (line,) = transport_of(session).pushed
-    assert line.endswith(b"] %b\n" % b" ".join(b'"%b"' % arg for arg in shown))
+    assert list(transport_of(session).pushed) == []  # administrative commands are not shown
     assert shown in [entry.args for entry in session.context.slowlog.entries()]

@@ -11,7 +11,19 @@ from common.errors import NOT_AN_INTEGER, CommandError
 from common.replies import Reply, SimpleString
 from server.commands import introspection, transactions
 from server.keyspace.store import Store
-from server.registry import ALL_KEYS, NO_KEYS, ONE_KEY, UNBOUNDED, Command, CommandGroup, CommandTable, Flag, Function
+from server.registry import (
+    ALL_KEYS,
+    CHANGE,
+    NO_KEYS,
+    ONE_KEY,
+    READ,
+    UNBOUNDED,
+    Command,
+    CommandGroup,
+    CommandTable,
+    Flag,
+    Function,
+)
 from server.session.session import Session
 from tests.harness.sessions import ClientSession, execute_line, new_session, send_line, send_lines
 
@@ -95,8 +107,8 @@ def test_reads_writes_and_control_set_flags_keys_and_target() -> None:
     group.writes("W key [key ...]", "Write.", keys=ALL_KEYS)(several)
     group.control("S", "Work on the session.", Flag.NO_MULTI | Flag.FAST)(nothing)
     assert [(each.flags, each.keys, each.targets_keyspace) for each in group.commands] == [
-        (Flag.READONLY, ONE_KEY, True),
-        (Flag.WRITE, ALL_KEYS, True),
+        (Flag.READONLY, ONE_KEY.used(READ), True),
+        (Flag.WRITE, ALL_KEYS.used(CHANGE), True),
         (Flag.FAST | Flag.NO_MULTI, NO_KEYS, False),
     ]
 
@@ -303,5 +315,7 @@ def test_two_subcommands_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize("flag", list(Flag), ids=lambda flag: flag.name)
 def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) -> None:
     command = replace(entered(nothing), flags=flag)
-    internal = flag in (Flag.NOT_QUEUED, Flag.SENSITIVE, Flag.NO_TOUCH, Flag.NO_BATCH)
+    internal = flag in (
+        Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NULL_IS_MISS | Flag.NO_BATCH
+    )
     assert command.flag_names == ([] if internal else [str(flag.name).lower()])

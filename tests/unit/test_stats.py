@@ -51,8 +51,10 @@ SECTIONS = [
     "Persistence",
     "Stats",
     "Replication",
-    "Cpu",
+    "CPU",
+    "Modules",
     "Commandstats",
+    "Cluster",
     "Keyspace",
 ]
 DEFAULT_SECTIONS = [each for each in SECTIONS if each != "Commandstats"]
@@ -76,12 +78,12 @@ def test_info_reports_the_sections_that_were_asked_for(session: ClientSession, a
 
 
 def test_info_in_resp_is_one_string_whose_lines_end_as_rediss_do(session: ClientSession) -> None:
-    reply = execute_line(session, "INFO replication")
-    assert reply == b"# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n"
+    reply = execute_line(session, "INFO cluster modules")
+    assert reply == b"# Modules\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n"
     execute_line(session, "HELLO 3")
-    block = execute_line(session, "INFO replication")
+    block = execute_line(session, "INFO cluster modules")
     assert isinstance(block, Lines)
-    assert b"\r\n".join(block.lines) == reply
+    assert b"".join(block.as_string()) == reply
 
 
 def test_info_counts_calls_failures_and_refusals(session: ClientSession, other: ClientSession) -> None:
@@ -90,7 +92,7 @@ def test_info_counts_calls_failures_and_refusals(session: ClientSession, other: 
     send_lines(other, "INCR b", "MULTI", "INCR b", "INCR a", "PING", "EXEC")
     assert record(session, "incr") == {"calls": 5, "rejected_calls": 2, "failed_calls": 2}
     assert record(session, "hello") == {"calls": 2, "rejected_calls": 0, "failed_calls": 1}
-    assert record(session, "ping") == {"calls": 1, "rejected_calls": 1, "failed_calls": 0}
+    assert record(session, "ping") == {"calls": 2, "rejected_calls": 0, "failed_calls": 1}
     assert record(session, "exec") == {"calls": 1, "rejected_calls": 0, "failed_calls": 0}
     stats = info(session, "stats")
     assert stats["total_error_replies"] == str(2 + 2 + 1 + 1)
@@ -117,6 +119,7 @@ def test_info_counts_connections(session: ClientSession, other: ClientSession) -
     send_line(third, "WATCH a")
     assert info(session, "clients") == {
         "connected_clients": "2",
+        "cluster_connections": "0",
         "blocked_clients": "0",
         "tracking_clients": "0",
         "maxclients": "10000",
@@ -327,3 +330,36 @@ def test_shutdown_is_refused_in_multi(session: ClientSession) -> None:
     assert execute_line(session, "SHUTDOWN") == NO_MULTI_HERE
     assert execute_line(session, "EXEC") == EXEC_ABORTED
     assert (asked, session.closing) == ([], False)
+
+
+# ---------------------------------------------------------------- keyspace hits and misses
+
+
+def lookups(session: ClientSession) -> tuple[str, str]:
+    stats = info(session, "stats")
+    return stats["keyspace_hits"], stats["keyspace_misses"]
+
+
+def test_info_counts_keyspace_hits_and_misses(session: ClientSession, other: ClientSession) -> None:
+    send_lines(session, "SET a 1", "GET a", "GET none", "MGET a none none", "EXISTS a a", "STRLEN none", "INCR a")
+    send_lines(other, "MULTI", "GET a", "GET none", "EXEC")
+    assert lookups(session) == ("5", "5")
+    send_lines(session, "CONFIG RESETSTAT")
+    assert lookups(session) == ("0", "0")
+
+
+def test_info_counts_the_lookups_of_pipelined_requests(session: ClientSession) -> None:
+    send_line(session, "SET a 1")
+    requests = [[b"GET", b"a"], [b"GET", b"none"], [b"GET", b"a"]] * 10
+    session.feed(b"".join(map(encode_request, requests)))
+    assert lookups(session) == ("20", "10")
+
+
+def test_config_resetstat_resets_expired_keys_and_connections(session: ClientSession, clock: Clock) -> None:
+    send_line(session, "SET a 1 PX 10")
+    clock.forward(20)
+    send_line(session, "GET a")
+    assert info(session, "stats")["expired_keys"] == "1"
+    send_line(session, "CONFIG RESETSTAT")
+    stats = info(session, "stats")
+    assert (stats["expired_keys"], stats["total_connections_received"]) == ("0", "0")

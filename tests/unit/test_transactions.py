@@ -71,14 +71,13 @@ def test_multi_within_multi_is_refused_and_does_not_make_it_dirty(session: Clien
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        ("FLY", "(error) ERR unknown command 'FLY', with args beginning with:"),
+        ("FLY", "(error) ERR unknown command 'FLY', with args beginning with: "),
         ("GET", "(error) ERR wrong number of arguments for 'get' command"),
         ("GET a b", "(error) ERR wrong number of arguments for 'get' command"),
         ("COMMAND NOTHING", "(error) ERR unknown subcommand 'NOTHING'. Try COMMAND HELP."),
         ("CLIENT ID 1", "(error) ERR wrong number of arguments for 'client|id' command"),
         ("SHUTDOWN", "(error) ERR Command not allowed inside a transaction"),
         ("MULTI now", "(error) ERR wrong number of arguments for 'multi' command"),
-        ("EXEC now", "(error) ERR wrong number of arguments for 'exec' command"),
         ("DISCARD now", "(error) ERR wrong number of arguments for 'discard' command"),
         ("SET a 'half", "(error) ERR Protocol error: unbalanced quotes in request"),
         ("SET a " + "x" * 70_000, "(error) ERR Protocol error: line longer than 65536 bytes"),
@@ -91,7 +90,6 @@ def test_multi_within_multi_is_refused_and_does_not_make_it_dirty(session: Clien
         "its arity",
         "SHUTDOWN",
         "MULTI now",
-        "EXEC now",
         "DISCARD now",
         "unbalanced",
         "too long",
@@ -109,6 +107,28 @@ def test_a_command_that_cannot_be_queued_makes_the_transaction_dirty(
         "(error) ERR EXEC without MULTI",
     ]
     assert len(store) == 0
+
+
+def test_exec_with_arguments_discards_the_transaction_and_ends_the_watch(
+    session: ClientSession, other: ClientSession, store: Store
+) -> None:
+    refused = "(error) EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    assert send_lines(session, "WATCH a", "MULTI", "SET a 1", "EXEC now")[-1] == refused
+    assert len(store) == session.client.watched_keys == 0
+    assert send_lines(session, "EXEC", "EXEC now") == ["(error) ERR EXEC without MULTI", refused]
+    send_line(other, "SET a 2")
+    assert send_lines(session, "MULTI", "GET a", "EXEC")[-1] == "1) 2"
+
+
+def test_ping_with_too_many_arguments_is_queued_and_fails_in_exec(session: ClientSession) -> None:
+    error = "(error) ERR wrong number of arguments for 'ping' command"
+    assert send_lines(session, "PING a b", "MULTI", "PING a b", "SET k 1", "EXEC") == [
+        error,
+        "OK",
+        "QUEUED",
+        "QUEUED",
+        f"1) {error}\n2) OK",
+    ]
 
 
 def test_a_dirty_transaction_can_be_discarded_and_the_next_one_is_sound(session: ClientSession) -> None:

@@ -28,7 +28,7 @@ FILE_MODE = 0o600
 class File(Protocol):
     """An open file, which is read anywhere and written at its end. One thread at a time writes; any may sync."""
 
-    def append(self, data: bytes) -> int:
+    def append(self, data: bytes | memoryview) -> int:
         """Write data at the end of the file. Return how many bytes were written, which may be fewer."""
         ...
 
@@ -92,6 +92,10 @@ class Disk(Protocol):
         """Return how many bytes can be written before the disk is full."""
         ...
 
+    def check(self) -> None:
+        """Raise `OSError` if the directory is not the one that was locked: it was removed, renamed or replaced."""
+        ...
+
     def close(self) -> None:
         """Release the lock on the directory."""
         ...
@@ -109,7 +113,7 @@ class RealFile:
         flags |= os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self._descriptor = os.open(path, flags, FILE_MODE)
 
-    def append(self, data: bytes) -> int:
+    def append(self, data: bytes | memoryview) -> int:
         return os.write(self._descriptor, data)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -191,6 +195,10 @@ class RealDisk:
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._path).free
+
+    def check(self) -> None:
+        if self._lock is not None and not os.path.samestat(os.fstat(self._lock), os.stat(self._path / LOCK_NAME)):
+            raise FileNotFoundError(errno.ENOENT, "the directory was replaced")
 
     def close(self) -> None:
         if self._lock is not None:

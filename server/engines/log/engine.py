@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.codec import Args
 from common.errors import CommandError, exec_aborted_by, log_failing
 from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.program import start_command
 from common.replies import Reply
-from server.engines.base import CallContext, EngineStartError, InfoSection, QueuedCommand
+from server.engines.base import CallContext, EngineStartError, InfoSection, KeyCounts, QueuedCommand
 from server.engines.embedded import EmbeddedEngine
 from server.engines.log.disk import DirectoryInUse, Disk
 from server.engines.log.log import EVERYSEC, DurableLog
+from server.engines.log.replay import never
 from server.engines.log.service import LogService
 from server.engines.log.start import open_log
 from server.engines.log.walk import Corruption
@@ -32,6 +35,8 @@ class LogSettings:
     level: str = EVERYSEC
     rewrite_min_size: int = 64 * MIB
     repair: bool = False
+    is_interrupted: Callable[[], bool] = never
+    """Whether the replay must end, because the process is asked to stop."""
 
 
 class DurableEngine(EmbeddedEngine):
@@ -44,7 +49,10 @@ class DurableEngine(EmbeddedEngine):
         self.persistence: LogService | None = None
 
     def start(self) -> None:
-        """Replay the log, and start the threads. Raises `EngineStartError`; the directory is not locked then."""
+        """Replay the log, and start the threads.
+
+        Raises `EngineStartError` and `StartInterrupted`. Then the directory is not locked.
+        """
         service = self.open()
         try:
             service.start()
@@ -68,13 +76,16 @@ class DurableEngine(EmbeddedEngine):
         except OSError as problem:
             raise EngineStartError(f"can't use {settings.directory}: {problem.strerror or problem}") from problem
         try:
-            return open_log(disk, self._store, self._lock, settings.level, repair=settings.repair)
+            return open_log(
+                disk, self._store, self._lock, settings.level, settings.is_interrupted, repair=settings.repair
+            )
         except Corruption as problem:
             disk.close()
-            raise EngineStartError(damage_text(settings.directory, problem)) from None
+            reason = f"{settings.directory}/{problem.name} is damaged at byte {problem.offset}: {problem.what}"
+            raise EngineStartError(reason, _repair_advice(settings.directory)) from None
         except OSError as problem:
             disk.close()
-            raise EngineStartError(f"can't read {settings.directory}: {problem.strerror or problem}") from problem
+            raise EngineStartError(f"can't use {settings.directory}: {problem.strerror or problem}") from problem
         except BaseException:
             disk.close()
             raise
@@ -88,6 +99,11 @@ class DurableEngine(EmbeddedEngine):
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return the figures of the log."""
         return {} if self.persistence is None else {"persistence": self.persistence.info()}
+
+    def key_counts(self) -> KeyCounts:
+        """Count the keys. What is counted must be durable before it is replied, as what a command reads."""
+        self._begin()
+        return super().key_counts()
 
     # ---------------------------------------------------------------- execution
 
@@ -162,12 +178,12 @@ class DurableEngine(EmbeddedEngine):
             raise CommandError(log_failing(problem))
 
 
-def damage_text(directory: str, problem: Corruption) -> str:
-    """Return what a person must know about damage, and can do."""
-    return (
-        f"{directory}/{problem.name} is damaged at byte {problem.offset}: {problem.what}.\n"
-        "Nothing was changed. What can be done:\n"
-        f"  ./run_server.sh --check {directory}            reads all files, and says what is in them\n"
-        f"  ./run_server.sh --data {directory} --repair    starts with what comes before the damage,\n"
-        "                                        and keeps copies of the files as they are now"
-    )
+def _repair_advice(directory: str) -> list[str]:
+    """Return what a person can do about damage, in lines."""
+    command, quoted = start_command("server"), shlex.quote(directory)
+    return [
+        "nothing was changed. To read all files, and print what is in them:",
+        f"    {command} --check {quoted}",
+        "to start with what comes before the damage, and keep copies of the files as they are now:",
+        f"    {command} --data {quoted} --repair",
+    ]

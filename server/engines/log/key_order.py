@@ -34,9 +34,9 @@ class KeyOrder:
         """Whether so many removed keys are left that their memory matters."""
         return self._stale_total > max(MIN_STALE_KEYS, len(self) // 4)
 
-    def created(self, key: bytes) -> None:
-        """Add a key that did not exist."""
-        self._keys.append(key)
+    def created(self, *keys: bytes) -> None:
+        """Add keys that did not exist."""
+        self._keys += keys
 
     def removed(self, key: bytes) -> None:
         """Note that a key does not exist any more."""

@@ -8,7 +8,7 @@ durable as the level asks for, so a reply never shows a change that a crash coul
 well.
 
 Group commit: the first thread that needs something to be durable becomes the leader. It writes all pending records as
-one batch and syncs once, for all threads that wait meanwhile.
+one batch and syncs once. Of the threads that wait meanwhile, the next one does the same for all of them.
 
 If that fails, the log is failing: the changes that are not durable are undone in the store, their clients get no
 reply, and the engine refuses writes until the log works again. So the store is always what clients were told, and what
@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import repeat
 from typing import Any
 
 from common.limits import MIB
@@ -31,8 +33,16 @@ from server.engines.base import CommitFailed
 from server.engines.log.disk import Disk, File
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.names import make_header
-from server.engines.log.pending import Pending, undo_clear, undo_entry, undo_expiry, undo_range
-from server.engines.log.records import encode
+from server.engines.log.pending import (
+    Pending,
+    undo_clear,
+    undo_entry,
+    undo_expired,
+    undo_expiry,
+    undo_range,
+    undo_values,
+)
+from server.engines.log.records import Record, encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.keyspace.contents import ClearedContents
@@ -93,13 +103,15 @@ class DurableLog:
         self.batches = 0
         self.is_trusted = True
         """Whether the file may be written again: no sync of it has failed, and its end is known."""
+        self.is_closed = False
         self._pending = Pending()
-        self._appended = 0  # records since the start
+        self._appended = 0  # changes since the start
         self._committed = 0  # those that are as durable as the level asks for
         self._is_muted = False  # while changes are undone
-        self._turn = threading.Condition()
-        self._is_leading = False
+        self._unrecorded: set[bytes] = set()  # keys that have expired while the log was failing
+        self._leading = threading.Lock()  # held by the thread that writes; of those that wait, the next commits for all
         self._syncing = threading.Lock()
+        self._files = threading.Lock()
         self._retired: list[File] = []  # earlier logs that are not synced to their end yet
         self._synced = 0  # bytes of the present log
         self._data_end = writer.size  # the end of its last batch with records
@@ -117,9 +129,8 @@ class DurableLog:
         if before is None:
             self.order.created(key)
         if self._is_muted:
+            self._unrecorded.discard(key)  # its expiry is undone
             return
-        if before is None and self.failures:
-            self._record_missing(key)
         pending = self._pending
         pending.records.append(
             (b"SET", key, value) if expires_at is None else (b"SET", key, value, b"PXAT", b"%d" % expires_at)
@@ -131,16 +142,21 @@ class DurableLog:
         self._appended += 1
 
     def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
-        """Record a SET for each key."""
-        for (key, value), value_before in zip(values.items(), before, strict=True):
-            self.on_set(key, value, None, None if value_before is None else (value_before, None))
+        """Record a SET for each key, with one function to undo all of them."""
+        if None in before:
+            self.order.created(*[key for key, value in zip(values, before, strict=True) if value is None])
+        pending = self._pending
+        pending.records += zip(repeat(b"SET"), values.keys(), values.values())
+        pending.undo.append((undo_values, list(values), before))
+        pending.size += sum(map(len, values.values()))
+        if pending.size > MAX_PENDING:
+            self.needs_attention = True
+        self._appended += 1
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Record a SETRANGE: not the value, which may be large and change often."""
         if before is None:
             self.order.created(key)
-            if self.failures:
-                self._record_missing(key)
             self._record((b"SETRANGE", key, b"%d" % offset, part), undo_entry, key, None)
         else:
             old_part = before[offset : offset + len(part)]
@@ -153,12 +169,19 @@ class DurableLog:
         self._record(record, undo_expiry, key, before)
 
     def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
-        """Record a DEL, whatever the cause. A key that has expired stays so, whether that is recorded or not."""
+        """Record a DEL, whatever the cause. Keys expire while the log is failing, too: see `resume`.
+
+        An expiry is undone with the changes before it: without an EXPIRE that is undone, the key has not expired.
+        """
         self.order.removed(key)
         if cause is not Removal.EXPIRED:
             self._record((b"DEL", key), undo_entry, key, before)
         elif self.problem is None:
-            self._record_missing(key)
+            self._record((b"DEL", key), undo_expired, key, before)
+        else:
+            self._unrecorded.add(key)
+            if self._pending.undo:
+                self._pending.undo.append((undo_expired, key, before))
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Record a FLUSHALL, and keep what it removed until it is durable."""
@@ -168,12 +191,7 @@ class DurableLog:
             self._pending.cleared += (cleared,)
         self._record((b"FLUSHALL",), undo_clear, cleared)
 
-    def _record_missing(self, key: bytes) -> None:
-        """Record that a key did not exist. Its expiry is not in the log, if it happened while the log was failing."""
-        self._pending.records.append((b"DEL", key))
-        self._appended += 1
-
-    def _record(self, record: tuple[bytes, ...], *undo: Any) -> None:
+    def _record(self, record: Record, *undo: Any) -> None:
         if self._is_muted:
             return
         pending = self._pending
@@ -185,6 +203,13 @@ class DurableLog:
         self._appended += 1
 
     # ---------------------------------------------------------------- the commit barrier
+
+    def set_level(self, level: str) -> None:
+        """Set how durable changes must be. `ALWAYS` includes those that were committed at a lower level."""
+        with self.lock:
+            self.level = level
+            if level == ALWAYS:
+                self._appended += 1  # without a record: the next commit syncs what is written
 
     @property
     def pending_bytes(self) -> int:
@@ -218,51 +243,34 @@ class DurableLog:
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
         target = self._appended
-        while True:
-            with self._turn:
-                while self._is_leading and self._committed < target and failures == self.failures:
-                    self._turn.wait()
-                if failures != self.failures:
-                    raise CommitFailed("the log has failed")
-                if self._committed >= target:
-                    return
-                self._is_leading = True
-            try:
+        with self._leading:
+            if failures == self.failures and self._committed < target:
                 self._commit_pending()
-            finally:
-                self._end_turn()
+        if failures != self.failures:
+            raise CommitFailed("the log has failed")
 
     def write_pending(self) -> None:
         """Write what is pending. Raises nothing."""
         with self.exclusive():
             self._commit_pending()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[Any]:
         """Wait until no thread writes the log, and keep others from it."""
-        with self._turn:
-            while self._is_leading:
-                self._turn.wait()
-            self._is_leading = True
-        try:
-            yield
-        finally:
-            self._end_turn()
-
-    def _end_turn(self) -> None:
-        with self._turn:
-            self._is_leading = False
-            self._turn.notify_all()
+        return self._leading
 
     def _commit_pending(self) -> None:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
         with self.lock:
-            pending, self._pending = self._pending, Pending()
-            taken = self._appended
-            self.needs_attention = self.problem is not None
-        if self.problem is not None and pending.undo:  # executed in the moment in which the log failed
-            self.fail(self.problem, pending, is_trusted=self.is_trusted)
-        elif self.problem is not None or self._write(pending):
+            problem = self.problem
+            if problem is None or not self._pending.undo:
+                pending, self._pending = self._pending, Pending()
+                taken = self._appended
+                self.needs_attention = problem is not None
+            else:  # executed in the moment in which the log failed
+                pending = None
+        if pending is None:
+            self.fail(str(problem), is_trusted=self.is_trusted)
+        elif problem is not None or self._write(pending):
             self._committed = taken
             pending.free()
 
@@ -270,8 +278,8 @@ class DurableLog:
         writer = self.writer
         size, chain = writer.size, writer.chain
         try:
-            self._append(pending)
-        except OSError as problem:
+            self._append(pending.records)
+        except Exception as problem:  # MemoryError, too: what is not written must be undone, whatever the reason
             self._fail_write(problem, pending)
             return False
         try:
@@ -283,16 +291,17 @@ class DurableLog:
             return False
         return True
 
-    def _append(self, pending: Pending) -> None:
-        if pending.records:
-            self.writer.append(encode(pending.records), self._synced)
+    def _append(self, records: Sequence[Record]) -> None:
+        if records:
+            self.writer.append(encode(records), self._synced)
             self._data_end, self._marked = self.writer.size, self._synced
             self.batches += 1
 
-    def _fail_write(self, problem: OSError, pending: Pending | None = None) -> None:
+    def _fail_write(self, problem: Exception, pending: Pending | None = None) -> None:
         # Without the part of a batch that could be written, the next batch can follow.
         is_cut = self.writer.cut_off(self.writer.size, self.writer.chain)
-        self.fail(reason_of(problem), pending, is_trusted=is_cut and problem.errno in DISK_FULL)
+        is_file_intact = not isinstance(problem, OSError) or problem.errno in DISK_FULL
+        self.fail(reason_of(problem), pending, is_trusted=is_cut and is_file_intact)
 
     # ---------------------------------------------------------------- syncing
 
@@ -302,15 +311,24 @@ class DurableLog:
         return self._synced < self._data_end or bool(self._retired)
 
     def sync(self) -> None:
-        """Sync everything that is written. Any thread may call it, also while another one writes. Raises `OSError`."""
+        """Sync everything that is written. Any thread may call it, also while another one writes.
+
+        Raises `OSError`, also if an earlier sync has failed: the next one might succeed without writing anything.
+        """
         with self._syncing:
-            with self._turn:
+            if not self.is_trusted:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            with self._files:
                 writer, retired = self.writer, self._retired.copy()
             size = writer.size
-            # The earlier log first: what a trailer of the present one calls synced implies that it is complete.
-            for file in (*retired, writer.file):
-                file.sync()
-            with self._turn:
+            try:
+                # The earlier log first: what a trailer of the present one calls synced implies that it is complete.
+                for file in (*retired, writer.file):
+                    file.sync()
+            except OSError:
+                self.is_trusted = False
+                raise
+            with self._files:
                 self._retired = self._retired[len(retired) :]
                 if writer is self.writer:
                     self._synced = max(self._synced, size)
@@ -343,24 +361,24 @@ class DurableLog:
         ``pending`` is what the leader has taken. ``is_trusted`` says whether the file may be written again.
         """
         with self.lock:
-            self._is_muted = True
-            later, self._pending = self._pending, Pending()
-            later.roll_back(self.store)
             if pending is not None:
-                pending.roll_back(self.store)
-            self.store.begin_step()
-            self._is_muted = False
+                pending.append(self._pending)
+                self._pending = pending
             is_new = self.problem is None
             self.problem = reason
             self.needs_attention = True
             self.is_trusted = self.is_trusted and is_trusted
             self.failures += 1
+            self._is_muted = True
+            try:
+                self._pending.roll_back(self.store)
+            finally:  # what is left after a MemoryError is undone by the next commit
+                self._is_muted = False
+            undone, self._pending = self._pending, Pending()
             self._committed = self._appended
         if is_new:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
-        for each in (later, pending):
-            if each is not None:
-                each.free()
+        undone.free()
 
     def refuse(self, reason: str) -> None:
         """Refuse writes from now on, although the file can still be written."""
@@ -369,19 +387,39 @@ class DurableLog:
             self.fail(reason, is_trusted=True)
 
     def resume(self, writer: BatchWriter | None = None, number: int = 0) -> None:
-        """Accept writes again, in this log if one is given. The leader calls it."""
+        """Accept writes again, in this log if one is given. The leader calls it.
+
+        Keys that have expired meanwhile are recorded first: a SETRANGE after the expiry begins with an empty value. If
+        that cannot be written, the log is failing again.
+        """
         if writer is not None:
-            with self._syncing, self._turn:  # no thread syncs a file that is closed here
+            with self._syncing, self._files:  # no thread syncs a file that is closed here
                 retired, self._retired = [*self._retired, self.writer.file], []
                 self._use(writer, number)
                 self._synced = writer.size
                 self.is_trusted = True
             for file in retired:
                 file.close()
+        while not self._is_resumed():
+            with self.lock:
+                expired, self._unrecorded = self._unrecorded, set()
+            try:
+                self._append([(b"DEL", key) for key in expired])
+            except Exception as problem:
+                with self.lock:
+                    self._unrecorded |= expired
+                self._fail_write(problem)
+                return
+        logger.warning("the log can be written again, and writes are accepted")
+
+    def _is_resumed(self) -> bool:
+        """Accept writes, unless there are expired keys to record first."""
         with self.lock:
+            if self._unrecorded:
+                return False
             self.problem = None
             self.needs_attention = False
-        logger.warning("the log can be written again, and writes are accepted")
+            return True
 
     # ---------------------------------------------------------------- rotation
 
@@ -405,7 +443,7 @@ class DurableLog:
         chain = self.writer.chain
         writer = BatchWriter(file, chain)
         writer.append([make_header(b"log", number, chain)])
-        with self._turn:
+        with self._files:
             self._retired.append(self.writer.file)
             self._use(writer, number)
             self._synced = 0
@@ -439,7 +477,8 @@ class DurableLog:
 
     def close(self) -> None:
         """Close the files. Nothing is written any more, and every commit of a change fails."""
-        with self.exclusive(), self._turn:
+        with self.exclusive(), self._files:
+            self.is_closed = True
             self.problem = "the server is stopping"
             self.needs_attention = True
             for file in (*self._retired, self.writer.file):
@@ -447,6 +486,7 @@ class DurableLog:
             self._retired = []
 
 
-def reason_of(problem: OSError) -> str:
+def reason_of(problem: Exception) -> str:
     """Return the text of a failure, as the operating system names it."""
-    return problem.strerror or str(problem)
+    text = problem.strerror if isinstance(problem, OSError) else None
+    return text or str(problem) or type(problem).__name__

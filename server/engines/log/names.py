@@ -23,6 +23,8 @@ _SNAPSHOT = re.compile(r"([0-9]{8})\.base")
 TEMPORARY = "tmp-"
 """Begins the name of a file that is not complete yet."""
 
+_TEMPORARY = re.compile(r"tmp-[0-9]{8}\.(?:log|base)")
+
 
 def log_name(number: int) -> str:
     """Return the name of a log."""
@@ -46,7 +48,7 @@ class Names(NamedTuple):
         """Sort out the names in a directory. Files of others are left alone."""
         logs = [int(match[1]) for name in names if (match := _LOG.fullmatch(name))]
         snapshots = [int(match[1]) for name in names if (match := _SNAPSHOT.fullmatch(name))]
-        return cls(sorted(logs), sorted(snapshots), [name for name in names if name.startswith(TEMPORARY)])
+        return cls(sorted(logs), sorted(snapshots), list(filter(_TEMPORARY.fullmatch, names)))
 
     def data(self) -> list[str]:
         """Return the names of the files that rebuild the keyspace, in their order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from server.engines.log.records import Record
@@ -30,12 +30,27 @@ class Pending:
         self.freed_keys: tuple[deque[bytes], ...] = ()
         """The key queues of before each FLUSHALL."""
 
+    def append(self, later: Pending) -> None:
+        """Append later changes."""
+        self.records += later.records
+        self.undo += later.undo
+        self.size += later.size
+        self.cleared += later.cleared
+        self.freed_keys += later.freed_keys
+
     def roll_back(self, store: Store) -> None:
-        """Undo the changes, the last one first. At time 0, so that no key expires meanwhile."""
+        """Undo the changes, the last one first. At time 0, so that no key expires meanwhile.
+
+        After an exception (MemoryError) it can be called again for the rest.
+        """
         store.begin_step(0)
-        for function, *args in reversed(self.undo):
-            function(store, *args)
-        self.undo.clear()
+        try:
+            while self.undo:
+                function, *args = self.undo[-1]
+                function(store, *args)
+                self.undo.pop()
+        finally:
+            store.begin_step()
         self.cleared = ()
 
     def free(self) -> None:
@@ -53,6 +68,22 @@ def undo_entry(store: Store, key: bytes, before: Entry | None) -> None:
         store.delete(key)
     else:
         store.set(key, *before)
+
+
+def undo_values(store: Store, keys: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+    """Give keys without an expiry the values that they had."""
+    for key, value in zip(reversed(keys), reversed(before), strict=True):
+        undo_entry(store, key, None if value is None else (value, None))
+
+
+EXPIRED_LONG_AGO = 1
+"""The expiry of a restored key whose expiry is not known any more, in milliseconds since the epoch."""
+
+
+def undo_expired(store: Store, key: bytes, before: Entry) -> None:
+    """Restore an expired key. It expires again when it is accessed, unless an earlier change is undone as well."""
+    value, expires_at = before
+    store.set(key, value, EXPIRED_LONG_AGO if expires_at is None else expires_at)
 
 
 def undo_range(store: Store, key: bytes, offset: int, part: bytes, length: int) -> None:

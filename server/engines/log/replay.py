@@ -10,6 +10,7 @@ from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
 from common.limits import Limits
 from common.resp_replies import ReplyEncoder
 from common.text import COMMENT, UnbalancedQuotes, split_args
+from server.engines.base import StartInterrupted
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
 from server.protocols.detection import ProtocolDetector
@@ -23,6 +24,11 @@ UNLIMITED = Limits(max_line=2**62, max_bulk=2**62, max_args=64, max_request=2**6
 logger = logging.getLogger(__name__)
 
 
+def never() -> bool:
+    """Return False: a replay is not interrupted."""
+    return False
+
+
 class Replay:
     """Decodes requests as a connection does, and executes them. ``total`` is the number of bytes that will come.
 
@@ -34,6 +40,7 @@ class Replay:
         self,
         store: Store,
         total: int,
+        is_interrupted: Callable[[], bool] = never,
         *,
         interval: float = PROGRESS_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
@@ -42,6 +49,7 @@ class Replay:
         self._store = store
         self._detector = ProtocolDetector(ReplyEncoder(), UNLIMITED)
         self._total = total
+        self._is_interrupted = is_interrupted
         self._done = 0
         self._interval = interval
         self._clock = clock
@@ -49,7 +57,9 @@ class Replay:
         store.begin_step(0)
 
     def feed(self, data: bytes) -> None:
-        """Execute complete batches. Raises `NotARecord`."""
+        """Execute complete batches. Raises `NotARecord` and `StartInterrupted`."""
+        if self._is_interrupted():
+            raise StartInterrupted
         if data.startswith(b"*") or b"\n*" in data:
             self._execute(self._decode(data))
         else:  # only text, of which each line is decoded without the checks that the lines of clients need

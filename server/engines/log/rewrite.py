@@ -15,11 +15,14 @@ If the log is failing, the new log begins after step 3, and nothing changes the 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from common.limits import MIB
 from server.engines.log.disk import Disk, File, remove_if_exists
-from server.engines.log.log import DurableLog
+from server.engines.log.log import MIN_FREE, DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
 from server.engines.log.records import Record, encode
 from server.engines.log.trailer import NO_CHAIN, Chain
@@ -31,6 +34,9 @@ SLICE_BYTES = MIB
 
 SYNC_SIZE = 16 * MIB
 """Bytes of the snapshot after which it is synced, so that no sync takes long and delays those of the log."""
+
+MIN_FREE_AFTER = 2 * MIN_FREE
+"""Bytes of free space that a snapshot must leave to the log. With less, it is abandoned."""
 
 
 class RewriteFailed(Exception):
@@ -74,15 +80,11 @@ def _discard(log: DurableLog, file: File, number: int) -> None:
 def _snapshot(log: DurableLog, number: int, chain: Chain) -> Iterator[int]:
     """Write the snapshot that the log of this number continues."""
     failures = log.failures
-    file = log.disk.create(TEMPORARY + snapshot_name(number))
-    try:
+    with _temporary(log.disk, number) as file:
         writer = yield from _write_keys(log, file, number)
         needs = log.flush()
-        if log.failures != failures:
-            raise RewriteFailed("the snapshot has values that were undone")
+        _check_nothing_undone(log, failures)
         _complete(log, writer, number, chain, needs)
-    finally:
-        file.close()
     _remove_obsolete(log, number)
 
 
@@ -93,22 +95,47 @@ def _restart(log: DurableLog, file: File, number: int) -> Iterator[int]:
         restarted = BatchWriter(file, chain)
         restarted.append([make_header(b"log", number, chain)])
         file.sync()
-        snapshot = log.disk.create(TEMPORARY + snapshot_name(number))
-        try:
+        with _temporary(log.disk, number) as snapshot:
             writer = yield from _write_keys(log, snapshot, number)
             log.write_pending()
-            if log.failures != failures:
-                raise RewriteFailed("the snapshot has values that were undone")
+            _check_nothing_undone(log, failures)
             _complete(log, writer, number, chain, restarted.chain.sequence)
-        finally:
-            snapshot.close()
     except BaseException:  # GeneratorExit, too: the server stops
-        # Not removed: the snapshot may have its name already, although the directory could not be synced.
-        file.close()
+        _discard_unless_complete(log, file, number)
         raise
     with log.exclusive():
         log.resume(restarted, number)
     _remove_obsolete(log, number)
+
+
+def _check_nothing_undone(log: DurableLog, failures: int) -> None:
+    if log.failures != failures:
+        raise RewriteFailed("the snapshot has values that were undone")
+    if log.is_closed:
+        raise RewriteFailed(str(log.problem))
+
+
+@contextmanager
+def _temporary(disk: Disk, number: int) -> Iterator[File]:
+    """Create a snapshot, and remove it if it is not completed: the log needs the space."""
+    name = TEMPORARY + snapshot_name(number)
+    file = disk.create(name)
+    try:
+        yield file
+    except BaseException:  # GeneratorExit, too: the server stops
+        with contextlib.suppress(OSError):
+            remove_if_exists(disk, name)
+        raise
+    finally:
+        file.close()
+
+
+def _discard_unless_complete(log: DurableLog, file: File, number: int) -> None:
+    """Remove a log, unless its snapshot has its name already, although the directory could not be synced."""
+    with contextlib.suppress(OSError):
+        if snapshot_name(number) not in log.disk.names():
+            log.disk.remove(log_name(number))
+        file.close()
 
 
 def _complete(log: DurableLog, writer: BatchWriter, number: int, chain: Chain, needs: int) -> None:
@@ -121,6 +148,7 @@ def _complete(log: DurableLog, writer: BatchWriter, number: int, chain: Chain, n
 
 def _write_keys(log: DurableLog, file: File, number: int) -> Generator[int, None, BatchWriter]:
     """Write the keys that existed when the visit began."""
+    _check_free_space(log.disk)
     writer = BatchWriter(file, NO_CHAIN)
     writer.append([make_header(b"snapshot", number, NO_CHAIN)])
     synced = 0
@@ -134,11 +162,17 @@ def _write_keys(log: DurableLog, file: File, number: int) -> Generator[int, None
             if size >= SLICE_BYTES or end == len(entries):
                 writer.append(encode([record_of(*entry) for entry in entries[at:end]]))
                 at, size = end, 0
-        if writer.size - synced >= SYNC_SIZE:
-            writer.file.sync()
-            synced = writer.size
+                if writer.size - synced >= SYNC_SIZE:
+                    writer.file.sync()
+                    synced = writer.size
+                    _check_free_space(log.disk)
         yield writer.size
     return writer
+
+
+def _check_free_space(disk: Disk) -> None:
+    if disk.free_bytes() < MIN_FREE_AFTER:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def record_of(key: bytes, value: bytes, expires_at: int | None) -> Record:

@@ -17,7 +17,7 @@ from common.errors import LOG_REWRITE_IN_PROGRESS, LOG_SAVE_IN_PROGRESS, Command
 from common.limits import MIB
 from server.engines.base import InfoSection
 from server.engines.log.log import MIN_FREE, NO, DurableLog, reason_of
-from server.engines.log.names import Names
+from server.engines.log.names import Names, log_name
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
 
 TICK_INTERVAL = 1.0
@@ -72,7 +72,7 @@ class LogService:
 
     def set_level(self, level: str) -> None:
         """Set how durable changes must be: always, everysec or no."""
-        self.log.level = level
+        self.log.set_level(level)
 
     def set_rewrite_min_size(self, size: int) -> None:
         """Set the size from which the log is rewritten when it has doubled."""
@@ -151,32 +151,45 @@ class LogService:
     def tick(self) -> None:
         """Do what is due each second."""
         log = self.log
+        problem = self._find_problem(MIN_FREE if log.problem is None else 2 * MIN_FREE)
         if log.problem is not None:
-            self._try_to_resume()
+            if problem is None:
+                self._resume()
+            return
+        if problem is not None:
+            log.refuse(problem)
             return
         try:
-            if log.disk.free_bytes() < MIN_FREE:
-                log.refuse(f"less than {MIN_FREE // MIB} MiB are free on the disk")
-                return
             log.write_pending()
             if log.level != NO and log.needs_sync:
                 log.sync_or_fail()
             log.mark()
-        except OSError as problem:
-            logger.debug("the log could not be synced: %s", problem)
+        except OSError as failed:
+            logger.debug("the log could not be synced: %s", failed)
             return
         if self._needs_rewrite:
             self._begin_rewrite()
         elif log.order.needs_visit and self._rewriting.acquire(blocking=False):
             self._compact_order()
 
-    def _try_to_resume(self) -> None:
-        log = self.log
+    def _find_problem(self, min_free: int) -> str | None:
+        """Return why the directory cannot be written; None if it can."""
+        disk = self.log.disk
         try:
-            if log.disk.free_bytes() < 2 * MIN_FREE:
-                return
-        except OSError:
-            return
+            disk.check()
+            if disk.free_bytes() < min_free:
+                return f"less than {min_free // MIB} MiB are free on the disk"
+            if self.log.problem is None:
+                disk.size(log_name(self.log.number))
+        except FileNotFoundError as problem:
+            self.log.is_trusted = False  # what is written to a removed file is lost
+            return reason_of(problem)
+        except OSError as problem:
+            return reason_of(problem)
+        return None
+
+    def _resume(self) -> None:
+        log = self.log
         if log.is_trusted:
             with log.exclusive():
                 log.resume()
@@ -241,6 +254,8 @@ class LogService:
             "aof_last_write_status": status,
             "aof_current_size": self.size(),
             "aof_base_size": self._base_size,
+            "rdb_bgsave_in_progress": int(self._rewriting.locked()),
+            "rdb_last_bgsave_status": "ok" if self._last_succeeded else "err",
             "rdb_last_save_time": self.last_save,
             "log_failing": int(log.problem is not None),
             "log_failures": log.failures,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,7 +14,7 @@ from server.engines.log.key_order import KeyOrder
 from server.engines.log.log import DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
 from server.engines.log.records import encode
-from server.engines.log.replay import Replay
+from server.engines.log.replay import Replay, never
 from server.engines.log.rewrite import SLICE_KEYS, record_of, remove_obsolete
 from server.engines.log.trailer import NO_CHAIN, Chain
 from server.engines.log.walk import Findings, Walk
@@ -30,14 +30,21 @@ logger = logging.getLogger(__name__)
 
 
 def open_log(
-    disk: Disk, store: Store, lock: AbstractContextManager[Any], level: str, *, repair: bool = False
+    disk: Disk,
+    store: Store,
+    lock: AbstractContextManager[Any],
+    level: str,
+    is_interrupted: Callable[[], bool] = never,
+    *,
+    repair: bool = False,
 ) -> DurableLog:
     """Replay the files of a directory into an empty store, and return the log that continues them.
 
-    ``lock`` is the keyspace lock. Raises `Corruption` for damage, unless ``repair`` is true, and `OSError`. No file has
-    been changed after a `Corruption`.
+    ``lock`` is the keyspace lock. Raises `Corruption` for damage, unless ``repair`` is true, `OSError`, and
+    `StartInterrupted`. No file has been changed after a `Corruption`. If the disk is full, the log that is returned is
+    failing, so that reads can be served.
     """
-    walk, replay = _walk(disk, store, salvage=repair)
+    walk, replay = _walk(disk, store, is_interrupted, salvage=repair)
     try:
         findings = walk.run()
     finally:
@@ -54,19 +61,20 @@ def open_log(
         writer, number = _begin(disk, 1, NO_CHAIN), 1
     log = DurableLog(disk, store, lock, writer, number, level)
     log.sync()
-    log.mark()
+    with contextlib.suppress(OSError):
+        log.mark()
     return log
 
 
-def _walk(disk: Disk, store: Store, *, salvage: bool) -> tuple[Walk, Replay]:
+def _walk(disk: Disk, store: Store, is_interrupted: Callable[[], bool], *, salvage: bool) -> tuple[Walk, Replay]:
     names = Names.of(disk.names())
-    replay = Replay(store, sum(disk.size(name) for name in names.data()))
+    replay = Replay(store, sum(disk.size(name) for name in names.data()), is_interrupted)
     return Walk(disk, replay.feed, salvage=salvage), replay
 
 
 def check(disk: Disk) -> Iterator[str]:
     """Read the files of a directory, and yield what they contain in lines. Raises `Corruption` and `OSError`."""
-    walk, replay = _walk(disk, Store(), salvage=False)
+    walk, replay = _walk(disk, Store(), never, salvage=False)
     try:
         findings = walk.run()
     finally:

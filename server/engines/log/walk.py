@@ -156,8 +156,9 @@ class Walk:
 
     def _read_logs(self) -> None:
         numbers, findings = self._numbers_of_logs(), self.findings
-        if findings.snapshot and findings.snapshot not in numbers:
-            self._report(log_name(findings.snapshot), 0, "the file is missing")
+        first = max(findings.snapshot, 1)
+        if first not in numbers and (numbers or findings.snapshot):
+            self._report(log_name(first), 0, "the file is missing")
         for number in numbers:
             # After a torn tail nothing can follow.
             is_read = False

@@ -30,6 +30,9 @@ class BatchWriter:
         waiting_size = 0
         for piece in pieces:
             crc = crc32(piece, crc)
+            if len(piece) >= WRITE_SIZE:  # a large value, which is not copied
+                size += self._write(b"".join(waiting))
+                waiting, waiting_size = [], 0
             waiting.append(piece)
             waiting_size += len(piece)
             if waiting_size >= WRITE_SIZE:
@@ -50,7 +53,9 @@ class BatchWriter:
         return True
 
     def _write(self, data: bytes) -> int:
+        if not data:
+            return 0
         written = self.file.append(data)
         while written < len(data):
-            written += self.file.append(data[written:])
+            written += self.file.append(memoryview(data)[written:])
         return written

@@ -242,5 +242,5 @@ def count_keys(node: Node) -> tuple[int, int, int, int]:
 
 def _parse_info(reply: Reply) -> dict[str, str]:
     """Parse a section of a server's INFO, which is a verbatim string in RESP3 and a bulk string in RESP2."""
-    text = b"".join(reply.joined(b"\n")) if isinstance(reply, Lines) else reply if isinstance(reply, bytes) else b""
+    text = b"".join(reply.as_string()) if isinstance(reply, Lines) else reply if isinstance(reply, bytes) else b""
     return dict(line.decode(errors="replace").strip().split(":", 1) for line in text.splitlines() if b":" in line)

@@ -6,8 +6,9 @@ import io
 import tracemalloc
 from collections.abc import Sequence
 
-from client.batch import print_replies
-from client.protocol import ClientProtocol
+from client.protocol import MAX_REPLY_SIZE, ClientProtocol
+from client.render.forms import FORMS, print_replies
+from client.render.pretty import Pretty
 from common.replies import ErrorReply, Reply
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder
 from common.resp_replies import ReplyEncoder
@@ -36,12 +37,15 @@ MAX_BYTES_PER_BYTE = 100
 
 MAX_OVERHEAD = 16 * 1024
 
-LINES = [b"MULTI", b"GET k", b"'", b"EXEC", b"CLIENT REPLY SKIP", b"RESET", b"HELLO 3", b"QUIT"]
+LINES = [
+    *(b"SUBSCRIBE a b", b"UNSUBSCRIBE", b"MULTI", b"GET k", b"'", b"EXEC", b"MONITOR", b"SELECT 1", b"AUTH p"),
+    *(b"CLIENT REPLY SKIP", b"RESET", b"HELLO 3", b"QUIT"),
+]
 
 
 def decode(pieces: Sequence[bytes]) -> list[Reply] | None:
     """Return the replies, or None if they are malformed."""
-    decoder = ReplyDecoder()
+    decoder = ReplyDecoder(MAX_REPLY_SIZE)
     try:
         return [reply for piece in pieces for reply in decoder.feed(piece)]
     except MalformedReply:
@@ -80,15 +84,21 @@ def check(data: bytes) -> None:
     assert peak <= MAX_BYTES_PER_BYTE * len(data) + MAX_OVERHEAD, "a declared length must not size a buffer"
 
     protocol = ClientProtocol()
-    protocol.hello_request()
+    protocol.login_requests()
     for line in LINES:
-        protocol.request_for_line(line)
+        protocol.encode_line(line)
     try:
         shown = protocol.receive(data)
     except MalformedReply:
         assert whole is None
         return
-    print_replies(shown, io.BytesIO())
+    replies = [reply for received in shown for reply in received.replies]
+    for render in FORMS.values():
+        print_replies(render, replies, io.BytesIO())
+    screen = io.BytesIO()
+    print_replies(Pretty(), replies, screen)
+    text = screen.getvalue().decode()
+    assert all(character.isprintable() or character in "\n\t" for character in text), "no escape reaches a terminal"
     assert whole is not None
     for reply in whole:
         assert depth(reply) <= MAX_REPLY_DEPTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import select
 import signal
 import subprocess
@@ -27,19 +28,24 @@ def options(request: pytest.FixtureRequest) -> list[str]:
     return ["--port", str(server.port)]
 
 
-def run_lines(options: list[str], lines: bytes) -> bytes:
-    """Pipe the lines through the client and return what it printed. It must exit with status 0."""
+def run_lines(options: list[str], lines: bytes, *failing: int) -> bytes:
+    """Pipe the lines through the client and return what it printed. These lines fail, and no others."""
     ended = run_client(*options, lines=lines)
-    assert (ended.returncode, ended.stderr) == (0, b"")
+    *errors, summary = ended.stderr.decode().splitlines() if failing else [""]
+    assert ended.returncode == bool(failing), ended.stderr
+    assert re.findall(r"^kvline: line (\d+): [A-Z]+ ", "\n".join(errors), re.MULTILINE) == list(map(str, failing))
+    assert len(errors) == len(failing)
+    expected = f"{len(failing)} error{'s' if len(failing) > 1 else ''}, "
+    assert expected in summary if failing else ended.stderr == b""
     return ended.stdout
 
 
 def test_each_line_gets_its_reply(options: list[str]) -> None:
     lines = b'SET key "two words"\nGET key\nget none\nINCR n\nINCR key\nNOPE a\nDEL key n\n'
-    assert run_lines(options, lines) == (
+    assert run_lines(options, lines, 5, 6) == (
         b'OK\n"two words"\n(nil)\n1\n'
         b"(error) ERR value is not an integer or out of range\n"
-        b"(error) ERR unknown command 'NOPE', with args beginning with: 'a'\n"
+        b"(error) ERR unknown command 'NOPE', with args beginning with: 'a' \n"
         b"2\n"
     )
 
@@ -61,7 +67,7 @@ def test_a_line_may_end_in_crlf_and_the_last_line_without_a_line_break(options: 
 
 def test_unbalanced_quotes_are_reported_in_order_and_make_the_transaction_dirty(options: list[str]) -> None:
     lines = b"ECHO 1\nECHO \"2\nECHO 3\nMULTI\nSET key 1\nGET 'key\nEXEC\nEXISTS key\n"
-    assert run_lines(options, lines) == (
+    assert run_lines(options, lines, 2, 6, 7) == (
         b"1\n" + UNBALANCED + b"3\nOK\nQUEUED\n" + UNBALANCED + b"(error) EXECABORT Transaction discarded because of "
         b"previous errors.\n0\n"
     )
@@ -75,9 +81,13 @@ def test_lines_after_disconnect_are_not_run(server: ServerProcess, closing_comma
     assert server.connect().ask(b"EXISTS before after") == b"1"
 
 
-def test_a_quit_that_the_server_refuses_does_not_disconnect(options: list[str]) -> None:
-    refused = b"(error) ERR wrong number of arguments for 'quit' command\n"
-    assert run_lines(options, b"QUIT now\nPING\n") == refused + b"PONG\n"
+def test_a_disconnect_that_the_server_refuses_does_not_disconnect(options: list[str]) -> None:
+    refused = b"(error) ERR wrong number of arguments for 'disconnect' command\n"
+    assert run_lines(options, b"DISCONNECT now\nPING\n", 1) == refused + b"PONG\n"
+
+
+def test_a_quit_with_arguments_disconnects(options: list[str]) -> None:
+    assert run_lines(options, b"QUIT now\nPING\n") == b"OK\n"
 
 
 def test_every_byte_can_be_sent_and_printed_escaped(options: list[str]) -> None:

@@ -52,7 +52,7 @@ def test_arguments_may_contain_any_byte(server: ServerProcess) -> None:
 
 def test_an_error_reply_is_printed_and_gives_exit_status_1(server: ServerProcess) -> None:
     assert run_on(server, "INCRBY", "key", "x") == (1, b"(error) ERR value is not an integer or out of range\n")
-    assert run_on(server, "NOPE") == (1, b"(error) ERR unknown command 'NOPE', with args beginning with:\n")
+    assert run_on(server, "NOPE") == (1, b"(error) ERR unknown command 'NOPE', with args beginning with: \n")
     assert run_on(server, "EXEC") == (1, b"(error) ERR EXEC without MULTI\n")
 
 
@@ -110,7 +110,7 @@ def test_a_server_of_another_protocol_gives_one_line_on_stderr_and_exit_status_1
 def test_the_default_port_is_that_of_the_server() -> None:
     assert "9736" in run_client("--help").stdout.decode()
     assert run_client("--version").stdout == f"kvline {__version__}\n".encode()
-    for source in ("client/__main__.py", "server/settings/table.py"):
+    for source in ("client/settings.py", "server/settings/table.py"):
         assert "DEFAULT_PORT = 9736\n" in (ROOT / source).read_text()
 
 

@@ -1,5 +1,37 @@
 """The fixtures of the tests of servers with a durable log."""
 
-from tests.harness.processes import start_server
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness.processes import ServerProcess, StartServer, start_server
 
 __all__ = ["start_server"]
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start(start_server: StartServer, tmp_path: Path) -> Start:  # a fixture
+    """Start servers on one directory."""
+
+    def start_on(*options: str) -> ServerProcess:
+        return start_server("--port", "0", "--data", str(tmp_path / "data"), *options)
+
+    return start_on
+
+
+def kill(server: ServerProcess) -> None:
+    """Kill a server, and close the connections to it."""
+    server.signal(signal.SIGKILL)
+    server.exit_status()
+    server.close_peers()
+
+
+def compact(server: ServerProcess) -> bytes:
+    """Return the keys of a server as COMPACT prints them."""
+    peer = server.connect()
+    peer.send(b"COMPACT\nQUIT\n")
+    return peer.rest().removesuffix(b"OK\n")

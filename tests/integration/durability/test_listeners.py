@@ -17,6 +17,7 @@ from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.log import ALWAYS
 from server.keyspace.store import Store
 from server.settings import Settings
+from tests.harness.frame_client import frame
 from tests.harness.http_wire import Wire
 from tests.harness.logs import new_disk
 from tests.harness.processes import Peer, StartServer
@@ -98,6 +99,38 @@ def test_no_reply_is_sent_before_the_sync_and_reads_wait_too(start: Start, io_th
     assert reader.socket.recv(2) == b"2\n"
     writer.socket.close()
     reader.socket.close()
+
+
+READS = {
+    "a pipeline": b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" * 8,
+    "a transaction": b"MULTI\nGET a\nEXEC\n",
+    "a request that may take long": b"KEYS *\n",
+    "a JSON frame": frame({"command": "GET", "args": ["a"]}),
+    "a count of the keys": b"INFO keyspace\n",
+    "a watch": b"WATCH a\nMULTI\nPING\nEXEC\n",
+}
+
+
+@threads
+@pytest.mark.parametrize("request_", READS.values(), ids=READS)
+def test_every_kind_of_read_waits_for_the_sync_of_what_it_may_have_read(
+    start: Start, io_threads: int, request_: bytes
+) -> None:
+    server, disk = start(io_threads=io_threads)
+    writer, reader = Peer(server.port), Peer(server.port)
+    assert (writer.ask(b"PING"), reader.ask(b"PING")) == (b"PONG", b"PONG")
+    disk.holds = True
+    writer.send(b"SET a 2\n")
+    assert disk.waiting.wait(TIMEOUT)
+    reader.send(request_)
+    reader.socket.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        reader.socket.recv(1)
+    reader.socket.settimeout(TIMEOUT)
+    disk.may_go_on.set()
+    assert reader.socket.recv(1)
+    writer.close()
+    reader.close()
 
 
 @threads

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -17,39 +17,16 @@ import pytest
 from tests.harness.processes import RUN_SERVER, Peer, ServerProcess, StartServer, environment
 from tests.harness.redis_server import RedisServer, find_redis
 from tests.harness.waiting import TIMEOUT, wait_until
+from tests.integration.durability.conftest import Start, compact, kill
 
 WRITERS = 50
 ROUNDS = 10
-
-Start = Callable[..., ServerProcess]
-
-
-@pytest.fixture
-def start(start_server: StartServer, tmp_path: Path) -> Start:
-    """Start servers on one directory."""
-
-    def start_on(*options: str) -> ServerProcess:
-        return start_server("--port", "0", "--data", str(tmp_path / "data"), *options)
-
-    return start_on
-
-
-def kill(server: ServerProcess) -> None:
-    server.signal(signal.SIGKILL)
-    server.exit_status()
-    server.close_peers()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [RUN_SERVER, *arguments], capture_output=True, text=True, env=environment(), timeout=TIMEOUT, check=False
     )
-
-
-def compact(server: ServerProcess) -> bytes:
-    peer = server.connect()
-    peer.send(b"COMPACT\nQUIT\n")
-    return peer.rest()
 
 
 # ---------------------------------------------------------------- kill -9

@@ -42,10 +42,10 @@ def test_a_reply_has_the_json_form_of_upstash(http: httpx.Client, command: list[
 @pytest.mark.parametrize(
     ("command", "error"),
     [
-        (["NONSENSE"], "ERR unknown command 'NONSENSE', with args beginning with:"),
+        (["NONSENSE"], "ERR unknown command 'NONSENSE', with args beginning with: "),
         (["GET"], "ERR wrong number of arguments for 'get' command"),
         (["INCR", "text"], "ERR value is not an integer or out of range"),
-        ([""], "ERR unknown command '', with args beginning with:"),
+        ([""], "ERR unknown command '', with args beginning with: "),
         (["EXEC"], "ERR EXEC without MULTI"),
     ],
 )

@@ -64,7 +64,14 @@ def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) -> Non
                 assert "example" in content, name
         for status, response in operation["responses"].items():
             assert response["description"], name
-            assert int(status) in (204, 304) or int(status) < 300 or "application/json" in response["content"], name
+            has_no_body = name[0] == "head" or int(status) in (204, 304)
+            assert has_no_body or int(status) < 300 or "application/json" in response["content"], name
+
+
+def test_a_head_documents_no_body(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/keys/{key}"]["head"]["responses"]
+    assert {"200", "304", "400", "404", "412"} <= responses.keys()
+    assert [status for status, response in responses.items() if "content" in response] == []
 
 
 def test_every_parameter_of_a_path_or_query_has_an_example(document: dict[str, Any]) -> None:

@@ -353,7 +353,9 @@ def test_large_bodies_are_complete(http: httpx.Client) -> None:
         ("POST", "/compact", 405),
         ("DELETE", "/healthz", 405),
         ("OPTIONS", "/keys/k", 405),
-        ("GET", "/", 404),
+        ("GET", "/", 405),
+        ("PUT", "/keys/k/incr", 405),
+        ("GET", "/docs/nothing", 404),
     ],
 )
 def test_an_unknown_path_or_method_is_an_error_with_text(
@@ -363,6 +365,14 @@ def test_an_unknown_path_or_method_is_an_error_with_text(
     assert refused.status_code == status
     assert error_of(refused)
     assert ("allow" in refused.headers) == (status == 405)
+
+
+def test_a_method_that_a_path_does_not_have_changes_no_other_resource(http: httpx.Client) -> None:
+    assert http.put("/keys/k/incr", content=b"v").headers["allow"] == "POST"
+    assert http.delete("/keys/k/incr").status_code == http.get("/keys/k/incr").status_code == 405
+    assert http.get("/keys").json()["keys"] == []
+    assert http.put("/keys/k%2Fincr", content=b"v").status_code == 201
+    assert http.get("/keys").json()["keys"] == ["k/incr"]
 
 
 def test_a_header_that_is_given_twice_is_one_list(http: httpx.Client) -> None:

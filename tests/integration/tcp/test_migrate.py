@@ -218,10 +218,23 @@ def test_a_timeout_that_no_socket_takes_is_shortened(peer: Peer, target: ServerP
 def test_the_password_is_not_shown_by_monitor(server: ServerProcess, peer: Peer) -> None:
     monitor = server.connect()
     assert ask(monitor, "MONITOR") == b"+OK"
-    ask(peer, "MIGRATE", "127.0.0.1", 1, "missing", 0, 10, "AUTH", "secret")
-    line = monitor.line()
-    assert b"MIGRATE" in line.upper()
-    assert b"secret" not in line
+    ask(peer, "MIGRATE", "127.0.0.1", 1, "", 0, 10, "COPY", "auth2", "me", "secret", "KEYS", "AUTH", "missing")
+    shown = b'"MIGRATE" "127.0.0.1" "1" "" "0" "10" "COPY" "auth2" "(redacted)" "(redacted)" "KEYS" "AUTH" "missing"'
+    assert shown in monitor.line()
+    ask(peer, "MIGRATE", "127.0.0.1", 1, "missing", 0, 10, "AUTH", "secret", "AUTH")
+    assert monitor.line().endswith(b'"AUTH" "(redacted)" "AUTH"\r\n')
+
+
+def test_keys_move_between_servers_with_passwords(peer: Peer, start_server: StartServer) -> None:
+    target = start_server("--port", "0", KVLINE_PASSWORD="secret")
+    ask(peer, "SET", "key", "value")
+    migrate = ("MIGRATE", "127.0.0.1", target.port, "key", 0, 5000)
+    refused = b"-ERR Target instance replied with error: "
+    assert ask(peer, *migrate) == refused + b"NOAUTH Authentication required."
+    assert ask(peer, *migrate, "AUTH", "wrong").startswith(refused + b"WRONGPASS")
+    assert ask(peer, *migrate, "AUTH2", "default", "secret", "COPY") == b"+OK"
+    assert ask(peer, *migrate, "AUTH", "secret", "REPLACE") == b"+OK"
+    assert ask(peer, "EXISTS", "key") == b":0"
 
 
 def test_the_server_stops_while_a_target_is_silent(start_server: StartServer, fake: FakeRedis) -> None:

@@ -28,7 +28,7 @@ def test_each_request_is_replied_to_in_its_own_protocol_when_they_are_mixed(serv
         (b"\n \r\n*0\r\n", b""),
         (b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$4\r\n\r\n*1\r\n", b"+OK\r\n"),
         (b"GET key\n", rb'"\r\n*1"' + b"\n"),
-        (b"*1\r\n$4\r\nNOPE\r\n", b"-ERR unknown command 'NOPE', with args beginning with:\r\n"),
+        (b"*1\r\n$4\r\nNOPE\r\n", b"-ERR unknown command 'NOPE', with args beginning with: \r\n"),
         (b"get none\n", b"(nil)\n"),
         (b"*2\r\n$3\r\nGET\r\n$4\r\nnone\r\n", b"$-1\r\n"),
         (b"MULTI\n", b"OK\n"),

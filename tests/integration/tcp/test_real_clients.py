@@ -153,3 +153,26 @@ def test_redis_cli_stat_shows_the_figures_of_the_server(server: ServerProcess) -
         child.expect(r"\r\n1 +[0-9.]+M +[12] +0 +\d+ \(\+0\) +\d+ *\r\n")
     finally:
         child.close(force=True)
+
+
+def test_redis_cli_shows_help_and_hints_of_the_commands_of_the_server(server: ServerProcess) -> None:
+    pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
+    program = find_redis_cli()
+    if program is None:
+        pytest.skip("there is no redis-cli here")
+    child = pexpect.spawn(program, ["-p", str(server.port)], encoding="utf-8", timeout=TIMEOUT, dimensions=(60, 150))
+    try:
+        child.expect("> ")
+        child.send("help FIND\r")  # not a command of Redis, so redis-cli can only have it from COMMAND DOCS
+        child.expect_exact("pattern [LIMIT count]")
+        child.expect_exact("Return the keys whose value matches a pattern")
+        child.expect_exact("0.1.0")
+        child.send("help SET\r")
+        child.expect_exact("key value [NX|XX] [GET] [EX seconds|PX milliseconds|")
+        child.expect_exact("Set the value of a key.")
+        child.expect_exact("string")
+        child.send("SET foo ")
+        child.expect_exact("SET foo ")
+        child.expect_exact("value [NX|XX] [GET] [EX seconds")
+    finally:
+        child.close(force=True)

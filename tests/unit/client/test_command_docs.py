@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from client.hints.command_docs import usage_lines
+from client.hints import command_docs
 from client.hints.usage import parse_usage, render
-from client.local import LocalConnection
-from client.protocol import ClientProtocol
 from common.replies import ErrorReply, Reply, SimpleString
+from tests.harness.local_client import local_conversation
+
+
+def usage_lines(reply: Reply) -> dict[str, str]:
+    return command_docs.usage_lines(command_docs.documents(reply))
+
 
 OPTIONAL, MULTIPLE, MULTIPLE_TOKEN = (
     SimpleString(b"optional"),
@@ -90,10 +94,7 @@ def test_there_are_no_usage_lines_without_documents(documents: Reply) -> None:
 
 
 def docs_of_kvline() -> dict[bytes, Reply]:
-    connection, protocol = LocalConnection(), ClientProtocol()
-    connection.exchange(protocol, protocol.hello_request())
-    (documents,) = connection.exchange(protocol, protocol.request_for_args([b"COMMAND", b"DOCS"]))
-    connection.close()
+    documents = local_conversation().call(b"COMMAND", b"DOCS")
     assert isinstance(documents, dict)
     return documents
 
@@ -117,3 +118,24 @@ def test_the_usage_line_of_a_kvline_command_contains_those_of_its_subcommands() 
             usage = subcommand[b"usage"]
             assert isinstance(usage, bytes)
             assert usage.decode().partition(" ")[2] in lines[name.decode().upper()]
+
+
+def test_the_documents_of_resp2_are_those_of_resp3() -> None:
+    def flat(reply: Reply) -> Reply:
+        if isinstance(reply, dict):
+            return [flat(each) for pair in reply.items() for each in pair]
+        return list(map(flat, reply)) if isinstance(reply, list) else reply
+
+    documents = docs_of_kvline()
+    assert command_docs.documents(flat(documents)) == command_docs.documents(documents)
+
+
+def test_a_subcommand_has_a_document_of_its_own() -> None:
+    found = command_docs.documents(docs_of_kvline())
+    assert found["CLIENT KILL"].usage.startswith("CLIENT KILL <ip:port | ")
+    assert "CLIENT KILL" in found["CLIENT"].subcommands
+
+
+def test_what_a_server_says_about_a_command_has_no_control_characters() -> None:
+    (document,) = command_docs.documents({b"get": {b"summary": b"\x1b[2Jx", b"usage": b"GET \x1b]0;k\x07"}}).values()
+    assert (document.summary, document.usage) == ("\\x1b[2Jx", "GET \\x1b]0;k\\a")

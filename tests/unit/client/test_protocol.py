@@ -1,43 +1,83 @@
-"""`ClientProtocol`: requests, the order of replies, transactions and reply modes, against a session in process."""
+"""`ClientProtocol`: requests, the order of replies, transactions, reply modes and streams, without I/O."""
 
 from __future__ import annotations
 
 import pytest
 
-from client.local import LocalConnection
-from client.protocol import ClientProtocol
+from client.protocol import ClientProtocol, Login
 from common.errors import UNBALANCED_QUOTES
-from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
+from common.replies import OK, PONG, QUEUED, ErrorReply, Reply, SimpleString
+from common.resp_client import MalformedReply
+from tests.harness.local_client import exchange_lines, local_conversation
 
 
 def run(*lines: bytes) -> list[Reply]:
-    """Send the lines as one pipeline. Return the replies to show. No reply is pending afterwards."""
-    connection, protocol = LocalConnection(), ClientProtocol()
-    request = protocol.hello_request() + b"".join(map(protocol.request_for_line, lines))
-    replies = connection.exchange(protocol, request)
-    connection.close()
-    assert not protocol.has_pending_replies
-    return replies
+    """Send the lines to a session in this process, as one pipeline. Return the replies to show."""
+    return exchange_lines(local_conversation(), *lines)
 
 
-def test_the_reply_to_hello_is_hidden() -> None:
-    assert run() == []
+def sent(*lines: bytes, protocol: ClientProtocol | None = None) -> ClientProtocol:
+    """Return a protocol that has sent these lines."""
+    protocol = ClientProtocol() if protocol is None else protocol
+    for number, line in enumerate(lines, 1):
+        protocol.encode_line(line, number)
+    return protocol
+
+
+def shown(protocol: ClientProtocol, data: bytes) -> list[tuple[bytes, list[Reply]]]:
+    """Receive data. Return the names of the requests and the replies, hidden ones included."""
+    return [(received.request.name, received.replies) for received in protocol.receive(data)]
+
+
+def test_the_replies_to_the_login_are_hidden() -> None:
+    protocol = ClientProtocol(Login("ada", "secret", 2))
+    assert protocol.login_requests() == (
+        b"*3\r\n$4\r\nAUTH\r\n$3\r\nada\r\n$6\r\nsecret\r\n*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
+        b"*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n"
+    )
+    assert [each.request.hidden for each in protocol.receive(b"+OK\r\n%0\r\n+OK\r\n")] == [True] * 3
+    assert protocol.version == 3
     assert run(b"PING") == [PONG]
 
 
 def test_replies_are_pending_until_they_are_received() -> None:
+    protocol = sent(b"PING", b"GET key")
+    assert len(protocol.pending) == 2
+    assert shown(protocol, b"+PONG\r\n$5\r\nva") == [(b"PING", [PONG])]
+    assert protocol.pending
+    assert shown(protocol, b"lue\r\n") == [(b"GET", [b"value"])]
+    assert not protocol.pending
+
+
+def test_a_reply_has_the_number_of_the_line_of_its_request() -> None:
+    protocol = sent(b"# comment", b"PING", b"", b"PING")
+    assert [received.line for received in protocol.receive(b"+PONG\r\n+PONG\r\n")] == [2, 4]
+
+
+def test_the_replies_to_consecutive_requests_are_numbered_from_the_first_line_on() -> None:
     protocol = ClientProtocol()
-    protocol.request_for_line(b"PING")
-    protocol.request_for_line(b"GET key")
-    assert protocol.has_pending_replies
-    assert protocol.receive(b"+PONG\r\n$5\r\nva") == [PONG]
-    assert protocol.has_pending_replies
-    assert protocol.receive(b"lue\r\n") == [b"value"]
-    assert not protocol.has_pending_replies
+    protocol.expect_run(3, 10)
+    protocol.encode_line(b"GET k", 13)
+    assert [(each.line, each.replies) for each in protocol.receive(b"+OK\r\n:1\r\n")] == [(10, [OK, 1])]
+    assert [(each.line, each.replies) for each in protocol.receive(b":2\r\n:3\r\n")] == [(12, [2]), (13, [3])]
+    assert not protocol.pending
 
 
 def test_an_unsolicited_error_is_shown() -> None:
-    assert ClientProtocol().receive(b"-ERR closing\r\n") == [ErrorReply(b"ERR", b"closing")]
+    assert shown(ClientProtocol(), b"-ERR closing\r\n") == [(b"", [ErrorReply(b"ERR", b"closing")])]
+
+
+@pytest.mark.parametrize("run_of", [0, 2])
+def test_a_push_replies_to_no_request(run_of: int) -> None:
+    protocol = ClientProtocol()
+    if run_of:
+        protocol.expect_run(run_of, 1)
+    else:
+        sent(b"PING", b"PING", protocol=protocol)
+    received = protocol.receive(b"+PONG\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n+PONG\r\n")
+    assert [each.replies for each in received] == [[PONG], [[b"invalidate", [b"k"]]], [PONG]]
+    assert not received[1].request.args
+    assert not protocol.pending
 
 
 def test_unbalanced_quotes_override_the_reply_to_the_request_that_is_sent_instead() -> None:
@@ -47,17 +87,16 @@ def test_unbalanced_quotes_override_the_reply_to_the_request_that_is_sent_instea
 @pytest.mark.parametrize("line", [b"", b"  ", b"#", b"# it's a comment", b"#PING"])
 def test_nothing_is_sent_for_an_empty_line_and_for_a_comment(line: bytes) -> None:
     protocol = ClientProtocol()
-    assert protocol.request_for_line(line) == b""
-    assert not protocol.has_pending_replies
+    assert protocol.encode_line(line) == b""
+    assert not protocol.pending
 
 
 @pytest.mark.parametrize("line", [b"QUIT", b"disconnect"])
 def test_nothing_is_sent_after_a_closing_command(line: bytes) -> None:
-    protocol = ClientProtocol()
-    assert protocol.request_for_line(line) != b""
+    protocol = sent(line)
     assert protocol.closing
-    assert protocol.request_for_line(b"PING") == b""
-    assert protocol.request_for_line(b"PING '") == b""
+    assert protocol.encode_line(b"PING") == b""
+    assert protocol.encode_line(b"PING '") == b""
 
 
 @pytest.mark.parametrize(
@@ -70,15 +109,32 @@ def test_nothing_is_sent_after_a_closing_command(line: bytes) -> None:
         ([b"MULTI", b"RESET"], False),
         ([b"MULTI", b"MULTI"], True),
         ([b"MULTI", b"NOPE", b"EXEC"], False),
-        ([b"MULTI", b"EXEC 1"], True),
+        ([b"MULTI", b"EXEC 1"], False),
         ([b"MULTI 1"], False),
     ],
 )
 def test_in_transaction_follows_the_replies(lines: list[bytes], expected: bool) -> None:
-    connection, protocol = LocalConnection(), ClientProtocol()
+    conversation = local_conversation()
     for line in lines:
-        connection.exchange(protocol, protocol.request_for_line(line))
-    assert protocol.in_transaction is expected
+        exchange_lines(conversation, line)
+    assert conversation.protocol.in_transaction is expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([b"WATCH k"], True),
+        ([b"WATCH"], False),
+        ([b"WATCH k", b"UNWATCH"], False),
+        ([b"WATCH k", b"MULTI", b"EXEC"], False),
+        ([b"WATCH k", b"RESET"], False),
+    ],
+)
+def test_watching_follows_the_replies(lines: list[bytes], expected: bool) -> None:
+    conversation = local_conversation()
+    for line in lines:
+        exchange_lines(conversation, line)
+    assert conversation.protocol.watching is expected
 
 
 @pytest.mark.parametrize(
@@ -98,6 +154,13 @@ def test_replies_that_are_turned_off_are_not_expected(lines: list[bytes], expect
     assert run(*lines) == expected
 
 
+def test_the_first_of_consecutive_requests_is_skipped() -> None:
+    protocol = sent(b"CLIENT REPLY SKIP")
+    protocol.expect_run(3, 2)
+    assert [(each.line, each.replies) for each in protocol.receive(b"+OK\r\n+OK\r\n")] == [(3, [OK, OK])]
+    assert not protocol.pending
+
+
 def test_a_reply_mode_that_the_server_refuses_has_a_reply() -> None:
     (refused, pong) = run(b"CLIENT REPLY MAYBE", b"PING")
     assert isinstance(refused, ErrorReply)
@@ -105,4 +168,132 @@ def test_a_reply_mode_that_the_server_refuses_has_a_reply() -> None:
 
 
 def test_client_reply_in_a_transaction_is_queued() -> None:
-    assert run(b"MULTI", b"CLIENT REPLY ON", b"EXEC", b"PING") == [OK, SimpleString(b"QUEUED"), [OK], PONG]
+    assert run(b"MULTI", b"CLIENT REPLY ON", b"EXEC", b"PING") == [OK, QUEUED, [OK], PONG]
+
+
+def test_hello_2_and_3_keep_requests_and_replies_in_step() -> None:
+    (two, config, three, again) = run(b"HELLO 2", b"CONFIG GET port", b"HELLO 3", b"CONFIG GET port")
+    assert isinstance(two, list)
+    assert isinstance(config, list)
+    assert isinstance(three, dict)
+    assert isinstance(again, dict)
+
+
+def test_reset_returns_to_resp3_unless_the_user_wants_resp2() -> None:
+    assert isinstance(run(b"RESET", b"CONFIG GET port")[1], dict)
+    assert isinstance(run(b"HELLO 2", b"RESET", b"CONFIG GET port")[2], list)
+
+
+# ---------------------------------------------------------------- streams
+
+MONITOR_LINE = b'+1700000000.123456 [0 127.0.0.1:5] "SET" "k"\r\n'
+
+
+def test_monitor_streams_until_reset() -> None:
+    protocol = sent(b"MONITOR")
+    assert not protocol.streaming
+    assert shown(protocol, b"+OK\r\n") == [(b"MONITOR", [OK])]
+    assert protocol.streaming
+    sent(b"PING", b"RESET", protocol=protocol)
+    names = [name for name, _ in shown(protocol, MONITOR_LINE + b"+PONG\r\n" + MONITOR_LINE + b"+RESET\r\n-NOAUTH\r\n")]
+    assert names == [b"", b"PING", b"", b"RESET", b"HELLO"]
+    assert not protocol.streaming
+    assert not protocol.pending
+
+
+def test_a_refused_monitor_does_not_stream() -> None:
+    protocol = sent(b"MONITOR")
+    protocol.receive(b"-ERR no\r\n")
+    assert not protocol.streaming
+
+
+@pytest.mark.parametrize("kind", [b">", b"*"], ids=["RESP3", "RESP2"])
+def test_a_subscription_is_confirmed_for_each_channel_and_streams(kind: bytes) -> None:
+    def message(*parts: bytes | int) -> bytes:
+        items = [b":%d\r\n" % each if isinstance(each, int) else b"$%d\r\n%b\r\n" % (len(each), each) for each in parts]
+        return kind + b"%d\r\n" % len(parts) + b"".join(items)
+
+    protocol = sent(b"SUBSCRIBE a b", b"PING", b"UNSUBSCRIBE")
+    assert shown(protocol, message(b"subscribe", b"a", 1)) == [(b"SUBSCRIBE", [[b"subscribe", b"a", 1]])]
+    names = [name for name, _ in shown(protocol, message(b"message", b"a", b"hi") + message(b"subscribe", b"b", 2))]
+    assert names == [b"", b"SUBSCRIBE"]
+    assert [request.name for request in protocol.pending] == [b"PING", b"UNSUBSCRIBE"]
+    rest = b"+PONG\r\n" + message(b"unsubscribe", b"a", 1) + message(b"unsubscribe", b"b", 0)
+    assert [name for name, _ in shown(protocol, rest)] == [b"PING", b"UNSUBSCRIBE", b"UNSUBSCRIBE"]
+    assert not protocol.pending
+    assert not protocol.streaming
+
+
+def test_a_refused_subscription_is_one_reply() -> None:
+    protocol = sent(b"SUBSCRIBE a b", b"PING")
+    assert [name for name, _ in shown(protocol, b"-ERR no\r\n+PONG\r\n")] == [b"SUBSCRIBE", b"PING"]
+    assert not protocol.streaming
+
+
+# ---------------------------------------------------------------- login
+
+
+def requests_after(*exchanges: tuple[bytes, bytes]) -> list[list[bytes]]:
+    """Return the requests for a new connection, after lines and the replies to them."""
+    login = Login("", "first", 1)
+    protocol = ClientProtocol(login)
+    protocol.version = 3
+    for line, reply in exchanges:
+        sent(line, protocol=protocol)
+        protocol.receive(reply)
+    return login.requests()
+
+
+FIRST = [[b"AUTH", b"first"], [b"HELLO", b"3"], [b"SELECT", b"1"]]
+
+
+def test_what_the_user_has_set_is_repeated_on_a_new_connection() -> None:
+    assert requests_after() == FIRST
+    done = [
+        (b"SELECT 5", b"+OK\r\n"),
+        (b"AUTH ada secret", b"+OK\r\n"),
+        (b"CLIENT SETNAME me", b"+OK\r\n"),
+        (b"HELLO 2", b"*0\r\n"),
+    ]
+    expected = [[b"AUTH", b"ada", b"secret"], [b"HELLO", b"2"], [b"SELECT", b"5"], [b"CLIENT", b"SETNAME", b"me"]]
+    assert requests_after(*done) == expected
+    assert requests_after(*done, (b"RESET", b"+RESET\r\n")) == [
+        [b"AUTH", b"first"],
+        [b"HELLO", b"2"],
+        [b"SELECT", b"1"],
+    ]
+    assert requests_after((b"HELLO 3 AUTH ada pw", b"%0\r\n"))[0] == [b"AUTH", b"ada", b"pw"]
+
+
+def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
+    assert (
+        requests_after((b"SELECT 99", b"-ERR\r\n"), (b"AUTH x", b"-WRONGPASS\r\n"), (b"HELLO 9", b"-NOPROTO\r\n"))
+        == FIRST
+    )
+    assert requests_after((b"MULTI", b"+OK\r\n"), (b"SELECT 5", b"+QUEUED\r\n"), (b"DISCARD", b"+OK\r\n")) == FIRST
+
+
+# ---------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"+" + b"x" * 2000,
+        b"$2000\r\n",
+        b"*1000000\r\n" + b"*0\r\n" * 30,
+        b"*9\r\n$600\r\n" + b"x" * 600 + b"\r\n$600\r\n",
+    ],
+)
+def test_a_reply_without_end_is_refused_at_the_bound(endless: bytes) -> None:
+    protocol = ClientProtocol(max_reply_size=1000)
+    with pytest.raises(MalformedReply, match="a reply of more than 1000 bytes"):
+        protocol.receive(endless)
+
+
+def test_many_replies_together_may_exceed_the_bound() -> None:
+    protocol = sent(*[b"GET k"] * 100, protocol=ClientProtocol(max_reply_size=100))
+    protocol.receive(b"$20\r\n" + b"x" * 20 + b"\r\n")
+    for _ in range(99):
+        protocol.receive(b"*1\r\n$20\r\n" + b"x" * 20 + b"\r\n")
+    assert not protocol.pending

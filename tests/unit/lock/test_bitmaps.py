@@ -23,6 +23,7 @@ LARGE = 200 * PIECE_SIZE
 """More pieces than `A_FEW`, each of which is processed by a call."""
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize(
     "line",
     ["BITCOUNT k", "BITCOUNT k 1 -1 BIT", "BITPOS k 1", "BITPOS k 1 5", "BITOP NOT d k", "BITOP OR d k l", "DUMP k"],
@@ -37,6 +38,7 @@ def test_a_large_value_is_processed_without_the_lock(
     assert 0 < work.calls_under_lock < A_FEW < work.calls
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("in_transaction", [False, True], ids=["alone", "in a transaction"])
 def test_a_payload_is_decoded_without_the_lock(
     session: ClientSession, store: Store, lock: WatchedLock, in_transaction: bool
@@ -68,6 +70,7 @@ def on_combining(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None
     return set_up
 
 
+@pytest.mark.uncompiled
 def test_bitop_begins_again_if_a_source_changes_meanwhile(
     session: ClientSession, store: Store, lock: WatchedLock, on_combining: Callable[[Callable[[], None]], None]
 ) -> None:
@@ -89,6 +92,7 @@ def test_bitop_begins_again_if_a_source_changes_meanwhile(
     assert lock.taken == 4, "three times to read, of which the last two found a change, and once to store"
 
 
+@pytest.mark.uncompiled
 def test_bitop_ends_although_its_sources_change_all_the_time(
     session: ClientSession, store: Store, lock: WatchedLock, on_combining: Callable[[Callable[[], None]], None]
 ) -> None:
@@ -107,6 +111,7 @@ def test_bitop_ends_although_its_sources_change_all_the_time(
     assert store.get(b"d") == store.get(b"k")
 
 
+@pytest.mark.uncompiled
 def test_bitop_of_short_values_takes_the_lock_once(session: ClientSession, store: Store, lock: WatchedLock) -> None:
     store.set(b"k", b"abc")
     assert execute_line(session, "BITOP NOT d k") == 3
@@ -132,6 +137,7 @@ def test_many_short_values_beside_a_long_one_are_read_once(session: ClientSessio
     assert work.calls < 30 * 1000 + 20 * LARGE // PIECE_SIZE
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("line", ["SETBIT k 5 1", "BITFIELD k SET u8 0 1"])
 def test_pipelined_changes_of_bits_release_the_lock_between_them(
     session: ClientSession, store: Store, lock: WatchedLock, line: str
@@ -222,12 +228,14 @@ def stepping(lock: WatchedLock, session: ClientSession, monkeypatch: pytest.Monk
     return new_session(session.context.engine, CommandTable([group, transactions.group]))
 
 
+@pytest.mark.uncompiled
 def test_each_step_takes_the_lock_and_nothing_between_them_does(stepping: ClientSession, lock: WatchedLock) -> None:
     assert execute_line(stepping, "STEPS 3") == 3
     assert depths == [("between", 0), ("step", 1)] * 3
     assert lock.taken == 3
 
 
+@pytest.mark.uncompiled
 def test_a_transaction_runs_all_steps_under_its_lock(stepping: ClientSession, lock: WatchedLock) -> None:
     send_lines(stepping, "MULTI", "STEPS 2", "STEPS 1")
     assert execute_line(stepping, "EXEC") == [2, 2]

@@ -10,8 +10,7 @@ from common.text import quote
 from server.engines.base import CommitFailed
 from server.rdb.payload import dump
 from tests.harness.fake_redis import OK, FakeRedis
-from tests.harness.logs import LoggedServer
-from tests.unit.log.test_commit import fail_once
+from tests.harness.logs import LoggedServer, fail_once
 
 RESTORE = f"RESTORE r 100000 {quote(dump(b'value')).decode()}"
 

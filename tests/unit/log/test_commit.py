@@ -1,35 +1,18 @@
-"""The commit barrier: what is written and synced before a reply, how often, and what happens if that fails."""
+"""The commit barrier: what is written and synced before a reply, and how often."""
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
-from collections.abc import Callable
 
 import pytest
 
-from server.engines.base import CommitFailed
-from server.engines.log.log import ALWAYS, EVERYSEC, MAX_PENDING, MIN_FREE, NO
-from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
+from server.engines.log.log import ALWAYS, EVERYSEC, MAX_PENDING, NO
 from tests.harness.clock import Clock
 from tests.harness.logs import LoggedServer
 from tests.harness.sessions import send_line
 from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
 
 LOG = "00000001.log"
-
-
-def fail_once(what: str, number: int = errno.EIO) -> Callable[[str], None]:
-    """Return a function that raises for the first call of this kind."""
-    left = [what]
-
-    def on_call(each: str) -> None:
-        if left and each == left[0]:
-            left.clear()
-            raise OSError(number, os.strerror(number))
-
-    return on_call
 
 
 def counting(server: LoggedServer, what: str) -> list[str]:
@@ -92,6 +75,17 @@ def test_the_level_can_be_changed_while_the_server_runs() -> None:
     syncs = counting(server, "sync")
     server.run("SET a 1")
     assert len(syncs) == 1
+
+
+@pytest.mark.parametrize("request_", ["GET a", "INFO keyspace", "SET b 1"])
+def test_a_higher_level_holds_for_what_was_written_at_a_lower_one(request_: str) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run("SET a 1", "CONFIG SET appendfsync always")
+    assert bytes(server.disk.files[LOG].durable) == server.file(LOG)
+    server.run("CONFIG SET appendfsync no", "SET a 2")
+    server.run_without_commit("CONFIG SET appendfsync always")
+    server.run(request_)
+    assert bytes(server.disk.files[LOG].durable) == server.file(LOG)
 
 
 # ---------------------------------------------------------------- threads
@@ -165,170 +159,6 @@ def test_many_records_are_written_before_the_batch_of_requests_ends() -> None:
     session.feed(b"COPY a b REPLACE\n" * (2 * MAX_PENDING // 1_000_000))
     assert server.log.pending_bytes <= MAX_PENDING + 2_000_000
     assert server.log.batches == 1
-
-
-# ---------------------------------------------------------------- failures
-
-
-def test_after_a_failed_sync_the_change_is_undone_and_its_client_gets_no_reply() -> None:
-    server = LoggedServer()
-    server.run("SET a 1", "SET e 1 PXAT 3000000000000", "SET n 1")
-    before = server.items()
-    server.disk.on_call = fail_once("sync")
-    session = server.connect()
-    for line in (b"SET a 2", b"SET new 1", b"APPEND a x", b"SETRANGE e 5 y", b"PERSIST e", b"EXPIRE a 9", b"INCR n"):
-        session.feed(line + b"\n")
-    with pytest.raises(CommitFailed):
-        server.log.commit()
-    assert server.items() == before
-
-
-def test_flushall_is_undone() -> None:
-    server = LoggedServer()
-    server.run("SET a 1", "SET e 1 PXAT 3000000000000", "SET b 2")
-    before = server.items()
-    server.disk.on_call = fail_once("append")
-    session = server.connect()
-    session.feed(b"SET a 5\nFLUSHALL\nSET c 1\nFLUSHALL\nSET d 1\n")
-    with pytest.raises(CommitFailed):
-        server.log.commit()
-    assert server.items() == before
-    server.store.check()
-
-
-def test_a_reader_of_a_value_that_is_undone_gets_no_reply() -> None:
-    server = LoggedServer()
-    server.disk.on_call = fail_once("sync")
-    assert server.run_without_commit("SET a 1") == "OK"
-    outcome: list[object] = []
-
-    def read() -> None:
-        assert server.run_without_commit("GET a") == "1"
-        read_it.set()
-        assert failed.wait(TIMEOUT)
-        try:
-            server.log.commit()
-        except CommitFailed as problem:
-            outcome.append(problem)
-
-    read_it, failed = threading.Event(), threading.Event()
-    reader = threading.Thread(target=read)
-    reader.start()
-    assert read_it.wait(TIMEOUT)
-    with pytest.raises(CommitFailed):
-        server.log.commit()
-    failed.set()
-    reader.join(TIMEOUT)
-    assert len(outcome) == 1
-
-
-def failing(what: str = "sync", number: int = errno.EIO) -> LoggedServer:
-    """Return a server with the key a, whose log is failing."""
-    server = LoggedServer()
-    server.run("SET a 1")
-    server.disk.on_call = fail_once(what, number)
-    with pytest.raises(CommitFailed):
-        server.run("SET b 2")
-    return server
-
-
-def test_while_the_log_fails_writes_are_refused_and_reads_served() -> None:
-    server = failing()
-    refused = "(error) MISCONF Errors writing to the AOF file: Input/output error"
-    assert server.run("GET a", "SET a 2", "DEL none", "FLUSHALL", "GET a", "EXISTS b") == [
-        "1",
-        refused,
-        refused,
-        refused,
-        "1",
-        "0",
-    ]
-    assert server.run("MULTI", "GET a", "EXEC")[-1] == "1) 1"
-    aborted = (
-        "(error) EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF file: Input/output error"
-    )
-    assert server.run("MULTI", "GET a", "SET a 2", "EXEC")[-1] == aborted
-    assert server.run("INFO persistence")[0].count("aof_last_write_status:err") == 1
-
-
-def test_after_a_failed_sync_the_log_begins_anew_by_itself() -> None:
-    server = failing()
-    server.service.tick()
-    assert server.run("SET c 3") == ["OK"]
-    assert set(server.disk.files) == {"00000002.base", "00000002.log"}
-    assert server.restart().items() == [(b"a", b"1", None), (b"c", b"3", None)]
-
-
-def test_after_a_full_disk_the_same_log_is_continued_when_there_is_space() -> None:
-    server = failing("append", errno.ENOSPC)
-    server.disk.free = MIN_FREE
-    server.service.tick()
-    assert server.run("SET c 3")[0].startswith("(error) MISCONF")
-    server.disk.free = 4 * MIN_FREE
-    server.service.tick()
-    assert server.run("SET c 3") == ["OK"]
-    assert set(server.disk.files) == {LOG}
-    assert server.restart().items() == [(b"a", b"1", None), (b"c", b"3", None)]
-
-
-def test_writes_are_refused_before_the_disk_is_full() -> None:
-    server = LoggedServer()
-    server.disk.free = MIN_FREE - 1
-    server.service.tick()
-    assert server.run("SET a 1") == [
-        "(error) MISCONF Errors writing to the AOF file: less than 4 MiB are free on the disk"
-    ]
-    server.disk.free = 2 * MIN_FREE
-    server.service.tick()
-    assert server.run("SET a 1") == ["OK"]
-
-
-def test_a_partly_written_batch_is_cut_off() -> None:
-    server = LoggedServer()
-    server.run("SET a 1")
-    size = len(server.file(LOG))
-    server.disk.free = 10
-    with pytest.raises(CommitFailed):
-        server.run("SET b 2")
-    assert len(server.file(LOG)) == size
-
-
-def test_an_expired_key_that_is_created_again_after_a_failure_is_replayed_as_new(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1234 PX 100")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(200)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
-    server.service.tick()
-    server.run("SETRANGE a 1 x")
-    assert server.restart().items() == [(b"a", b"\0x", None)]
-
-
-def test_a_rewrite_of_values_that_are_undone_is_abandoned() -> None:
-    server = LoggedServer()
-    server.run(*(f"SET key:{number} 1" for number in range(SLICE_KEYS + 1)))
-    before = server.items()
-    steps = rewrite(server.log)
-    next(steps)
-    server.run_without_commit(f"SET key:{SLICE_KEYS} 2")
-    next(steps)
-    server.disk.on_call = fail_once("append", errno.ENOSPC)
-    with pytest.raises(CommitFailed):
-        server.log.commit()
-    server.service.tick()
-    assert server.log.problem is None
-    with pytest.raises(RewriteFailed):
-        list(steps)
-    assert server.restart().items() == before
-
-
-def test_the_log_of_a_stopped_server_refuses_writes() -> None:
-    server = LoggedServer()
-    server.run("SET a 1")
-    server.service.stop()
-    assert server.run("SET a 2") == ["(error) MISCONF Errors writing to the AOF file: the server is stopping"]
 
 
 # ---------------------------------------------------------------- records of commands

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.program import start_command
 from server.engines.base import EngineStartError
 from server.engines.log.start import check
 from server.engines.log.walk import Corruption
@@ -92,10 +93,10 @@ def test_damage_before_something_synced_stops_the_start_and_says_what_to_do() ->
     at = data.index(b"SET b")
     with pytest.raises(EngineStartError) as raised:
         LoggedServer(disk_with({LOG: data.replace(b"SET b 2", b"SET b 9")}))
-    text = str(raised.value)
-    assert text.startswith(f"data/{LOG} is damaged at byte {at}: batch 5 is damaged.\nNothing was changed.")
-    assert "./run_server.sh --check data" in text
-    assert "./run_server.sh --data data --repair" in text
+    assert str(raised.value) == f"data/{LOG} is damaged at byte {at}: batch 5 is damaged"
+    check, repair = (line.strip() for line in raised.value.advice if line.startswith(" "))
+    assert check == f"{start_command('server')} --check data"
+    assert repair == f"{start_command('server')} --data data --repair"
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -125,6 +126,15 @@ def test_a_missing_file_stops_the_start(missing: str) -> None:
         LoggedServer(disk_with(files))
 
 
+def test_a_log_without_the_snapshot_that_it_continues_stops_the_start_although_nothing_in_it_is_synced() -> None:
+    files = small_log(clean=False)
+    assert b"# synced" not in files[SECOND_LOG]
+    disk = disk_with({SECOND_LOG: files[SECOND_LOG]})
+    with pytest.raises(EngineStartError, match=rf"{LOG} is damaged at byte 0: the file is missing"):
+        LoggedServer(disk)
+    assert set(disk.files) == {SECOND_LOG}
+
+
 def test_a_log_that_ends_before_its_snapshot_is_found() -> None:
     files = small_log(clean=True)
     data = files[SECOND_LOG]
@@ -140,9 +150,9 @@ def test_a_file_of_a_later_format_is_refused() -> None:
 
 
 def test_other_files_in_the_directory_are_left_alone() -> None:
-    disk = disk_with({"notes.txt": b"x", "tmp-00000009.base": b"half"})
-    LoggedServer(disk).run("SET a 1")
-    assert "notes.txt" in disk.files
+    disk = disk_with({"notes.txt": b"x", "tmp-notes": b"x", "tmp-00000009.base": b"half"})
+    LoggedServer(disk).restart().run("SET a 1")
+    assert set(disk.files) == {"notes.txt", "tmp-notes", LOG}
 
 
 # ---------------------------------------------------------------- repair

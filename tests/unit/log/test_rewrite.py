@@ -36,6 +36,14 @@ def test_a_rewrite_leaves_one_snapshot_and_an_empty_log_with_the_same_keys_in_th
     assert server.restart().items() == server.items()
 
 
+def test_keys_that_are_set_together_are_in_the_snapshot() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.run_without_commit("MSET n 2 a 2 m 2")
+    server.rewrite()
+    assert server.restart().items() == server.items() == [(b"a", b"2", None), (b"n", b"2", None), (b"m", b"2", None)]
+
+
 def test_changes_during_a_rewrite_are_kept_in_the_right_order() -> None:
     server = filled()
     steps = rewrite(server.log)

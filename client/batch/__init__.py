@@ -1,0 +1,1 @@
+"""Batches: lines from a pipe or a file that are sent without waiting for replies."""

@@ -1,0 +1,127 @@
+"""Where the server is and how to log in: from options, from a URL, or from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9736
+DEFAULT_URL_PORT = 6379
+"""The port of a URL without one, as the registration of the scheme ``redis`` says."""
+
+URL_VARIABLES = ("KVLINE_URL", "REDIS_URL")
+"""Environment variables that hold a URL. The first one that is set counts."""
+
+_SCHEMES = {"redis": False, "rediss": True, "unix": False}
+"""Schemes of a URL, and whether they mean TLS."""
+
+
+class InvalidAddress(ValueError):
+    """Raised for a URL or a port that cannot be used. The text is shown to the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSettings:
+    """How TLS is used. An empty string means that the option was not given."""
+
+    authorities: str = ""
+    """A file with the authorities that may sign the server's certificate, as PEM. Empty: those of the system."""
+
+    certificate: str = ""
+    """A file with the client's own certificate, as PEM."""
+
+    key: str = ""
+    """A file with its key, as PEM. Empty: it is in the same file."""
+
+    server_name: str = ""
+    """The name that the server's certificate must have, and that is sent to the server (SNI). Empty: the host."""
+
+    verifies: bool = True
+    """Whether the server's certificate is verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Where the server is and how to log in. Options replace single fields (`dataclasses.replace`)."""
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    socket_path: str = ""
+    """The path of a Unix socket, which replaces host and port. Empty for TCP."""
+
+    user: str = ""
+    """The name for AUTH. Empty for the default user."""
+
+    password: str | None = field(default=None, repr=False)
+    database: int = 0
+    tls: bool = False
+    tls_settings: TLSSettings = TLSSettings()
+
+    @property
+    def name(self) -> str:
+        """The address as the prompt and error messages show it, without secrets."""
+        if self.socket_path:
+            return self.socket_path
+        # The colons of an IPv6 address would be taken for the one before the port (RFC 3986, 3.2.2).
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def settings_from_environment(variables: Mapping[str, str]) -> ConnectionSettings:
+    """Return the settings of the URL in the environment, else the defaults. Raises `InvalidAddress`."""
+    for name in URL_VARIABLES:
+        if url := variables.get(name):
+            try:
+                return parse_url(url)
+            except InvalidAddress as problem:
+                raise InvalidAddress(f"{name}: {problem}") from None
+    return ConnectionSettings()
+
+
+def parse_port(text: str) -> int:
+    """Convert a port. The resolver would take a number above 65535 modulo 65536, and connect to another server.
+
+    Raises `InvalidAddress`.
+    """
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise InvalidAddress(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def parse_url(url: str) -> ConnectionSettings:
+    """Parse ``redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`` or ``unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]``.
+
+    User, password and path may be percent-encoded. What precedes ``@`` is the password if it has no colon, as in
+    redis-cli. Raises `InvalidAddress`, whose text has no password in it.
+    """
+    from urllib.parse import parse_qs, unquote, urlsplit  # noqa: PLC0415  # takes 3 ms, which most starts do not need
+
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError as problem:  # brackets around what is no IPv6 address
+        raise InvalidAddress(f"the URL cannot be read: {problem}") from None
+    if parts.scheme not in _SCHEMES:
+        raise InvalidAddress(f"a URL begins with redis://, rediss:// or unix://, not {parts.scheme + '://'!r}")
+    path, database = unquote(parts.path), parse_qs(parts.query).get("db", [""])[-1]
+    location: dict[str, str | int] = {"socket_path": path}
+    if parts.scheme == "unix":
+        if not path:
+            raise InvalidAddress("a URL with unix:// needs the path of a socket")
+    else:
+        # After the host only: `parts.port` would not quote what it refuses.
+        port = parts.netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+        location = {"host": host or DEFAULT_HOST, "port": parse_port(port) if port else DEFAULT_URL_PORT}
+        database = path.strip("/") or database
+    if database and not database.isdecimal():
+        raise InvalidAddress(f"a database is a number, not {database!r}")
+    user, password = parts.username, parts.password
+    if password is None:
+        user, password = None, user
+    return ConnectionSettings(
+        **location,  # type: ignore[arg-type]  # the keys are names of fields
+        user=unquote(user or ""),
+        password=None if password is None else unquote(password),
+        database=int(database or 0),
+        tls=_SCHEMES[parts.scheme],
+    )

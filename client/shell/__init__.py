@@ -1,0 +1,1 @@
+"""The prompt: read a command, run it, show its reply."""
