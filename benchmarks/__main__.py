@@ -21,6 +21,7 @@ from benchmarks import (
     proxy,
     startup,
     throughput,
+    tls,
 )
 from benchmarks.errors import BenchmarkError
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "fairness": fairness.measure,
     "http": http.measure,
     "proxy": proxy.measure,
+    "tls": tls.measure,
 }
 
 HELP = """\
@@ -51,6 +53,7 @@ measurements:
   durability   SET without a log, synced each second and always, beside Redis's append-only file; start; rewriting
   fairness     latencies of kvline while another client misbehaves or asks for much
   proxy        kvline in front of a Redis, with and without its cache, against the embedded store, redis-py and webdis
+  tls          kvline and Redis, with TLS and without
   http         the HTTP listener against a bare Starlette and webdis, and the TCP listener during load on HTTP
   compare REV  throughput of the current tree against another git revision of kvline, or a checkout in a folder
 

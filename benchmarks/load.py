@@ -140,7 +140,7 @@ def _command(server: RunningServer, case: Case, requests: int) -> list[str]:
     numbers |= {"-r": KEYS, "-d": VALUE_SIZE}
     options = [str(part) for option in numbers.items() for part in option]
     test = OWN_COMMANDS.get(case.command) or ["-t", case.command.lower()]
-    return [tool("redis-benchmark"), "--precision", "3", *options, *test]
+    return [tool("redis-benchmark"), "--precision", "3", *server.options, *options, *test]
 
 
 def tool(name: str, package: str = "redis-tools") -> str:

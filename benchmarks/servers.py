@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -37,6 +37,8 @@ class RunningServer:
     name: str
     port: int
     pid: int
+    options: tuple[str, ...] = field(default=(), kw_only=True)
+    """Options with which redis-benchmark connects to it."""
 
 
 Starter = Callable[[], AbstractContextManager[RunningServer]]

@@ -51,7 +51,9 @@ def _report(problem: Exception, advice: str = "") -> int:
 
 def _start_advice(options: Namespace) -> str:
     settings = options.connection
-    return "" if settings.socket_path else f". Start one with {start_command('server')} --port {settings.port}"
+    if settings.socket_path or settings.tls:
+        return ""
+    return f". Start one with {start_command('server')} --port {settings.port}"
 
 
 def _converse(options: Namespace) -> Conversation:

@@ -13,6 +13,7 @@ from client.settings import (
     DEFAULT_PORT,
     ConnectionSettings,
     InvalidAddress,
+    TLSSettings,
     parse_port,
     parse_url,
     settings_from_environment,
@@ -105,6 +106,14 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-s", "--socket", metavar="PATH", help="the path of its Unix socket")
     group.add_argument("-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]")
     group.add_argument("--password-file", metavar="FILE", help="the password is the first line of this file")
+    group.add_argument("--tls", action="store_true", help="use TLS, as with a URL that begins with rediss://")
+    group.add_argument(
+        "--cacert", metavar="FILE", help="the authority of the server's certificate (default: the system's)"
+    )
+    group.add_argument("--cert", metavar="FILE", help="the certificate of this client")
+    group.add_argument("--key", metavar="FILE", help="the key of this certificate")
+    group.add_argument("--sni", metavar="HOST", help="the server's name in its certificate (default: its address)")
+    group.add_argument("--insecure", action="store_true", help="do not verify the server's certificate")
     group.add_argument("-n", "--database", metavar="N", type=_natural, help="select a database")
     group.add_argument("--local", action="store_true", help="use a store in this process, without a server")
 
@@ -171,7 +180,20 @@ def _connection_settings(options: argparse.Namespace) -> ConnectionSettings:
         settings = replace(settings, database=options.database)
     if options.password_file is not None or settings.password is None:
         settings = replace(settings, password=_password(options))
-    return settings
+    return replace(settings, tls=settings.tls or options.tls, tls_settings=_tls_settings(options, settings))
+
+
+def _tls_settings(options: argparse.Namespace, settings: ConnectionSettings) -> TLSSettings:
+    given = TLSSettings(
+        options.cacert or "", options.cert or "", options.key or "", options.sni or "", verifies=not options.insecure
+    )
+    if given != TLSSettings() and not (settings.tls or options.tls):
+        raise InvalidAddress("--cacert, --cert, --key, --sni and --insecure need --tls or a URL with rediss://")
+    if given.key and not given.certificate:
+        raise InvalidAddress("--key needs --cert")
+    if settings.socket_path and (settings.tls or options.tls):
+        raise InvalidAddress("TLS needs a host, not a Unix socket")
+    return given
 
 
 def _password(options: argparse.Namespace) -> str | None:

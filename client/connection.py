@@ -6,6 +6,7 @@ import select
 import socket
 import sys
 from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 from client.settings import ConnectionSettings
@@ -81,8 +82,6 @@ class Connection(Protocol):
 
 def open_socket(settings: ConnectionSettings) -> socket.socket:
     """Connect a socket. Raises `OSError`, and UnicodeError for a host name that IDNA cannot encode."""
-    if settings.tls:  # never a password over a connection that was meant to be encrypted
-        raise OSError("TLS is not supported")
     if settings.socket_path:
         if sys.platform == "win32":
             raise OSError("Python has no Unix sockets on Windows")
@@ -99,6 +98,10 @@ def open_socket(settings: ConnectionSettings) -> socket.socket:
         connected = socket.create_connection((host, settings.port), CONNECT_TIMEOUT)  # type: ignore[arg-type]
         # A request is sent at once, even if the previous one is not acknowledged yet (Nagle's algorithm, RFC 896).
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if settings.tls:
+            from client.tls import start_tls  # noqa: PLC0415  # imports ssl, which takes long
+
+            connected = start_tls(connected, settings.host, settings.tls_settings)
     return connected
 
 
@@ -126,6 +129,8 @@ class SocketConnection:
             return data
         try:
             data = self._socket.recv(RECEIVE_SIZE)
+        except BlockingIOError:  # in `stream` alone
+            raise
         except TimeoutError:
             raise ConnectionLost(f"the server at {self.name} does not reply") from None
         except OSError as problem:
@@ -165,7 +170,8 @@ class SocketConnection:
                 sources = [server] if waits else [server, standard_input]
                 readable, writable, _ = select.select(sources, [server] if outgoing.size else [], [])
                 if server in readable:
-                    pipeline.consume(self.receive())
+                    with suppress(BlockingIOError):  # a record of TLS is not complete
+                        pipeline.consume(self.receive())
                 # After the replies: if the server has closed the connection, the reason that it sent is shown first.
                 if writable:
                     self._send_some(outgoing)
@@ -185,6 +191,8 @@ class SocketConnection:
 
     def close(self) -> None:
         """Close the connection. The server reads the end of the stream."""
+        with suppress(OSError):  # the server has closed it already
+            self._socket.shutdown(socket.SHUT_WR)
         self._socket.close()
 
     def _send_some(self, outgoing: _Outgoing) -> None:

@@ -22,6 +22,26 @@ class InvalidAddress(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class TLSSettings:
+    """How TLS is used. An empty string means that the option was not given."""
+
+    authorities: str = ""
+    """A file with the authorities that may sign the server's certificate, as PEM. Empty: those of the system."""
+
+    certificate: str = ""
+    """A file with the client's own certificate, as PEM."""
+
+    key: str = ""
+    """A file with its key, as PEM. Empty: it is in the same file."""
+
+    server_name: str = ""
+    """The name that the server's certificate must have, and that is sent to the server (SNI). Empty: the host."""
+
+    verifies: bool = True
+    """Whether the server's certificate is verified."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """Where the server is and how to log in. Options replace single fields (`dataclasses.replace`)."""
 
@@ -36,6 +56,7 @@ class ConnectionSettings:
     password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: bool = False
+    tls_settings: TLSSettings = TLSSettings()
 
     @property
     def name(self) -> str:

@@ -38,6 +38,7 @@ def protocol_error(reason: bytes) -> ErrorReply:
 UNBALANCED_QUOTES = protocol_error(b"unbalanced quotes in request")
 NO_HTTP_HERE = protocol_error(b"this port does not speak HTTP; start the server with --http-port for a port that does")
 NO_TLS_HERE = protocol_error(b"this port does not speak TLS")
+TLS_ONLY_HERE = protocol_error(b"this port speaks TLS only")
 NUL_IN_LINE = protocol_error(b"a line of text contains a NUL byte")
 TOO_MANY_ARGUMENTS = protocol_error(b"too many arguments in request")
 INVALID_MULTIBULK_LENGTH = protocol_error(b"invalid multibulk length")

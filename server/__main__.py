@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logger.log(NOTICE, "%s", line)
         return 1
     except StartInterrupted:
-        logger.info("%s: the server stops before it has started", stop_signal.wait(_reload))
+        logger.info("%s: the server stops before it has started", stop_signal.wait(lambda: None))
         return 0
     logger.info("kvline %s, Python %s, process %d", __version__, sys.version.partition(" ")[0], os.getpid())
     logger.info("settings that differ from their defaults: %s", settings.changed() or "none")
@@ -58,16 +58,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for address in server.addresses:
         logger.log(NOTICE, "listening on %s", address)
     freeze_heap()
-    asked_by = stop_signal.wait(_reload)
+    asked_by = stop_signal.wait(lambda: _reload(server))
     logger.info("%s: the server stops", asked_by)
     server.stop()
     logger.info("the server has stopped")
     return 0
 
 
-def _reload() -> None:
+def _reload(server: Server) -> None:
     """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
-    logger.info("SIGHUP: there is nothing to reload")
+    if server.certificates is None:
+        logger.info("SIGHUP: there is nothing to reload")
+        return
+    from server.net.certificates import CertificateError  # noqa: PLC0415  # imports ssl, which takes long
+
+    try:
+        server.certificates.reload()
+    except CertificateError as problem:
+        logger.warning("SIGHUP: the certificates are not replaced: %s", problem)
+    else:
+        logger.info("SIGHUP: the certificates are reloaded")
 
 
 def _check(directory: str) -> int:

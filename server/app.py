@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from common.passwords import PASSWORD_VARIABLE
 from server.clients.registry import ClientRegistry
@@ -40,6 +40,9 @@ from server.settings import (
     check,
     with_password,
 )
+
+if TYPE_CHECKING:
+    from server.net.certificates import Certificates
 
 
 class AnyListener(Protocol):
@@ -103,10 +106,13 @@ class Server:
         self.addresses: list[str] = []
         """The addresses that the server listens on, once it has started.
 
-        Those of `ports` come first, then that of the setting ``resp_port``, then HTTP's, as a URL.
+        Those of `ports` come first, then that of the setting ``resp_port``, then that of TLS as a URL (``rediss://``),
+        then HTTP's as a URL.
         """
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
+        self.tls_port: int | None = None
+        """The port for the same with TLS; None without TLS."""
         try:
             engine = new_engine(self.settings, clock, is_interrupted) if engine is None else engine
         except MissingExtra as problem:
@@ -120,6 +126,8 @@ class Server:
             clients=ClientRegistry(self.settings.max_clients),
         )
         self._scheduler = new_scheduler(self.settings, engine)
+        self.certificates = _new_certificates(self.settings)
+        """The certificates of the TLS ports, which can be reloaded; None without TLS."""
         # The log level belongs to the process.
         changeable = {entry.name for entry in SETTINGS if entry.mutable} - {"log_level"}
         # The same path as for CONFIG SET, so that a setting cannot have one effect at the start and another one later.
@@ -141,6 +149,9 @@ class Server:
             bound: dict[str, Any] = {"ports": tuple(self.ports)}
             if self.settings.resp_port is not None:
                 bound["resp_port"] = self._listen(self.settings.resp_port, self._new_tcp_listener).port
+            if self.settings.tls_port is not None:
+                self.tls_port = self._listen(self.settings.tls_port, self._new_tls_listener).port
+                bound["tls_port"] = self.tls_port
             if self.settings.http_port is not None:
                 bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
             self.context.settings = dataclasses.replace(self.settings, **bound)
@@ -221,7 +232,8 @@ class Server:
 
     def _warn_if_open(self) -> None:
         """Log a warning if other machines can reach the server, and it has no password."""
-        if not (self.context.auth.required or is_loopback(self.settings.host)):
+        settings = self.settings
+        if not (self.context.auth.required or is_loopback(settings.host) or settings.demands_certificates()):
             logger.warning(
                 "clients on other machines can read and change all data, because the server has no password: "
                 "set %s, give --password-file, or listen on 127.0.0.1",
@@ -230,6 +242,12 @@ class Server:
 
     def _new_tcp_listener(self, port: int) -> Listener:
         return Listener(self.settings.host, port, self.context, self._scheduler)
+
+    def _new_tls_listener(self, port: int) -> AnyListener:
+        from server.net.tls_listener import TLSListener  # noqa: PLC0415  # ssl takes long to import
+
+        assert self.certificates is not None, "checked with the settings"
+        return TLSListener(self.settings.host, port, self.context, self._scheduler, self.certificates)
 
     def _new_http_listener(self, port: int) -> AnyListener:
         settings = self.settings
@@ -245,6 +263,7 @@ class Server:
             names=settings.http_hosts,
             max_body=settings.http_max_body,
             timeouts=settings.http_timeouts(),
+            certificates=self.certificates if settings.http_tls else None,
         )
 
     def _stop_in_background(self) -> None:
@@ -262,6 +281,22 @@ def new_scheduler(settings: Settings, engine: Engine[Any]) -> Scheduler[Any]:
         # With the GIL one thread runs at a time, so a second one adds nothing but changes of threads.
         count = 1 if has_gil() else os.cpu_count() or 1
     return IOThreads(count) if count else ThreadPerConnection()
+
+
+def _new_certificates(settings: Settings) -> Certificates | None:
+    """Read the certificates of the settings; None without TLS. Raises `StartError`."""
+    files = settings.certificate_files()
+    if files is None:
+        return None
+    # Imported here: ssl takes long to import, and is missing in a Python that was built without it.
+    try:
+        from server.net.certificates import CertificateError, Certificates  # noqa: PLC0415
+    except ImportError as problem:
+        raise StartError(f"can't start: --tls-cert needs a Python with the module ssl ({problem})") from None
+    try:
+        return Certificates(files)
+    except CertificateError as problem:
+        raise StartError(f"can't start: {problem}") from None
 
 
 def new_engine(settings: Settings, clock: Clock, is_interrupted: Callable[[], bool]) -> Engine[Any]:

@@ -86,7 +86,7 @@ def _server(context: ServerContext) -> InfoSection:
         "process_id": os.getpid(),
         "process_supervised": "no",
         "run_id": context.run_id,
-        "tcp_port": context.settings.ports[0] if context.settings.ports else 0,
+        "tcp_port": next(iter(context.settings.ports), context.settings.tls_port or 0),  # as in Redis
         "server_time_usec": time.time_ns() // 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,

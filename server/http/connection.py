@@ -175,10 +175,10 @@ class HTTPConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Return whether the connection stays open, to respond to what the client sent before it closed its side."""
         # A client may close its side after its last request, as `nc -N` does, and still read the responses.
-        # On False the event loop closes the transport.
+        # On False the event loop closes the transport. Over TLS it does so in any case.
         self._has_eof = True
         self._process()
-        return self._owes_response() and not self._is_closing
+        return self._owes_response() and not self._is_closing and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self._is_write_paused = True

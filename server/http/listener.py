@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from server.http.application import Application
 from server.http.connection import HTTPConnection
@@ -21,6 +21,10 @@ from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
 from server.session.context import ServerContext
 from server.settings import HTTPTimeouts
 from server.stderr_log import RepeatedMessage
+
+if TYPE_CHECKING:
+    from server.http.tls_accept import TLSAcceptor
+    from server.net.certificates import Certificates
 
 MAX_CHECK_INTERVAL = 1.0
 """Seconds between two looks at the progress of all connections, or half of the shortest timeout if that is less."""
@@ -45,23 +49,30 @@ def create_http_listener(
     names: Sequence[str] = (),
     max_body: int,
     timeouts: HTTPTimeouts = DEFAULT_TIMEOUTS,
+    certificates: Certificates | None = None,
 ) -> HTTPListener:
     """Bind a port for HTTP. Raises `OSError` or `UnicodeError` if the address can't be bound.
 
     ``origins`` are those that CORS allows, ``names`` are further host names of the server, ``max_body`` is the maximum
     size of a request's body in bytes, and ``timeouts`` is how long a connection waits for its client. Port 0 picks a
-    free port.
-    Connections wait in the backlog until `HTTPListener.start`.
+    free port. With ``certificates`` the port speaks HTTPS. Connections wait in the backlog until `HTTPListener.start`.
     """
     access = AccessPolicy(host, context.auth, origins, names)
     cors = CORSPolicy(origins) if origins else None
-    return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body), timeouts)
+    return HTTPListener(host, port, Application(context, access, cors=cors, max_body=max_body), timeouts, certificates)
 
 
 class HTTPListener:
     """Serve HTTP on one address. Raises `OSError` or `UnicodeError` if the address can't be bound."""
 
-    def __init__(self, host: str, port: int, application: Application, timeouts: HTTPTimeouts) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        application: Application,
+        timeouts: HTTPTimeouts,
+        certificates: Certificates | None = None,
+    ) -> None:
         family, address = resolve(host, port)
         try:
             # Bound here rather than by the event loop, so that the caller gets the error, and knows the port at once.
@@ -72,6 +83,7 @@ class HTTPListener:
             raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own text has the address too
         self._application = application
         self._timeouts = timeouts
+        self._certificates = certificates
         self._connections: set[HTTPConnection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_running = threading.Event()
@@ -82,7 +94,7 @@ class HTTPListener:
     @property
     def address(self) -> str:
         """The URL of the listener, with the port that was bound."""
-        return "http://" + format_address(self._socket.getsockname())
+        return ("http://" if self._certificates is None else "https://") + format_address(self._socket.getsockname())
 
     @property
     def port(self) -> int:
@@ -126,8 +138,7 @@ class HTTPListener:
     async def _serve(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._handle_loop_error)
-        # With the backlog again, because this calls `listen` a second time, with 100 by default.
-        server = await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
+        server = await self._accept(loop)
         self._is_running.set()
         checks = loop.create_task(self._check_progress())
         await self._stop_requested.wait()
@@ -135,6 +146,15 @@ class HTTPListener:
         # Without `wait_closed`, which since Python 3.12 waits for every connection, and without a time limit.
         server.close()
         await self._close_connections()
+
+    async def _accept(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractServer | TLSAcceptor:
+        """Begin to accept connections. Return what does that, until it is closed."""
+        if self._certificates is not None:
+            from server.http.tls_accept import TLSAcceptor  # noqa: PLC0415  # needs the module ssl
+
+            return TLSAcceptor(self._socket, self._certificates, self._new_connection, self._accept_failed.log)
+        # With the backlog again, because this calls `listen` a second time, with 100 by default.
+        return await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
 
     def _handle_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log connections that cannot be accepted in one line. asyncio logs a thousand tracebacks a second."""

@@ -156,6 +156,10 @@ class Listener(socketserver.ThreadingTCPServer):
             return
         with self._connections_changed:
             self._connections[request] = connection
+        self._schedule(connection, request, client_address)
+
+    def _schedule(self, connection: Connection, request: Any, client_address: Any) -> None:
+        """Have the scheduler serve a connection."""
 
         def start_thread(serve: Callable[[], None]) -> None:
             self._serve[request] = serve

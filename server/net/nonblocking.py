@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from server.clients.push import PushQueue
-from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
+from server.net.connection import Connection
 from server.net.io_thread import IOThread
+from server.net.lingering import Lingering
 from server.net.poller import READABLE, WRITABLE
 from server.session.context import ServerContext
 from server.session.stream import RequestStream
@@ -56,7 +57,7 @@ class State(Enum):
 class NonblockingConnection(Connection):
     """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call."""
 
-    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_send", "_state", "_unread", "_unsent")
+    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_send", "_state", "_unsent")
 
     def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
         sock.setblocking(False)
@@ -64,7 +65,6 @@ class NonblockingConnection(Connection):
         self._receive, self._send = sock.recv, sock.send
         self._state = State.READING
         self._unsent: bytes | memoryview = b""
-        self._unread = MAX_LINGER_BYTES
         self._may_push = False
         self._close: Callable[[], None]
         super().__init__(context, sock, peer_address, io_thread)
@@ -81,7 +81,9 @@ class NonblockingConnection(Connection):
 
     def _begin(self) -> None:
         self._wait_for_input()
-        self._check_timeouts()
+        self._restart_timer()
+        # The end of a TLS handshake may have brought the first request, which the poller does not report any more.
+        self._read()
 
     @property
     def is_executing(self) -> bool:
@@ -217,20 +219,7 @@ class NonblockingConnection(Connection):
 
     def _linger(self) -> None:
         self._state = State.LINGERING
-        self.socket.shutdown(socket.SHUT_WR)
-        self._io.watch(self._fd, READABLE, self._discard_input)
-        self._io.call_later(LINGER_TIMEOUT, self._end)
-
-    def _discard_input(self) -> None:
-        try:
-            data = self._receive(TURN_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        self._unread -= len(data)
-        if not data or self._unread <= 0:
-            self._end()
+        Lingering(self._io, self.socket, self._end)
 
     def fail(self, problem: Exception) -> None:
         """Close the connection, and log why."""

@@ -35,6 +35,7 @@ from server.clients.registry import ClientInfo
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
 from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
+from server.stderr_log import RepeatedMessage
 
 ARGUMENT_OVERHEAD = 64
 """Bytes charged per queued argument besides its length, so that a million empty arguments count too."""
@@ -45,6 +46,8 @@ WATCH_OVERHEAD = 512
 _NO_COMMANDS: Mapping[bytes, Command] = {}
 
 logger = logging.getLogger(__name__)
+
+_closed = RepeatedMessage(logger, logging.INFO, "client %d: %s; the connection from %s is closed")
 
 
 class ReplyMode(Enum):
@@ -264,9 +267,12 @@ class Session:
 
     def refuse(self, problem: ProtocolError) -> ErrorReply:
         """Return the reply to a request that could not be read."""
+        text = problem.error.text.decode(errors="replace")
         if problem.close_connection:
             self.closing = True
-        logger.debug("client %d: %s", self.client.id, problem.error.text.decode(errors="replace"))
+            _closed.log(self.client.id, text, self.client.address)
+        else:
+            logger.debug("client %d: %s", self.client.id, text)
         return self._refuse(CommandError(problem.error))
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ from server.settings.kinds import (
 )
 
 DEFAULT_PORT = 9736
+DEFAULT_PORTS = (DEFAULT_PORT,)
 DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
@@ -73,6 +74,7 @@ LOG_FORMAT = Choice(("text", "json"))
 
 
 LISTENERS = Group("addresses")
+TLS = Group("TLS", "A port of its own. Without --port the server then has no port without TLS.")
 ACCESS = Group("access", f"{PASSWORD_VARIABLE} in the environment is the password too.")
 LIMITS = Group("limits")
 LOG = Group("log")
@@ -118,6 +120,20 @@ class BackendSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Files with certificates and keys."""
+
+    certificate: str
+    """The server's certificate, and after it those of intermediate authorities."""
+
+    key: str
+    """The private key of the server's certificate."""
+
+    authorities: str | None = None
+    """The authorities that sign the certificates of clients. If given, each client needs a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class HTTPTimeouts:
     """How long an HTTP connection waits for its client, in seconds."""
 
@@ -143,11 +159,23 @@ class Settings:
     host: str = setting(
         "127.0.0.1", Text("HOST"), "the address to listen on", group=LISTENERS, config="bind")
     ports: tuple[int, ...] = setting(
-        (DEFAULT_PORT,), PORT, "a port to listen on; may be given more than once; 0 picks a free one",
+        DEFAULT_PORTS, PORT, "a port to listen on; may be given more than once; 0 picks a free one",
         option="--port", repeatable=True, unset=0, group=LISTENERS, config="port")
     resp_port: int | None = setting(
         None, PORT, "a port whose replies are RESP, also to lines of text; for redis-benchmark and health checks",
         group=LISTENERS)
+
+    tls_port: int | None = setting(
+        None, PORT, "a port for TLS; 0 picks a free one", unset=0, requires="tls_cert", group=TLS, config="tls-port")
+    tls_cert: str | None = setting(
+        None, Text("FILE"), "the server's certificate, and those of intermediate authorities, as PEM",
+        requires="tls_key", group=TLS, config="tls-cert-file")
+    tls_key: str | None = setting(
+        None, Text("FILE"), "the key of the certificate, as PEM, without a passphrase",
+        requires="tls_cert", group=TLS, config="tls-key-file")
+    tls_ca: str | None = setting(
+        None, Text("FILE"), "demand a certificate from each client that these authorities have signed",
+        requires="tls_cert", group=TLS, config="tls-ca-cert-file")
 
     password: str = setting(
         "", Text("PASSWORD", check_password), "the password that clients must send; empty: none",
@@ -219,6 +247,8 @@ class Settings:
         option="", variable="", config="slowlog-max-len", mutable=True)
 
     http_port: int | None = setting(None, PORT, "a port for HTTP; 0 picks a free one", group=HTTP)
+    http_tls: bool = setting(
+        False, SWITCH, "speak HTTPS on this port, with the certificate of --tls-cert", requires="tls_cert", group=HTTP)
     http_token: str | None = setting(
         None, Text("TOKEN", check_token),
         "another name for the password, which is the bearer token of HTTP; must not differ from it",
@@ -266,6 +296,11 @@ class Settings:
         requires="backend", group=CACHE)
     # fmt: on
 
+    def __post_init__(self) -> None:
+        # The same object, so the ports were not given: a given tuple of the same port is another object.
+        if self.tls_port is not None and self.ports is DEFAULT_PORTS:
+            object.__setattr__(self, "ports", ())
+
     def changed(self) -> str:
         """Return the settings that differ from their defaults as options, without secrets."""
         given = [entry for entry in SETTINGS if entry.option and getattr(self, entry.name) != entry.default]
@@ -284,6 +319,17 @@ class Settings:
     def http_timeouts(self) -> HTTPTimeouts:
         """Return how long HTTP connections wait for their clients."""
         return HTTPTimeouts(self.http_head_timeout, self.http_body_timeout, self.http_idle_timeout)
+
+    def certificate_files(self) -> CertificateFiles | None:
+        """Return the files for TLS, or None without TLS."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return CertificateFiles(self.tls_cert, self.tls_key, self.tls_ca)
+
+    def demands_certificates(self) -> bool:
+        """Return whether a client needs a certificate on every port."""
+        has_plain_http = self.http_port is not None and not self.http_tls
+        return self.tls_ca is not None and not (self.ports or self.resp_port is not None or has_plain_http)
 
     def uses_many_threads(self) -> bool:
         """Return whether several threads are busy at the same time, if Python has a GIL."""
@@ -316,11 +362,15 @@ def check(settings: Settings) -> None:
                 entry.kind.parse(entry.kind.format(each))
             except ValueError as problem:
                 raise SettingsError(entry.name, f"is not valid: {problem}") from None
-        # False: --no-cache-tracking without a backend is not a contradiction.
-        if entry.requires and value not in (None, False) and getattr(settings, entry.requires) is None:
+        # False: --no-cache-tracking without a backend is not a contradiction. 0, which is equal to it, is a port.
+        if entry.requires and value is not None and value is not False and getattr(settings, entry.requires) is None:
             raise SettingsError(entry.name, f"needs {option_of(entry.requires)}")
         if entry.embedded and value != entry.default and settings.backend is not None:
             raise SettingsError(entry.name, BACKEND_STORES_DATA)
+    if settings.tls_cert is not None and settings.tls_port is None and not settings.http_tls:
+        raise SettingsError("tls_cert", "needs --tls-port, or --http-port with --http-tls")
+    if settings.http_tls and settings.http_port is None:
+        raise SettingsError("http_tls", "needs --http-port")
 
 
 def option_of(name: str) -> str:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.certificates import TLSFiles, certificates
 from tests.harness.npm import node_modules
-from tests.harness.processes import ServerProcess
+from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import TIMEOUT
+
+__all__ = ["certificates"]
 
 FOLDER = Path(__file__).parent / "ioredis"
 
@@ -23,8 +26,17 @@ def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("protocol", ["2", "3"], ids=["RESP2", "RESP3"])
 def test_ioredis_gets_what_it_expects_of_a_redis(server: ServerProcess, modules: Path, protocol: str) -> None:
+    check(modules, str(server.port), protocol)
+
+
+def test_ioredis_gets_the_same_over_tls(start_server: StartServer, modules: Path, certificates: TLSFiles) -> None:
+    server = start_server(*certificates.options())
+    check(modules, str(server.port), "3", "", str(certificates.authority.certificate))
+
+
+def check(modules: Path, *arguments: str) -> None:
     done = subprocess.run(
-        ["node", FOLDER / "check.cjs", str(server.port), protocol],
+        ["node", FOLDER / "check.cjs", *arguments],
         env=os.environ | {"NODE_PATH": str(modules)},
         capture_output=True,
         text=True,

@@ -183,6 +183,8 @@ def published() -> dict[str, list[str]]:
     """Return the published ports of each service: first that of `--port`, then that of `--http-port`."""
     ports: dict[str, list[str]] = {}
     for name, service in COMPOSE["services"].items():
+        if name == "tls":  # which demands certificates, and publishes its port to other machines
+            continue
         for address, outside, inside in (port.split(":") for port in service.get("ports", [])):
             assert address == "127.0.0.1", f"{name} is open to other machines, and has no password"
             ports.setdefault(name, []).append(outside)
@@ -194,6 +196,13 @@ def test_ports_are_published_on_loopback_only_and_none_twice() -> None:
     ports = published()
     assert ports.keys() == {"kvline", "proxy"}
     assert len({port for each in ports.values() for port in each}) == 4
+
+
+def test_the_service_with_tls_publishes_that_port_alone_and_demands_certificates() -> None:
+    service = COMPOSE["services"]["tls"]
+    options = dict(zip(service["command"][::2], service["command"][1::2], strict=True))
+    assert options.keys() >= {"--tls-cert", "--tls-key", "--tls-ca"}
+    assert service["ports"] == [f"{options['--tls-port']}:{options['--tls-port']}"]
 
 
 # ---------------------------------------------------------------- the workflow and scripts/demo.sh

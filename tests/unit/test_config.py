@@ -59,6 +59,10 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "slowlog-max-len": "128",
         "tcp-keepalive": "300",
         "timeout": "0",
+        "tls-ca-cert-file": "",
+        "tls-cert-file": "",
+        "tls-key-file": "",
+        "tls-port": "0",
     }
 
 

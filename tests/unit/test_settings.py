@@ -30,6 +30,10 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "host": ("::1", "::1"),
     "ports": ("7000", (7000,)),
     "resp_port": ("7002", 7002),
+    "tls_port": ("7003", 7003),
+    "tls_cert": ("cert.pem", "cert.pem"),
+    "tls_key": ("key.pem", "key.pem"),
+    "tls_ca": ("ca.pem", "ca.pem"),
     "password_file": ("/run/secrets/kvline", "/run/secrets/kvline"),
     "auth_timeout": ("2.5", 2.5),
     "max_line": ("100", 100),
@@ -50,6 +54,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "io_threads": ("2", 2),
     "all_cores": ("yes", True),
     "http_port": ("7001", 7001),
+    "http_tls": ("yes", True),
     "http_token": ("t0ken", "t0ken"),
     "http_origins": ("https://Example.org/", ("https://example.org",)),
     "http_hosts": ("example.org", ("example.org",)),
@@ -77,9 +82,20 @@ def read(*arguments: str, **variables: str) -> Settings:
     return SettingsReader(variables).read(arguments)
 
 
-def with_requirement(entry: Setting) -> list[str]:
-    """Return the arguments that the setting needs beside its own."""
-    return {"": [], "backend": ["--backend", "redis://localhost"], "data": ["--data", "data"]}[entry.requires]
+TLS = {"KVLINE_TLS_PORT": "0", "KVLINE_TLS_CERT": "a", "KVLINE_TLS_KEY": "b", "KVLINE_HTTP_PORT": "0"}
+
+REQUIREMENTS = {
+    "": {},
+    "backend": {"KVLINE_BACKEND": "redis://localhost"},
+    "data": {"KVLINE_DATA": "data"},
+    "tls_cert": TLS,
+    "tls_key": TLS,
+}
+
+
+def requirement_of(entry: Setting) -> dict[str, str]:
+    """Return variables with which the setting is valid, and perhaps another value of it."""
+    return REQUIREMENTS[entry.requires]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, **variables: str) -> str:
@@ -170,16 +186,16 @@ def test_one_busy_thread_needs_no_core_of_its_own(settings: Settings, many: bool
 def test_an_option_sets_its_field_alone(entry: Setting) -> None:
     text, value = EXAMPLES[entry.name]
     given = [entry.option or ""] if isinstance(entry.kind, Switch) else [entry.option or "", text]
-    before = read(*with_requirement(entry))
-    assert read(*given, *with_requirement(entry)) == dataclasses.replace(before, **{entry.name: value})
+    before = read(**requirement_of(entry))
+    assert read(*given, **requirement_of(entry)) == dataclasses.replace(before, **{entry.name: value})
 
 
 @each_option
 def test_a_variable_sets_its_field_alone(entry: Setting) -> None:
     text, value = EXAMPLES[entry.name]
-    before = read(*with_requirement(entry))
-    variables = {entry.variable or "": text}
-    assert read(*with_requirement(entry), **variables) == dataclasses.replace(before, **{entry.name: value})
+    before = read(**requirement_of(entry))
+    variables = requirement_of(entry) | {entry.variable or "": text}
+    assert read(**variables) == dataclasses.replace(before, **{entry.name: value})
 
 
 @pytest.mark.parametrize(
@@ -351,7 +367,8 @@ WriteConfig = Callable[[str], str]
 def test_the_config_file_sets_a_field_by_the_name_of_its_option(entry: Setting, config_file: WriteConfig) -> None:
     text, value = EXAMPLES[entry.name]
     path = config_file(f'{(entry.option or "")[2:]} = "{text}"\n')
-    before = read("--config", path, *with_requirement(entry))
+    others = {name: other for name, other in requirement_of(entry).items() if name != entry.variable}
+    before = read("--config", path, **others)
     assert getattr(before, entry.name) == value
 
 
@@ -520,3 +537,19 @@ def test_a_switch_in_config_is_yes_or_no(text: str, value: bool | None) -> None:
             Switch().parse_config(text)
     else:
         assert Switch().parse_config(text) is value
+
+
+@pytest.mark.parametrize(
+    ("values", "demands"),
+    [
+        ({}, True),
+        ({"tls_ca": None}, False),
+        ({"ports": (9736,)}, False),
+        ({"resp_port": 6379}, False),
+        ({"http_port": 9780}, False),
+        ({"http_port": 9780, "http_tls": True}, True),
+    ],
+)
+def test_certificates_are_demanded_on_every_port_or_not(values: dict[str, object], demands: bool) -> None:
+    files = {"tls_port": 0, "tls_cert": "a", "tls_key": "b", "tls_ca": "c"}
+    assert Settings(**(files | values)).demands_certificates() == demands  # type: ignore[arg-type]

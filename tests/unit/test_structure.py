@@ -43,7 +43,9 @@ MAY_USE_NETWORK = (
     "server.target",
     "server.engines.redis",
     "client.connection",
+    "client.tls",
     "client.source",
+    "common.tls_socket",
 )
 
 MODULES = {

@@ -1,13 +1,15 @@
-// ioredis against a server on the port and in the version of RESP that are given: exits with 1 at the first result that is not as it should be.
+// ioredis against a server on the port and in the version of RESP that are given, with a password and over TLS if one and the file of an authority are: exits with 1 at the first result that is not as it should be.
 "use strict";
 
 const assert = require("node:assert/strict");
+const { readFileSync } = require("node:fs");
 const { once } = require("node:events");
 const Redis = require("ioredis");
 
 const [port, protocol] = process.argv.slice(2).map(Number);
-const password = process.argv[4];
-const options = { port, host: "127.0.0.1", protocol, password, retryStrategy: null, maxRetriesPerRequest: 0 };
+const [password, authority] = process.argv.slice(4);
+const tls = authority && { ca: readFileSync(authority), servername: "localhost" };
+const options = { port, host: "127.0.0.1", protocol, password, retryStrategy: null, maxRetriesPerRequest: 0, tls };
 
 async function checkStrings(redis) {
   assert.equal(await redis.set("key", "välue"), "OK");

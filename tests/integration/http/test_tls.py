@@ -1,0 +1,125 @@
+"""HTTPS: the port of HTTP with the certificate of the TLS port."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server.app import Server
+from server.settings import Settings
+from tests.harness.certificates import Pair, TLSFiles, certificates
+from tests.harness.waiting import TIMEOUT
+
+pytest.importorskip("httptools", reason="the extra http is not installed")
+
+__all__ = ["certificates"]
+
+
+@pytest.fixture
+def server(certificates: TLSFiles, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("server.http.tls_accept.HANDSHAKE_TIMEOUT", 2.0)
+    pair = certificates.server
+    settings = Settings(
+        ports=(),
+        http_port=0,
+        http_tls=True,
+        tls_cert=str(pair.certificate),
+        tls_key=str(pair.key),
+        http_head_timeout=1.0,
+    )
+    with Server(settings) as running:
+        yield running
+
+
+def port_of(server: Server) -> int:
+    assert server.http_url is not None
+    assert server.http_url.startswith("https://127.0.0.1:")
+    return int(server.http_url.rpartition(":")[2])
+
+
+def connect(server: Server, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+    return http.client.HTTPSConnection("localhost", port_of(server), timeout=TIMEOUT, context=context)
+
+
+def test_https_keeps_the_connection_between_requests(server: Server, certificates: TLSFiles) -> None:
+    value = b"0123456789abcdef" * 100_000
+    with closing(connect(server, certificates.client_context())) as connection:
+        connection.request("PUT", "/keys/a", value)
+        assert connection.getresponse().read() is not None
+        used = connection.sock
+        for _ in range(3):
+            connection.request("GET", "/keys/a")
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (200, value)
+            assert connection.sock is used
+        connection.request("POST", "/", b"not JSON")
+        response = connection.getresponse()
+        assert response.status == 400
+        response.read()
+
+
+def test_https_closes_with_close_notify(server: Server, certificates: TLSFiles) -> None:
+    plain = socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT)
+    context = certificates.client_context()
+    with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as peer:
+        peer.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        received = b""
+        while data := peer.recv(65536):
+            received += data
+    assert received.startswith(b"HTTP/1.1 200")
+
+
+def test_https_closes_a_handshake_that_does_not_continue(server: Server, certificates: TLSFiles) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as slow:
+        slow.sendall(b"\x16")
+        with closing(connect(server, certificates.client_context())) as connection:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+        assert slow.recv(100) == b""
+
+
+def test_https_uses_reloaded_certificates(certificates: TLSFiles, tmp_path: Path) -> None:
+    files = Pair(tmp_path / "certificate", tmp_path / "key")
+
+    def install(pair: Pair) -> None:
+        files.certificate.write_bytes(pair.certificate.read_bytes())
+        files.key.write_bytes(pair.key.read_bytes())
+
+    install(certificates.server)
+    settings = Settings(ports=(), http_port=0, http_tls=True, tls_cert=str(files.certificate), tls_key=str(files.key))
+    with Server(settings) as server:
+        assert server.certificates is not None
+        for pair in (certificates.server, certificates.other_server):
+            install(pair)
+            server.certificates.reload()
+            with closing(connect(server, certificates.client_context())) as connection:
+                connection.connect()
+                assert isinstance(connection.sock, ssl.SSLSocket)
+                expected = ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+                assert connection.sock.getpeercert(binary_form=True) == expected
+
+
+def test_a_client_without_tls_at_the_port_of_https_is_closed(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"HTTP/1.1 200" not in plain.recv(1000)
+
+
+def test_curl_with_https(server: Server, certificates: TLSFiles) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    command = ["curl", "--silent", "--show-error", f"https://localhost:{port_of(server)}/healthz"]
+    accepted = subprocess.run(
+        [*command, "--cacert", certificates.authority.certificate], capture_output=True, timeout=TIMEOUT, check=False
+    )
+    assert b'"ok"' in accepted.stdout
+    refused = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+    assert refused.returncode == 60, "curl does not know the authority"
