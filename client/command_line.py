@@ -191,8 +191,8 @@ def _tls_settings(options: argparse.Namespace, settings: ConnectionSettings) -> 
         raise InvalidAddress("--cacert, --cert, --key, --sni and --insecure need --tls or a URL with rediss://")
     if given.key and not given.certificate:
         raise InvalidAddress("--key needs --cert")
-    if settings.socket_path and options.tls:
-        raise InvalidAddress("--tls needs a host, not a Unix socket")
+    if settings.socket_path and (settings.tls or options.tls):
+        raise InvalidAddress("TLS needs a host, not a Unix socket")
     return given
 
 

@@ -82,8 +82,6 @@ class Connection(Protocol):
 
 def open_socket(settings: ConnectionSettings) -> socket.socket:
     """Connect a socket. Raises `OSError`, and UnicodeError for a host name that IDNA cannot encode."""
-    if settings.tls:  # never a password over a connection that was meant to be encrypted
-        raise OSError("TLS is not supported")
     if settings.socket_path:
         if sys.platform == "win32":
             raise OSError("Python has no Unix sockets on Windows")

@@ -94,7 +94,8 @@ def test_the_wrong_port_is_one_sentence(server: ServerProcess, port: str) -> Non
     [
         (["--cacert", "file"], "--cacert, --cert, --key, --sni and --insecure need --tls or a URL with rediss://"),
         (["--tls", "--key", "file"], "--key needs --cert"),
-        (["--tls", "-s", "/tmp/socket"], "--tls needs a host, not a Unix socket"),
+        (["--tls", "-s", "/tmp/socket"], "TLS needs a host, not a Unix socket"),
+        (["-u", "rediss://localhost", "-s", "/tmp/socket"], "TLS needs a host, not a Unix socket"),
     ],
 )
 def test_options_of_tls_that_contradict_each_other_are_errors(arguments: list[str], problem: str) -> None:
