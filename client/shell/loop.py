@@ -92,7 +92,9 @@ class Shell:
 
     def _server(self) -> str:
         server = self._conversation.server
-        return " ".join(filter(None, (text_of(server.get(b"server")), text_of(server.get(b"version"))))) or "connected"
+        # kvline's own version: `version` is that of the Redis whose behaviour is meant.
+        version = server.get(b"kvline_version", server.get(b"version"))
+        return " ".join(filter(None, (text_of(server.get(b"server")), text_of(version)))) or "connected"
 
     def _show_warnings(self) -> None:
         for warning in self._conversation.warnings:
