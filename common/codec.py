@@ -84,10 +84,17 @@ class Encoder(Protocol):
     """The half of a codec that writes replies.
 
     ``scalars`` maps a reply's type to a function that encodes the reply at once, or returns None if the reply is too
-    large for that. Every other reply goes through ``stream``, so that a large reply never exists twice in memory.
+    large for that. Every other reply goes through ``stream``, so that a large reply never exists twice in memory. A
+    `Push` is always encoded at once. All encoders of one protocol have the same function for it, so that a message is
+    encoded once for all subscribers.
     """
 
     scalars: Mapping[type, Callable[[Any], bytes | None]]
+
+    @property
+    def marks_pushes(self) -> bool:
+        """Whether a client can distinguish a push from a reply."""
+        ...
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces of at most about `PIECE_SIZE` bytes, or one line of `Lines`."""

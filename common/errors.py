@@ -118,6 +118,12 @@ def unknown_subcommand(command: bytes, subcommand: bytes) -> ErrorReply:
     return _error(b"unknown subcommand '%b'. Try %b HELP." % (subcommand[:MAX_ECHOED], command.upper()))
 
 
+# As in Redis (`addReplySubcommandSyntaxError`), for a few subcommands that check their arguments themselves.
+def wrong_subcommand(command: bytes, subcommand: bytes) -> ErrorReply:
+    text = b"unknown subcommand or wrong number of arguments for '%b'. Try %b HELP."
+    return _error(text % (subcommand, command))
+
+
 def no_such_command(name: bytes) -> ErrorReply:
     return _error(b"no such command '%b'; HELP lists them all" % name[:MAX_ECHOED])
 
@@ -297,6 +303,36 @@ def invalid_hello_option(option: bytes) -> ErrorReply:
     return _error(b"Syntax error in HELLO option '%b'" % option[:MAX_ECHOED])
 
 
+# ---------------------------------------------------------------- publish/subscribe
+
+SUBSCRIBE_NEEDS_CONNECTION = _error(b"a subscription needs a TCP connection, or GET /subscribe over HTTP")
+TOO_MANY_PATTERNS = _error(b"too many patterns are subscribed to on this server")
+TOO_MANY_SUBSCRIPTIONS = _error(b"too many channels and patterns are subscribed to on this server")
+
+
+def too_many_subscriptions(limit: int) -> ErrorReply:
+    return _error(b"too many subscriptions, they take more than %d bytes" % limit)
+
+
+def channel_too_long(limit: int) -> ErrorReply:
+    return _error(b"the name of a channel has at most %d bytes" % limit)
+
+
+def channel_pattern_too_long(limit: int) -> ErrorReply:
+    return _error(b"a pattern of channels has at most %d bytes" % limit)
+
+
+# As in Redis (`processCommand`).
+def not_while_subscribed(command: bytes) -> ErrorReply:
+    text = (
+        b"Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        % command.lower()
+    )
+    return (
+        ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + text) if command == b"EXEC" else _error(text)
+    )
+
+
 # ---------------------------------------------------------------- administration: CONFIG, SLOWLOG, SHUTDOWN
 
 COUNT_TOO_LOW = _error(b"count should be greater than or equal to -1")
@@ -327,6 +363,10 @@ NOT_PARSED_AS_INTEGER = "argument couldn't be parsed into an integer"
 
 
 NOT_YES_OR_NO = "argument must be 'yes' or 'no'"
+WRONG_NUMBER_OF_OUTPUT_LIMITS = "Wrong number of arguments in buffer limit configuration."
+UNKNOWN_OUTPUT_CLASS = "Invalid client class specified in buffer limit configuration."
+INVALID_OUTPUT_LIMIT = "Error in hard, soft or soft_seconds setting in buffer limit configuration."
+INVALID_EVENT_CLASS = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 NOT_A_MEMORY_VALUE = "argument must be a memory value"
 BACKEND_STORES_DATA = "can't be combined with --backend, because the backing Redis stores the data"
 
@@ -467,6 +507,7 @@ HTTP_CSRF_POSSIBLE = HTTPProblem(
 HTTP_HEAD_WRITES = HTTPProblem(405, "a HEAD request may only read; use GET or POST")
 HTTP_PREFLIGHT_REJECTED = HTTPProblem(400, "the CORS policy does not allow this request")
 
+HTTP_CHANNEL_EXPECTED = HTTPProblem(400, "give a channel or a pattern, such as /subscribe?channel=news")
 HTTP_COMMAND_EXPECTED = HTTPProblem(400, 'a command is an array of its arguments, such as ["GET", "greeting"]')
 HTTP_COMMANDS_EXPECTED = HTTPProblem(
     400, 'commands are an array of arrays, such as [["INCR", "visits"], ["GET", "greeting"]]'

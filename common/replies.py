@@ -123,6 +123,13 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """Data that is sent without a request: its kind, such as ``message``, and what follows. RESP3 marks it as such."""
+
+    items: tuple[bytes | int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NullArray:
     """Null instead of an array: the reply to an EXEC that did not run. RESP2 has a null of its own for it."""
 
@@ -139,7 +146,7 @@ class Deferred:
 
 # A string, because the alias refers to itself.
 Reply: TypeAlias = (
-    "bytes | int | float | bool | SimpleString | ErrorReply | Lines | NullArray | NoReply | Deferred "
+    "bytes | int | float | bool | SimpleString | ErrorReply | Lines | Push | NullArray | NoReply | Deferred "
     "| list[Reply] | dict[bytes, Reply] | None"
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from common.codec import PIECE_SIZE, collected, encode_together
-from common.replies import ErrorReply, Lines, NoReply, NullArray, Reply, SimpleString
+from common.replies import ErrorReply, Lines, NoReply, NullArray, Push, Reply, SimpleString
 from common.resp import CRLF, bulk_header
 from common.set_reply import SetReply
 
@@ -67,7 +67,27 @@ def _short_array_encoder(of_elements: Scalars) -> Callable[[list[Reply]], bytes 
     return encode
 
 
-_SCALARS = {version: {**table, list: _short_array_encoder(table)} for version, table in _OF_ELEMENTS.items()}
+def _push_encoder(mark: bytes, of_elements: Scalars) -> Callable[[Push], bytes]:
+    """Return the function that encodes a push at once, whatever its size: it is stored before it is sent."""
+
+    def encode(push: Push) -> bytes:
+        pieces = [b"%b%d\r\n" % (mark, len(push.items))]
+        for item in push.items:
+            if isinstance(item, bytes):
+                pieces += (b"$%d\r\n" % len(item), item, CRLF)
+            else:
+                pieces.append(of_elements[type(item)](item) or b"")
+        return b"".join(pieces)
+
+    return encode
+
+
+_PUSH_MARKS = {2: b"*", 3: b">"}
+
+_SCALARS: dict[int, Scalars] = {
+    version: {**table, list: _short_array_encoder(table), Push: _push_encoder(_PUSH_MARKS[version], table)}
+    for version, table in _OF_ELEMENTS.items()
+}
 
 
 def format_double(number: float) -> bytes:
@@ -88,6 +108,11 @@ class ReplyEncoder:
         """Encode in version 2 or 3 from now on."""
         self.version = version
         self.scalars: Mapping[type, Callable[[Any], bytes | None]] = _SCALARS[version]
+
+    @property
+    def marks_pushes(self) -> bool:
+        """Whether a push has a type of its own, as in RESP3. In RESP2 it is an array."""
+        return self.version == 3
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode any reply in pieces. See `common.codec.Encoder`."""

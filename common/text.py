@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from common.codec import PIECE_SIZE, Args
-from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
+from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
 
@@ -291,11 +291,14 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     SimpleString: lambda status: status.text,
     NullArray: lambda _: b"(nil)",
     ErrorReply: _error_line,
+    Push: lambda push: b" ".join(_SCALAR_FORMS[type(item)](item) for item in push.items),
 }
 
 
 class TextEncoder:
     """Print replies with one kind of line break. It has no state, so one instance serves every connection."""
+
+    marks_pushes = True  # a push is a line of several parts, and a value with a blank in it is printed in quotes
 
     def __init__(self, line_break: bytes) -> None:
         self._line_break = line_break

@@ -1,1 +1,1 @@
-"""Who is connected, who monitors, and what is counted: state that sessions share and that is not the keyspace."""
+"""Connections, what they are pushed, and what is counted: state that sessions share and that is not the keyspace."""

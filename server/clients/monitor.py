@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from common.codec import Args
 from common.limits import KIB
+from common.replies import SimpleString
 from common.text import abbreviated, more_arguments, quote_always
+from server.clients.hub import Hub
 from server.clients.inspection import Inspection
+from server.clients.push import Subscriber
 from server.clients.registry import ClientInfo
-
-Subscriber: TypeAlias = Callable[[bytes], None]
-"""Sends one line to a monitoring connection. Called from any thread, and never blocks."""
 
 MAX_SHOWN = 64 * KIB
 """Bytes of a request's arguments that a line shows, before they are quoted. Each counts 3 more for quotes and a blank.
@@ -22,19 +20,32 @@ MAX_SHOWN = 64 * KIB
 The client that sent the request pays for the line, before it is known whether a subscriber can take it.
 """
 
+REQUESTS = b"requests"
+"""The only topic of the hub."""
+
 
 class MonitorHub:
     """The connections that monitor. Without a subscriber no request is looked at (`Inspection`)."""
 
     def __init__(self, inspection: Inspection) -> None:
         self._inspection = inspection
-        self._lock = threading.Lock()
-        self.subscribers: tuple[Subscriber, ...] = ()
+        self._hub = Hub()
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether a connection monitors."""
+        return bool(self._hub.topics)
+
+    @property
+    def subscribers(self) -> tuple[Subscriber, ...]:
+        """The connections that monitor."""
+        with self._hub.lock:
+            return tuple(self._hub.topics.get(REQUESTS, ()))
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Send the commands from now on to a connection."""
-        with self._lock:
-            self.subscribers = (*self.subscribers, subscriber)
+        with self._hub.lock:
+            self._hub.add(REQUESTS, subscriber)
             self._inspection.set("monitor", used=True)
 
     def publish(self, args: Args, client: ClientInfo) -> None:
@@ -45,14 +56,14 @@ class MonitorHub:
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
         line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, client.address.encode(), shown)
-        for subscriber in self.subscribers:
-            subscriber(line)
+        with self._hub.lock:
+            self._hub.push(REQUESTS, SimpleString(line))
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop sending commands to a connection."""
-        with self._lock:
-            self.subscribers = tuple(each for each in self.subscribers if each != subscriber)
-            self._inspection.set("monitor", used=bool(self.subscribers))
+        with self._hub.lock:
+            self._hub.remove(REQUESTS, subscriber)
+            self._inspection.set("monitor", used=self.has_subscribers)
 
 
 def _abbreviated(args: Args) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Protocol
 
+from server.clients.pubsub import SubscriptionCounts
 from server.clients.push import PushQueue
 from server.clients.stats import CommandStats, StatsRegistry
 from server.engines.base import CallContext
@@ -16,6 +17,9 @@ from server.settings.table import DEFAULT_MAX_CLIENTS
 from server.stderr_log import RepeatedMessage
 
 logger = logging.getLogger(__name__)
+
+
+NO_SUBSCRIPTIONS = SubscriptionCounts()
 
 
 class Transport(Protocol):
@@ -67,6 +71,7 @@ class ClientInfo:
     multi_bytes: int = 0  # of their arguments
     is_monitoring: bool = False
     watched_keys: int = 0
+    subscriptions: SubscriptionCounts = NO_SUBSCRIPTIONS
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)

@@ -143,6 +143,7 @@ class Patch:
     keys=ONE_KEY.used(CHANGE | KeyFlag.VARIABLE_FLAGS),
     since="3.2.0",
     complexity="O(N) where N is the length of the value, and O(1) for each operation",
+    event="setbit",
 )
 def bitfield(store: Store, key: bytes, *args: bytes) -> Reply:
     operations = _parse(args, store.max_value_size)

@@ -52,6 +52,7 @@ def parse_bit_offset(arg: bytes, max_size: int) -> int:
     since="2.2.0",
     complexity="O(N) where N is the length of the value",
     types={"value": "integer"},
+    event="setbit",
 )
 def setbit(store: Store, key: bytes, offset: bytes, value: bytes) -> Reply:
     at, place = divmod(parse_bit_offset(offset, store.max_value_size), 8)

@@ -35,8 +35,9 @@ FLAGS = CONTROL | Flag.NOSCRIPT
 ADMIN_FLAGS = FLAGS | Flag.ADMIN
 
 NORMAL = b"normal"
-CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", b"pubsub")
-"""Redis's types of clients. Here every client is a normal one."""
+PUBSUB = b"pubsub"
+CLIENT_TYPES = (NORMAL, b"master", b"replica", b"slave", PUBSUB)
+"""Redis's types of clients. Here every client is a normal one, or one with subscriptions."""
 
 group.container("CLIENT", "Inspect, name or close client connections.", since="2.4.0")
 
@@ -93,7 +94,8 @@ def client_list(session: Session, *args: bytes) -> Reply:
         case []:
             pass
         case [b"TYPE"] if len(args) == 2:
-            clients = clients if _client_type(args[1]) == NORMAL else []
+            kind = _client_type(args[1])
+            clients = [each for each in clients if _type_of(each) == kind]
         case [b"ID"] if len(args) > 1:
             # An id that does not exist is no error, and gets no line, as in Redis.
             ids = {_parse_id(arg, INVALID_CLIENT_ID) for arg in args[1:]}
@@ -101,6 +103,10 @@ def client_list(session: Session, *args: bytes) -> Reply:
         case _:
             raise CommandError(SYNTAX_ERROR)
     return Lines([_describe(each) for each in clients], terminated=True)  # some clients lose a last line without an end
+
+
+def _type_of(client: ClientInfo) -> bytes:
+    return PUBSUB if any(client.subscriptions) else NORMAL
 
 
 def _client_type(arg: bytes) -> bytes:
@@ -134,10 +140,9 @@ def _describe(client: ClientInfo) -> bytes:
         "idle": (now - client.active_at) // 10**9,
         "flags": _flags(client),
         "db": 0,
-        # There are no channels, patterns and shard channels to subscribe to.
-        "sub": 0,
-        "psub": 0,
-        "ssub": 0,
+        "sub": client.subscriptions.channels,
+        "psub": client.subscriptions.patterns,
+        "ssub": client.subscriptions.shard_channels,
         "multi": client.multi_commands,
         "watch": client.watched_keys,
         # Bytes in the buffers of the connection, which belong to the thread that serves it: not measured.
@@ -163,8 +168,9 @@ def _describe(client: ClientInfo) -> bytes:
 
 
 def _flags(client: ClientInfo) -> str:
-    """Return Redis's letters: O for MONITOR, x for an open transaction, N for neither."""
-    return ("O" if client.is_monitoring else "") + ("x" if client.multi_commands >= 0 else "") or "N"
+    """Return Redis's letters: O for MONITOR, P for subscriptions, x for an open transaction, N for none of them."""
+    letters = {"O": client.is_monitoring, "P": any(client.subscriptions), "x": client.multi_commands >= 0}
+    return "".join(letter for letter, is_set in letters.items() if is_set) or "N"
 
 
 @group.control(
@@ -200,7 +206,7 @@ def _filter(options: dict[bytes, bytes]) -> Callable[[ClientInfo], bool]:
     if id_ is not None and id_ <= 0:
         raise CommandError(CLIENT_ID_TOO_LOW)
     address, local = options.get(b"ADDR"), options.get(b"LADDR")
-    kind = _client_type(options.get(b"TYPE", NORMAL))
+    kind = _client_type(options[b"TYPE"]) if b"TYPE" in options else None
     # Redis refuses a user that does not exist, instead of matching nothing.
     user = options.get(b"USER", DEFAULT_USER)
     if user != DEFAULT_USER:
@@ -211,7 +217,7 @@ def _filter(options: dict[bytes, bytes]) -> Callable[[ClientInfo], bool]:
             id_ in (None, client.id)
             and address in (None, client.address.encode())
             and local in (None, client.local_address.encode())
-            and kind == NORMAL
+            and kind in (None, _type_of(client))
         )
 
     return matches

@@ -24,6 +24,7 @@ from server.registry import CONTROL, REDACTED, CommandGroup, Flag
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.settings import PARAMETERS, Setting
+from server.settings.kinds import PartialKind
 
 group = CommandGroup("server")
 
@@ -101,7 +102,7 @@ def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> 
     """
     values: dict[str, Any] = {}
     # All or none: everything is parsed before anything is changed (Redis 7 restores the old values instead).
-    parsed = [_parse(name, text) for name, text in pairs]
+    parsed = [_parse(context, name, text) for name, text in pairs]
     for (name, _), (parameter, value) in zip(pairs, parsed, strict=True):
         if parameter.embedded and context.settings.backend is not None:
             raise CommandError(invalid_parameter(name, BACKEND_STORES_DATA))
@@ -112,7 +113,7 @@ def set_config(context: ServerContext, pairs: Sequence[tuple[bytes, bytes]]) -> 
     context.change_settings(values)
 
 
-def _parse(name: bytes, text: bytes) -> tuple[Setting, Any]:
+def _parse(context: ServerContext, name: bytes, text: bytes) -> tuple[Setting, Any]:
     """Return a parameter and its new value."""
     parameter = PARAMETERS.get(name.lower().decode(errors="replace"))
     if parameter is None:
@@ -121,6 +122,9 @@ def _parse(name: bytes, text: bytes) -> tuple[Setting, Any]:
         raise CommandError(immutable_parameter(name))
     try:
         # Strict decoding would raise a UnicodeDecodeError, which is a ValueError, and its text would become the reason.
-        return parameter, parameter.kind.parse_config(text.decode(errors="surrogateescape"))
+        decoded = text.decode(errors="surrogateescape")
+        if isinstance(parameter.kind, PartialKind):
+            return parameter, parameter.kind.parse_change(decoded, getattr(context.settings, parameter.name))
+        return parameter, parameter.kind.parse_config(decoded)
     except ValueError as problem:
         raise CommandError(invalid_parameter(name, str(problem))) from None

@@ -31,16 +31,18 @@ MAX_NAME_SIZE = 1024
 BEFORE_AUTH = FAST_CONTROL | Flag.NOSCRIPT | Flag.NO_AUTH | Flag.ALLOW_BUSY
 """The flags of commands that a client may send before it has authenticated."""
 
+ALWAYS = BEFORE_AUTH | Flag.NOT_QUEUED | Flag.WHILE_SUBSCRIBED
+"""The flags of commands that end a state of the connection, whatever that is."""
 
-@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST, since="1.0.0")
+
+@group.control("PING [message]", "Return PONG, or the message.", Flag.FAST | Flag.WHILE_SUBSCRIBED, since="1.0.0")
 def ping(session: Session, *args: bytes) -> Reply:
     # Checked here and not by the table, as in Redis: MULTI queues a PING with too many arguments.
-    match args:
-        case ():
-            return PONG
-        case (message,):
-            return message
-    raise CommandError(wrong_arity(b"ping"))
+    if len(args) > 1:
+        raise CommandError(wrong_arity(b"ping"))
+    if session.is_restricted:
+        return [b"pong", *(args or (b"",))]  # in the form of a message, as in Redis
+    return args[0] if args else PONG
 
 
 @group.control("ECHO message", "Return the message.", FAST_CONTROL, since="1.0.0")
@@ -144,7 +146,7 @@ def checked_name(name: bytes, error: ErrorReply) -> bytes:
     return name
 
 
-@group.control("RESET", "Return to the state of a new connection.", BEFORE_AUTH | Flag.NOT_QUEUED, since="6.2.0")
+@group.control("RESET", "Return to the state of a new connection.", ALWAYS, since="6.2.0")
 def reset(session: Session) -> Reply:
     session.reset()
     return SimpleString(b"RESET")
@@ -153,7 +155,7 @@ def reset(session: Session) -> Reply:
 @group.control(
     "QUIT",
     "Close the connection; nothing that was sent after it is executed.",
-    BEFORE_AUTH | Flag.NOT_QUEUED,
+    ALWAYS,
     since="1.0.0",
 )
 def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
@@ -164,7 +166,7 @@ def quit_(session: Session, *_: bytes) -> Reply:  # any arguments, as in Redis
 @group.control(
     "DISCONNECT",
     "Close the connection; nothing that was sent after it is executed.",
-    BEFORE_AUTH | Flag.NOT_QUEUED,
+    ALWAYS,
     since="0.1.0",
 )
 def disconnect(session: Session) -> Reply:

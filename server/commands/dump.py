@@ -55,6 +55,7 @@ def dump_(key: bytes) -> Stages[Store, bytes | None]:
     since="2.6.0",
     complexity="O(N) where N is the length of the value",
     categories=("dangerous",),
+    event="restore",
 )
 def restore(key: bytes, ttl: bytes, serialized: bytes, *args: bytes) -> Stages[Store, None]:
     options = parse_options(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from common import REDIS_VERSION, __version__
 from common.replies import Lines, Reply
+from server.clients.pubsub import Kind
 from server.clients.stats import CommandStat, derived_lookups
 from server.engines.base import InfoSection
 from server.process import is_compiled, peak_resident_bytes, resident_bytes, total_memory_bytes
@@ -240,6 +241,9 @@ def _stats(context: ServerContext) -> InfoSection:
     if counts is not None:
         figures["expired_keys"] = counts.expired
         figures["evicted_keys"] = counts.evicted
+    figures["pubsub_channels"] = context.pubsub.count(Kind.CHANNELS)
+    figures["pubsub_patterns"] = context.pubsub.count(Kind.PATTERNS)
+    figures["pubsubshard_channels"] = context.pubsub.count(Kind.SHARD_CHANNELS)
     return figures
 
 

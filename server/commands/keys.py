@@ -113,6 +113,7 @@ def randomkey(store: Store) -> Reply:
     "Rename a key; overwrite the new name if it exists.",
     keys=(ONE_KEY.used(TAKE), SECOND_KEY.used(OVERWRITE)),
     since="1.0.0",
+    event="rename_to",
 )
 def rename(store: Store, key: bytes, newkey: bytes) -> Reply:
     _rename(store, key, newkey)
@@ -125,6 +126,7 @@ def rename(store: Store, key: bytes, newkey: bytes) -> Reply:
     Flag.FAST,
     keys=(ONE_KEY.used(TAKE), SECOND_KEY.used(ADD)),
     since="1.0.0",
+    event="rename_to",
 )
 def renamenx(store: Store, key: bytes, newkey: bytes) -> Reply:
     if key in store and newkey in store:
@@ -146,6 +148,7 @@ def _rename(store: Store, key: bytes, newkey: bytes) -> None:
     Flag.DENYOOM,
     keys=(ONE_KEY.used(READ), SECOND_KEY.used(OVERWRITE)),
     since="6.2.0",
+    event="copy_to",
 )
 def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply:
     options = parse_options(args, flags=(b"REPLACE",), valued=(b"DB",))

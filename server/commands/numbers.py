@@ -34,17 +34,19 @@ _PRINTED_STEP = Decimal("1e-17")
 """Results are rounded to 17 digits after the point, as Redis prints them."""
 
 
-@group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0")
+@group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby")
 def incr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, 1)
 
 
-@group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0")
+@group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby")
 def decr(store: Store, key: bytes) -> Reply:
     return incrby(store, key, -1)
 
 
-@group.writes("INCRBY key increment", "Increment an integer; a missing key counts as 0.", FLAGS, since="1.0.0")
+@group.writes(
+    "INCRBY key increment", "Increment an integer; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby"
+)
 def incrby(store: Store, key: bytes, increment: int) -> Reply:
     value = store.get(key)
     total = add(0 if value is None else parse_integer(value), increment)
@@ -52,7 +54,9 @@ def incrby(store: Store, key: bytes, increment: int) -> Reply:
     return total
 
 
-@group.writes("DECRBY key decrement", "Decrement an integer; a missing key counts as 0.", FLAGS, since="1.0.0")
+@group.writes(
+    "DECRBY key decrement", "Decrement an integer; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby"
+)
 def decrby(store: Store, key: bytes, decrement: int) -> Reply:
     if decrement == MIN_INTEGER:  # its negation exceeds 64 bits
         raise CommandError(DECREMENT_WOULD_OVERFLOW)
@@ -65,6 +69,7 @@ def decrby(store: Store, key: bytes, decrement: int) -> Reply:
     FLAGS,
     since="2.6.0",
     types={"increment": "double"},
+    event="incrbyfloat",
 )
 def incrbyfloat(store: Store, key: bytes, increment: bytes) -> Reply:
     value = store.get(key)

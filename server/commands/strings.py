@@ -238,6 +238,7 @@ def _columns(args: tuple[bytes, ...], command: bytes) -> tuple[tuple[bytes, ...]
     keys=ONE_KEY.used(KeyFlag.RW | KeyFlag.INSERT),
     since="2.0.0",
     complexity="O(N) where N is the new length of the value",
+    event="append",
 )
 def append(store: Store, key: bytes, value: bytes) -> Reply:
     before = store.get(key)
@@ -292,6 +293,7 @@ def substr(store: Store, key: bytes, start: int, end: int) -> Reply:
     keys=ONE_KEY.used(UPDATE),
     since="2.2.0",
     complexity="O(N) where N is the new length of the value",
+    event="setrange",
 )
 def setrange(store: Store, key: bytes, offset: int, value: bytes) -> Reply:
     if offset < 0:

@@ -7,7 +7,7 @@ of what sessions count.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from common.codec import Args
 from common.errors import CommandError, replies_too_large
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply, size_of
+from server.keyspace.observers import KeyspaceObserver
 from server.registry import Command
 
 QueuedCommand: TypeAlias = tuple[Command, Args]
@@ -206,6 +207,9 @@ class Engine(Protocol[W]):
     waits_for_io: bool
     """Whether most commands wait for I/O. Then every connection is served by a thread of its own."""
 
+    forwards: Collection[bytes]
+    """The names of control commands that `execute` executes, because they concern another server."""
+
     @property
     def persistence(self) -> Persistence | None:
         """The durable log of the keyspace; None if it has none, or before the engine has started."""
@@ -266,6 +270,14 @@ class Engine(Protocol[W]):
 
     def unwatch(self, watch: W) -> None:
         """End a watch. Never raises and never waits for I/O."""
+        ...
+
+    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+        """Notify an observer of every change from now on, instead of the one so far; None: none any more.
+
+        ``after_expiry`` is called regularly, outside the lock, because keys may have expired without a command. An
+        engine whose keys are on another server does nothing.
+        """
         ...
 
     def key_counts(self) -> KeyCounts | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
 
@@ -33,6 +33,7 @@ from server.engines.base import (
     WouldBlock,
 )
 from server.keyspace.memory import MemoryLimit
+from server.keyspace.observers import KeyspaceObserver
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
@@ -57,6 +58,7 @@ class EmbeddedEngine:
     """Executes commands on a store in this process."""
 
     waits_for_io = False
+    forwards: Collection[bytes] = ()
     persistence: Persistence | None = None
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -66,6 +68,8 @@ class EmbeddedEngine:
         self._memory: MemoryLimit | None = None  # that of the store
         self._stopping = threading.Event()
         self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
+        self._key_observer: KeyspaceObserver | None = None
+        self._after_expiry: Callable[[], None] = _nothing
         self.apply_limits(limits)
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
@@ -216,6 +220,16 @@ class EmbeddedEngine:
         with self._step() as store:
             store.unwatch(watch)
 
+    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+        """Notify an observer of every change, and call a function after each active expire cycle."""
+        with self._lock:
+            if self._key_observer is not None:
+                self._store.stop_observing(self._key_observer)
+            if observer is not None:
+                self._store.observe(observer)
+            self._key_observer = observer
+            self._after_expiry = _nothing if observer is None else after_expiry
+
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
         with self._step() as store:
@@ -294,6 +308,11 @@ class EmbeddedEngine:
             is_done = self.expire_slice()
             is_done = self.evict_slice() and is_done
             pause = EXPIRE_INTERVAL if is_done else EXPIRE_PAUSE
+            self._after_expiry()
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _time_limit(nanoseconds: int) -> Callable[[], bool]:

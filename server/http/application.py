@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from common.errors import HTTP_NOT_DURABLE, INTERNAL_ERROR, CommandError, HTTPProblem, http_body_too_large
 from server.engines.base import CommitFailed, Persistence
-from server.http import commands, documentation, keys, operations
+from server.http import commands, documentation, keys, operations, subscriptions
 from server.http.messages import (
     HTTPError,
     Request,
@@ -25,7 +25,7 @@ from server.http.workers import WorkerPool
 from server.session.context import ServerContext
 from server.session.session import Session
 
-GROUPS: Sequence[RouteGroup] = (keys.routes, commands.routes, operations.routes)
+GROUPS: Sequence[RouteGroup] = (keys.routes, commands.routes, subscriptions.routes, operations.routes)
 """The routes that the OpenAPI document describes."""
 
 MAX_WORKERS = 200

@@ -14,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from common.errors import HTTP_REQUEST_TIMEOUT, TOO_MANY_CLIENTS, CommandError, HTTPProblem
 from common.limits import KIB
 from server.clients.push import PushQueue
-from server.clients.registry import ClientInfo, TooManyClients
+from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo, TooManyClients
 from server.http.application import Application
 from server.http.encoder import encode_head
+from server.http.events import EventStream
 from server.http.messages import (
     HTTPError,
     Response,
@@ -72,6 +74,7 @@ class HTTPConnection(asyncio.Protocol):
         self._is_reading = True
         self._is_write_paused = False
         self._drained: asyncio.Future[None] | None = None
+        self._events: EventStream | None = None  # the body of the response that is being sent, if it has no end
         self._has_eof = False  # the client sends no more
         self._is_stopping = False
         self._is_closing = False  # nothing more is written
@@ -88,7 +91,7 @@ class HTTPConnection(asyncio.Protocol):
     # ---------------------------------------------------------------- for other sessions
 
     def enable_push(self) -> PushQueue | None:
-        """Return None: HTTP sends nothing but responses."""
+        """Return None: HTTP sends nothing but responses. Events are one (`server.http.events`)."""
         return None
 
     def kill(self) -> None:
@@ -105,6 +108,8 @@ class HTTPConnection(asyncio.Protocol):
     def shut_down(self) -> None:
         """Close the connection after the response to the request that is executed, at the latest after a time limit."""
         self._is_stopping = True
+        if self._events is not None:
+            self._events.end()
         self._loop.call_later(SHUTDOWN_TIMEOUT, self._transport.abort)
         # Otherwise the next response ends the connection, because `_is_stopping` turns keep-alive off. Input that is
         # not parsed yet has had no effect.
@@ -163,6 +168,8 @@ class HTTPConnection(asyncio.Protocol):
         # Requests that wait for their turn are not executed. `_stream` must not wait for a client that reads no more.
         self._parser.close()
         self._wake_writer()
+        if self._events is not None:
+            self._events.end()
         # A worker thread may still use the client and its statistics. Then the task leaves when the worker has ended.
         if self._task is None:
             self._leave()
@@ -177,6 +184,8 @@ class HTTPConnection(asyncio.Protocol):
         # A client may close its side after its last request, as `nc -N` does, and still read the responses.
         # On False the event loop closes the transport. Over TLS it does so in any case.
         self._has_eof = True
+        if self._events is not None:  # they have no end by themselves, so the client has disconnected
+            self._events.end()
         self._process()
         return self._owes_response() and not self._is_closing and self._transport.can_write_eof()
 
@@ -319,8 +328,10 @@ class HTTPConnection(asyncio.Protocol):
             # only after that, such as Content-Length.
             if isinstance(response.body, bytes) or incoming.method == b"HEAD":
                 self._write_response(incoming, response, closes=session.closing)
+            elif isinstance(response.body, EventStream):
+                await self._stream_events(incoming, session, response, response.body)
             else:
-                await self._stream(incoming, session, response, response.body)
+                await self._stream(incoming, session, response, partial(self._next_part, response.body))
         except Exception as problem:
             # The status has been sent. The client can see only from the missing end that the body is not complete.
             if isinstance(problem, CommandError):
@@ -363,8 +374,31 @@ class HTTPConnection(asyncio.Protocol):
             self._write(body)
         self._complete_response(keep_alive)
 
+    async def _stream_events(
+        self, incoming: IncomingRequest, session: Session, response: Response, events: EventStream
+    ) -> None:
+        """Write events until the client disconnects or the server stops."""
+        self._events = events
+        session.client.subscriptions = events.subscriptions.counts
+        if self._is_lost or self._is_stopping:
+            events.end()
+        try:
+            await self._stream(incoming, session, response, events.next_part)
+        finally:
+            self._events = None
+            session.client.subscriptions = NO_SUBSCRIPTIONS
+            events.close()
+
+    async def _next_part(self, body: Iterator[bytes]) -> bytes:
+        # A worker makes it, because that may execute commands.
+        return await self._loop.run_in_executor(self._application.workers, self._application.next_part, body)
+
     async def _stream(
-        self, incoming: IncomingRequest, session: Session, response: Response, body: Iterator[bytes]
+        self,
+        incoming: IncomingRequest,
+        session: Session,
+        response: Response,
+        next_part: Callable[[], Awaitable[bytes]],
     ) -> None:
         """Write a response in parts, each when the client has taken the ones before. Raises what making them raises."""
         is_chunked = incoming.version == "1.1"  # the end of an HTTP/1.0 body is the end of the connection
@@ -373,10 +407,9 @@ class HTTPConnection(asyncio.Protocol):
         keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
         self._write(encode_head(response, keep_alive))
         while not self._is_lost:
-            # Wait before making a part, so that at most one waits in memory if the client reads slowly. A worker
-            # makes it, because that may execute commands.
+            # Wait before making a part, so that at most one waits in memory if the client reads slowly.
             await self._drain()
-            part = await self._loop.run_in_executor(self._application.workers, self._application.next_part, body)
+            part = await next_part()
             if not part:  # also, a chunk of size 0 would end the body (RFC 9112, 7.1)
                 break
             self._write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)

@@ -35,6 +35,7 @@ from common.errors import (
 from common.limits import KIB
 from common.replies import DEFERRED, ErrorKind, ErrorReply, Lines, Reply
 from server.engines.base import CacheLookup
+from server.http.events import EventStream
 from server.session.session import Session
 
 T = TypeVar("T")
@@ -54,10 +55,10 @@ JSON = b"application/json"
 
 @dataclass(slots=True)
 class Response:
-    """A response. A body that is an iterator is streamed, and can be read once."""
+    """A response. A body that is an iterator is streamed, and can be read once. Events have no end."""
 
     status: int
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | Iterator[bytes] | EventStream = b""
     headers: Headers = field(default_factory=list)
 
 

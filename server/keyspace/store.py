@@ -80,6 +80,11 @@ class Store:
         self._permanent_observers = (observer, *self._permanent_observers)
         self._update_observers()
 
+    def stop_observing(self, observer: KeyspaceObserver) -> None:
+        """Notify this observer no more."""
+        self._permanent_observers = tuple(each for each in self._permanent_observers if each is not observer)
+        self._update_observers()
+
     def begin_step(self, now: int | None = None) -> None:
         """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
         self._now = now

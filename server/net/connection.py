@@ -1,7 +1,7 @@
 """One TCP connection: its socket, its stream of requests, and what other threads may do to it.
 
     socket -> RequestStream.feed -> socket
-    PushQueue: data that is not a reply (MONITOR) -> the thread that serves the connection -> socket
+    PushQueue: data that is not a reply (MONITOR, publish/subscribe) -> the thread that serves the connection -> socket
 
 Everything that a connection sends is sent by the thread that serves it. Other threads only put data into its push queue
 or shut its socket down. So the order of the output is the order in which the session produced it.
@@ -47,7 +47,18 @@ class Connection(ABC):
     ``io_thread`` has the timer of the connection, whatever thread serves it.
     """
 
-    __slots__ = ("_client", "_clients", "_io", "_timer", "address", "ending", "session", "socket", "stream")
+    __slots__ = (
+        "_client",
+        "_clients",
+        "_io",
+        "_push_limit",
+        "_timer",
+        "address",
+        "ending",
+        "session",
+        "socket",
+        "stream",
+    )
 
     def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
         self._io = io_thread
@@ -57,6 +68,7 @@ class Connection(ABC):
         """No more input is read: the connection was killed, or the server stops."""
         self.socket = sock
         self._clients = context.clients
+        self._push_limit = context.push_limit
         with contextlib.suppress(OSError):  # the peer has closed it already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # telnet sends the second byte of a Synch as urgent data. Otherwise the first one would be received alone.

@@ -22,7 +22,7 @@ from server.net.io_thread import IOThread
 from server.net.lingering import Lingering
 from server.net.poller import READABLE, WRITABLE
 from server.session.context import ServerContext
-from server.session.stream import RequestStream
+from server.session.stream import OUTPUT_SIZE, RequestStream
 from server.stderr_log import RepeatedMessage
 
 TURN_SIZE = 16 * 1024
@@ -95,7 +95,7 @@ class NonblockingConnection(Connection):
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         self._may_push = True
-        return PushQueue(partial(self._io.call, self._push), self.kill)
+        return PushQueue(partial(self._io.call, self._push), self.kill, self._push_limit)
 
     # ---------------------------------------------------------------- turns
 
@@ -144,7 +144,7 @@ class NonblockingConnection(Connection):
                 return
             if not self._may_push or stream.pending:
                 break
-            output = stream.take_pushes()
+            output = stream.take_pushes(OUTPUT_SIZE)
             if not output:
                 break
         self._unsent = b""
@@ -211,7 +211,7 @@ class NonblockingConnection(Connection):
         if self._state is not State.READING:
             return
         try:
-            self._proceed(self.stream.take_pushes())
+            self._proceed(self.stream.take_pushes(OUTPUT_SIZE))
         except Exception as problem:
             self.fail(problem)
 

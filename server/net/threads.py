@@ -15,7 +15,7 @@ from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.io_thread import IOThread
 from server.session.context import ServerContext
-from server.session.stream import RequestStream
+from server.session.stream import OUTPUT_SIZE, RequestStream
 from server.session.timeouts import seconds_left
 
 RECEIVE_SIZE = 64 * 1024
@@ -117,8 +117,7 @@ class BlockingConnection(Connection):
         """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""
         has_input = False
         while not has_input:
-            pushed = self.stream.take_pushes()
-            if pushed:
+            while pushed := self.stream.take_pushes(OUTPUT_SIZE):
                 self.socket.sendall(pushed)
             has_input = waker.wait()
 
@@ -145,7 +144,7 @@ class BlockingConnection(Connection):
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         if self._waker is None:
             self._waker = _Waker(self.socket)
-        return PushQueue(self._waker.wake, self.kill)
+        return PushQueue(self._waker.wake, self.kill, self._push_limit)
 
 
 class _Waker:

@@ -15,6 +15,8 @@ class HTTPRefusal:
     The response to a HEAD request has no body (RFC 9110, 9.3.2). The connection is closed after it.
     """
 
+    marks_pushes = True  # there are none
+
     def __init__(self, *, to_head: bool) -> None:
         self._to_head = to_head
         self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request, collected
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
 from common.limits import DEFAULT_LIMITS, MIB, Limits
-from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Reply, SimpleString
+from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
 from server.protocols.json_writer import array_pieces, escape, escaped_pieces, string_pieces
 from server.protocols.strict_json import dump_json, parse_json, to_argument
 
@@ -143,7 +143,9 @@ def _object_pieces(members: dict[bytes, Reply]) -> Iterator[bytes]:
 
 
 class FrameEncoder:
-    """Write the replies to one form of request."""
+    """Write the replies to one form of request. Pushes have the same form for all of them."""
+
+    marks_pushes = True
 
     def __init__(self, form: Form) -> None:
         self._form = form
@@ -151,6 +153,7 @@ class FrameEncoder:
             **dict.fromkeys(_SCALARS, self._encode_at_once),
             # None for what `stream` must cut.
             bytes: lambda value: self._encode_at_once(value) if len(value) <= PIECE_SIZE else None,
+            Push: _push_frame,
             NoReply: lambda _: b"",  # after CLIENT REPLY OFF on this connection, or to SHUTDOWN
         }
 
@@ -201,6 +204,12 @@ def _body(outcome: Outcome) -> Iterator[bytes]:
         yield b"}"
     else:
         yield _body_at_once(outcome)
+
+
+def _push_frame(push: Push) -> bytes:
+    """Write a push: an object without a status, which every reply has."""
+    body = b'{"push": [%b]}' % b", ".join(_SCALARS[type(item)](item) for item in push.items)
+    return HEADER.pack(len(body)) + body
 
 
 def _get_reply(reply: Reply) -> Outcome:

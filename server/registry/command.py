@@ -55,6 +55,9 @@ class Flag(EnumFlag):
     ADMIN = auto()
     """For the administration of the server."""
 
+    PUBSUB = auto()
+    """Belongs to publish/subscribe."""
+
     NOSCRIPT = auto()
     """Not available in scripts."""
 
@@ -100,6 +103,9 @@ class Flag(EnumFlag):
     NO_TOUCH = auto()
     """Does not count as a use of its keys (Redis: LOOKUP_NOTOUCH). Not a flag of Redis's commands, so not reported."""
 
+    WHILE_SUBSCRIBED = auto()
+    """Allowed in RESP2 while the connection is subscribed to channels. Not a flag of Redis, so not reported."""
+
     NULL_IS_MISS = auto()
     """Each call reads one key, and replies null if it is missing. INFO derives keyspace hits and misses from the
     replies, because counting in the store would cost a GET a tenth of its time. Not a flag of Redis, so not reported.
@@ -114,7 +120,13 @@ CONTROL = Flag.LOADING | Flag.STALE
 """The flags of Redis's commands that do not access the keyspace."""
 
 _INTERNAL_FLAGS = (
-    Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NULL_IS_MISS | Flag.NO_BATCH
+    Flag.NOT_QUEUED
+    | Flag.ENDS_TRANSACTION
+    | Flag.SENSITIVE
+    | Flag.WHILE_SUBSCRIBED
+    | Flag.NO_TOUCH
+    | Flag.NULL_IS_MISS
+    | Flag.NO_BATCH
 )
 
 _CATEGORIES = {
@@ -122,6 +134,7 @@ _CATEGORIES = {
     Flag.READONLY: {"read"},
     Flag.ADMIN: {"admin", "dangerous"},
     Flag.FAST: {"fast"},
+    Flag.PUBSUB: {"pubsub"},
     Flag.BLOCKING: {"blocking"},
 }
 """The ACL categories that follow from a flag."""
@@ -147,10 +160,12 @@ class Command:
     max_args: int
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
+    may_take_long: Callable[..., bool] | None = None  # of a control command, which may; it gets what ``run`` gets
     is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
     several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     redact: Callable[[Args], Args] | None = None  # redacts some arguments of a SENSITIVE command instead of all
+    event: bytes = b"set"  # what keyspace notifications call the change of a value
     subcommands: dict[bytes, Command] = field(default_factory=dict)  # by the second argument, in capitals
     since: bytes = b""  # the version of Redis that had it first; for kvline's own commands the version of kvline
     complexity: bytes = b""

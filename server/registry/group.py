@@ -28,6 +28,8 @@ from server.registry.usage import parse_usage
 
 T = TypeVar("T")
 
+SET_EVENT = "set"
+
 
 class Documentation(TypedDict, total=False):
     """What a decorator takes besides the usage line, for COMMAND DOCS and COMMAND INFO."""
@@ -43,6 +45,9 @@ class Documentation(TypedDict, total=False):
 
     categories: tuple[str, ...]
     """The ACL categories that do not follow from the flags and the group."""
+
+    event: str
+    """What keyspace notifications call the change of a value. ``set`` if it is not given."""
 
 
 KeySpecs: TypeAlias = KeySpec | tuple[KeySpec, ...]
@@ -150,8 +155,18 @@ class CommandGroup:
         It is for requests that have the required arguments alone. It gets the store and a column of each argument, and
         returns the replies that the calls would have. It must not raise.
         """
+        self._change(name, by_columns=function)
+
+    def may_take_long(self, name: str, function: Callable[..., bool]) -> None:
+        """Let a function decide whether a request of a control command could delay other connections.
+
+        It gets what the command's function gets, and returns at once.
+        """
+        self._change(name, may_take_long=function)
+
+    def _change(self, name: str, **fields: Any) -> None:
         place = next(place for place, each in enumerate(self.commands) if each.name == name.encode())
-        self.commands[place] = replace(self.commands[place], by_columns=function)
+        self.commands[place] = replace(self.commands[place], **fields)
 
     def container(self, name: str, summary: str, **docs: Unpack[Documentation]) -> None:
         """Describe a command that consists of subcommands alone."""
@@ -171,6 +186,7 @@ class CommandGroup:
         docs: Documentation,
         *,
         targets_keyspace: bool,
+        event: str = SET_EVENT,
         redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
@@ -196,6 +212,7 @@ class CommandGroup:
         redact: Callable[[Args], Args] | None = None,
         *,
         several_steps: bool = False,
+        event: str = SET_EVENT,
     ) -> Callable[[StagedFunction], StagedFunction]:
         if _depth(usage) > 1:
             raise ValueError("a subcommand cannot run in stages")
@@ -242,6 +259,7 @@ class CommandGroup:
             complexity=docs.get("complexity", "O(1)").encode(),
             arguments=parse_usage(" ".join(usage.split()[_depth(usage) :]), len(specs), docs.get("types", {})),
             categories=self.categories + docs.get("categories", ()),
+            event=docs.get("event", "set").encode(),
         )
 
 

@@ -40,6 +40,9 @@ class KeyFlag(EnumFlag):
     DELETE = auto()
     """Removes the value."""
 
+    NOT_KEY = auto()
+    """Is no key, but decides about the slot in a cluster like one: a shard channel."""
+
     VARIABLE_FLAGS = auto()
     """The other flags depend on the arguments."""
 

@@ -13,8 +13,11 @@ from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
 from server.clients.inspection import Inspection
+from server.clients.key_events import KeyEvents
 from server.clients.monitor import MonitorHub
 from server.clients.pause import ClientPause
+from server.clients.pubsub import PubSub
+from server.clients.push import PushLimit
 from server.clients.rate import CallRate
 from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
@@ -49,6 +52,11 @@ class ServerContext:
     inspection: Inspection = field(default_factory=Inspection)
     monitors: MonitorHub = field(init=False)
     pause: ClientPause = field(init=False)
+    pubsub: PubSub = field(default_factory=PubSub)
+    key_events: KeyEvents = field(init=False)
+    push_limit: PushLimit = field(default_factory=PushLimit)
+    """How much may wait for a client that does not read what it is pushed."""
+
     slowlog: Slowlog = field(default_factory=Slowlog)
     auth: Authenticator = field(default_factory=Authenticator)
     started: float = field(default_factory=time.monotonic)
@@ -62,6 +70,7 @@ class ServerContext:
     def __post_init__(self) -> None:
         self.monitors = MonitorHub(self.inspection)
         self.pause = ClientPause(self.inspection)
+        self.key_events = KeyEvents(self.pubsub, self.inspection)
 
     @property
     def stats(self) -> StatsRegistry:
@@ -98,6 +107,10 @@ class ServerContext:
                 self.clients.http_share.limit = settings.http_places()
             if "idle_timeout" in values:
                 self.clients.apply_timeouts()
+            if "output_limits" in values:
+                self.push_limit.limit = settings.output_limits.pubsub
+            if "notify_keyspace_events" in values:
+                self.key_events.configure(settings.notify_keyspace_events, self.engine)
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:

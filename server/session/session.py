@@ -10,31 +10,33 @@ without one. One thread at a time uses a session. What sessions share is in `ser
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from time import perf_counter_ns
 from types import NoneType
 from typing import Protocol, cast
 
-from common.codec import Args, ProtocolError, RequestBatch
+from common.codec import Args, Encoder, ProtocolError, RequestBatch
 from common.errors import (
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
+    SUBSCRIBE_NEEDS_CONNECTION,
     TRANSACTION_TOO_LARGE,
     WRONG_PASSWORD,
     CommandError,
     exec_refused,
+    not_while_subscribed,
     watch_too_large,
 )
 from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
-from server.clients.monitor import Subscriber
-from server.clients.push import PushQueue
-from server.clients.registry import ClientInfo
+from server.clients.pubsub import Kind
+from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
 from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
+from server.session.pushes import Pushes
 from server.stderr_log import RepeatedMessage
 
 ARGUMENT_OVERHEAD = 64
@@ -69,8 +71,9 @@ class OutputFormat(Protocol):
         """Encode RESP replies in this version from now on."""
         ...
 
-    def push_encoder(self) -> Callable[[bytes], bytes]:
-        """Return a function that encodes a line in the protocol of the request that is being executed."""
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the request that is being executed."""
         ...
 
     def set_authenticated(self, authenticated: bool) -> None:
@@ -110,8 +113,10 @@ class Session:
         """`perf_counter_ns` when the client began to be one that has not authenticated."""
         self.reply_mode = ReplyMode.ON
         """Which replies are sent. Set it by `set_reply_mode`."""
-        self.pushes: PushQueue | None = None
-        """Data to send between replies, if the client asked for any (MONITOR)."""
+        self.pushes: Pushes | None = None
+        """What is sent between replies, if the client asked for any (MONITOR, SUBSCRIBE)."""
+        self.is_restricted = False
+        """Whether the client is subscribed and sent RESP2, so that only a few commands are allowed, as in Redis."""
         self.alters_output = False
         """Whether more or less is sent than one reply per request: the reply mode is not ON, or there are pushes."""
         self.defers_long_requests = False
@@ -129,7 +134,6 @@ class Session:
         self._stats_by_command = client.stats.by_command
         self._watch = context.engine.new_watch()
         self._watched_bytes = 0  # what the watched keys take
-        self._subscriber: Subscriber | None = None
         self._deferred: QueuedCommand | None = None
         self._set_authenticated(authenticated or not context.auth.required)
 
@@ -248,7 +252,7 @@ class Session:
             return self._queue(transaction, command, args)
         self.client.last_command = command
         is_long = transaction is not None and transaction.may_take_long
-        if may_defer and (is_long or self._engine.would_block(command, args)):
+        if may_defer and (is_long or self._engine.would_block(command, args) or self._is_long_control(command, args)):
             reply = self._engine.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
             if reply is WOULD_BLOCK:
                 self._deferred = command, args
@@ -263,6 +267,8 @@ class Session:
         # After the checks of the name and the arity, as in Redis (`processCommand`).
         if not self.authenticated and Flag.NO_AUTH not in command.flags and self.must_authenticate():
             raise RejectedCommand(command, NOT_AUTHENTICATED)
+        if self.is_restricted and Flag.WHILE_SUBSCRIBED not in command.flags:
+            raise RejectedCommand(command, not_while_subscribed(command.name))
         return command
 
     def refuse(self, problem: ProtocolError) -> ErrorReply:
@@ -276,20 +282,22 @@ class Session:
         return self._refuse(CommandError(problem.error))
 
     def close(self) -> None:
-        """Discard the transaction, end the watch, and stop monitoring. May be called twice."""
+        """Discard the transaction, end the watch, the monitoring and the subscriptions. May be called twice."""
         self.closing = True
         self.discard_transaction()
         self.unwatch()
-        self.stop_monitoring()
+        self.close_pushes()
 
     def _run(self, command: Command, args: Args) -> Reply:
         """Run a command that was accepted, and count it."""
         call = self._call
         try:
-            if command.is_single_step:
+            if command.targets_keyspace:
+                named = self.context.key_events.naming(command) if self._inspection.needed else command
+                execute = self._engine_execute if command.is_single_step else self._engine.execute_in_stages
+                reply = execute(named, args, call)
+            elif command.name in self._engine.forwards:
                 reply = self._engine_execute(command, args, call)
-            elif command.targets_keyspace:
-                reply = self._engine.execute_in_stages(command, args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = command.run(self, *args[1:])
@@ -297,7 +305,13 @@ class Session:
             self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
         self._finish(command, args, reply, perf_counter_ns() - call.started)
+        if self._inspection.needed:
+            self.context.key_events.publish_pending()
         return reply
+
+    def _is_long_control(self, command: Command, args: Args) -> bool:
+        """Return whether a control command could delay other connections."""
+        return command.may_take_long is not None and command.may_take_long(self, *args[1:])
 
     def _finish(self, command: Command, args: Args, reply: Reply, nanoseconds: int) -> None:
         """Count a call, list it in the slow log if it was slow, and send it to the connections that monitor."""
@@ -316,7 +330,7 @@ class Session:
         After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
         was refused. Administrative commands are not shown.
         """
-        if self._monitors.subscribers and Flag.ADMIN not in command.flags:
+        if self._monitors.has_subscribers and Flag.ADMIN not in command.flags:
             self._monitors.publish(command.redacted(args), self.client)
 
     def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
@@ -373,9 +387,11 @@ class Session:
         call.durations.clear()
         call.budget = ReplyBudget(self.context.limits.max_replies)
         try:
-            outcomes = self._engine.execute_all(for_engine, self._watch, call)
+            named = self.context.key_events.naming_all(for_engine)
+            outcomes = self._engine.execute_all(named, self._watch, call)
         finally:
             self.unwatch()
+            self.context.key_events.publish_pending()
         if outcomes is None:
             return NULL_ARRAY
         of_engine = zip(outcomes, call.durations, strict=True)
@@ -406,7 +422,10 @@ class Session:
         """Run a queued control command. One without a reply gets OK: every command has an element in the array."""
         started = perf_counter_ns()
         try:
-            reply = command.run(self, *args[1:])
+            if command.name in self._engine.forwards:
+                reply = self._engine_execute(command, args, self._call)
+            else:
+                reply = command.run(self, *args[1:])
             self._call.budget.charge(reply)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
@@ -452,7 +471,11 @@ class Session:
             self.client.multi_commands = len(transaction.queue)
             self.client.multi_bytes = transaction.size
             transaction.writes = transaction.writes or command.writes
-            if len(transaction.queue) > MAX_QUICK_ARGS or self._engine.may_block(command, args):
+            if (
+                len(transaction.queue) > MAX_QUICK_ARGS
+                or self._engine.may_block(command, args)
+                or self._is_long_control(command, args)
+            ):
                 transaction.may_take_long = True
         return QUEUED
 
@@ -475,11 +498,18 @@ class Session:
         if not authenticated:
             self.unauthenticated_since = perf_counter_ns()
         self.authenticated = authenticated
-        # Before authentication no command is found, so that every request goes through `_resolve`, which checks the
-        # flags. So `execute` and `execute_batch` need no check of their own.
-        self._find = (self.context.commands.by_common_case if authenticated else _NO_COMMANDS).get
+        self._update_find()
         if self.stream is not None:
             self.stream.set_authenticated(authenticated)
+
+    def _update_find(self) -> None:
+        """Find no command for a client that may not send all of them: one that has not authenticated, or is restricted.
+
+        Then every request goes through `_resolve`, which checks the flags. So `execute` and `execute_batch` need no
+        check of their own.
+        """
+        is_free = self.authenticated and not self.is_restricted
+        self._find = (self.context.commands.by_common_case if is_free else _NO_COMMANDS).get
 
     # ---------------------------------------------------------------- state of the connection
 
@@ -488,12 +518,14 @@ class Session:
         self.client.protocol_version = version
         if self.stream is not None:
             self.stream.set_protocol_version(version)
+        if self.pushes is not None:
+            self._update_subscriptions()
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
         self.discard_transaction()
         self.unwatch()
-        self.stop_monitoring()
+        self.close_pushes()
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
         self.client.name = b""
@@ -507,28 +539,55 @@ class Session:
         self.reply_mode = mode
         self.alters_output = mode is not ReplyMode.ON or self.pushes is not None
 
+    # ---------------------------------------------------------------- pushes: MONITOR, publish/subscribe
+
     def start_monitoring(self) -> None:
         """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
-        if self._subscriber is not None:
-            return
-        stream, transport = self.stream, self.client.transport
-        pushes = transport.enable_push() if stream is not None and transport is not None else None
-        if stream is None or pushes is None:
-            raise CommandError(MONITOR_NEEDS_CONNECTION)
-        put, encode = pushes.put, stream.push_encoder()
-        self.pushes = pushes
-        self.alters_output = True
-        self._subscriber = lambda line: put(encode(line))
-        self._monitors.subscribe(self._subscriber)
+        pushes, encoder = self._open_pushes(MONITOR_NEEDS_CONNECTION)
+        pushes.start_monitoring(encoder)
         self.client.is_monitoring = True
 
-    def stop_monitoring(self) -> None:
-        """Send no more commands. What has not been sent yet is discarded."""
-        if self._subscriber is not None:
-            self._monitors.unsubscribe(self._subscriber)
-            self._subscriber = None
-            self.client.is_monitoring = False
+    def subscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
+        """Subscribe to channels or patterns. A push confirms each.
+
+        Raises `CommandError` if there are too many, or if the connection cannot be pushed to.
+        """
+        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
+        pushes.subscribe(kind, names, encoder)
+        self._update_subscriptions()
+
+    def unsubscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
+        """End subscriptions, all of this kind if no names are given. A push confirms each. Raises `CommandError`."""
+        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
+        pushes.unsubscribe(kind, names, encoder)
+        self._update_subscriptions()
+
+    def close_pushes(self) -> None:
+        """End the monitoring and all subscriptions. What has not been sent yet is discarded."""
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
+            self.client.is_monitoring = False
             self.alters_output = self.reply_mode is not ReplyMode.ON
+            self._update_subscriptions()
+
+    def _open_pushes(self, error: ErrorReply) -> tuple[Pushes, Encoder]:
+        """Return what pushes to this client, and the encoder of the request.
+
+        Raises `CommandError` with this error if its connection cannot be pushed to.
+        """
+        stream, transport = self.stream, self.client.transport
+        if self.pushes is None and stream is not None and transport is not None:
+            queue = transport.enable_push()
+            if queue is not None:
+                self.pushes = Pushes(queue, self.context.monitors, self.context.pubsub)
+                self.alters_output = True
+        if self.pushes is None or stream is None:
+            raise CommandError(error)
+        return self.pushes, stream.encoder
+
+    def _update_subscriptions(self) -> None:
+        """Show the subscriptions in CLIENT LIST, and restrict the client if messages look like replies to it."""
+        self.client.subscriptions = NO_SUBSCRIPTIONS if self.pushes is None else self.pushes.counts
+        self.is_restricted = self.pushes is not None and self.pushes.look_like_replies
+        self._update_find()

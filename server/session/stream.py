@@ -32,7 +32,7 @@ from common.codec import (
     encode_together,
 )
 from common.errors import CommandError
-from common.replies import DEFERRED, NO_REPLY, Reply, SimpleString
+from common.replies import DEFERRED, NO_REPLY, Reply
 from common.resp_replies import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
 from server.session.session import ReplyMode, Session
@@ -122,10 +122,13 @@ class RequestStream:
             self._commit()
         return output
 
-    def take_pushes(self) -> bytes:
-        """Return what is to be sent between replies. Call it only when no output is pending."""
+    def take_pushes(self, size: int | None = None) -> bytes:
+        """Return what is to be sent between replies: all of it, or items that make at least ``size`` bytes.
+
+        Call it only when no output is pending.
+        """
         pushes = self._session.pushes
-        return b"".join(pushes.take()) if pushes is not None else b""
+        return b"".join(pushes.queue.take(size)) if pushes is not None else b""
 
     def close(self) -> None:
         """Close the session, and release the decoder's and the encoder's buffers."""
@@ -299,10 +302,10 @@ class RequestStream:
         self._decode = self._detector.decode if authenticated else self._decode_one
         self._detector.use(self._limits if authenticated else self._limits.before_authentication())
 
-    def push_encoder(self) -> Callable[[bytes], bytes]:
-        """Return a function that encodes a line in the protocol of the request that is being executed."""
-        encoder = self._encoder
-        return lambda line: b"".join(encoder.stream(SimpleString(line)))
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the request that is being executed."""
+        return self._encoder
 
 
 def _reversed(groups: list[DecodedRequests]) -> Groups:

@@ -11,8 +11,8 @@ from server.session.session import Session
 def seconds_left(session: Session) -> float:
     """Return the seconds after which the connection must be closed if the client stays silent; infinity if never.
 
-    0 or less if the time is over. MONITOR is exempt from the idle timeout, as in Redis (`clientsCronHandleTimeout`).
-    Another thread may call this: it only reads.
+    0 or less if the time is over. MONITOR and subscribers are exempt from the idle timeout, as in Redis
+    (`clientsCronHandleTimeout`). Another thread may call this: it only reads.
     """
     return min(_seconds_to_idle(session), _seconds_to_authenticate(session))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from common.errors import NOT_A_MEMORY_VALUE, NOT_PARSED_AS_INTEGER, NOT_YES_OR_NO, not_one_of, out_of_range
 from common.limits import GIB, KIB, MIB
@@ -37,6 +37,13 @@ class Kind(Protocol[T]):
     def parse_config(self, text: str) -> T: ...
 
     def format(self, value: T) -> str: ...
+
+
+@runtime_checkable
+class PartialKind(Protocol[T]):
+    """A kind of which CONFIG SET may give a part of the value."""
+
+    def parse_change(self, text: str, before: T) -> T: ...
 
 
 class Integer(NamedTuple):

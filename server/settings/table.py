@@ -15,6 +15,7 @@ from common.errors import BACKEND_STORES_DATA
 from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.passwords import PASSWORD_VARIABLE, check_password
 from server.settings.entry import Group, Setting, setting
+from server.settings.event_classes import EventClassesKind
 from server.settings.kinds import (
     COUNT,
     EVICTION,
@@ -31,6 +32,7 @@ from server.settings.kinds import (
     check_origin,
     check_token,
 )
+from server.settings.output_limits import DEFAULT_OUTPUT_LIMITS, OutputLimits, OutputLimitsKind
 
 DEFAULT_PORT = 9736
 DEFAULT_PORTS = (DEFAULT_PORT,)
@@ -79,6 +81,7 @@ ACCESS = Group("access", f"{PASSWORD_VARIABLE} in the environment is the passwor
 LIMITS = Group("limits")
 LOG = Group("log")
 DATA = Group("durable log", "Without --data, the data is in memory only.")
+PUBSUB = Group("publish/subscribe")
 PROCESS = Group("process")
 HTTP = Group("HTTP", "A port of its own in the same process (extra: http).")
 BACKEND = Group("backing Redis", "Serve the keys of a Redis or a Redis Cluster (extra: proxy).")
@@ -195,6 +198,13 @@ class Settings:
         DEFAULT_MAX_CLIENTS, CLIENTS, "the maximum number of connections, on all ports together",
         group=LIMITS, config="maxclients", mutable=True)
 
+    output_limits: OutputLimits = setting(  # noqa: RUF009  # it returns a field; ruff knows the other types
+        DEFAULT_OUTPUT_LIMITS, OutputLimitsKind(),
+        "how much may wait for a subscriber that does not read: the class pubsub, hard limit, soft limit, seconds",
+        option="--client-output-buffer-limit", group=LIMITS, config="client-output-buffer-limit", mutable=True)
+    notify_keyspace_events: str = setting(
+        "", EventClassesKind(), "the keyspace events to publish, by the letters of Redis's setting; AKE: all",
+        group=PUBSUB, config="notify-keyspace-events", mutable=True, embedded=True)
     max_memory: int = setting(
         0, MEMORY, "the memory that the keys may take, such as 64mb or 1gb, by an estimate; 0: any amount",
         group=LIMITS, config="maxmemory", mutable=True, embedded=True)
@@ -222,7 +232,7 @@ class Settings:
         group=DATA)
 
     idle_timeout: int = setting(
-        0, IDLE_TIME, "close the connection of a TCP client that is silent for this time, except MONITOR; 0: never",
+        0, IDLE_TIME, "close silent TCP connections after this time, except MONITOR and subscribers; 0: never",
         group=LIMITS, config="timeout", mutable=True)
     tcp_keepalive: int = setting(
         DEFAULT_TCP_KEEPALIVE, KEEPALIVE,

@@ -30,6 +30,7 @@ OTHER_ARGUMENTS = {
     "CONFIG|GET": "Redis documents a block of one parameter",
     "MIGRATE": "Redis documents an empty string as a token, and a block of the two passwords",
     "LOLWUT": "kvline ignores the numbers",
+    "PSUBSCRIBE": "Redis documents a block of one pattern",
 }
 """Commands whose documented arguments differ, and why."""
 

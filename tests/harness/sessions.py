@@ -12,7 +12,7 @@ from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.text import split_args
-from server.clients.push import PushQueue
+from server.clients.push import PushLimit, PushQueue
 from server.clients.registry import ClientInfo
 from server.commands import COMMANDS
 from server.engines.base import Engine
@@ -56,11 +56,12 @@ class FakeTransport:
         self.queue: PushQueue | None = None
         self.enabled = 0
         self.killed = False
+        self.limit = PushLimit()
         self._pushed: list[bytes] = []
 
     def enable_push(self) -> PushQueue:
         self.enabled += 1
-        self.queue = PushQueue(lambda: None, self.kill)
+        self.queue = PushQueue(lambda: None, self.kill, self.limit)
         return self.queue
 
     @property

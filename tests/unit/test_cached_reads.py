@@ -24,6 +24,8 @@ from server.registry import Command
 class FakeEngine:
     """An engine whose every value is the number of commands that it has executed."""
 
+    forwards = ()
+
     def __init__(self) -> None:
         self.executed: list[bytes] = []
         self.failure: CommandError | None = None

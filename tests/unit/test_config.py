@@ -45,12 +45,14 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "appendonly": "no",
         "auto-aof-rewrite-min-size": "67108864",
         "bind": "127.0.0.1",
+        "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "databases": "1",
         "dir": "",
         "loglevel": "info",
         "maxclients": "10000",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
+        "notify-keyspace-events": "",
         "port": "9736",
         "proto-max-bulk-len": "536870912",
         "requirepass": "",
@@ -112,7 +114,8 @@ def test_a_setting_that_is_changed_reads_as_it_was_written(session: ClientSessio
 
 def test_the_settings_that_can_change_are_these() -> None:
     mutable = {name for name, parameter in PARAMETERS.items() if parameter.mutable}
-    assert mutable == {*CHANGES, "requirepass"}  # whose value is not shown, see `test_auth`
+    in_a_normal_form = {"client-output-buffer-limit", "notify-keyspace-events"}  # see `test_pubsub_settings`
+    assert mutable == {*CHANGES, *in_a_normal_form, "requirepass"}  # whose value is not shown, see `test_auth`
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from common.replies import SimpleString
 from common.resp_client import encode_request
-from server.clients import push
-from server.clients.push import MAX_PUSHED_BYTES, MAX_PUSHED_ITEMS, PushQueue
+from server.clients.push import ITEM_OVERHEAD, PushLimit, PushQueue, push_to_all
+from server.settings.output_limits import OutputLimit
 from tests.harness.sessions import ClientSession, connect, send_line, transport_of
 from tests.harness.waiting import all_at_once
 
@@ -17,7 +18,8 @@ class Events:
     def __init__(self) -> None:
         self.wakes = 0
         self.overflows = 0
-        self.queue = PushQueue(self._wake, self._overflow)
+        self.limit = PushLimit(OutputLimit(hard=10_000))
+        self.queue = PushQueue(self._wake, self._overflow, self.limit)
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -56,25 +58,26 @@ def test_callbacks_are_called_without_the_lock() -> None:
     events = Events()
     events.queue.put(b"a")
     assert events.wakes == 1
-    events.queue.put(b"x" * (MAX_PUSHED_BYTES + 1))
+    events.queue.put(b"x" * 10_001)
     assert events.overflows == 1
 
 
-def test_more_items_than_the_bound_overflow_the_queue_once() -> None:
+def test_more_items_than_the_hard_limit_overflow_the_queue_once() -> None:
     events = Quiet()
-    for _ in range(MAX_PUSHED_ITEMS):
+    items = 10_000 // ITEM_OVERHEAD
+    for _ in range(items):
         events.queue.put(b"")
-    assert (events.overflows, len(events.queue)) == (0, MAX_PUSHED_ITEMS)
+    assert (events.overflows, len(events.queue)) == (0, items)
     for _ in range(3):
         events.queue.put(b"")
     assert (events.overflows, len(events.queue)) == (1, 0), "what cannot be sent is not stored either"
 
 
-@pytest.mark.parametrize("size", [MAX_PUSHED_BYTES // 4, MAX_PUSHED_BYTES])
-def test_more_bytes_than_the_bound_overflow_the_queue_once(size: int) -> None:
+@pytest.mark.parametrize("count", [4, 1])
+def test_more_bytes_than_the_hard_limit_overflow_the_queue_once(count: int) -> None:
     events = Quiet()
-    item = bytes(size)
-    for _ in range(MAX_PUSHED_BYTES // size):
+    item = bytes(10_000 // count - ITEM_OVERHEAD)
+    for _ in range(count):
         events.queue.put(item)
     assert events.overflows == 0
     events.queue.put(b"x")
@@ -85,13 +88,75 @@ def test_more_bytes_than_the_bound_overflow_the_queue_once(size: int) -> None:
 def test_what_was_taken_does_not_count_any_more() -> None:
     events = Quiet()
     for _ in range(5):
-        events.queue.put(bytes(MAX_PUSHED_BYTES))
+        events.queue.put(bytes(9_000))
         assert len(events.queue.take()) == 1
-    for _ in range(3):
-        for _ in range(MAX_PUSHED_ITEMS):
-            events.queue.put(b"")
-        events.queue.take()
+    for _ in range(5):
+        events.queue.put(bytes(4_000))
+        events.queue.put(bytes(4_000))
+        assert len(events.queue.take(1)) == 1
+        assert events.queue.size == 4_000 + ITEM_OVERHEAD
+        assert len(events.queue.take(1)) == 1
+    assert (events.overflows, events.queue.size) == (0, 0)
+
+
+def test_items_are_taken_up_to_a_size() -> None:
+    queue = Quiet().queue
+    for item in (b"aa", b"bb", b"cc", b"dd"):
+        queue.put(item)
+    assert queue.take(3) == [b"aa", b"bb"]
+    assert queue.take(100) == [b"cc", b"dd"]
+    assert queue.take(100) == []
+
+
+def test_without_a_hard_limit_the_queue_does_not_overflow() -> None:
+    events = Quiet()
+    events.limit.limit = OutputLimit()
+    events.queue.put(bytes(1_000_000))
     assert events.overflows == 0
+
+
+def test_the_soft_limit_may_be_exceeded_for_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    events = Quiet()
+    events.limit.limit = OutputLimit(soft=1_000, soft_seconds=60)
+    events.queue.put(bytes(2_000))
+    now += 60
+    events.queue.put(b"")
+    assert events.overflows == 0
+    now += 1
+    events.queue.put(b"")
+    assert events.overflows == 1
+
+
+def test_the_time_above_the_soft_limit_counts_anew_after_the_queue_was_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    events = Quiet()
+    events.limit.limit = OutputLimit(soft=1_000, soft_seconds=60)
+    events.queue.put(bytes(2_000))
+    now += 50
+    events.queue.take()
+    events.queue.put(bytes(2_000))
+    now += 50
+    events.queue.put(b"")
+    assert events.overflows == 0
+
+
+def test_a_limit_that_is_changed_applies_to_what_waits_already() -> None:
+    events = Quiet()
+    events.queue.put(bytes(5_000))
+    events.limit.limit = OutputLimit(hard=4_000)
+    events.queue.put(b"")
+    assert events.overflows == 1
+
+
+def test_replies_to_the_connections_own_requests_do_not_overflow_the_queue() -> None:
+    events = Quiet()
+    events.queue.put_reply(bytes(1_000_000))
+    assert (events.overflows, events.wakes, len(events.queue)) == (0, 1, 1)
 
 
 def test_a_closed_queue_ignores_what_is_put() -> None:
@@ -104,6 +169,7 @@ def test_a_closed_queue_ignores_what_is_put() -> None:
 
 def test_threads_lose_no_item() -> None:
     events = Quiet()
+    events.limit.limit = OutputLimit()
 
     def put(number: int) -> None:
         for place in range(500):
@@ -120,13 +186,12 @@ def test_threads_lose_no_item() -> None:
 # ---------------------------------------------------------------- backpressure
 
 
-@pytest.mark.parametrize(("bound", "value"), [("MAX_PUSHED_ITEMS", 5), ("MAX_PUSHED_BYTES", 300)])
-def test_backpressure_a_monitor_that_does_not_read_is_closed_at_either_bound(
-    session: ClientSession, other: ClientSession, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+def test_backpressure_a_monitor_that_does_not_read_is_closed_at_the_limit(
+    session: ClientSession, other: ClientSession
 ) -> None:
-    monkeypatch.setattr(push, bound, value)
     send_line(session, "MONITOR")
     transport = transport_of(session)
+    transport.limit.limit = OutputLimit(hard=600)
     for _ in range(3):
         send_line(other, "GET a")
     assert not transport.killed
@@ -182,7 +247,7 @@ def test_a_push_that_is_put_during_reset_is_discarded(session: ClientSession, ot
     session.feed(b"MONITOR\n")
     (subscriber,) = session.context.monitors.subscribers
     assert session.feed(b"RESET\n").endswith(b"RESET\n")
-    subscriber(b"late")
+    push_to_all([subscriber], SimpleString(b"late"))
     assert session.stream.take_pushes() == b""
     queue = transport_of(session).queue
     assert queue is not None

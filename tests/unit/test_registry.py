@@ -316,6 +316,12 @@ def test_two_subcommands_of_one_name_are_refused() -> None:
 def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) -> None:
     command = replace(entered(nothing), flags=flag)
     internal = flag in (
-        Flag.NOT_QUEUED | Flag.ENDS_TRANSACTION | Flag.SENSITIVE | Flag.NO_TOUCH | Flag.NULL_IS_MISS | Flag.NO_BATCH
+        Flag.NOT_QUEUED
+        | Flag.ENDS_TRANSACTION
+        | Flag.SENSITIVE
+        | Flag.WHILE_SUBSCRIBED
+        | Flag.NO_TOUCH
+        | Flag.NULL_IS_MISS
+        | Flag.NO_BATCH
     )
     assert command.flag_names == ([] if internal else [str(flag.name).lower()])

@@ -23,6 +23,7 @@ from server.settings import (
     check,
 )
 from server.settings.kinds import Switch
+from server.settings.output_limits import OutputLimit, OutputLimits
 from server.settings.sources import new_parser
 
 EXAMPLES: dict[str, tuple[str, object]] = {
@@ -40,6 +41,11 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "max_bulk": ("100", 100),
     "max_frame": ("100", 100),
     "max_clients": ("100", 100),
+    "output_limits": (
+        "pubsub 64mb 0 0 replica 1 2 3",
+        OutputLimits(OutputLimit(0, 0, 0), OutputLimit(1, 2, 3), OutputLimit(64 * 2**20, 0, 0)),
+    ),
+    "notify_keyspace_events": ("KEA", "g$lshzxetdKE"),
     "max_memory": ("64mb", 64 * MIB),
     "eviction": ("allkeys-lru", "allkeys-lru"),
     "data": ("./data", "./data"),
@@ -512,6 +518,14 @@ def test_a_request_may_always_be_as_large_as_an_argument_of_it() -> None:
 @pytest.mark.parametrize(
     ("parameter", "text", "sentence"),
     [
+        ("notify-keyspace-events", "KQ", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+        ("client-output-buffer-limit", "x 1 2 3", "Invalid client class specified in buffer limit configuration."),
+        ("client-output-buffer-limit", "pubsub 1", "Wrong number of arguments in buffer limit configuration."),
+        (
+            "client-output-buffer-limit",
+            "pubsub 1 1 -1",
+            "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+        ),
         ("maxclients", "x", "argument couldn't be parsed into an integer"),
         ("maxclients", "+1", "argument couldn't be parsed into an integer"),
         ("maxclients", "01", "argument couldn't be parsed into an integer"),

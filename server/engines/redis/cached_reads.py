@@ -19,7 +19,7 @@ whether it ran.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter_ns
 
@@ -40,6 +40,7 @@ from server.engines.base import (
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.tracking import Tracking
 from server.engines.redis.transactions import BackendWatch
+from server.keyspace.observers import KeyspaceObserver
 from server.registry import Command
 
 CACHEABLE = frozenset({b"GET"})
@@ -60,6 +61,7 @@ class CachedReads:
 
     def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine
+        self.forwards = engine.forwards
         self._cache = cache
         self._tracking = tracking
 
@@ -166,6 +168,9 @@ class CachedReads:
     def unwatch(self, watch: BackendWatch) -> None:
         """End a watch."""
         self._engine.unwatch(watch)
+
+    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+        """Do nothing: the backing server publishes the events of its keys."""
 
     def key_counts(self) -> KeyCounts | None:
         """Count the keys of the backing server."""

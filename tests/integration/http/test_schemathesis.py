@@ -24,6 +24,7 @@ def test_every_response_is_as_the_document_says(start_server: StartServer, tmp_p
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     server = start_with_http(start_server)
     options = ["--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--seed", "1"]
+    options += ["--exclude-path", "/subscribe"]  # its responses do not end
     options += ["--checks", "all", "--continue-on-failure", "--no-color"]
     ran = subprocess.run(
         [
@@ -44,7 +45,7 @@ def test_every_response_is_as_the_document_says(start_server: StartServer, tmp_p
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "Selected: 15/15\n  Tested: 15\n" in ran.stdout, ran.stdout
+    assert "Selected: 15/16\n  Tested: 15\n" in ran.stdout, ran.stdout
     server.check()
     figures = httpx.post(server.http_url, json=["INFO", "commandstats"]).json()["result"]
     assert figures.count("cmdstat_") > len(COMMANDS) / 2, "the hooks have replaced the names of commands"

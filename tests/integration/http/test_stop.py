@@ -25,6 +25,7 @@ STALLED = {
     "head": b"GET /keys/k HT",
     "body": b"PUT /keys/k HTTP/1.1\r\n%bContent-Length: 100\r\n\r\nhalf" % HOST,
     "compact": request(b"GET", b"/compact"),
+    "events": request(b"GET", b"/subscribe?channel=news"),
     "value": GET_BIG,
     "pipelined": GET_BIG * 100,
     "pipeline": request(b"POST", b"/pipeline", json.dumps([["GET", "big"]] * 100).encode()),

@@ -1,0 +1,204 @@
+"""Keyspace notifications: publish what commands do to keys, as Redis 7.0 does (``notify-keyspace-events``).
+
+    command -> Store -> KeyEvents (an observer of the store) -> pending events       under the keyspace lock
+    session -> KeyEvents.publish_pending -> PubSub                                   after it is released
+
+Events are named after commands. A command's entry in the command table has the name for a changed value
+(`Command.event`), and a removal or a changed expiry has a name of its own. The store does not know which command it
+serves. So while notifications are on, sessions pass the engine commands that say it first (`KeyEvents.naming`). While
+they are off, nothing of this exists: the store has no such observer, and sessions take their shortest way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from common.codec import Args
+from common.replies import Reply
+from server.clients.inspection import Inspection
+from server.clients.pubsub import MAX_CHANNEL_LENGTH, PubSub
+from server.engines.base import Engine, QueuedCommand
+from server.keyspace.contents import ClearedContents
+from server.keyspace.observers import Entry, Removal
+from server.registry import Command
+from server.registry.command import StagedFunction
+
+STRING_EVENTS = frozenset({b"append", b"incrby", b"incrbyfloat", b"set", b"setbit", b"setrange"})
+"""Events of the class ``$``. The other events of commands are generic ones, of the class ``g``."""
+
+READING_WRITES = frozenset({b"GETDEL", b"GETEX", b"GETSET"})
+"""Commands that change a key and look it up like one that reads, so that a missing key is a keymiss."""
+
+BY_CAUSE = {Removal.EXPIRED: ("x", b"expired"), Removal.EVICTED: ("e", b"evicted")}
+"""The class and the event of a key that no command has removed."""
+
+KEYSPACE_CHANNEL = b"__keyspace@0__:"
+KEYEVENT_CHANNEL = b"__keyevent@0__:"
+
+
+class KeyEvents:
+    """Collects the events of the keyspace and publishes them in their order. Thread-safe."""
+
+    def __init__(self, pubsub: PubSub, inspection: Inspection) -> None:
+        self._pubsub = pubsub
+        self._inspection = inspection
+        self.is_on = False
+        """Whether any events are published."""
+        self._classes: frozenset[str] = frozenset()
+        self._publishing = threading.Lock()  # so that two threads do not change the order
+        self._pending: deque[tuple[bytes, bytes]] = deque()  # event and key
+        self._naming: dict[Command, Command] = {}
+        # Of the command that is executed under the keyspace lock. None: the keyspace is changed by no command.
+        self._command: Command | None = None
+        self._keeps_expiry = False
+
+    def configure(self, classes: str, engine: Engine[Any]) -> None:
+        """Publish the events of these classes from now on."""
+        self._classes = frozenset(classes)
+        self.is_on = bool(self._classes & set("KE") and self._classes - set("KE"))
+        engine.observe_keys(self if self.is_on else None, self.publish_pending)
+        self._inspection.set("key events", used=self.is_on)
+
+    # ---------------------------------------------------------------- for sessions
+
+    def naming(self, command: Command) -> Command:
+        """Return a command that does the same, and names its events, if notifications are on."""
+        if not self.is_on or not command.targets_keyspace:
+            return command
+        naming = self._naming.get(command)
+        if naming is None:
+            stages = None if command.stages is None else self._naming_stages(command, command.stages)
+            naming = self._naming[command] = replace(command, run=self._naming_run(command), stages=stages)
+        return naming
+
+    def naming_all(self, queue: list[QueuedCommand]) -> list[QueuedCommand]:
+        """Do the same for the commands of a transaction."""
+        if not self.is_on:
+            return queue
+        return [(self.naming(command), args) for command, args in queue]
+
+    def publish_pending(self) -> None:
+        """Publish the events so far. The caller does not hold the keyspace lock."""
+        while self._pending:
+            with self._publishing:
+                try:
+                    event, key = self._pending.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                if "K" in self._classes and len(key) < MAX_CHANNEL_LENGTH:
+                    self._pubsub.publish(KEYSPACE_CHANNEL + key, event)
+                if "E" in self._classes:
+                    self._pubsub.publish(KEYEVENT_CHANNEL + event, key)
+
+    # ---------------------------------------------------------------- commands that name their events
+
+    def _naming_run(self, command: Command) -> Callable[..., Reply]:
+        def run(store: Any, *args: bytes) -> Reply:
+            self._begin(command, args, store)
+            try:
+                return command.run(store, *args)
+            finally:
+                self._command = None
+
+        return run
+
+    def _naming_stages(self, command: Command, stages: StagedFunction) -> StagedFunction:
+        def naming_stages(*args: bytes) -> Generator[Any, Any, Reply]:
+            inner = stages(*args)
+            step = next(inner)
+            while True:
+                found = yield self._naming_step(command, args, step)
+                try:
+                    step = inner.send(found)
+                except StopIteration as end:
+                    reply: Reply = end.value
+                    return reply
+
+        return naming_stages
+
+    def _naming_step(self, command: Command, args: Sequence[bytes], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def naming_step(store: Any) -> Any:
+            self._begin(command, args, store)
+            try:
+                return step(store)
+            finally:
+                self._command = None
+
+        return naming_step
+
+    def _begin(self, command: Command, args: Sequence[bytes], store: Any) -> None:
+        """Name the events that follow. Called under the keyspace lock."""
+        self._command = command
+        self._keeps_expiry = command.name == b"SET" and any(arg.upper() == b"KEEPTTL" for arg in args[2:])
+        if "m" in self._classes:
+            for key in _looked_up(command, [command.name, *args]):
+                if key not in store:
+                    self._add("m", b"keymiss", key)
+
+    # ---------------------------------------------------------------- the observer of the store
+
+    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
+        """Add the command's own event. SET and its variants with a time to live have a second one."""
+        self._add_change(key, is_new=before is None)
+        if (
+            expires_at is not None
+            and self._command is not None
+            and self._command.event == b"set"
+            and not self._keeps_expiry
+        ):
+            self._add("g", b"expire", key)
+
+    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+        """Add the event of each key. A key that is given twice has one."""
+        for key, value_before in zip(values, before, strict=True):
+            self._add_change(key, is_new=value_before is None)
+
+    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
+        """Add the command's own event."""
+        self._add_change(key, is_new=before is None)
+
+    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
+        """Add expire or persist."""
+        if self._command is not None:
+            self._add("g", b"persist" if expires_at is None else b"expire", key)
+
+    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
+        """Add the event of the cause."""
+        if cause is not Removal.DELETED:
+            self._add(*BY_CAUSE[cause], key)
+        elif self._command is not None:
+            if self._command.event == b"rename_to":
+                self._add("g", b"rename_from", key)
+            elif self._command.name == b"SET":  # with a time in the past: Redis removes the key when it is accessed
+                self._add("x", b"expired", key)
+            else:
+                self._add("g", b"del", key)
+
+    def on_clear(self, cleared: ClearedContents) -> None:
+        """Add nothing, as in Redis."""
+
+    def _add_change(self, key: bytes, *, is_new: bool) -> None:
+        if self._command is not None:
+            if is_new:
+                self._add("n", b"new", key)
+            event = self._command.event
+            self._add("$" if event in STRING_EVENTS else "g", event, key)
+
+    def _add(self, event_class: str, event: bytes, key: bytes) -> None:
+        if event_class in self._classes and self._pubsub.has_subscribers:
+            self._pending.append((event, key))
+
+
+def _looked_up(command: Command, args: Args) -> Args:
+    """Return the keys whose absence is a keymiss, as in Redis (`lookupKeyReadWithFlags`)."""
+    if command.name == b"COPY":
+        return args[1:2]
+    if command.name == b"SET":
+        return args[1:2] if any(arg.upper() == b"GET" for arg in args[3:]) else []
+    if b"|" not in command.name and (command.reads or command.name in READING_WRITES):
+        return command.keys.of(args)
+    return []
