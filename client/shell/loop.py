@@ -91,12 +91,10 @@ class Shell:
         return f"{name}{f'[{database}]' if database else ''}{transaction}> "
 
     def _server(self) -> str:
-        """Return the name and the version of the server. HELLO of kvline has the version of Redis that it is like."""
-        name = text_of(self._conversation.server.get(b"server")) or "redis"
-        field = f"{name}_version:"
-        lines = text_of(self._conversation.call(b"INFO", b"server")).splitlines()
-        version = next((line.removeprefix(field) for line in lines if line.startswith(field)), "")
-        return f"{name} {version}" if version else "connected"
+        server = self._conversation.server
+        # kvline's own version: `version` is that of the Redis whose behaviour is meant.
+        version = server.get(b"kvline_version", server.get(b"version"))
+        return " ".join(filter(None, (text_of(server.get(b"server")), text_of(version)))) or "connected"
 
     def _show_warnings(self) -> None:
         for warning in self._conversation.warnings:
