@@ -78,5 +78,5 @@ def test_the_table_of_info_names_the_fields_that_the_server_has(start_server: St
     fields = set(re.findall(r"^(\w+):", peer.rest().decode(), re.MULTILINE))
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section("Commands and figures"), re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    always_0 = {"async_loading", "aof_rewrite_scheduled"}
+    always_0 = {"async_loading"}
     assert fields - always_0 == documented

@@ -141,9 +141,14 @@ class Server(Protocol):
 class Prompt(ClientTerminal):
     """The prompt at a server. ``run`` types a line and returns what is shown until the next prompt."""
 
-    def __init__(self, server: Server, *options: str, history: Path, **variables: str) -> None:
+    def __init__(
+        self, server: Server, *options: str, history: Path, password: str | None = None, **variables: str
+    ) -> None:
         super().__init__("-p", str(server.port), *options, history=history, **variables)
         self.prompt = f"127.0.0.1:{server.port}"
+        if password is not None:
+            self.expect(f"password of {self.prompt}: ")
+            self.type(password + ENTER)
         # prompt_toolkit moves the cursor instead of writing the blank after the prompt.
         self.banner = self.expect(f"{self.prompt}{'>' if variables else '> '}")
 

@@ -118,7 +118,7 @@ def test_what_clients_send_adds_no_lines_to_the_log_and_controls_no_terminal(sta
     peer = server.connect()
     peer.send(b"*1\r\n\x1b[2J\x9b\r\n")
     assert peer.line().startswith(b"-ERR Protocol error")
-    wait_until(lambda: "client 1: ERR Protocol error" in server.log, "the error is logged")
+    wait_until(lambda: " is closed: ERR Protocol error" in server.log, "the error is logged")
     assert re.search(r"expected '\$', got '\\x1b'", server.log)
     assert "\x1b" not in server.log
 
