@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
-        conversation.drop()
+        conversation.disconnect()
 
 
 def _report(problem: Exception, advice: str = "") -> int:
@@ -69,12 +69,12 @@ def _converse(options: Namespace) -> Conversation:
 
     conversation = Conversation(connect, Login(settings.user, settings.password, settings.database), settings.name)
     if conversation.needs_password and sys.stdin is not None and sys.stdin.isatty():
-        conversation.drop()  # a server closes connections that do not authenticate soon
+        conversation.disconnect()  # a server closes connections that do not authenticate soon
         login = Login(settings.user, _ask_for_password(settings.name), settings.database)
         conversation = Conversation(connect, login, settings.name)
     elif conversation.needs_password and settings.database:
         # A batch that begins with AUTH would run in another database than the one that was asked for.
-        conversation.drop()
+        conversation.disconnect()
         raise LoginFailed(PASSWORD_ADVICE)
     return conversation
 

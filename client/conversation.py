@@ -89,12 +89,12 @@ class Conversation:
             while protocol.pending or protocol.streaming:
                 self._show(protocol.receive(connection.receive()), show)
         except ConnectionLost as problem:
-            self.drop()
+            self.disconnect()
             if protocol.shuts_server_down:
                 raise ServerShutDown from None
             raise problem from None
         except MalformedReply:
-            self.drop()
+            self.disconnect()
             raise
 
     def call(self, *args: bytes) -> Reply:
@@ -120,10 +120,10 @@ class Conversation:
     def is_lost(self) -> bool:
         """Return whether there is no connection, or the server has closed it since the last reply."""
         if self._connection is not None and self._connection.is_closed():
-            self.drop()
+            self.disconnect()
         return self._connection is None
 
-    def drop(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection. What is still to arrive on it is lost."""
         if self._connection is not None:
             self._connection.close()
@@ -135,7 +135,7 @@ class Conversation:
         A server that does not accept the connection is tried again several times. ``login_timeout`` is the number of
         seconds that it may then take to reply.
         """
-        self.drop()
+        self.disconnect()
         for number, pause in enumerate(BACK_OFF, 1):
             time.sleep(pause)
             try:

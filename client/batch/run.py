@@ -89,7 +89,7 @@ class Batch:
             self._report("interrupted" + self._resumption())
             return INTERRUPTED
         except (ConnectionLost, MalformedReply) as problem:
-            self._conversation.drop()
+            self._conversation.disconnect()
             if self._conversation.protocol.shuts_server_down:
                 return int(self._outcome.errors > 0)
             self._report(f"{problem}{self._resumption()}")

@@ -65,5 +65,5 @@ class KeyCompletions:
         except (ConnectionLost, MalformedReply):  # also after a timeout
             pass
         finally:
-            other.drop()
+            other.disconnect()
         return sorted(found)[:MAX_KEYS]

@@ -166,7 +166,7 @@ class Shell:
             self._screen.remark("the server has shut down")
             self._ended = True
         except (ConnectionLost, MalformedReply) as problem:
-            self._conversation.drop()
+            self._conversation.disconnect()
             self._screen.error(f"{problem}. The last command may have been executed.")
         else:
             return True
