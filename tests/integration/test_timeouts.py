@@ -12,7 +12,7 @@ import pytest
 from common.resp_client import encode_request
 from server.app import Server
 from server.clients.registry import ClientInfo
-from server.net.timers import TimerHeap
+from server.net.timers import Timer, TimerHeap
 from server.session.context import ServerContext
 from server.session.session import Session
 from server.session.timeouts import seconds_left
@@ -216,17 +216,25 @@ def test_without_an_idle_timeout_a_connection_has_no_timer(
 def test_a_connection_that_closes_cancels_its_timer(
     start: StartTimed, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heaps: list[TimerHeap] = []
-    remove_cancelled = TimerHeap.remove_cancelled
+    added: list[float] = []
+    cancelled: list[TimerHeap] = []
+    add, remove_cancelled = TimerHeap.add, TimerHeap.remove_cancelled
+
+    def recorded_add(self: TimerHeap, seconds: float, function: Callable[[], None]) -> Timer:
+        added.append(seconds)
+        return add(self, seconds, function)
 
     def recorded(self: TimerHeap) -> None:
-        heaps.append(self)
+        cancelled.append(self)
         remove_cancelled(self)
 
+    monkeypatch.setattr(TimerHeap, "add", recorded_add)
     monkeypatch.setattr(TimerHeap, "remove_cancelled", recorded)
     server = start(1000)
-    connect(server).close()
-    wait_until(lambda: len(heaps) == 1, "the timer is cancelled")
+    peer = connect(server)
+    wait_until(lambda: len(added) == 1, "the timer is set")  # a connection that closes before gets none
+    peer.close()
+    wait_until(lambda: len(cancelled) == 1, "the timer is cancelled")
 
 
 # ---------------------------------------------------------------- the time to authenticate

@@ -301,6 +301,7 @@ def test_a_failure_that_is_not_of_the_disk_undoes_the_changes_too(monkeypatch: p
     assert server.restart().items() == [(b"a", b"3", None)]
 
 
+@pytest.mark.uncompiled
 def test_changes_whose_undoing_fails_are_undone_by_the_next_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     server = LoggedServer()
     server.run("SET a 1", "SET b 1")
