@@ -296,11 +296,9 @@ class Session:
                 named = self.context.key_events.naming(command) if self._inspection.needed else command
                 execute = self._engine_execute if command.is_single_step else self._engine.execute_in_stages
                 reply = execute(named, args, call)
-            elif command.name in self._engine.forwards:
-                reply = self._engine_execute(command, args, call)
             else:
                 call.started = perf_counter_ns()
-                reply = command.run(self, *args[1:])
+                reply = self._call_control(command, args)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
@@ -308,6 +306,12 @@ class Session:
         if self._inspection.needed:
             self.context.key_events.publish_pending()
         return reply
+
+    def _call_control(self, command: Command, args: Args) -> Reply:
+        """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
+        if command.name in self._engine.forwards:
+            return self._engine_execute(command, args, self._call)
+        return command.run(self, *args[1:])
 
     def _is_long_control(self, command: Command, args: Args) -> bool:
         """Return whether a control command could delay other connections."""
@@ -422,10 +426,7 @@ class Session:
         """Run a queued control command. One without a reply gets OK: every command has an element in the array."""
         started = perf_counter_ns()
         try:
-            if command.name in self._engine.forwards:
-                reply = self._engine_execute(command, args, self._call)
-            else:
-                reply = command.run(self, *args[1:])
+            reply = self._call_control(command, args)
             self._call.budget.charge(reply)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
