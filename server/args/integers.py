@@ -36,13 +36,11 @@ def parse_int(arg: bytes, error: ErrorReply | None = None) -> int:
     """Parse an integer of 32 bits. Raises `CommandError` with ``error``, or as Redis's `getIntFromObjectOrReply`."""
     try:
         number = parse_integer(arg)
-        if not MIN_INT <= number <= MAX_INT:
-            raise CommandError(INT_OUT_OF_RANGE)
     except CommandError:
-        if error is None:
-            raise
-        raise CommandError(error) from None
-    return number
+        raise CommandError(error or NOT_AN_INTEGER) from None
+    if MIN_INT <= number <= MAX_INT:
+        return number
+    raise CommandError(error or INT_OUT_OF_RANGE)
 
 
 def parse_cursor(arg: bytes) -> int:

@@ -81,18 +81,7 @@ def swapdb(store: Store, index1: bytes, index2: bytes) -> Reply:
     return OK
 
 
-@group.reads_in_stages(
-    "COMPACT",
-    "Print commands that rebuild all databases: a SET per key, oldest key first, and SELECT if it is not database 0.",
-    keys=NO_KEYS,
-    since="0.1.0",
-    complexity="O(N) where N is the number of keys in all databases",
-)
-def compact() -> Stages[Store, list[tuple[int, ItemsCopy]]]:
-    return Lines(_RebuildingLines((yield lambda store: [(each.index, each.copy_items()) for each in store.all()])))
-
-
-class _RebuildingLines:
+class RebuildingLines:
     """A line per key. The items are copied under the lock, and the lines formatted when they are read, each time.
 
     The lines begin and end in database 0, as the batches of a log.
@@ -115,3 +104,14 @@ class _RebuildingLines:
                 yield command_line(command if expires_at is None else (*command, b"PXAT", b"%d" % expires_at))
         if selected:
             yield b"SELECT 0"
+
+
+@group.reads_in_stages(
+    "COMPACT",
+    "Print commands that rebuild all databases: a SET per key, oldest key first, and SELECT if it is not database 0.",
+    keys=NO_KEYS,
+    since="0.1.0",
+    complexity="O(N) where N is the number of keys in all databases",
+)
+def compact() -> Stages[Store, RebuildingLines]:
+    return Lines((yield lambda store: RebuildingLines([(each.index, each.copy_items()) for each in store.all()])))

@@ -9,9 +9,10 @@
     SWAPDB index index                  two databases have exchanged their contents
     SELECT index                        the records that follow apply to another database
 
-A record says what a change did, not which command did it, so replaying it twice is the same as replaying it once, except
-for SWAPDB (see `server.engines.log.rewrite`). Every Redis and every kvline understands all of them, so a log can be sent
-to any server. A batch begins and ends in database 0. Logs that are older than databases have FLUSHALL for FLUSHDB.
+A record says what a change did, not which command did it, so replaying it twice is the same as replaying it once,
+except for SWAPDB (see `server.engines.log.rewrite`). Every Redis and every kvline understands all of them, so a log can
+be sent to any server. A batch begins and ends in database 0. Logs that are older than databases have FLUSHALL for
+FLUSHDB.
 
 A record is a line of text if its arguments are printable and not long, otherwise a RESP request. The text is what a
 person can read and repair; RESP takes any bytes without escapes.

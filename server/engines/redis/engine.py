@@ -152,7 +152,8 @@ class RedisEngine:
         """Execute the commands as one transaction of the backing server. Returns None if the watch is dirty.
 
         All of them are for database 0. A command that such a transaction cannot contain is refused: an exception takes
-        the place of its reply. Raises `CommandError` if the transaction as a whole is refused, or if it is unknown whether it ran.
+        the place of its reply. Raises `CommandError` if the transaction as a whole is refused, or if it is unknown
+        whether it ran.
         """
         started = perf_counter_ns()
         queue = [each for _, part in parts for each in part]
