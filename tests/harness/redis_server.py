@@ -52,7 +52,7 @@ def _major_version(path: str) -> int:
 
 
 class RedisServer:
-    """A running Redis, in memory and with one database as kvline, unless ``settings`` say otherwise."""
+    """A running Redis, in memory, unless ``settings`` say otherwise."""
 
     def __init__(self, path: str, version: int, **settings: str) -> None:
         self.version = version
@@ -138,6 +138,6 @@ def _is_free(port: int) -> bool:
 
 
 def _options(port: int, more: dict[str, str]) -> list[str]:
-    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "databases": "1"}
+    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no"}
     settings |= {name.replace("_", "-"): value for name, value in more.items()}
     return [arg for name, value in settings.items() for arg in (f"--{name}", value)]

@@ -318,6 +318,7 @@ def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) ->
     internal = flag in (
         Flag.NOT_QUEUED
         | Flag.ENDS_TRANSACTION
+        | Flag.SELECTS
         | Flag.SENSITIVE
         | Flag.WHILE_SUBSCRIBED
         | Flag.NO_TOUCH
