@@ -202,6 +202,14 @@ class Store:
         else:
             self._put_many(by_key)
 
+    @property
+    def unobserved_values(self) -> dict[bytes, bytes] | None:
+        """The values by key, for a caller that sets many of them in this step; None if that is not all there is to do.
+
+        It is None if a key has an expiry, or if something observes the changes.
+        """
+        return None if self._observers or self._expiration.by_key else self._values
+
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
         if not self._expiration.by_key and not self._observers:

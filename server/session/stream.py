@@ -227,7 +227,7 @@ class RequestStream:
     def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
         """Append the replies to a batch, or as much of them as fits into the output. Return the new size."""
         encoder = self._encoder
-        encoded = encode_together(encoder.scalars, replies)
+        encoded = encode_together(encoder.scalars, encoder.columns, replies)
         if encoded is None:
             self._output = self._encode_each_in_pieces(encoder, replies)
             return _take(self._output, pieces, size)
