@@ -80,9 +80,9 @@ def _short_array_encoder(of_elements: Scalars) -> Callable[[list[Reply]], bytes 
     """Return the function that encodes the reply to MGET with a few keys: twice as fast as a generator."""
 
     def encode(array: list[Reply]) -> bytes | None:
-        if not 0 < len(array) <= MAX_SHORT_ARRAY:
+        if len(array) > MAX_SHORT_ARRAY:
             return None
-        elements = encode_together(of_elements, _COLUMNS, array)
+        elements = encode_together(of_elements, _COLUMNS, array) if array else b""
         return None if elements is None else b"*%d\r\n%b" % (len(array), elements)
 
     return encode

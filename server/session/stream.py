@@ -150,17 +150,24 @@ class RequestStream:
         return groups
 
     def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
-        """Execute the only request of a read, the usual case without a pipeline, and return its reply."""
-        request = requests[0]
-        if not isinstance(request, list) or self._session.alters_output:
-            self._requests = [(encoder, iter(requests))]
-            return self._process_requests([], 0)
+        """Execute the only request or batch of a read, the usual case, and return what it is replied."""
+        session, request = self._session, requests[0]
         self._encoder = encoder
-        reply = self._session.execute(request)
-        if reply is DEFERRED:
-            self.pending = self.deferred = True
-            return b""
-        return self._begin_reply(reply)
+        if not session.alters_output:
+            if isinstance(request, list):
+                reply = session.execute(request)
+                if reply is DEFERRED:
+                    self.pending = self.deferred = True
+                    return b""
+                return self._begin_reply(reply)
+            if isinstance(request, RequestBatch):
+                replies = session.execute_batch(request)
+                if replies is not None:
+                    pieces: list[bytes] = []
+                    self.pending = self._encode_batch(replies, pieces, 0) >= OUTPUT_SIZE
+                    return b"".join(pieces)
+        self._requests = [(encoder, iter(requests))]
+        return self._process_requests([], 0)
 
     def _process_requests(self, pieces: list[bytes], size: int) -> bytes:
         """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE`, with `pending` set.
