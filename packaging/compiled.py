@@ -49,6 +49,7 @@ MODULES = (
     "server/session/context.py",
     "server/session/session.py",
     "server/session/stream.py",
+    "server/session/transaction.py",
 )
 
 REQUIREMENT = "mypy[mypyc]>=2.4,<3"

@@ -27,7 +27,8 @@ from server.clients.registry import ClientInfo
 from server.commands.connection import checked_name
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.auth import DEFAULT_USER
-from server.session.session import ReplyMode, Session
+from server.session.output import ReplyMode
+from server.session.session import Session
 
 group = CommandGroup("connection", "connection")
 

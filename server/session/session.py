@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
 from time import perf_counter_ns
 from types import NoneType
-from typing import Protocol, cast
+from typing import cast
 
 from common.codec import Args, Encoder, ProtocolError, RequestBatch
 from common.errors import (
@@ -23,75 +22,27 @@ from common.errors import (
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
     SUBSCRIBE_NEEDS_CONNECTION,
-    TRANSACTION_TOO_LARGE,
     WRONG_PASSWORD,
     CommandError,
     exec_refused,
     not_while_subscribed,
-    watch_too_large,
 )
 from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
 from server.clients.pubsub import Kind
 from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
-from server.registry import MAX_QUICK_ARGS, ArityError, Command, Flag, RejectedCommand
+from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
+from server.session.output import OutputFormat, ReplyMode
 from server.session.pushes import Pushes
+from server.session.transaction import Transaction, WatchedKeys
 from server.stderr_log import RepeatedMessage
-
-ARGUMENT_OVERHEAD = 64
-"""Bytes charged per queued argument besides its length, so that a million empty arguments count too."""
-
-WATCH_OVERHEAD = 512
-"""Bytes charged per watched key besides its length: an entry in two tables, and a set of its own."""
 
 _NO_COMMANDS: Mapping[bytes, Command] = {}
 
 logger = logging.getLogger(__name__)
 
 _closed = RepeatedMessage(logger, logging.INFO, "the connection of client %d from %s is closed: %s")
-
-
-class ReplyMode(Enum):
-    """Which replies are sent, as CLIENT REPLY sets it."""
-
-    ON = auto()
-    OFF = auto()
-    SKIP_NEXT = auto()
-    """The reply to the next request is not sent."""
-
-    SKIP_THIS = auto()
-    """The request that is being executed is that next one."""
-
-
-class OutputFormat(Protocol):
-    """What a session asks of the stream around it."""
-
-    def set_protocol_version(self, version: int) -> None:
-        """Encode RESP replies in this version from now on."""
-        ...
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder of the request that is being executed."""
-        ...
-
-    def set_authenticated(self, authenticated: bool) -> None:
-        """Read the next requests within the bounds for clients that have, or have not, authenticated."""
-        ...
-
-
-class Transaction:
-    """The commands between MULTI and EXEC."""
-
-    __slots__ = ("dirty", "may_take_long", "queue", "size", "writes")
-
-    def __init__(self) -> None:
-        self.queue: list[QueuedCommand] = []
-        self.size = 0  # bytes of the queued arguments
-        self.may_take_long = False
-        self.writes = False
-        self.dirty = False  # a command could not be queued, so EXEC will be refused (Redis: CLIENT_DIRTY_EXEC)
 
 
 class Session:
@@ -132,8 +83,7 @@ class Session:
         self._slowlog = context.slowlog
         self._stats = client.stats
         self._stats_by_command = client.stats.by_command
-        self._watch = context.engine.new_watch()
-        self._watched_bytes = 0  # what the watched keys take
+        self._watched = WatchedKeys(context.engine, client)
         self._deferred: QueuedCommand | None = None
         self._set_authenticated(authenticated or not context.auth.required)
 
@@ -392,7 +342,7 @@ class Session:
         call.budget = ReplyBudget(self.context.limits.max_replies)
         try:
             named = self.context.key_events.naming_all(for_engine)
-            outcomes = self._engine.execute_all(named, self._watch, call)
+            outcomes = self._engine.execute_all(named, self._watched.watch, call)
         finally:
             self.unwatch()
             self.context.key_events.publish_pending()
@@ -434,50 +384,26 @@ class Session:
         self._finish(command, args, reply, perf_counter_ns() - started)
         return OK if reply is NO_REPLY else reply
 
-    def watch_keys(self, keys: list[bytes]) -> None:
+    def watch_keys(self, keys: Sequence[bytes]) -> None:
         """Make the next EXEC depend on these keys too. Raises `CommandError`, and then watches none of them."""
-        added = set(keys).difference(self._watch.keys)
-        watched_bytes = self._watched_bytes + sum(map(len, added)) + WATCH_OVERHEAD * len(added)
-        if watched_bytes > self.context.limits.max_watched:
-            raise CommandError(watch_too_large(self.context.limits.max_watched))
-        self._engine.watch(self._watch, keys)
-        self._watched_bytes = watched_bytes
-        self._call.read_through = True
-        self.client.watched_keys = len(self._watch.keys)
+        self._watched.add(keys, self.context.limits.max_watched)
 
     def unwatch(self) -> None:
         """End the watch on all keys."""
-        if self._watch.keys:
-            self._engine.unwatch(self._watch)
-        self._watch = self._engine.new_watch()
-        self._watched_bytes = 0
-        self._call.read_through = False
-        self.client.watched_keys = 0
+        self._watched.clear()
 
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
             return self._refuse(CommandError(NO_MULTI_HERE))
         try:
             self._engine.check_memory()
+            may_take_long = self._engine.may_block(command, args) or self._is_long_control(command, args)
+            transaction.add(command, args, self.context.limits, may_take_long=may_take_long)
         except CommandError as problem:
             return self._refuse(problem)
         self.client.touch()
-        limits = self.context.limits
-        transaction.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
-        if transaction.size > limits.max_request or len(transaction.queue) >= limits.max_args:
-            transaction.queue.clear()
-            return self._refuse(CommandError(TRANSACTION_TOO_LARGE))
-        if not transaction.dirty:
-            transaction.queue.append((command, args))
-            self.client.multi_commands = len(transaction.queue)
-            self.client.multi_bytes = transaction.size
-            transaction.writes = transaction.writes or command.writes
-            if (
-                len(transaction.queue) > MAX_QUICK_ARGS
-                or self._engine.may_block(command, args)
-                or self._is_long_control(command, args)
-            ):
-                transaction.may_take_long = True
+        self.client.multi_commands = len(transaction.queue)
+        self.client.multi_bytes = transaction.size
         return QUEUED
 
     # ---------------------------------------------------------------- authentication

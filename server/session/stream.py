@@ -35,7 +35,8 @@ from common.errors import CommandError
 from common.replies import DEFERRED, NO_REPLY, Reply
 from common.resp_replies import ReplyEncoder
 from server.protocols.detection import ProtocolDetector
-from server.session.session import ReplyMode, Session
+from server.session.output import ReplyMode
+from server.session.session import Session
 
 OUTPUT_SIZE = 64 * 1024
 """Bytes of output after which ``feed`` returns, even if requests are left."""

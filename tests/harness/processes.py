@@ -35,6 +35,20 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": ""} | more
 
 
+def send_signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal. Return from SIGSTOP when every thread has stopped: until then the process may still reply."""
+    process.send_signal(number)
+    if number is signal.SIGSTOP:
+        wait_until(lambda: set(_thread_states(process.pid)) == {"T"}, "the process has stopped")
+
+
+def _thread_states(pid: int) -> Iterator[str]:
+    """Return the state of each thread, as `ps` shows it. See proc(5)."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            yield stat.read_text().rpartition(")")[2].split()[0]
+
+
 class Peer:
     """One connection to a server: bytes out, bytes in."""
 
@@ -182,7 +196,7 @@ class ServerProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        send_signal(self.process, number)
 
     def exit_status(self) -> int:
         """Wait until the process has ended."""

@@ -10,7 +10,7 @@ import socket
 import subprocess
 from contextlib import ExitStack
 
-from tests.harness.processes import Peer
+from tests.harness.processes import Peer, send_signal
 from tests.harness.waiting import TIMEOUT, wait_until
 
 HOST = "127.0.0.1"
@@ -92,7 +92,7 @@ class RedisServer:
         self._launch(**settings)
 
     def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        send_signal(self._process, number)
 
     @property
     def _has_ended(self) -> bool:

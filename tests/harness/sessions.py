@@ -19,8 +19,9 @@ from server.engines.base import Engine
 from server.engines.embedded import EmbeddedEngine
 from server.registry import CommandTable
 from server.session.context import ServerContext
-from server.session.session import Session, Transaction
+from server.session.session import Session
 from server.session.stream import RequestStream
+from server.session.transaction import Transaction
 from tests.harness.stores import new_store
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"

@@ -16,8 +16,8 @@ from server.clients.monitor import MAX_SHOWN
 from server.commands.connection import MAX_NAME_SIZE
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.session import WATCH_OVERHEAD
 from server.session.stream import OUTPUT_SIZE
+from server.session.transaction import WATCH_OVERHEAD
 from tests.harness.clock import Clock
 from tests.harness.locks import counted_work
 from tests.harness.memory import traced_memory
