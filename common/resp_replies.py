@@ -56,6 +56,9 @@ def _encode_bulks(values: Sequence[bytes]) -> bytes | None:
     sizes = list(map(len, values))
     if sum(sizes) > PIECE_SIZE:
         return None
+    if sizes[-1] == sizes[0] and sizes.count(sizes[0]) == len(sizes):  # takes half of the time
+        separator = b"\r\n$%d\r\n" % sizes[0]
+        return separator[2:] + separator.join(values) + CRLF
     parts = [b""] * (2 * len(values) + 1)
     parts[:-1:2] = map(bulk_header, sizes)
     parts[1::2] = values

@@ -115,7 +115,7 @@ class RequestStream:
         else:
             groups = self._decode(data)
             if len(groups) == 1 and len(groups[0][1]) == 1:
-                output = self._process_single(*groups[0])
+                output = self._process_single(groups[0])
             else:
                 self._requests = _reversed(groups)
                 output = self._process_requests([], 0)
@@ -150,13 +150,17 @@ class RequestStream:
         self.pending = bool(self._undecoded)
         return groups
 
-    def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
+    def _process_single(self, group: DecodedRequests) -> bytes:
         """Execute the only request or batch of a read, the usual case, and return what it is replied."""
+        encoder, requests = group
         session, request = self._session, requests[0]
         self._encoder = encoder
         if not session.alters_output:
             if isinstance(request, list):
                 reply = session.execute(request)
+                encode = encoder.scalars.get(type(reply))  # `_begin_reply`, without the cost of a call
+                if encode is not None and (piece := encode(reply)) is not None:
+                    return piece
                 if reply is DEFERRED:
                     self.pending = self.deferred = True
                     return b""
