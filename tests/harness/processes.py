@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -11,19 +12,20 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from common.passwords import PASSWORD_VARIABLE
+from tests.harness.fork_server import Fork, ForkServer
 from tests.harness.waiting import TIMEOUT, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SERVER = ROOT / "run_server.sh"
 RUN_CLIENT = ROOT / "run_client.sh"
+MEASURES_COVERAGE = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -35,7 +37,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": ""} | more
 
 
-def send_signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def send_signal(process: subprocess.Popen[bytes] | Fork, number: signal.Signals) -> None:
     """Send a signal. Return from SIGSTOP when every thread has stopped: until then the process may still reply."""
     process.send_signal(number)
     if number is signal.SIGSTOP:
@@ -93,30 +95,65 @@ class Peer:
         self.close()
 
 
+@functools.cache
+def fork_server() -> ForkServer:
+    """Return the fork server of this process of the test run. It ends with the test run."""
+    return ForkServer(_script_environment())
+
+
+def _script_environment(**more: str) -> dict[str, str]:
+    """Return what ``run_server.sh`` adds to the environment."""
+    return (
+        {"MALLOC_ARENA_MAX": "1"} | environment(**more) | {"PYTHONPATH": str(ROOT), "KVLINE_PROGRAM": RUN_SERVER.name}
+    )
+
+
+def _start(
+    options: Sequence[str], program: Path | None, cwd: Path | None, shell: str, stderr: int, variables: dict[str, str]
+) -> subprocess.Popen[bytes] | Fork:
+    """Start a server: as a fork, unless something is asked for that a new program alone can have."""
+    by_fork = all(name.startswith("KVLINE_") for name in variables) and not MEASURES_COVERAGE
+    if by_fork and not program and not shell:
+        with open(os.devnull, "rb") as stdin:
+            streams = [stdin.fileno(), 1, stderr]
+            return fork_server().start(options, _script_environment(**variables), cwd or Path.cwd(), streams)
+    return subprocess.Popen(
+        ["bash", "-c", f'{shell}\nexec "$0" "$@"', program or RUN_SERVER, *options],
+        stdin=subprocess.DEVNULL,
+        stderr=stderr,
+        cwd=cwd,
+        env=environment(**variables),
+    )
+
+
 class ServerProcess:
-    """A running ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set limits and traps."""
+    """A running server.
+
+    ``program`` starts it instead of ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set
+    limits and traps. Without either the server is a fork of a process that has imported the modules (`fork_server`).
+    """
 
     def __init__(
         self,
         *options: str,
-        program: Path = RUN_SERVER,
+        program: Path | None = None,
         cwd: Path | None = None,
         shell: str = "",
         ports: int = 1,
         **variables: str,
     ) -> None:
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'{shell}\nexec "$0" "$@"', program, *(options or ("--port", "0"))],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=environment(**variables),
-        )
+        stderr, remote = os.pipe()
+        try:
+            self.process = _start(options or ("--port", "0"), program, cwd, shell, remote, variables)
+        except BaseException:
+            os.close(stderr)
+            raise
+        finally:
+            os.close(remote)
         self._password = variables.get(PASSWORD_VARIABLE, "")
         self._peers = ExitStack()
         self._log = bytearray()
-        assert self.process.stderr is not None
-        self._log_reader = threading.Thread(target=self._collect, args=(self.process.stderr,))
+        self._log_reader = threading.Thread(target=self._collect, args=(stderr,))
         self._log_reader.start()
         try:
             wait_until(lambda: len(self.addresses) == ports or self.exited, "the server listens")
@@ -125,9 +162,9 @@ class ServerProcess:
             self.close()
             raise
 
-    def _collect(self, stderr: IO[bytes]) -> None:
-        with stderr:
-            while data := os.read(stderr.fileno(), 65536):
+    def _collect(self, stderr: int) -> None:
+        with open(stderr, "rb", buffering=0) as file:
+            while data := file.read(65536):
                 self._log += data
 
     @property
@@ -216,7 +253,7 @@ class ServerProcess:
     def close(self) -> None:
         """End the process, whatever state it is in."""
         self.close_peers()
-        if "COVERAGE_PROCESS_CONFIG" in os.environ and not self.exited:
+        if MEASURES_COVERAGE and not self.exited:
             self.process.terminate()  # a killed process does not write down what it has covered
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
