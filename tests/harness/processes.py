@@ -12,9 +12,10 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -98,25 +99,28 @@ class Peer:
 @functools.cache
 def fork_server() -> ForkServer:
     """Return the fork server of this process of the test run. It ends with the test run."""
-    return ForkServer(_script_environment())
+    return ForkServer({"MALLOC_ARENA_MAX": "1"} | _script_environment(RUN_SERVER))
 
 
-def _script_environment(**more: str) -> dict[str, str]:
-    """Return what ``run_server.sh`` adds to the environment."""
-    return (
-        {"MALLOC_ARENA_MAX": "1"} | environment(**more) | {"PYTHONPATH": str(ROOT), "KVLINE_PROGRAM": RUN_SERVER.name}
-    )
+def _script_environment(script: Path, **more: str) -> dict[str, str]:
+    """Return the environment in which a start script runs its program."""
+    return environment(**more) | {"PYTHONPATH": str(ROOT), "KVLINE_PROGRAM": script.name}
+
+
+def _can_be_forked(variables: Iterable[str]) -> bool:
+    """Return whether a fork can have these variables: not if the interpreter reads them when it starts."""
+    return not MEASURES_COVERAGE and not any(name.startswith(("LC_", "PATH", "PYTHON")) for name in variables)
 
 
 def _start(
     options: Sequence[str], program: Path | None, cwd: Path | None, shell: str, stderr: int, variables: dict[str, str]
 ) -> subprocess.Popen[bytes] | Fork:
-    """Start a server: as a fork, unless something is asked for that a new program alone can have."""
-    by_fork = all(name.startswith("KVLINE_") for name in variables) and not MEASURES_COVERAGE
-    if by_fork and not program and not shell:
+    """Start a server: as a fork, unless something is asked for that only a new program has."""
+    if not program and not shell and _can_be_forked(variables):
         with open(os.devnull, "rb") as stdin:
             streams = [stdin.fileno(), 1, stderr]
-            return fork_server().start(options, _script_environment(**variables), cwd or Path.cwd(), streams)
+            variables = _script_environment(RUN_SERVER, **variables)
+            return fork_server().start("server", options, variables, cwd or Path.cwd(), streams)
     return subprocess.Popen(
         ["bash", "-c", f'{shell}\nexec "$0" "$@"', program or RUN_SERVER, *options],
         stdin=subprocess.DEVNULL,
@@ -306,22 +310,59 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
 
 
+def _run_fork(
+    script: Path, args: Sequence[str], lines: bytes, cwd: Path | None, variables: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a start script's program as a fork to its end."""
+    stdin, ours = os.pipe()
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        try:
+            program = script.stem.removeprefix("run_")
+            streams = [stdin, stdout.fileno(), stderr.fileno()]
+            variables = _script_environment(script, **variables)
+            fork = fork_server().start(program, args, variables, cwd or Path.cwd(), streams)
+        finally:
+            os.close(stdin)
+            writer = threading.Thread(target=_write, args=(ours, lines))
+            writer.start()
+        try:
+            status = fork.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            fork.kill()
+            raise
+        finally:
+            writer.join()
+        for file in (stdout, stderr):
+            file.seek(0)
+        return subprocess.CompletedProcess([script, *args], status, stdout.read(), stderr.read())
+
+
+def _write(pipe: int, data: bytes) -> None:
+    """Write data to a pipe and close it, also if nothing reads it."""
+    with contextlib.suppress(BrokenPipeError), open(pipe, "wb") as file:
+        file.write(data)
+
+
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``run_server.sh`` with these options to its end, for a server that does not start."""
-    return subprocess.run(
-        [RUN_SERVER, *options],
-        capture_output=True,
-        text=True,
-        env=environment(**variables),
-        timeout=TIMEOUT,
-        check=False,
-    )
+    """Run the server with these options to its end, for a server that does not start."""
+    if _can_be_forked(variables):
+        ended = _run_fork(RUN_SERVER, options, b"", None, variables)
+    else:
+        ended = subprocess.run(
+            [RUN_SERVER, *options], capture_output=True, env=environment(**variables), timeout=TIMEOUT, check=False
+        )
+    return subprocess.CompletedProcess(ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
 def run_client(
-    *args: str | bytes, lines: bytes = b"", program: Path = RUN_CLIENT, cwd: Path | None = None, **variables: str
+    *args: str | bytes, lines: bytes = b"", program: Path | None = None, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``run_client.sh`` with these arguments on its command line and these lines on its stdin, to its end."""
-    command = [program, *args]
+    """Run the client with these arguments on its command line and these lines on its stdin, to its end.
+
+    ``program`` starts it instead of ``run_client.sh``. Without it the client is a fork, as far as possible.
+    """
+    if not program and _can_be_forked(variables):
+        return _run_fork(RUN_CLIENT, [os.fsdecode(each) for each in args], lines, cwd, variables)
+    command = [program or RUN_CLIENT, *args]
     environ = environment(**variables)
     return subprocess.run(command, input=lines, capture_output=True, cwd=cwd, env=environ, timeout=TIMEOUT, check=False)
