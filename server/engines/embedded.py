@@ -118,7 +118,9 @@ class EmbeddedDatabase:
             if memory is not None and not _obey_batch(memory, command, columns, call):
                 return self._execute_rows(memory.limit, command, columns)
             if by_columns is not None and len(columns) == command.min_args - 1:
-                return [*by_columns(store, *columns)]
+                found = by_columns(store, *columns)
+                if found is not None:
+                    return found
             for args in zip(*columns, strict=True):
                 try:
                     append(run(store, *args))

@@ -146,7 +146,8 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of keys, None for each that does not exist."""
-        return list(map(self.get if self._may_expire(keys) else self._values.get, keys))
+        may_expire = self._expiration.by_key and self._may_expire(keys)
+        return list(map(self.get if may_expire else self._values.get, keys))
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))
@@ -219,7 +220,7 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if not self._observers and not self._may_expire(keys):
+        if not self._observers and not (self._expiration.by_key and self._may_expire(keys)):
             self._values.update(zip(keys, values, strict=True))  # as in `set`
             return
         by_key = dict(zip(keys, values, strict=True))
@@ -228,6 +229,14 @@ class Store:
                 self.set(key, value)
         else:
             self._put_many(by_key)
+
+    @property
+    def unobserved_values(self) -> dict[bytes, bytes] | None:
+        """The values by key, for a caller that sets many of them in this step; None if that is not all there is to do.
+
+        It is None if a key has an expiry, or if something observes the changes.
+        """
+        return None if self._observers or self._expiration.by_key else self._values
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
