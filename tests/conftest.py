@@ -26,6 +26,9 @@ pytest_plugins = ["pytester"]  # pytest accepts it in the topmost conftest only
 
 COMPILED = pytest.mark.skip(reason="it replaces or counts parts of modules, and they are compiled here")
 
+SCHEDULERS = ["0", "1", "2"]
+"""The values of ``--io-threads`` with which tests of connections run."""
+
 FOLDERS = {
     "unit",
     "property",
@@ -66,10 +69,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(COMPILED)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with the mark ``every_scheduler`` with a thread per connection, with one I/O thread, and with two."""
+    if "scheduler" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_scheduler"):
+        ids = [f"io-threads={count}" for count in SCHEDULERS]
+        metafunc.parametrize("scheduler", SCHEDULERS, indirect=True, scope="session", ids=ids)
+
+
 @pytest.fixture(scope="session")
-def scheduler() -> dict[str, str]:
+def scheduler(request: pytest.FixtureRequest) -> dict[str, str]:
     """The variables of the environment that choose what serves the connections of a server: none, for the default."""
-    return {}
+    count = getattr(request, "param", None)
+    return {} if count is None else {"KVLINE_IO_THREADS": count}
 
 
 @pytest.fixture(autouse=True)

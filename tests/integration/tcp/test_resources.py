@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.waiting import wait_until, watch
+
+pytestmark = pytest.mark.every_scheduler
 
 MIB = 1024 * 1024
 

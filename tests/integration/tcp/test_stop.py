@@ -10,6 +10,8 @@ import pytest
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.every_scheduler
+
 MIB = 1024 * 1024
 
 either_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
