@@ -66,11 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Begin with the folders whose modules take long. The processes of a parallel run then end at about the same time.
     """
-    items.sort(
-        key=lambda item: _rank(item.path.relative_to(Path(__file__).parent).parts[0])
-    )  # keeps the order in a folder
+    items.sort(key=lambda item: _rank(_folders(item)))  # a stable sort, so a folder keeps its order
     for item in items:
-        folders = item.path.relative_to(Path(__file__).parent).parts[:-1]
+        folders = _folders(item)
         for folder in folders:
             if folder in FOLDERS:
                 item.add_marker(folder)
@@ -85,8 +83,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("scheduler", SCHEDULERS, indirect=True, scope="session", ids=ids)
 
 
-def _rank(folder: str) -> int:
-    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+def _folders(item: pytest.Item) -> tuple[str, ...]:
+    """Return the folders that a test is in, the outermost first."""
+    return item.path.relative_to(Path(__file__).parent).parts[:-1]
+
+
+def _rank(folders: tuple[str, ...]) -> int:
+    return LONGEST_FIRST.index(folders[0]) if folders[0] in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
