@@ -6,10 +6,12 @@ import pytest
 
 from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
 from common.replies import ErrorReply
+from common.resp_client import encode_request
+from common.resp_requests import MIN_BATCH
 from server.args.integers import MAX_INTEGER, MIN_INTEGER
 from server.keyspace.store import Store
 from tests.harness.cases import case
-from tests.harness.sessions import ClientSession, execute
+from tests.harness.sessions import ClientSession, execute, feed
 from tests.harness.stores import pairs
 from tests.unit.test_integers import NO_INTEGERS
 
@@ -115,3 +117,22 @@ def test_decrby_cannot_turn_the_smallest_integer_round(
         b"ERR decrement would overflow"
     )
     assert pairs(store) == before
+
+
+@EACH_COUNTING
+@pytest.mark.parametrize(
+    "value",
+    [*NO_INTEGERS, None, b"7", b"0", b"-7", b"%d" % (10**18 - 1), b"%d" % (MAX_INTEGER - 2), b"%d" % (MIN_INTEGER + 2)],
+    ids=lambda value: repr(value and value[:24]),
+)
+def test_a_pipeline_of_increments_has_the_replies_of_one_by_one(
+    session: ClientSession, store: Store, counting: tuple[bytes, ...], value: bytes | None
+) -> None:
+    request = encode_request([counting[0], b"n", *counting[1:]])
+    found = []
+    for pipeline in ([request * MIN_BATCH], [request] * MIN_BATCH):
+        store.delete(b"n")
+        if value is not None:
+            store.set(b"n", value)
+        found.append((b"".join(feed(session, data) for data in pipeline), store.get(b"n")))
+    assert found[0] == found[1]

@@ -11,9 +11,9 @@ from common.codec import Args
 from common.replies import Reply
 from server.commands import COMMANDS
 from server.engines.base import CallContext
-from server.engines.embedded import EmbeddedEngine
 from server.registry import Command
 from tests.harness.cases import case
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.frame_client import FrameClient, answers_in, frame, get, run, set_to, take_answer
 from tests.harness.processes import ServerProcess
 from tests.harness.sessions import feed, new_session, send_line
@@ -61,13 +61,17 @@ def test_what_a_frame_queued_is_not_visible_before_exec(server: ServerProcess, c
     assert client.get("k") == 1
 
 
-class FailingEngine(EmbeddedEngine):
-    """An engine that lost whatever it stood on, for all that is about the key ``lost``."""
+class FailingDatabase(OwnedDatabase):
+    """A database whose engine lost whatever it stood on, for all that is about the key ``lost``."""
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         if b"lost" in args:
             raise ConnectionError("no backing store")
         return super().execute(command, args, call)
+
+
+class FailingEngine(CustomEngine):
+    database_class = FailingDatabase
 
 
 @pytest.mark.uncompiled
