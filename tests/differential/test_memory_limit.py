@@ -128,7 +128,7 @@ def test_a_volatile_policy_without_keys_that_have_an_expiry_refuses_writes(
 ) -> None:
     send_lines(sessions, 0, f"CONFIG SET maxmemory-policy {policy}", "SET small 1 EX 1000")
     sessions.send(0, *LARGE)
-    # A command evicts for half a millisecond at most. On a busy machine one eviction takes longer, and the command runs.
+    # A command evicts for half a millisecond at most. If one eviction takes longer on a busy machine, the command runs.
     direct = servers.kvline.connect()
     wait_until(lambda: direct.ask(b"EXISTS small") == b"0", "the active expire cycle has evicted the key")
     send_lines(sessions, 0, "SET k v", "GET small", "SET k v", "EXPIRE large 1000", "SET k v", "EXISTS large")
