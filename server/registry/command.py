@@ -101,6 +101,9 @@ class Flag(EnumFlag):
     ENDS_TRANSACTION = auto()
     """Ends the transaction even with a wrong number of arguments (EXEC). Not a flag of Redis, so not reported."""
 
+    SELECTS = auto()
+    """Selects the database of the commands after it (SELECT). Not a flag of Redis, so not reported."""
+
     SENSITIVE = auto()
     """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
@@ -126,6 +129,7 @@ CONTROL = Flag.LOADING | Flag.STALE
 _INTERNAL_FLAGS = (
     Flag.NOT_QUEUED
     | Flag.ENDS_TRANSACTION
+    | Flag.SELECTS
     | Flag.SENSITIVE
     | Flag.WHILE_SUBSCRIBED
     | Flag.NO_TOUCH
