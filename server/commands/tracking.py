@@ -36,6 +36,7 @@ FLAGS = CONTROL | Flag.NOSCRIPT
     FLAGS,
     since="6.0.0",
     complexity="O(1), some options may introduce additional complexity",
+    types={"client-id": "integer"},
 )
 def client_tracking(session: Session, mode: bytes, *args: bytes) -> Reply:
     # In the order of `clientCommand`: the options are parsed even for OFF, and compared with each other last.
