@@ -341,6 +341,9 @@ TRACKING_NEEDS_CONNECTION = _error(b"CLIENT TRACKING needs a TCP connection")
 TOO_MANY_PREFIXES = _error(b"too many prefixes are tracked on this server")
 SEVERAL_REDIRECTIONS = _error(b"A client can only redirect to a single other client")
 NO_CLIENT_TO_REDIRECT_TO = _error(b"The client ID you want redirect to does not exist")
+REDIRECTION_NEEDS_SUBSCRIPTION = _error(
+    b"The client ID you want redirect to has to subscribe to a channel first, because it has a thread of its own here"
+)
 PREFIX_NEEDS_BCAST = _error(b"PREFIX option requires BCAST mode to be enabled")
 BCAST_NOT_SWITCHABLE = _error(
     b"You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a "

@@ -33,6 +33,14 @@ class Transport(Protocol):
         """
         ...
 
+    def redirect_queue(self) -> PushQueue | None:
+        """Return the queue for invalidations that other clients redirect to this one, which has RESP3.
+
+        None if this client must enable pushes itself first, because its thread could not be woken. May be called from
+        any thread, by one at a time.
+        """
+        ...
+
     def kill(self) -> None:
         """Close the connection. May be called from any thread."""
         ...

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 from common.errors import TOO_MANY_PREFIXES, CommandError, prefix_too_long
 from common.limits import KIB
 from common.replies import Push
+from common.resp_replies import ReplyEncoder
 from server.clients.inspection import Inspection
 from server.clients.observed import observed
 from server.clients.prefixes import PrefixTable, check_collisions
 from server.clients.push import Subscriber, push_to_all
-from server.clients.registry import ClientRegistry
+from server.clients.registry import ClientInfo, ClientRegistry
 from server.clients.tracker import Tracker, TrackingOptions
 from server.clients.tracking_table import EVICTIONS_PER_READ, TrackingTable
 from server.engines.base import Engine
@@ -43,6 +44,8 @@ CHANNEL = b"__redis__:invalidate"
 INVALIDATE = b"invalidate"
 REDIRECT_BROKEN = b"tracking-redir-broken"
 """The kinds of the pushes."""
+
+RESP3 = ReplyEncoder(3)
 
 Keys = tuple[bytes, ...] | None
 """The keys of an invalidation; None if they are all keys."""
@@ -229,7 +232,7 @@ class Tracking:
             if tracker.subscriber.encoder.marks_pushes:
                 push_to_all((tracker.subscriber,), Push((REDIRECT_BROKEN, tracker.options.redirect)))
             return None
-        receiver = client.push_receiver
+        receiver = _receiver(client)
         is_ready = receiver is not None and (receiver.encoder.marks_pushes or any(client.subscriptions))
         return receiver if is_ready else None
 
@@ -279,6 +282,21 @@ class Tracking:
         clients = self._table.pop(key)
         if clients or len(self._prefixes):
             self._pending.append(Change(key, clients, self._executing, is_broadcast=True, writer=writer))
+
+
+def can_receive(client: ClientInfo) -> bool:
+    """Return whether invalidations can be redirected to a client, at least after it has subscribed in RESP2."""
+    return client.protocol_version == 2 or _receiver(client) is not None
+
+
+def _receiver(client: ClientInfo) -> Subscriber | None:
+    """Return what can be pushed to a client. One that has RESP3 need not ask for it, as in Redis."""
+    receiver, transport = client.push_receiver, client.transport
+    if receiver is None and client.protocol_version == 3 and transport is not None:
+        queue = transport.redirect_queue()
+        if queue is not None:
+            receiver = client.push_receiver = Subscriber(queue, RESP3)
+    return receiver
 
 
 class _Steps:

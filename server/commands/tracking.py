@@ -12,6 +12,7 @@ from common.errors import (
     NO_CLIENT_TO_REDIRECT_TO,
     OPTIN_AND_OPTOUT,
     PREFIX_NEEDS_BCAST,
+    REDIRECTION_NEEDS_SUBSCRIPTION,
     SEVERAL_REDIRECTIONS,
     SYNTAX_ERROR,
     CommandError,
@@ -21,6 +22,7 @@ from common.set_reply import SetReply
 from server.args.integers import parse_integer
 from server.args.options import require
 from server.clients.tracker import Tracker, TrackingOptions
+from server.clients.tracking import can_receive
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.session import Session
 
@@ -78,8 +80,11 @@ def _parse_redirect(session: Session, arg: bytes, before: int) -> int:
     if before:
         raise CommandError(SEVERAL_REDIRECTIONS)
     client_id = parse_integer(arg)
-    if session.context.clients.find(client_id) is None:
+    client = session.context.clients.find(client_id)
+    if client is None:
         raise CommandError(NO_CLIENT_TO_REDIRECT_TO)
+    if not can_receive(client):
+        raise CommandError(REDIRECTION_NEEDS_SUBSCRIPTION)
     return client_id
 
 

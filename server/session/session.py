@@ -457,8 +457,7 @@ class Session:
         self.client.protocol_version = version
         if self.stream is not None:
             self.stream.set_protocol_version(version)
-        if self.pushes is not None:
-            self._update_pushes()
+        self._update_pushes()
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
@@ -527,6 +526,8 @@ class Session:
 
     def close_pushes(self) -> None:
         """End the monitoring, all subscriptions and the tracking. What has not been sent yet is discarded."""
+        if self.client.push_receiver is not None:
+            self.client.push_receiver.queue.take()
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
