@@ -30,6 +30,7 @@ from server.clients.tracking_table import EVICTIONS_PER_READ, TrackingTable
 from server.engines.base import Engine
 from server.keyspace.contents import ClearedContents
 from server.keyspace.observers import Entry, Removal
+from server.keyspace.store import Store
 from server.registry import Command
 
 MAX_PREFIXES = 10_000
@@ -160,8 +161,12 @@ class Tracking:
         with self._lock:  # also if nothing is pending: another thread may still send what this one has caused
             own: list[tuple[Tracker, Keys]] = []
             broadcast: dict[bytes, dict[bytes, Tracker | None]] = {}
+            before = None
             while self._pending:
                 change = self._pending.popleft()
+                if change == before and change.key is None:
+                    continue  # FLUSHALL clears several databases
+                before = change
                 self._publish(change, own)
                 if change.is_broadcast and change.key is not None:
                     for prefix in self._prefixes.matching(change.key):
@@ -251,6 +256,13 @@ class Tracking:
         self._executing = None
 
     # ---------------------------------------------------------------- under the keyspace lock: what changes
+
+    def observer_of(self, store: Store) -> Tracking:
+        """Observe a database. A key is invalidated whatever its database, as in Redis."""
+        return self
+
+    def on_swap(self, first: int, second: int) -> None:
+        """Invalidate nothing, as in Redis."""
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Invalidate the key."""
