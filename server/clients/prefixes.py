@@ -36,7 +36,8 @@ class PrefixTable(Generic[T]):
         if not items:
             del self._by_prefix[prefix]
             self._lengths[len(prefix)] -= 1
-            self._lengths += Counter()  # removes the lengths that no prefix has
+            if not self._lengths[len(prefix)]:
+                del self._lengths[len(prefix)]
 
     def items(self, prefix: bytes) -> Collection[T]:
         """Return the items of a prefix."""

@@ -116,6 +116,8 @@ class Tracking:
         """
         if any(len(prefix) > MAX_PREFIX_LENGTH for prefix in prefixes):
             raise CommandError(prefix_too_long(MAX_PREFIX_LENGTH))
+        if len(prefixes) > MAX_PREFIXES:  # before they are sorted, which takes long
+            raise CommandError(TOO_MANY_PREFIXES)
         check_collisions(prefixes, tracker.prefixes)
         if options.broadcast and not prefixes:
             prefixes = (b"",)

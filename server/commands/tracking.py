@@ -23,7 +23,7 @@ from server.args.integers import parse_integer
 from server.args.options import require
 from server.clients.tracker import Tracker, TrackingOptions
 from server.clients.tracking import can_receive
-from server.registry import CONTROL, CommandGroup, Flag
+from server.registry import CONTROL, MAX_QUICK_ARGS, CommandGroup, Flag
 from server.session.session import Session
 
 group = CommandGroup("connection", "connection")
@@ -52,6 +52,13 @@ def client_tracking(session: Session, mode: bytes, *args: bytes) -> Reply:
         case _:
             raise CommandError(SYNTAX_ERROR)
     return OK
+
+
+def _tracking_may_take_long(session: Session, *args: bytes) -> bool:
+    return len(args) > MAX_QUICK_ARGS  # prefixes, which are compared with each other
+
+
+group.may_take_long("CLIENT|TRACKING", _tracking_may_take_long)
 
 
 def _parse(session: Session, args: tuple[bytes, ...]) -> tuple[TrackingOptions, list[bytes]]:
