@@ -6,7 +6,7 @@ import threading
 
 
 class Inspection:
-    """The features that concern every request while they are used: MONITOR, CLIENT PAUSE, keyspace notifications.
+    """The features that concern every request while they are used: MONITOR, CLIENT PAUSE, tracking, notifications.
 
     A session reads ``needed`` for every request. So there is one attribute to read, however many features there are.
     """
