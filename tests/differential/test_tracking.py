@@ -15,6 +15,7 @@ from common.resp_client import encode_request
 from common.text import split_args
 from tests.harness.processes import Peer
 from tests.harness.profiles import examples
+from tests.harness.redis_server import RedisServer, find_redis
 from tests.harness.resp_wire import Aggregate, Reply, Servers, read_reply
 from tests.harness.waiting import wait_until
 
@@ -377,6 +378,31 @@ STORIES = {
 }
 
 
+DATABASES = """
+        0: HELLO 3
+        0: CLIENT TRACKING on
+        0: GET a ; GET b
+        1: SELECT 1
+        1: SET a 1
+        1: MOVE a 0
+        0: MGET a b
+        1: SET b 1
+        0: MGET a b
+        1: FLUSHDB
+        0: GET a
+        1: SWAPDB 0 1
+        1: MULTI ; SET a 1 ; SELECT 0 ; SET a 2 ; EXEC
+        1: FLUSHALL
+        0: SELECT 1
+        0: GET a
+        1: SET a 1
+        1: COPY a c DB 1
+        0: GET c
+        1: SWAPDB 0 1
+        1: SET c 1
+"""
+
+
 class Conversation:
     """The connections to one of the servers."""
 
@@ -486,6 +512,16 @@ def parse(story: str) -> list[Step]:
 @pytest.mark.parametrize("name", STORIES)
 def test_stories(servers: Servers, name: str) -> None:
     compare(servers, parse(STORIES[name]))
+
+
+def test_a_key_is_invalidated_whatever_its_database(servers: Servers) -> None:
+    found = find_redis()
+    assert found is not None
+    redis = RedisServer(*found, databases="16")
+    try:
+        compare(Servers(servers.kvline, redis), parse(DATABASES))
+    finally:
+        redis.close()
 
 
 KEYS = [b"a", b"ab", b"b", b"c"]
