@@ -133,7 +133,7 @@ class Tracking:
             self._trackers[tracker.client_id] = tracker
             if is_first:
                 self._engine.observe_keys(self, self.publish_pending)
-                self._inspection.set("tracking", used=True)
+                self._inspection.set("tracking", used=True, one_by_one=False)
 
     def stop(self, tracker: Tracker) -> None:
         """End the tracking for a client. The table keeps its reads until the keys change, as in Redis."""

@@ -140,13 +140,15 @@ class Session:
         if (
             command is None
             or not command.min_args <= 1 + len(batch.columns) <= command.max_batch_args
-            or self._inspection.needed
+            or self._inspection.one_by_one
             or self.transaction is not None
         ):
             return None
         outcomes = self._database.execute_batch(command, batch.columns, self._call)
         if outcomes is None:
             return None
+        if self._inspection.needed:
+            self.context.publish_changes()
         count = batch.count
         nanoseconds = (perf_counter_ns() - self._call.started) // count
         self.client.last_command = command

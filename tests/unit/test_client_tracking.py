@@ -142,8 +142,13 @@ def test_a_pipeline_of_a_tracking_client_is_tracked_and_one_of_another_client_in
 ) -> None:
     track(session)
     session.feed(b"".join(encode_request([b"GET", b"k%d" % number]) for number in range(8)))
+    assert not session.context.inspection.one_by_one, "so the next requests are executed as a batch"
     other.feed(b"".join(encode_request([b"SET", b"k%d" % number, b"v"]) for number in range(9)))
     assert invalidated(session) == [[b"k%d" % number] for number in range(8)]
+    execute_line(session, "CLIENT TRACKING OFF")
+    execute_line(session, "CLIENT TRACKING ON BCAST")
+    other.feed(b"".join(encode_request([b"SET", b"k%d" % number, b"v"]) for number in range(9)))
+    assert invalidated(session) == [[b"k%d" % number for number in range(9)]], "one message of the whole batch"
 
 
 # ---------------------------------------------------------------- what changes keys
