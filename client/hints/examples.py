@@ -32,6 +32,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CLIENT REPLY": ("OK for ON, otherwise nothing", ("> CLIENT REPLY ON", "OK")),
     "CLIENT SETINFO": ("OK", ("> CLIENT SETINFO LIB-NAME mylib", "OK")),
     "CLIENT SETNAME": ("OK", ("> CLIENT SETNAME worker", "OK")),
+    "CLIENT UNBLOCK": ("integer: 0", ("> CLIENT UNBLOCK 12345", "0")),
     "CLIENT UNPAUSE": ("OK", ("> CLIENT UNPAUSE", "OK")),
     "COMMAND": ("array: a description per command", ()),
     "COMMAND COUNT": ("integer", ()),
@@ -92,6 +93,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "LASTSAVE": ("integer: seconds since the epoch", ()),
     "LCS": ("the subsequence; its length with LEN", ("> MSET a ohmytext b mynewtext", "OK", "> LCS a b", "mytext")),
     "LOLWUT": ("text: the versions", ()),
+    "MEMORY MALLOC-STATS": ("text", ()),
     "MEMORY STATS": ("map: figure to value", ()),
     "MEMORY USAGE": ("integer: bytes, or null", ("> MEMORY USAGE nokey", "(nil)")),
     "MGET": ("array: a value or null per key", ("> SET a 1", "OK", "> MGET a b", "1) 1", "2) (nil)")),
@@ -126,6 +128,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "RENAME": ("OK; an error without the key", ("> SET a 1", "OK", "> RENAME a b", "OK", "> GET b", "1")),
     "RENAMENX": ("integer: 1 if it was renamed", ("> MSET a 1 b 2", "OK", "> RENAMENX a b", "0")),
     "RESET": ("RESET", ("> RESET", "RESET")),
+    "ROLE": ("array: master, 0, and the replicas", ("> ROLE", "1) master", "2) 0", "3) (empty)")),
     "RESTORE": ("OK", ()),
     "SAVE": ("OK", ()),
     "SCAN": (
