@@ -1,4 +1,4 @@
-"""A plugin of pytest that applies exclusions.toml. It runs in the processes of redis-py's tests and imports nothing of kvline.
+"""A plugin of pytest that applies exclusions.toml. It imports nothing of kvline.
 
 A test that fails with an expected error counts as "xfailed". A test that is listed by name and passes, and an expected
 error that no test had, fail the run.
@@ -67,7 +67,8 @@ def _expected_failures(entries: list[dict[str, object]]) -> Iterator[ExpectedFai
 
 def pytest_configure(config: pytest.Config) -> None:
     """Use the server of this process, and register the rest of the plugin."""
-    tracemalloc.start = lambda _frames=1: None  # a fixture of the suite calls it, no test uses it, and it costs half the time
+    # A fixture of the suite calls it. No test uses it, and it costs half the time.
+    tracemalloc.start = lambda _frames=1: None
     urls = os.environ["KVLINE_URLS"].split()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     config.option.redis_url = urls[int(worker.removeprefix("gw"))]
@@ -77,14 +78,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [f"tests/{name}" for name in exclusions.files]
     config.option.markexpr = " and ".join(f"not {marker}" for marker in exclusions.markers)
     config.pluginmanager.register(Plugin(exclusions, complete=complete and not config.option.keyword))
-
-
-def _exception_info(exception: BaseException) -> pytest.ExceptionInfo[BaseException]:
-    """Return what pytest expects of an exception that was raised."""
-    try:
-        raise exception
-    except BaseException as raised:  # outcomes of pytest are no subclasses of Exception
-        return pytest.ExceptionInfo.from_exception(raised)
 
 
 class Plugin:
@@ -110,7 +103,8 @@ class Plugin:
         number = self._expected_failure(item, call)
         if number is not None:
             # Before the report is made, because formatting the tracebacks takes longer than all tests together.
-            call.excinfo = _exception_info(pytest.xfail.Exception(self._exclusions.expected[number].reason))
+            with pytest.raises(pytest.xfail.Exception) as call.excinfo:
+                pytest.xfail(self._exclusions.expected[number].reason)
         report = yield
         if number is not None:
             report.user_properties.append((PROPERTY, number))

@@ -31,8 +31,9 @@ def time_(session: Session) -> Reply:
 @group.control(
     "ROLE",
     "Return the role in replication: a master without replicas.",
-    ADMIN_CONTROL | Flag.NOSCRIPT | Flag.FAST,
+    CONTROL | Flag.NOSCRIPT | Flag.FAST,
     since="2.8.12",
+    categories=("admin", "dangerous"),
 )
 def role(session: Session) -> Reply:
     return [b"master", 0, []]
