@@ -1,7 +1,7 @@
 """Run redis-py's own tests against kvline: ``python -m scripts.redis_py_tests [OPTIONS OF PYTEST]``.
 
 The tests are those of the source distribution of the version in requirements.txt. exclusions.toml lists the files that
-are run, the tests that are not run, and the tests that are expected to fail, with a reason for each. An expected failure
+are run, the tests that are not run, and the tests that are expected to fail, each with a reason. An expected failure
 that does not occur fails the run, so the list stays true.
 
 Several processes run the tests (`PROCESSES`), and each has a kvline of its own, because the tests use fixed keys.
