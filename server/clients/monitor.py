@@ -55,7 +55,7 @@ class MonitorHub:
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, client.address.encode(), shown)
+        line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, client.address.encode(), shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
 
