@@ -346,7 +346,7 @@ STORIES = {
         SET f -0.0
         INCRBYFLOAT f -0
     """,
-    "CLIENT PAUSE, LOLWUT, MEMORY": r"""
+    "CLIENT PAUSE, CLIENT UNBLOCK, LOLWUT, MEMORY, ROLE": r"""
         CLIENT PAUSE
         CLIENT PAUSE x
         CLIENT PAUSE x FOO
@@ -355,8 +355,18 @@ STORIES = {
         CLIENT PAUSE 0 write
         CLIENT UNPAUSE
         CLIENT UNPAUSE x
+        CLIENT UNBLOCK
+        CLIENT UNBLOCK x
+        CLIENT UNBLOCK 123456
+        CLIENT UNBLOCK 123456 timeout
+        CLIENT UNBLOCK 123456 Error
+        CLIENT UNBLOCK 123456 FOO
+        CLIENT UNBLOCK x FOO
         LOLWUT VERSION x
         MEMORY STATS x
+        MEMORY MALLOC-STATS x
+        ROLE
+        ROLE x
         MEMORY USAGE
     """,
     "refused in a transaction": r"""

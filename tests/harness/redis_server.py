@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import random
 import re
 import shutil
 import signal
@@ -122,19 +124,22 @@ class RedisServer:
         self._process.wait(TIMEOUT)
 
 
+_ports = itertools.cycle(random.sample(range(10_000, 20_000), 10_000))
+"""Below the ephemeral ports, so the kernel gives none of them to another socket before it is bound."""
+
+
 def free_port(*, with_bus: bool = False) -> int:
     """Return a free port. For a node of a cluster, the port of its bus (10000 higher) is free too."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        if not with_bus or (port + BUS_OFFSET < 65536 and _is_free(port + BUS_OFFSET)):
-            return port
-    return free_port(with_bus=True)
+    return next(port for port in _ports if _is_free(port) and not (with_bus and not _is_free(port + BUS_OFFSET)))
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) != 0
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _options(port: int, more: dict[str, str]) -> list[str]:
