@@ -39,6 +39,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CLIENT SETNAME": ("OK", ("> CLIENT SETNAME worker", "OK")),
     "CLIENT TRACKING": ("OK", ("> CLIENT TRACKING ON BCAST PREFIX user:", "OK")),
     "CLIENT TRACKINGINFO": ("map: flags, redirect, prefixes", ()),
+    "CLIENT UNBLOCK": ("integer: 0", ("> CLIENT UNBLOCK 12345", "0")),
     "CLIENT UNPAUSE": ("OK", ("> CLIENT UNPAUSE", "OK")),
     "COMMAND": ("array: a description per command", ()),
     "COMMAND COUNT": ("integer", ()),
@@ -99,6 +100,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "LASTSAVE": ("integer: seconds since the epoch", ()),
     "LCS": ("the subsequence; its length with LEN", ("> MSET a ohmytext b mynewtext", "OK", "> LCS a b", "mytext")),
     "LOLWUT": ("text: the versions", ()),
+    "MEMORY MALLOC-STATS": ("text", ()),
     "MEMORY STATS": ("map: figure to value", ()),
     "MEMORY USAGE": ("integer: bytes, or null", ("> MEMORY USAGE nokey", "(nil)")),
     "MGET": ("array: a value or null per key", ("> SET a 1", "OK", "> MGET a b", "1) 1", "2) (nil)")),
@@ -137,6 +139,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "RENAME": ("OK; an error without the key", ("> SET a 1", "OK", "> RENAME a b", "OK", "> GET b", "1")),
     "RENAMENX": ("integer: 1 if it was renamed", ("> MSET a 1 b 2", "OK", "> RENAMENX a b", "0")),
     "RESET": ("RESET", ("> RESET", "RESET")),
+    "ROLE": ("array: master, 0, and the replicas", ("> ROLE", "1) master", "2) 0", "3) (empty)")),
     "RESTORE": ("OK", ()),
     "SAVE": ("OK", ()),
     "SCAN": (

@@ -10,6 +10,7 @@ from common.errors import (
     INVALID_CLIENT_ID,
     INVALID_CLIENT_NAME,
     INVALID_PAUSE_MODE,
+    INVALID_UNBLOCK_REASON,
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
     TIMEOUT_NEGATIVE,
@@ -300,6 +301,21 @@ def client_pause(session: Session, timeout: bytes, mode: bytes = b"ALL") -> Repl
 def client_unpause(session: Session) -> Reply:
     session.context.pause.end()
     return OK
+
+
+@group.control(
+    "CLIENT UNBLOCK client-id [TIMEOUT | ERROR]",
+    "Return 0, because no command of a client waits for another client.",
+    ADMIN_FLAGS,
+    types={"client-id": "integer"},
+    since="5.0.0",
+)
+def client_unblock(session: Session, client_id: bytes, reason: bytes = b"TIMEOUT") -> Reply:
+    # Parsed in the order of `clientCommand`: the reason first.
+    if reason.upper() not in (b"TIMEOUT", b"ERROR"):
+        raise CommandError(INVALID_UNBLOCK_REASON)
+    parse_integer(client_id)
+    return 0
 
 
 @group.control(
