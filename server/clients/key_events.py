@@ -66,8 +66,11 @@ class KeyEvents:
     # ---------------------------------------------------------------- for sessions
 
     def naming(self, command: Command) -> Command:
-        """Return a command that does the same, and names its events, if notifications are on."""
-        if not self.is_on or not command.targets_keyspace:
+        """Return a command that does the same, and names its events, if notifications are on.
+
+        One that runs other commands (EVAL) has no events of its own.
+        """
+        if not self.is_on or not command.targets_keyspace or command.needs_session:
             return command
         naming = self._naming.get(command)
         if naming is None:

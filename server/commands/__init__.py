@@ -25,6 +25,7 @@ from server.commands import (
     numbers,
     pubsub,
     scan,
+    scripting,
     strings,
     transactions,
 )
@@ -50,6 +51,7 @@ _FAMILIES = (
     numbers,
     pubsub,
     scan,
+    scripting,
     strings,
     transactions,
 )

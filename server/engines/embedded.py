@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from time import perf_counter_ns
+from types import TracebackType
+from typing import Protocol
 
 from common.codec import Args
 from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
@@ -50,8 +54,25 @@ EXPIRE_PAUSE = 0.001
 EXPIRE_INTERVAL = 0.25
 """Seconds between two active expire cycles, which also evict keys."""
 
+LOCK_CHECK_INTERVAL = 0.1
+"""Seconds after which a request that waits for the lock looks whether it must wait no longer."""
+
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the active expire thread to end."""
+
+
+class KeyspaceLock(Protocol):
+    """The lock of the keyspace: a `threading.RLock`."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    def release(self) -> None: ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
 
 
 class EmbeddedEngine:
@@ -63,8 +84,11 @@ class EmbeddedEngine:
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
         self._store = store
-        self._lock = threading.RLock()
-        self._acquire, self._release = self._lock.acquire, self._lock.release
+        self._lock: KeyspaceLock = threading.RLock()
+        self._acquire: Callable[[], bool] = self._lock.acquire
+        self._release = self._lock.release
+        self._refuse: Callable[[], None] = _nothing
+        self._unwatched: deque[Watch] = deque()
         self._memory: MemoryLimit | None = None  # that of the store
         self._stopping = threading.Event()
         self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
@@ -76,7 +100,8 @@ class EmbeddedEngine:
         """Execute one command atomically. Raises what the command raises."""
         # The hottest path. A with statement and the unpacking of a slice would each cost 3 % of a pipelined GET
         # (`python -m benchmarks compare`), so the lock is taken by hand and the usual lengths are spelled out.
-        self._acquire()
+        if not self._acquire():
+            self._wait_for_lock()
         try:
             call.started = perf_counter_ns()
             store = self._store
@@ -100,7 +125,8 @@ class EmbeddedEngine:
         run, by_columns = command.run, command.by_columns
         outcomes: list[Reply | Exception] = []
         append = outcomes.append
-        self._acquire()
+        if not self._acquire():
+            self._wait_for_lock()
         try:
             call.started = perf_counter_ns()
             store = self._store
@@ -141,7 +167,7 @@ class EmbeddedEngine:
         is_first = True
         while True:
             ready = perf_counter_ns()
-            with self._step() as store:
+            with self._long_step() if command.needs_session else self._step() as store:
                 call.started += perf_counter_ns() - ready  # the wait for the lock does not count
                 if is_first and store.memory is not None:
                     _obey(store.memory, command, args, call)
@@ -178,7 +204,8 @@ class EmbeddedEngine:
         charge = budget.charge
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
-        with self._step() as store:
+        runs_scripts = any([command.needs_session for command, _ in queue])
+        with self._long_step() if runs_scripts else self._step() as store:
             if store.memory is not None:
                 _obey_all(store.memory, queue, call)
             dirty = store.is_dirty(watch)
@@ -216,9 +243,24 @@ class EmbeddedEngine:
             store.watch(watch, keys)
 
     def unwatch(self, watch: Watch) -> None:
-        """End a watch."""
-        with self._step() as store:
-            store.unwatch(watch)
+        """End a watch, or let the active expire thread do so if the lock would have to be waited for."""
+        if not self._acquire():
+            self._unwatched.append(watch)
+            return
+        try:
+            self._store.unwatch(watch)
+        finally:
+            self._release()
+
+    def limit_waits(self, refuse: Callable[[], None]) -> None:
+        """Let requests not wait for the lock for longer than ``refuse`` allows it."""
+        self._refuse = refuse
+        self._acquire = partial(self._lock.acquire, False)
+
+    def _wait_for_lock(self) -> None:
+        """Wait for the lock, which another thread holds. Raises `CommandError` if that takes too long."""
+        while not self._lock.acquire(timeout=LOCK_CHECK_INTERVAL):
+            self._refuse()
 
     def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
         """Notify an observer of every change, and call a function after each active expire cycle."""
@@ -230,12 +272,15 @@ class EmbeddedEngine:
             self._key_observer = observer
             self._after_expiry = _nothing if observer is None else after_expiry
 
-    def key_counts(self) -> KeyCounts:
-        """Count the keys."""
-        with self._step() as store:
-            return KeyCounts(
-                len(store), store.expiring_keys, store.expired_keys, store.evicted_keys, store.hits, store.misses
-            )
+    def key_counts(self) -> KeyCounts | None:
+        """Count the keys. Returns None while a slow script runs."""
+        try:
+            with self._step() as store:
+                return KeyCounts(
+                    len(store), store.expiring_keys, store.expired_keys, store.evicted_keys, store.hits, store.misses
+                )
+        except CommandError:
+            return None
 
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return nothing: every engine has the sections about keys."""
@@ -243,7 +288,7 @@ class EmbeddedEngine:
 
     def reset_stats(self) -> None:
         """Count expired keys, hits and misses from zero."""
-        with self._step() as store:
+        with self._background_step() as store:
             store.expired_keys = store.hits = store.misses = 0
 
     def apply_limits(self, limits: Limits) -> None:
@@ -253,7 +298,7 @@ class EmbeddedEngine:
 
     def limit_memory(self, limit: int, policy: str) -> None:
         """Set how many bytes the keys may take, 0 for any number, and which of them are evicted."""
-        with self._step() as store:
+        with self._background_step() as store:
             store.limit_memory(limit, policy)
             self._memory = store.memory
 
@@ -283,7 +328,9 @@ class EmbeddedEngine:
 
     def expire_slice(self) -> bool:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
-        with self._step() as store:
+        with self._background_step() as store:
+            while self._unwatched:
+                store.unwatch(self._unwatched.popleft())
             store.evict_unused_snapshots()
             return store.remove_expired(_time_limit(EXPIRE_SLICE))
 
@@ -292,15 +339,30 @@ class EmbeddedEngine:
         memory = self._memory
         if memory is None:
             return True
-        with self._step():
+        with self._background_step():
             return memory.tend(_time_limit(EVICT_SLICE))
 
     @contextmanager
     def _step(self) -> Iterator[Store]:
-        """Take the lock, begin a step (see `Store.begin_step`) and yield the store."""
+        """Take the lock, begin a step (see `Store.begin_step`) and yield the store. Raises what `limit_waits` does."""
+        if not self._acquire():
+            self._wait_for_lock()
+        try:
+            self._store.begin_step()
+            yield self._store
+        finally:
+            self._release()
+
+    @contextmanager
+    def _background_step(self) -> Iterator[Store]:
+        """Do the same for a thread that serves no connection, which may wait for as long as it takes."""
         with self._lock:
             self._store.begin_step()
             yield self._store
+
+    def _long_step(self) -> AbstractContextManager[Store]:
+        """Do the same for a step that may take very long, because it runs a script."""
+        return self._step()
 
     def _run_active_expire(self) -> None:
         pause = EXPIRE_INTERVAL
@@ -328,6 +390,19 @@ def _obey(memory: MemoryLimit, command: Command, args: Args, call: CallContext) 
     if memory.tracks_use and _touches(command, call):
         keys = command.used_keys
         memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
+
+
+def note_use(store: Store, command: Command, args: Args, call: CallContext) -> None:
+    """Note which keys a command uses that is executed as a part of another one, with the lock."""
+    memory = store.memory
+    if memory is not None and memory.tracks_use and _touches(command, call):
+        memory.use(command.used_keys.of(args))
+
+
+def make_room_in(store: Store) -> bool:
+    """Evict keys if the memory limit is exceeded. Return false if none can be evicted. The caller has the lock."""
+    memory = store.memory
+    return memory is None or not memory.is_exceeded or memory.make_room(_time_limit(EVICT_SLICE))
 
 
 def _obey_batch(memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> bool:

@@ -24,6 +24,8 @@ from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
 from server.engines.base import Engine
 from server.registry import CommandTable
+from server.scripts.service import Scripts
+from server.scripts.service import are_available as scripts_are_available
 from server.session.auth import Authenticator
 from server.settings import DEFAULT_FSYNC, DEFAULT_REWRITE_MIN_SIZE, Settings
 from server.stderr_log import set_log_level
@@ -54,6 +56,7 @@ class ServerContext:
     pause: ClientPause = field(init=False)
     pubsub: PubSub = field(default_factory=PubSub)
     key_events: KeyEvents = field(init=False)
+    scripts: Scripts = field(init=False)
     push_limit: PushLimit = field(default_factory=PushLimit)
     """How much may wait for a client that does not read what it is pushed."""
 
@@ -71,6 +74,9 @@ class ServerContext:
         self.monitors = MonitorHub(self.inspection)
         self.pause = ClientPause(self.inspection)
         self.key_events = KeyEvents(self.pubsub, self.inspection)
+        self.scripts = Scripts(self.inspection)
+        if scripts_are_available():  # otherwise no request has to wait for long
+            self.engine.limit_waits(self.scripts.refuse_if_busy)
 
     @property
     def stats(self) -> StatsRegistry:
@@ -111,6 +117,8 @@ class ServerContext:
                 self.push_limit.limit = settings.output_limits.pubsub
             if "notify_keyspace_events" in values:
                 self.key_events.configure(settings.notify_keyspace_events, self.engine)
+            if "busy_reply_threshold" in values:
+                self.scripts.threshold = settings.busy_reply_threshold / 1000
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:

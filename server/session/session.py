@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from time import perf_counter_ns
 from types import NoneType
 from typing import cast
@@ -21,6 +23,7 @@ from common.errors import (
     MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
+    SCRIPT_BUSY,
     SUBSCRIBE_NEEDS_CONNECTION,
     WRONG_PASSWORD,
     CommandError,
@@ -181,9 +184,12 @@ class Session:
                 command = self._resolve(args)
             except CommandError as problem:
                 error = self._refuse(problem)
-                if isinstance(problem, ArityError) and Flag.ENDS_TRANSACTION in problem.command.flags:
+                if isinstance(problem, ArityError) and _ends_transaction(problem.command):
                     return self._abort_transaction(problem.command, args, error)
                 return error
+        if self._inspection.needed and self.context.scripts.is_busy and Flag.ALLOW_BUSY not in command.flags:
+            error = self._refuse(RejectedCommand(command, SCRIPT_BUSY))
+            return self._abort_transaction(command, args, error) if _ends_transaction(command) else error
         if self._inspection.needed and self._pause.concerns(write=self._writes(command)):
             self._deferred = command, args  # also in a thread that may wait, so that the replies before it are sent
             return DEFERRED
@@ -192,8 +198,7 @@ class Session:
     def _writes(self, command: Command) -> bool:
         """Return whether a command may change the keyspace, by itself or by the transaction that it executes."""
         transaction = self.transaction
-        is_exec = Flag.ENDS_TRANSACTION in command.flags
-        return command.writes or (is_exec and transaction is not None and transaction.writes)
+        return command.writes or (_ends_transaction(command) and transaction is not None and transaction.writes)
 
     def _execute_accepted(self, command: Command, args: Args, may_defer: bool) -> Reply:
         """Execute or queue a request that need not wait for the end of a pause."""
@@ -245,7 +250,7 @@ class Session:
             if command.targets_keyspace:
                 named = self.context.key_events.naming(command) if self._inspection.needed else command
                 execute = self._engine_execute if command.is_single_step else self._engine.execute_in_stages
-                reply = execute(named, args, call)
+                reply = execute(self._bound(named), args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = self._call_control(command, args)
@@ -256,6 +261,12 @@ class Session:
         if self._inspection.needed:
             self.context.key_events.publish_pending()
         return reply
+
+    def _bound(self, command: Command) -> Command:
+        """Return the command as the engine can execute it: one that runs other commands gets this session."""
+        if not command.needs_session or command.stages is None:
+            return command
+        return replace(command, stages=partial(command.stages, self))
 
     def _call_control(self, command: Command, args: Args) -> Reply:
         """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
@@ -284,7 +295,7 @@ class Session:
         After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
         was refused. Administrative commands are not shown.
         """
-        if self._monitors.has_subscribers and Flag.ADMIN not in command.flags:
+        if self._monitors.has_subscribers and not command.flags & (Flag.ADMIN | Flag.SKIP_MONITOR):
             self._monitors.publish(command.redacted(args), self.client)
 
     def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
@@ -336,7 +347,11 @@ class Session:
         The keyspace commands run as one atomic step. Control commands (CLIENT, INFO ...) do not access the keyspace,
         and may read files or take other locks, so they run after it, without the keyspace lock.
         """
-        for_engine = [each for each in queue if each[0].targets_keyspace]
+        for_engine = [
+            (self._bound(each[0]), each[1]) if each[0].needs_session else each
+            for each in queue
+            if each[0].targets_keyspace
+        ]
         call = self._call
         call.durations.clear()
         call.budget = ReplyBudget(self.context.limits.max_replies)
@@ -518,3 +533,8 @@ class Session:
         self.client.subscriptions = NO_SUBSCRIPTIONS if self.pushes is None else self.pushes.counts
         self.is_restricted = self.pushes is not None and self.pushes.look_like_replies
         self._update_find()
+
+
+def _ends_transaction(command: Command) -> bool:
+    """Return whether a command is EXEC."""
+    return Flag.ENDS_TRANSACTION in command.flags

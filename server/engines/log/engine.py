@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.codec import Args
@@ -21,7 +22,7 @@ from server.engines.log.start import open_log
 from server.engines.log.walk import Corruption
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import Command
+from server.registry import Command, Flag
 
 SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
 
@@ -100,7 +101,7 @@ class DurableEngine(EmbeddedEngine):
         """Return the figures of the log."""
         return {} if self.persistence is None else {"persistence": self.persistence.info()}
 
-    def key_counts(self) -> KeyCounts:
+    def key_counts(self) -> KeyCounts | None:
         """Count the keys. What is counted must be durable before it is replied, as what a command reads."""
         self._begin()
         return super().key_counts()
@@ -162,6 +163,16 @@ class DurableEngine(EmbeddedEngine):
             raise CommandError(exec_aborted_by(problem.reply)) from None
         return super().execute_all(queue, watch, call)
 
+    @contextmanager
+    def _long_step(self) -> Iterator[Store]:
+        """Take the lock for a script. Other threads can commit meanwhile what was executed before it."""
+        with super()._step() as store:
+            self._log.hold()
+            try:
+                yield store
+            finally:
+                self._log.release()
+
     def _begin(self, *commands: Command) -> None:
         log = self._log
         if log.thread.failures is None:
@@ -174,7 +185,7 @@ class DurableEngine(EmbeddedEngine):
         self._log.attend()
         # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
         problem = self._log.problem
-        if problem is not None and any(command.writes for command in commands):
+        if problem is not None and any(Flag.WRITE in command.flags for command in commands):
             raise CommandError(log_failing(problem))
 
 

@@ -30,6 +30,7 @@ from typing import Any
 
 from common.limits import MIB
 from server.engines.base import CommitFailed
+from server.engines.embedded import KeyspaceLock
 from server.engines.log.disk import Disk, File
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.names import make_header
@@ -54,6 +55,9 @@ ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
 MIN_FREE = 4 * MIB
 """Bytes of free space below which writes are refused, before the disk is full."""
 
+HOLD_CHECK_INTERVAL = 0.01
+"""Seconds for which a commit waits for the keyspace lock before it looks whether a script has the lock."""
+
 MAX_PENDING = 64 * MIB
 """Bytes of pending records after which they are written before the next command is executed.
 
@@ -72,6 +76,17 @@ class _Thread(threading.local):
     """How many failures there were before its first command; None if it has executed nothing."""
 
 
+class _Held:
+    """The changes before a script that runs, which can be committed without the keyspace lock that the script has."""
+
+    __slots__ = ("appended", "is_unwanted", "pending")
+
+    def __init__(self, pending: Pending, appended: int) -> None:
+        self.pending: Pending | None = pending  # None when they were taken
+        self.appended = appended
+        self.is_unwanted = False  # whether the changes of the script are to be undone
+
+
 class DurableLog:
     """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
 
@@ -82,7 +97,7 @@ class DurableLog:
         self,
         disk: Disk,
         store: Store,
-        lock: AbstractContextManager[Any],
+        lock: KeyspaceLock,
         writer: BatchWriter,
         number: int,
         level: str = EVERYSEC,
@@ -108,6 +123,8 @@ class DurableLog:
         self._appended = 0  # changes since the start
         self._committed = 0  # those that are as durable as the level asks for
         self._is_muted = False  # while changes are undone
+        self._holding = threading.Lock()
+        self._held: _Held | None = None
         self._unrecorded: set[bytes] = set()  # keys that have expired while the log was failing
         self._leading = threading.Lock()  # held by the thread that writes; of those that wait, the next commits for all
         self._syncing = threading.Lock()
@@ -219,7 +236,12 @@ class DurableLog:
     @property
     def must_wait(self) -> bool:
         """Whether a commit now would wait for the disk. Otherwise it only writes to the kernel's cache, if anything."""
-        return self.level == ALWAYS and self._committed < self._appended
+        return self.level == ALWAYS and self._committed < self._target()
+
+    def _target(self) -> int:
+        """Return up to which change a commit now would commit. Those of a script that runs do not count yet."""
+        appended, held = self._appended, self._held  # in this order, because a script may begin in between
+        return appended if held is None else held.appended
 
     def attend(self) -> None:
         """Write what is pending if there is much of it. It does not end a request, so nothing is raised."""
@@ -237,12 +259,12 @@ class DurableLog:
         thread.failures = None
         if failures is None:
             failures = self.failures
-        if self._committed < self._appended or failures != self.failures:
+        if self._committed < self._target() or failures != self.failures:
             self.commit_since(failures)
 
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
-        target = self._appended
+        target = self._target()
         with self._leading:
             if failures == self.failures and self._committed < target:
                 self._commit_pending()
@@ -260,7 +282,10 @@ class DurableLog:
 
     def _commit_pending(self) -> None:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
-        with self.lock:
+        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
+            if self._commit_held():
+                return
+        try:
             problem = self.problem
             if problem is None or not self._pending.undo:
                 pending, self._pending = self._pending, Pending()
@@ -268,11 +293,57 @@ class DurableLog:
                 self.needs_attention = problem is not None
             else:  # executed in the moment in which the log failed
                 pending = None
+        finally:
+            self.lock.release()
         if pending is None:
             self.fail(str(problem), is_trusted=self.is_trusted)
         elif problem is not None or self._write(pending):
             self._committed = taken
             pending.free()
+
+    def _commit_held(self) -> bool:
+        """Do the same for the changes before a script that runs. Return whether one runs."""
+        with self._holding:
+            held = self._held
+            if held is None or self.problem is not None:
+                return False
+            pending, held.pending = held.pending, None
+        if pending is not None and self._write(pending):
+            self._committed = held.appended
+            pending.free()
+        return True
+
+    # ---------------------------------------------------------------- scripts
+
+    def hold(self) -> None:
+        """Keep the changes from now on apart, because they are to be in one batch, and take long. Under the lock."""
+        with self._holding:
+            self._held = _Held(self._pending, self._appended)
+            self._pending = Pending()
+
+    def release(self) -> None:
+        """Let the changes since `hold` be committed, or undo them after `discard_held`. Under the lock."""
+        with self._holding:
+            held, self._held = self._held, None
+        assert held is not None, "the changes are held"
+        changes = self._pending
+        if held.is_unwanted:
+            self._is_muted = True
+            try:
+                changes.roll_back(self.store)
+            finally:
+                self._is_muted = False
+            changes = Pending()
+        if held.pending is not None:
+            held.pending.append(changes)
+            changes = held.pending
+        self._pending = changes
+
+    def discard_held(self) -> None:
+        """Let the changes of a script that runs be undone when it ends, because the server stops. For any thread."""
+        with self._holding:
+            if self._held is not None:
+                self._held.is_unwanted = True
 
     def _write(self, pending: Pending) -> bool:
         writer = self.writer

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any
+
 
 from common.limits import MIB
+from server.engines.embedded import KeyspaceLock
 from server.engines.log.disk import Disk, File
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.log import DurableLog
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def open_log(
     disk: Disk,
     store: Store,
-    lock: AbstractContextManager[Any],
+    lock: KeyspaceLock,
     level: str,
     is_interrupted: Callable[[], bool] = never,
     *,

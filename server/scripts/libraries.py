@@ -1,0 +1,3 @@
+LIBRARIES = rb"""
+return {}
+"""
