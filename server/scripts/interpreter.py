@@ -9,6 +9,9 @@ value only if there is certainly room for it (`Interpreter.has_room`).
 from __future__ import annotations
 
 import hashlib
+import math
+import os
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -68,7 +71,7 @@ class Interpreter:
         )
         self._host: Host | None = None
         major, minor, patch = map(int, redis_version.split("."))
-        libraries = self._runtime.execute(LIBRARIES, name=b"=kvline")
+        load_libraries = self._runtime.compile(LIBRARIES, name=b"=kvline")
         self._run, self._add_arguments, self._compile = self._runtime.execute(
             SANDBOX,
             self._call,
@@ -76,9 +79,12 @@ class Interpreter:
             self._is_killed,
             self._guarded(_sha1hex),
             self._log,
-            libraries,
+            load_libraries,
+            self._guarded(_pack_float),
+            _unpack_float,
             redis_version.encode(),
             major << 16 | minor << 8 | patch,
+            int.from_bytes(os.urandom(4)),
             name=b"=kvline",
         )
 
@@ -183,6 +189,21 @@ class Interpreter:
 
 def _refuse_attribute(*_: object) -> NoReturn:
     raise AttributeError("not available in scripts")
+
+
+def _pack_float(number: float, size: int, is_big_endian: bool) -> bytes:
+    try:
+        return struct.pack(_FLOATS[size, is_big_endian], number)
+    except OverflowError:  # too large for a float: infinity, as the conversion in C
+        return struct.pack(_FLOATS[size, is_big_endian], math.copysign(math.inf, number))
+
+
+def _unpack_float(data: bytes, is_big_endian: bool) -> float:
+    number: float = struct.unpack(_FLOATS[len(data), is_big_endian], data)[0]
+    return number
+
+
+_FLOATS = {(4, False): "<f", (4, True): ">f", (8, False): "<d", (8, True): ">d"}
 
 
 def _sha1hex(text: bytes) -> bytes:

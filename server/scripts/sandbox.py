@@ -12,7 +12,8 @@ Positions in error messages are those of Redis, so error() is called with the le
 from __future__ import annotations
 
 SANDBOX = rb"""
-local call_command, set_memory_limit, is_killed, sha1hex, write_log, libraries, redis_version, version_number = ...
+local call_command, set_memory_limit, is_killed, sha1hex, write_log = ...
+local load_libraries, pack_float, unpack_float, redis_version, version_number, first_seed = select(6, ...)
 
 local error, type, next, select, tostring, unpack = error, type, next, select, tostring, unpack
 local rawget, rawset, setmetatable, xpcall, pcall = rawget, rawset, setmetatable, xpcall, pcall
@@ -30,7 +31,7 @@ local BACKING = {}  -- the key, in a metatable, of the table that a read-only ta
 
 local environment  -- of the script that runs
 local version  -- of RESP, as redis.setresp sets it
-local line  -- on which the script has last accessed redis.call or redis.pcall
+local line  -- on which the script has last accessed a function of a library
 
 -- Read-only tables: an empty table, whose metatable refers to the table with the contents.
 
@@ -167,18 +168,31 @@ end
 
 -- Errors: the handler finds the script's function that has caused one, as __redis__err__handler of Redis does.
 
-local function on_error(problem)
-  local level, info = 2, getinfo(2, "Sl")
+-- Returns the first function that is not one of this file, from a level on. The frame of a function that ends with
+-- `return redis.call(...)` is replaced by that of redis.call. Then it is where the script has accessed redis.call.
+local function place_from(level)
+  local info = getinfo(level, "Sl")
   while info and (info.what == "C" or info.source == "=kvline") do
     level = level + 1
     info = getinfo(level, "Sl")
   end
+  if info and info.what == "tail" then return {source = "@user_script", short_src = "user_script", currentline = line} end
+  return info
+end
+
+-- Raises an error of a library, with the position of the script, as luaL_error does.
+local function fail(text)
+  local place = place_from(3)
+  error(place and place.short_src .. ":" .. place.currentline .. ": " .. text or text, 0)
+end
+
+local function on_error(problem)
+  local info = place_from(3)
   if type(problem) ~= "table" then problem = {err = "ERR " .. tostring(problem)} end
   if contents_of(problem) then problem = {} end
   if info then
-    -- The frame of `return redis.call(...)` is replaced by that of redis.call.
-    rawset(problem, "source", info.what == "tail" and "@user_script" or info.source)
-    rawset(problem, "line", info.what == "tail" and line or info.currentline)
+    rawset(problem, "source", info.source)
+    rawset(problem, "line", info.currentline)
   end
   return problem
 end
@@ -196,7 +210,7 @@ local function failed(text) return {err = "ERR " .. text, ignore_error_stats_upd
 
 local function run_command(...)
   local count, args = select("#", ...), {...}
-  if count == 0 then return nil, failed("Please specify at least one argument for this redis.call() call") end
+  if count == 0 then return nil, failed("Please specify at least one argument for this redis lib call") end
   for place = 1, count do
     local kind = type(args[place])
     if kind == "number" then args[place] = format("%.17g", args[place])
@@ -258,7 +272,7 @@ end
 function redis.log(level, ...)
   if select("#", ...) < 1 then error(failed("redis.log() requires two arguments or more."), 0) end
   if type(level) ~= "number" then error(failed("First argument must be a number (log level)."), 0) end
-  if level < 0 or level > 3 then error(failed("Invalid log level."), 0) end
+  if level < 0 or level > 3 then error(failed("Invalid debug level."), 0) end
   local parts = {}
   for place = 1, select("#", ...) do
     local part = select(place, ...)
@@ -278,18 +292,13 @@ function redis.set_repl(...)
   if select("#", ...) ~= 1 then error(failed("redis.set_repl() requires one argument."), 0) end
   local flags = tonumber((...))
   if not flags or flags < 0 or flags > 3 then
-    error(failed("Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."), 0)
+    error(failed("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."), 0)
   end
 end
 
 function redis.replicate_commands() return true end
 
-local function index_redis(_, name)
-  if name == "call" or name == "pcall" then line = getinfo(2, "l").currentline end
-  return redis[name]
-end
-
--- math.random: the generator and the seed of Redis (redisLrand48), so that scripts get the same numbers.
+-- math.random: the generator of Redis (redisLrand48), so that scripts get the same numbers after math.randomseed.
 
 local random_high, random_middle, random_low
 
@@ -297,6 +306,7 @@ local function seed(number)
   number = number % 4294967296
   random_high, random_middle, random_low = floor(number / 65536), number % 65536, 0x330E
 end
+seed(first_seed)
 
 local function random()
   local low = 0xE66D * random_low + 0xB
@@ -309,8 +319,7 @@ end
 local function whole(value, place)
   local number = tonumber(value)
   if not number then
-    local found = value == nil and "no value" or type(value)
-    error("bad argument #" .. place .. " to 'random' (number expected, got " .. found .. ")", 3)
+    fail("bad argument #" .. place .. " to 'random' (number expected, got " .. type(value) .. ")")
   end
   return number < 0 and -floor(-number) or floor(number)
 end
@@ -320,8 +329,8 @@ local function random_number(...)
   if count == 0 then return number end
   local low, high = 1, whole((...), 1)
   if count == 2 then low, high = high, whole((select(2, ...)), 2)
-  elseif count > 2 then error("wrong number of arguments", 2) end
-  if low > high then error("bad argument #" .. count .. " to 'random' (interval is empty)", 2) end
+  elseif count > 2 then fail("wrong number of arguments") end
+  if low > high then fail("bad argument #" .. count .. " to 'random' (interval is empty)") end
   return floor(number * (high - low + 1)) + low
 end
 
@@ -343,29 +352,37 @@ local loaded = {
   coroutine = copy("resume running status yield", coroutine),
   redis = redis,
 }
-for name, library in next, libraries do loaded[name] = library end
+for name, library in next, load_libraries(pack_float, unpack_float, fail) do loaded[name] = library end
 
 function loaded.math.randomseed(number) seed(whole(number, 1)) end
 loaded.math.random = random_number
 
-function base.rawset(target, ...)
-  if contents_of(target) then error(READ_ONLY, 0) end
-  return rawset(target, ...)
+local function check_table(name, ...)
+  if type((...)) ~= "table" then
+    local found = select("#", ...) == 0 and "no value" or type((...))
+    fail("bad argument #1 to '" .. name .. "' (table expected, got " .. found .. ")")
+  end
 end
 
-function base.setmetatable(target, ...)
-  if contents_of(target) then error(READ_ONLY, 0) end
-  return setmetatable(target, ...)
+function base.rawset(...)
+  check_table("rawset", ...)
+  if contents_of((...)) then error(READ_ONLY, 0) end
+  return rawset(...)
+end
+
+function base.setmetatable(...)
+  check_table("setmetatable", ...)
+  if contents_of((...)) then error(READ_ONLY, 0) end
+  return setmetatable(...)
 end
 
 function base.next(target, ...) return next(contents_of(target) or target, ...) end
 
-function base.pairs(target)
+function base.pairs(...)
+  check_table("pairs", ...)
+  local target = ...
   local contents = contents_of(target)
   if contents then return function(_, key) return next(contents, key) end, target end
-  if type(target) ~= "table" then
-    error("bad argument #1 to 'pairs' (table expected, got " .. (target == nil and "nil" or type(target)) .. ")", 2)
-  end
   return next, target
 end
 
@@ -418,7 +435,9 @@ function loaded.coroutine.create(body)
 end
 
 local function pass_on(ok, ...)
-  if not ok then error((...), 0) end
+  local problem = ...
+  if not ok and type(problem) == "string" then fail(problem) end
+  if not ok then error(problem, 0) end
   return ...
 end
 
@@ -427,9 +446,13 @@ function loaded.coroutine.wrap(body)
   return function(...) return pass_on(resume(thread, ...)) end
 end
 
+local written_here = {redis = true, bit = true, cjson = true, cmsgpack = true, struct = true, math = true}
 local library_metatables = {}
 for name, library in next, loaded do
-  library_metatables[name] = read_only(library, name == "redis" and index_redis)
+  library_metatables[name] = read_only(library, written_here[name] and function(_, key)
+    line = getinfo(2, "l").currentline
+    return library[key]
+  end)
 end
 
 local strings = metatable_of("")
@@ -468,7 +491,6 @@ local function run(compiled, key_count)
   arguments = {}
   new_environment(keys, argv)
   script, version, line = setfenv(compiled, environment), 2, 1
-  seed(0)
   set_memory_limit(true)
   sethook(on_count, "", HOOK_INTERVAL)
   local ok, value, kind = xpcall(run_script, on_error)
