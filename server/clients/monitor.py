@@ -56,12 +56,8 @@ class MonitorHub:
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        line = b"%d.%06d [0 %b] %b" % (
-            now // 10**6,
-            now % 10**6,
-            b"lua" if by_script else client.address.encode(),
-            shown,
-        )
+        origin = b"lua" if by_script else client.address.encode()
+        line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, origin, shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
 

@@ -65,6 +65,7 @@ class ClientInfo:
     library_name: bytes = b""
     library_version: bytes = b""
     fd: int = -1  # of its socket
+    database: int = 0  # the one that is selected
     protocol_version: int = 2
     last_command: Command | None = None
     multi_commands: int = -1  # queued commands, -1 outside a transaction

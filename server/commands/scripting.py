@@ -1,7 +1,7 @@
 """Lua scripts: EVAL and its variants, and SCRIPT.
 
-A script is checked and its SHA-1 computed before the keyspace lock is taken. It runs with the lock, as one step, and its
-reply is decoded after it. With a backing Redis all of these are forwarded.
+A script is checked and its SHA-1 computed before the keyspace lock is taken. It runs with the lock, as one step, and
+its reply is decoded after it. With a backing Redis all of these are forwarded.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class CommandGroup:
         """Execute several requests of a command by a function that is faster than one call for each.
 
         It is for requests that have the required arguments alone. It gets the store and a column of each argument, and
-        returns the replies that the calls would have. It must not raise.
+        returns their outcomes. It must not raise. See `server.registry.command.ColumnsFunction`.
         """
         self._change(name, by_columns=function)
 
@@ -293,11 +293,11 @@ def _with_usual_flags(keys: KeySpecs, writes: bool) -> tuple[KeySpec, ...]:
 # ---------------------------------------------------------------- how an entry calls its function
 
 
-def _without_subcommand_name(run: Function) -> Function:
+def _without_subcommand_name(run: Callable[..., T]) -> Callable[..., T]:
     """Remove the subcommand's name, which `Command.run` gets as the first argument."""
 
     @wraps(run)
-    def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:
+    def run_subcommand(target: Any, _: bytes, *args: bytes) -> T:
         return run(target, *args)
 
     return run_subcommand

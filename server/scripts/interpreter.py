@@ -2,8 +2,8 @@
 
 Lua's allocator fails when a script takes more than `MAX_SCRIPT_MEMORY`. Lua code handles that: it is an error of the
 script. But Python must not pass a value to Lua then, because an error of Lua that leaves a Python function would leave
-Python in an undefined state. So the limit is in effect only while Lua code runs, and a function that Lua calls returns a
-value only if there is certainly room for it (`Interpreter.has_room`).
+Python in an undefined state. So the limit is in effect only while Lua code runs, and a function that Lua calls returns
+a value only if there is certainly room for it (`Interpreter.has_room`).
 """
 
 from __future__ import annotations
@@ -143,25 +143,19 @@ class Interpreter:
         try:
             assert self._host is not None
             reply = self._host.call(list(args))
-            kind = None
-            match reply:
-                case None:
-                    return None
-                case bool() | float():
-                    pass
-                case int():
-                    return reply
-                case bytes():
-                    return reply if self.has_room(len(reply)) else (None, NO_MEMORY)
-                case SimpleString():
-                    reply, kind = reply.text, STATUS
-                case ErrorReply():
-                    reply, kind = reply.text, ERROR
-            if kind is None:
-                reply, kind = self._encoded(reply, version), ENCODED
+            if reply is None or type(reply) is int:
+                return reply
+            if isinstance(reply, bytes):
+                return reply if self.has_room(len(reply)) else (None, NO_MEMORY)
+            if isinstance(reply, SimpleString):
+                text, kind = reply.text, STATUS
+            elif isinstance(reply, ErrorReply):
+                text, kind = reply.text, ERROR
+            else:
+                text, kind = self._encoded(reply, version), ENCODED
         except Exception:
             return None, NO_MEMORY
-        return (reply, kind) if self.has_room(len(reply)) else (None, NO_MEMORY)
+        return (text, kind) if self.has_room(len(text)) else (None, NO_MEMORY)
 
     def _encoded(self, reply: Reply, version: int) -> bytes:
         """Encode a reply in the version of RESP that the script has chosen."""

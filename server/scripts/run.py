@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from common.codec import Args
 from common.errors import (
@@ -24,7 +24,8 @@ from common.errors import (
     script_writes_too_much,
 )
 from common.limits import Limits
-from common.replies import Reply
+from common.replies import OK, Reply
+from server.args.integers import parse_int
 from server.clients.key_events import KeyEvents
 from server.clients.monitor import MonitorHub
 from server.clients.registry import ClientInfo
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 class Context(Protocol):
     """What a run needs of the server."""
 
-    engine: Engine
+    engine: Engine[Any]
     commands: CommandTable
     limits: Limits
     key_events: KeyEvents
@@ -58,8 +59,12 @@ class Context(Protocol):
 class Caller(Protocol):
     """The session that runs a script."""
 
-    context: Context
     client: ClientInfo
+
+    @property
+    def context(self) -> Context:
+        """What it shares with other sessions."""
+        ...
 
 
 class ScriptRun:
@@ -70,7 +75,7 @@ class ScriptRun:
     """
 
     def __init__(
-        self, caller: Caller, store: Store, check: Callable[[], None], *, reads_only: bool, is_out_of_memory: bool
+        self, caller: Caller, store: Store, check: Callable[[], object], *, reads_only: bool, is_out_of_memory: bool
     ) -> None:
         self.started = time.monotonic()
         self.has_written = False
@@ -91,8 +96,8 @@ class ScriptRun:
             return self._execute(self._resolve(args), args)
         except CommandError as problem:
             return problem.reply
-        except Exception as problem:
-            logger.error("a command of a script failed unexpectedly", exc_info=problem)
+        except Exception:
+            logger.exception("a command of a script failed unexpectedly")
             return INTERNAL_ERROR
 
     def kill(self, *, always: bool = False) -> None:
@@ -119,7 +124,8 @@ class ScriptRun:
             raise CommandError(WRONG_ARITY_IN_SCRIPT) from None
         except CommandError:
             raise CommandError(UNKNOWN_COMMAND_IN_SCRIPT) from None
-        if Flag.NOSCRIPT in command.flags or not (command.targets_keyspace or command.name in CONTROL_COMMANDS):
+        is_available = command.targets_keyspace or command.name in CONTROL_COMMANDS or Flag.SELECTS in command.flags
+        if Flag.NOSCRIPT in command.flags or not is_available:
             raise CommandError(NOT_ALLOWED_IN_SCRIPT)
         if Flag.WRITE in command.flags:
             self._begin_write(args)
@@ -151,6 +157,9 @@ class ScriptRun:
         stat = client.stats.by_command[command]
         started = perf_counter_ns()
         try:
+            if Flag.SELECTS in command.flags:  # for the rest of the script, as in Redis
+                self._store = self._store.other(parse_int(args[1]))
+                return OK
             if not command.targets_keyspace:
                 return command.run(self._caller, *args[1:])
             note_use(self._store, command, args, client.call)

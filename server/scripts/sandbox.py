@@ -176,7 +176,9 @@ local function place_from(level)
     level = level + 1
     info = getinfo(level, "Sl")
   end
-  if info and info.what == "tail" then return {source = "@user_script", short_src = "user_script", currentline = line} end
+  if info and info.what == "tail" then
+    return {source = "@user_script", short_src = "user_script", currentline = line}
+  end
   return info
 end
 

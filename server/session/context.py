@@ -117,12 +117,14 @@ class ServerContext:
                 self.push_limit.limit = settings.output_limits.pubsub
             if "notify_keyspace_events" in values:
                 self.key_events.configure(settings.notify_keyspace_events, self.engine)
-            if "busy_reply_threshold" in values:
-                self.scripts.threshold = settings.busy_reply_threshold / 1000
             if "log_level" in values:
                 set_log_level(settings.log_level)
-            if "slowlog_slower_than" in values:
-                slower_than = settings.slowlog_slower_than
-                self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
-            if "slowlog_max_len" in values:
-                self.slowlog.max_length = settings.slowlog_max_len
+            self._change_thresholds(settings)
+
+    def _change_thresholds(self, settings: Settings) -> None:
+        """Apply the settings that are only numbers to compare with."""
+        self.scripts.threshold = settings.busy_reply_threshold / 1000
+        slower_than = settings.slowlog_slower_than
+        self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
+        if settings.slowlog_max_len != self.slowlog.max_length:
+            self.slowlog.max_length = settings.slowlog_max_len

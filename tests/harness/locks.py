@@ -24,10 +24,11 @@ class WatchedLock:
         self.taken = 0
         self.on_acquire: Callable[[], None] = lambda: None
 
-    def acquire(self) -> None:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         self.taken += self.depth == 0
         self.depth += 1
         self.on_acquire()
+        return True
 
     def release(self) -> None:
         assert self.depth > 0
@@ -48,6 +49,7 @@ def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patch, lock:  # no other thread can know the engine before this returns
         patch.setattr(engine_module, "threading", fake)
         engine = EmbeddedEngine(store)
+        engine.database(0)  # made when it is first used
     lock.taken = 0
     return engine
 
