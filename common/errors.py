@@ -273,6 +273,7 @@ SCRIPT_OUT_OF_MEMORY = ErrorReply(
     b"allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
     ErrorKind.OUT_OF_MEMORY,
 )
+INVALID_SCRIPT_FLUSH = _error(b"SCRIPT FLUSH only support SYNC|ASYNC option")
 INVALID_SHEBANG = _error(b"Invalid script shebang")
 INVALID_SHEBANG_ENGINE = _error(b"Invalid engine in script shebang")
 NO_SCRIPT_DEBUGGER = _error(b"the debugger of scripts is not available")

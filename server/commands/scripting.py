@@ -11,17 +11,18 @@ from functools import partial
 from typing import TypeAlias
 
 from common.errors import (
+    INVALID_SCRIPT_FLUSH,
     NEGATIVE_SCRIPT_KEYS,
+    NO_SCRIPT,
     NO_SCRIPT_DEBUGGER,
     TOO_MANY_SCRIPT_KEYS,
     CommandError,
 )
 from common.replies import OK, Reply
 from server.args.integers import parse_integer
-from server.args.options import parse_options, require
 from server.keyspace.store import Store
 from server.registry import CHANGE, READ, CommandGroup, Flag, KeySpec, Stages
-from server.scripts.cache import Script, digest_of
+from server.scripts.cache import DIGEST_LENGTH, Script, digest_of
 from server.scripts.outcome import Outcome
 from server.session.session import Session
 
@@ -89,6 +90,8 @@ def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> St
     complexity=COMPLEXITY,
 )
 def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
+    if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
+        raise CommandError(NO_SCRIPT)
     find = partial(session.context.scripts.find, sha1)
     return (yield from _run(session, b"EVALSHA", find, sha1, numkeys, args))
 
@@ -102,6 +105,8 @@ def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stag
     complexity=COMPLEXITY,
 )
 def evalsha_ro(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
+    if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
+        raise CommandError(NO_SCRIPT)
     find = partial(session.context.scripts.find, sha1)
     return (yield from _run(session, b"EVALSHA_RO", find, sha1, numkeys, args))
 
@@ -142,8 +147,8 @@ def script_exists(session: Session, sha1: bytes, *more: bytes) -> Stages[Store, 
     complexity="O(N) where N is the number of scripts",
 )
 def script_flush(session: Session, *args: bytes) -> Stages[Store, None]:
-    require(len(args) <= 1)
-    parse_options(args, flags=(b"ASYNC", b"SYNC"))
+    if len(args) > 1 or any(each.upper() not in (b"ASYNC", b"SYNC") for each in args):
+        raise CommandError(INVALID_SCRIPT_FLUSH)
     yield lambda _: session.context.scripts.flush()
     return OK
 

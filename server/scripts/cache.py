@@ -16,6 +16,9 @@ MAX_SCRIPTS = 10_000
 MAX_SCRIPTS_SIZE = 32 * MIB
 """Bytes of the texts of these scripts."""
 
+DIGEST_LENGTH = 40
+"""Bytes of the SHA-1 of a script, in hexadecimal digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:

@@ -93,7 +93,7 @@ class Interpreter:
         try:
             compiled, problem = self._compile(text)
         except lua51.LuaError as failure:
-            raise ScriptError(str(failure).encode(errors="replace")) from None
+            raise ScriptError(_text_of(failure)) from None
         finally:
             self._runtime.set_max_memory(0)
         if compiled is None:
@@ -109,12 +109,12 @@ class Interpreter:
                 self._add_arguments(*arguments[at : at + MAX_ARGUMENTS_AT_ONCE])
             kind, value, *place = self._run(function, len(keys))
         except lua51.LuaError as problem:  # outside of what the sandbox catches: killed, or no memory, at its end
-            raise ScriptError(str(problem).encode(errors="replace")) from None
+            raise ScriptError(_text_of(problem)) from None
         finally:
             self._host = None
             self._runtime.set_max_memory(0)
-        if self._runtime.get_memory_used() > MIN_GARBAGE:
-            self._runtime.gccollect()
+            if self._runtime.get_memory_used() > MIN_GARBAGE:
+                self._runtime.gccollect()
         if kind in (b"error", b"failure"):
             raise ScriptError(value, b"%b:%d" % tuple(place) if all(place) and place else None)
         return Outcome(value, is_encoded=kind == b"resp")
@@ -179,6 +179,11 @@ class Interpreter:
     def _log(self, level: int, text: bytes) -> None:
         if self._host is not None:
             self._host.log(level, text)
+
+
+def _text_of(problem: lua51.LuaError) -> bytes:
+    """Return the text of an error that Lua has not caught. Without memory there is none."""
+    return str(problem).encode(errors="replace") or b"not enough memory"
 
 
 def _refuse_attribute(*_: object) -> NoReturn:

@@ -23,7 +23,7 @@ local find, sub, byte, format, gsub = string.find, string.sub, string.byte, stri
 local concat, tonumber, floor = table.concat, tonumber, math.floor
 local create, resume, collectgarbage = coroutine.create, coroutine.resume, collectgarbage
 
-local HOOK_INTERVAL = 100000  -- instructions, as in Redis
+local HOOK_INTERVAL = 10000  -- instructions; Redis checks less often, but a check costs little here
 local MAX_DEPTH = 64  -- of a reply: that of common.resp_client.MAX_REPLY_DEPTH
 local READ_ONLY = "Attempt to modify a readonly table"
 local KILLED = "ERR Script killed by user with SCRIPT KILL..."
@@ -199,8 +199,12 @@ local function on_error(problem)
   return problem
 end
 
+local run
+local is_ending  -- whether the script was killed
+
 local function on_count()
-  if is_killed() then
+  if is_killed() and getinfo(2, "f").func ~= run then  -- which only cleans up
+    is_ending = true
     sethook(on_count, "", 1)  -- otherwise pcall could catch the error, and the script go on
     error({err = KILLED}, 0)
   end
@@ -251,11 +255,9 @@ end
 function redis.error_reply(...)
   local text = ...
   if select("#", ...) ~= 1 or type(text) ~= "string" then return failed("wrong number or type of arguments") end
-  local code, message = "ERR", text
-  if sub(text, 1, 1) == "-" then
-    local blank = find(text, " ", 1, true)
-    if blank then code, message = sub(text, 2, blank - 1), sub(text, blank + 1) else message = sub(text, 2) end
-  end
+  if sub(text, 1, 1) == "-" then text = sub(text, 2) end
+  local code, message, blank = "ERR", text, find(text, " ", 1, true)
+  if blank then code, message = sub(text, 1, blank - 1), sub(text, blank + 1) end
   return {err = code .. " " .. gsub(gsub(message, "^[\r\n]+", ""), "[\r\n]+$", "")}
 end
 
@@ -345,7 +347,7 @@ local function copy(names, source)
 end
 
 local base = copy("_VERSION assert error gcinfo getmetatable ipairs rawequal rawget select tonumber tostring type "
-  .. "unpack xpcall", _G)
+  .. "unpack", _G)
 local loaded = {
   string = copy("byte char dump find format gfind gmatch gsub len lower match rep reverse sub upper", string),
   table = copy("concat foreach foreachi getn insert maxn remove setn sort", table),
@@ -398,6 +400,14 @@ local function with_text(ok, problem, ...)
 end
 
 function base.pcall(...) return with_text(pcall(...)) end
+
+-- No hook is called while a hook is running, nor in the handler of an error that it raises.
+function base.xpcall(body, handler)
+  return xpcall(body, function(problem)
+    if is_ending then return problem end
+    return handler(problem)
+  end)
+end
 
 function base.collectgarbage(option, ...)  -- without what changes the collector for later scripts
   if option == nil or option == "collect" or option == "count" or option == "step" then
@@ -485,14 +495,14 @@ local function add_arguments(...)
   for place = 1, select("#", ...) do arguments[count + place] = (select(place, ...)) end
 end
 
-local function run(compiled, key_count)
+function run(compiled, key_count)
   local keys, argv = {}, {}
   for place = 1, #arguments do
     if place <= key_count then keys[place] = arguments[place] else argv[place - key_count] = arguments[place] end
   end
   arguments = {}
   new_environment(keys, argv)
-  script, version, line = setfenv(compiled, environment), 2, 1
+  script, version, line, is_ending = setfenv(compiled, environment), 2, 1, false
   set_memory_limit(true)
   sethook(on_count, "", HOOK_INTERVAL)
   local ok, value, kind = xpcall(run_script, on_error)
