@@ -27,6 +27,7 @@ from server.commands import (
     scan,
     scripting,
     strings,
+    tracking,
     transactions,
 )
 from server.registry import CommandTable
@@ -53,6 +54,7 @@ _FAMILIES = (
     scan,
     scripting,
     strings,
+    tracking,
     transactions,
 )
 

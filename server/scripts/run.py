@@ -26,7 +26,7 @@ from common.errors import (
 from common.limits import Limits
 from common.replies import OK, Reply
 from server.args.integers import parse_int
-from server.clients.key_events import KeyEvents
+from server.clients.inspection import Inspection
 from server.clients.monitor import MonitorHub
 from server.clients.registry import ClientInfo
 from server.engines.base import Engine
@@ -52,7 +52,7 @@ class Context(Protocol):
     engine: Engine[Any]
     commands: CommandTable
     limits: Limits
-    key_events: KeyEvents
+    inspection: Inspection
     monitors: MonitorHub
 
 
@@ -64,6 +64,10 @@ class Caller(Protocol):
     @property
     def context(self) -> Context:
         """What it shares with other sessions."""
+        ...
+
+    def observed(self, command: Command) -> Command:
+        """Return a command that does the same, for the features that observe commands."""
         ...
 
 
@@ -163,7 +167,8 @@ class ScriptRun:
             if not command.targets_keyspace:
                 return command.run(self._caller, *args[1:])
             note_use(self._store, command, args, client.call)
-            reply = self._context.key_events.naming(command).run(self._store, *args[1:])
+            observed = self._caller.observed(command) if self._context.inspection.needed else command
+            reply = observed.run(self._store, *args[1:])
         except Exception:
             stat.failed += 1
             raise

@@ -22,6 +22,7 @@ from server.clients.rate import CallRate
 from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
+from server.clients.tracking import Tracking
 from server.engines.base import Engine
 from server.registry import CommandTable
 from server.scripts.service import Scripts
@@ -56,6 +57,7 @@ class ServerContext:
     pause: ClientPause = field(init=False)
     pubsub: PubSub = field(default_factory=PubSub)
     key_events: KeyEvents = field(init=False)
+    tracking: Tracking = field(init=False)
     scripts: Scripts = field(init=False)
     push_limit: PushLimit = field(default_factory=PushLimit)
     """How much may wait for a client that does not read what it is pushed."""
@@ -74,6 +76,7 @@ class ServerContext:
         self.monitors = MonitorHub(self.inspection)
         self.pause = ClientPause(self.inspection)
         self.key_events = KeyEvents(self.pubsub, self.inspection)
+        self.tracking = Tracking(self.engine, self.clients, self.inspection)
         self.scripts = Scripts(self.inspection)
         if scripts_are_available():  # otherwise no request has to wait for long
             self.engine.limit_waits(self.scripts.refuse_if_busy)
@@ -88,6 +91,14 @@ class ServerContext:
         """The commit barrier of a durable log, for streams; None without a log."""
         persistence = self.engine.persistence
         return None if persistence is None else persistence.commit
+
+    def publish_changes(self) -> None:
+        """Send what the commands so far have changed to the clients that want to know it.
+
+        Call it after each command while `inspection.needed` is true, without the keyspace lock.
+        """
+        self.key_events.publish_pending()
+        self.tracking.publish_pending()
 
     def change_settings(self, values: Mapping[str, Any]) -> None:
         """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
@@ -113,18 +124,26 @@ class ServerContext:
                 self.clients.http_share.limit = settings.http_places()
             if "idle_timeout" in values:
                 self.clients.apply_timeouts()
-            if "output_limits" in values:
-                self.push_limit.limit = settings.output_limits.pubsub
-            if "notify_keyspace_events" in values:
-                self.key_events.configure(settings.notify_keyspace_events, self.engine)
             if "log_level" in values:
                 set_log_level(settings.log_level)
-            self._change_thresholds(settings)
+            self._apply_to_pushes(values, settings)
+            self._apply_to_durations(values, settings)
 
-    def _change_thresholds(self, settings: Settings) -> None:
-        """Apply the settings that are only numbers to compare with."""
-        self.scripts.threshold = settings.busy_reply_threshold / 1000
-        slower_than = settings.slowlog_slower_than
-        self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
-        if settings.slowlog_max_len != self.slowlog.max_length:
+    def _apply_to_pushes(self, values: Mapping[str, Any], settings: Settings) -> None:
+        """Apply what concerns data that is sent without a request."""
+        if "output_limits" in values:
+            self.push_limit.limit = settings.output_limits.pubsub
+        if "notify_keyspace_events" in values:
+            self.key_events.configure(settings.notify_keyspace_events, self.engine)
+        if "tracking_table_max_keys" in values:
+            self.tracking.limit_keys(settings.tracking_table_max_keys)
+
+    def _apply_to_durations(self, values: Mapping[str, Any], settings: Settings) -> None:
+        """Apply what concerns commands that take long."""
+        if "busy_reply_threshold" in values:
+            self.scripts.threshold = settings.busy_reply_threshold / 1000
+        if "slowlog_slower_than" in values:
+            slower_than = settings.slowlog_slower_than
+            self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
+        if "slowlog_max_len" in values:
             self.slowlog.max_length = settings.slowlog_max_len

@@ -113,6 +113,7 @@ def test_the_table_holds_these_commands() -> None:
         ("RENAMENX", 3),
         ("RESET", 1),
         ("RESTORE", -4),
+        ("ROLE", 1),
         ("SAVE", 1),
         ("SCAN", -2),
         ("SCRIPT", -2),
