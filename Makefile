@@ -3,12 +3,15 @@
 # REQUIREMENTS=requirements.lock installs exact versions and checks their hashes, as the workflow does.
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
-# Twice as many processes as cores, because many tests wait for a server: 4:47 instead of 5:46 on 2 cores.
+# Twice as many processes as cores, because many tests wait for a server.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
 COMPILED_TESTS ?= tests/unit tests/property tests/integration tests/differential tests/clients tests/stress
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
+# tests/conftest.py begins with the modules that take long, which the reordering of xdist would undo.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+# Without bytecode, every process rewrites the assertions of every test: 10 seconds of each.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 FUZZING := $(VENV)/.fuzzing
 SITE_VENV := .venv-docs

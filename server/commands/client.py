@@ -131,6 +131,7 @@ def _describe(client: ClientInfo) -> bytes:
     # A monotonic clock: ages do not change when the system's time is set. Another thread may be writing to the client,
     # so the fields may be from slightly different times.
     now = perf_counter_ns()
+    tracker = client.tracker
     fields = {
         "id": client.id,
         "addr": client.address,
@@ -161,7 +162,7 @@ def _describe(client: ClientInfo) -> bytes:
         "events": "r",
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
-        "redir": -1,  # CLIENT TRACKING is off
+        "redir": -1 if tracker is None else tracker.options.redirect,
         "resp": client.protocol_version,
         "lib-name": client.library_name.decode(),
         "lib-ver": client.library_version.decode(),
@@ -170,8 +171,20 @@ def _describe(client: ClientInfo) -> bytes:
 
 
 def _flags(client: ClientInfo) -> str:
-    """Return Redis's letters: O for MONITOR, P for subscriptions, x for an open transaction, N for none of them."""
-    letters = {"O": client.is_monitoring, "P": any(client.subscriptions), "x": client.multi_commands >= 0}
+    """Return Redis's letters, N for none of them.
+
+    O is for MONITOR, P for subscriptions, x for an open transaction, t for tracking, R for a redirection to a client
+    that has disconnected, B for BCAST.
+    """
+    tracker = client.tracker  # read once: its own thread may clear it
+    letters = {
+        "O": client.is_monitoring,
+        "P": any(client.subscriptions),
+        "x": client.multi_commands >= 0,
+        "t": tracker is not None,
+        "R": tracker is not None and tracker.is_broken,
+        "B": tracker is not None and tracker.options.broadcast,
+    }
     return "".join(letter for letter, is_set in letters.items() if is_set) or "N"
 
 
