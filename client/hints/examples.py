@@ -66,7 +66,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ECHO": ("the message", ("> ECHO hello", "hello")),
     "EVAL": (
         "what the script returns",
-        ('> EVAL "return {KEYS[1], ARGV[1]}" 1 a b', "1) a", "2) b", '> EVAL "return redis.call(\'PING\')" 0', "PONG"),
+        ('> EVAL "return {KEYS[1], ARGV[1]}" 1 a b', "1) a", "2) b", "> EVAL \"return redis.call('PING')\" 0", "PONG"),
     ),
     "EVALSHA": (
         "what the script returns",
@@ -78,7 +78,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "EVALSHA_RO": ("what the script returns", ()),
-    "EVAL_RO": ("what the script returns", ('> EVAL_RO "return redis.call(\'EXISTS\', KEYS[1])" 1 a', "0")),
+    "EVAL_RO": ("what the script returns", ("> EVAL_RO \"return redis.call('EXISTS', KEYS[1])\" 1 a", "0")),
     "EXEC": (
         "array: a reply per queued command; null if a watched key has changed",
         ("> MULTI", "OK", "> INCR n", "QUEUED", "> EXEC", "1) 1"),
