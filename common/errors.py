@@ -281,7 +281,7 @@ NO_SCRIPT_DEBUGGER = _error(b"the debugger of scripts is not available")
 
 
 def scripts_unavailable(reason: str) -> ErrorReply:
-    return _error(reason.encode(errors="replace"))
+    return _error(b"scripts are not available: " + reason.encode(errors="replace"))
 
 
 def unexpected_engine(name: bytes) -> ErrorReply:
