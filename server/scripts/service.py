@@ -24,6 +24,7 @@ from common.errors import (
     WRITING_SCRIPT,
     CommandError,
     log_failing,
+    lua_failed,
     script_failed,
     script_not_compiled,
     scripts_unavailable,
@@ -107,6 +108,8 @@ class Scripts:
         try:
             return self._require_interpreter().run(script.function, keys, argv, run)
         except ScriptError as problem:
+            if problem.place is None:
+                raise CommandError(lua_failed(script.digest, problem.text)) from None
             raise CommandError(script_failed(problem.text, script.digest, problem.place)) from None
         finally:
             with self._state:
