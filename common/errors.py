@@ -596,6 +596,7 @@ class HTTPProblem:
 
 
 HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
+HTTP_TLS_ONLY = HTTPProblem(400, "this port speaks HTTPS only; use an https URL")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
     400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )

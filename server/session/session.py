@@ -488,10 +488,10 @@ class Session:
     def _update_find(self) -> None:
         """Find no command for a client that may not send all of them: one that has not authenticated, or is restricted.
 
-        Nor for one that tracks. Then every request goes through `_execute_unusual` and `_resolve`, which checks the
-        flags. So `execute` and `execute_batch` need no check of their own.
+        Then every request goes through `_resolve`, which checks the flags. So `execute` and `execute_batch` need no
+        check of their own.
         """
-        is_free = self.authenticated and not self.is_restricted and self.client.tracker is None
+        is_free = self.authenticated and not self.is_restricted
         self._find = (self.context.commands.by_common_case if is_free else _NO_COMMANDS).get
 
     # ---------------------------------------------------------------- state of the connection
