@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from common.codec import Args
@@ -77,10 +77,13 @@ class DurableDatabase(EmbeddedDatabase):
         _begin(self._log, command)
         return super().execute_in_stages(command, args, call)
 
-    @contextmanager
-    def _long_step(self) -> Iterator[Store]:
+    def _long_step(self) -> AbstractContextManager[Store]:
         """Take the lock for a script. Other threads can commit meanwhile what was executed before it."""
-        with super()._step() as store, self._log.holding():
+        return self._held_step()
+
+    @contextmanager
+    def _held_step(self) -> Iterator[Store]:
+        with self._step() as store, self._log.holding():
             yield store
 
     def may_block(self, command: Command, args: Args) -> bool:
@@ -170,10 +173,13 @@ class DurableEngine(EmbeddedEngine):
             raise CommandError(exec_aborted_by(problem.reply)) from None
         return super().execute_all(parts, watches, call)
 
-    @contextmanager
-    def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
+    def _long_step(self, indexes: Collection[int]) -> AbstractContextManager[Databases]:
         """Take the lock for a transaction with a script, in the same way."""
-        with super()._step(indexes) as stores, self._log.holding():
+        return self._held_step(indexes)
+
+    @contextmanager
+    def _held_step(self, indexes: Collection[int]) -> Iterator[Databases]:
+        with self._step(indexes) as stores, self._log.holding():
             yield stores
 
     def evict_slice(self) -> bool:
