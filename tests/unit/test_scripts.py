@@ -372,3 +372,13 @@ def test_without_the_extra_the_error_says_what_to_install(
     assert error(session, "return 1").startswith(expected)
     assert send_line(session, "SCRIPT LOAD x").startswith(f"(error) {expected}")
     assert "scripts" in send_line(session, "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")
+
+
+def test_client_tracking_notes_what_a_script_reads(session: ClientSession, other: ClientSession) -> None:
+    execute(session, b"HELLO", b"3")
+    execute(session, b"CLIENT", b"TRACKING", b"ON")
+    assert run(session, "redis.call('SET', 'own', 1) return redis.call('GET', 'k')") is None
+    send_line(other, "SET own 2")
+    assert transport_of(session).pushed == []
+    send_line(other, "SET k 1")
+    assert transport_of(session).pushed == [b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"]
