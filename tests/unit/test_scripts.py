@@ -14,6 +14,7 @@ import pytest
 
 from common.replies import OK, ErrorReply, Reply
 from server.app import Server
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.scripts import cache, interpreter
 from server.session.context import ServerContext
@@ -278,6 +279,20 @@ def test_a_slow_script_makes_other_requests_fail(server: Server) -> None:
             assert ask(other, "SCRIPT KILL") == "OK"
             peer.line()
         assert ask(before, "GET k") == "(nil)"
+
+
+def test_clients_that_watch_or_track_can_disconnect_while_a_script_is_slow(server: Server) -> None:
+    with connected(server) as watching, connected(server) as tracking:
+        assert ask(watching, "WATCH k") == "OK"
+        tracking.send(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n")
+        wait_until(lambda: server.context.tracking.figures.clients == 1, "the client tracks")
+        with running(server, "while true do end") as peer, connected(server) as other:
+            watching.close()
+            tracking.close()
+            assert ask(other, "PING") == BUSY
+            assert ask(other, "SCRIPT KILL") == "OK"
+            peer.line()
+            assert ask(other, "SET k v") == "OK"
 
 
 def test_a_script_that_has_written_is_not_killed(server: Server) -> None:
