@@ -67,7 +67,7 @@ class KeyEvents:
         if self.is_on and not was_on:
             engine.observe_keys(self, self.publish_pending)
         elif was_on and not self.is_on:
-            engine.stop_observing_keys(self)
+            engine.stop_observing_keys(self, self._pending.clear)
         self._inspection.set("key events", used=self.is_on)
 
     # ---------------------------------------------------------------- for sessions

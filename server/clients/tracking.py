@@ -124,28 +124,31 @@ class Tracking:
         with self._lock:
             if len(self._prefixes) + sum(prefix not in self._prefixes for prefix in prefixes) > MAX_PREFIXES:
                 raise CommandError(TOO_MANY_PREFIXES)
+            if not self._trackers:
+                self._engine.observe_keys(self, self.publish_pending)
             tracker.options = options
             tracker.is_broken = False
             for prefix in prefixes:
                 self._prefixes.add(prefix, tracker)
                 tracker.prefixes.add(prefix)
-            is_first = not self._trackers
             self._trackers[tracker.client_id] = tracker
-            if is_first:
-                self._engine.observe_keys(self, self.publish_pending)
-                self._inspection.set("tracking", used=True, one_by_one=False)
+            self._inspection.set("tracking", used=True, one_by_one=False)
 
     def stop(self, tracker: Tracker) -> None:
         """End the tracking for a client. The table keeps its reads until the keys change, as in Redis."""
+        cleared: list[object] = []  # freed outside the keyspace lock
         with self._lock:
             for prefix in tracker.prefixes:
                 self._prefixes.remove(prefix, tracker)
             del self._trackers[tracker.client_id]
             if not self._trackers:
                 self._inspection.set("tracking", used=False)
-                self._engine.stop_observing_keys(self)
-                self._table.clear()
-                self._pending.clear()
+                self._engine.stop_observing_keys(self, lambda: cleared.append(self._clear()))
+
+    def _clear(self) -> object:
+        """Remove what is tracked, after the last tracking client. Return what it took. Has the keyspace lock."""
+        self._pending.clear()
+        return self._table.clear()
 
     def observing(self, tracker: Tracker, command: Command) -> Command:
         """Return a command that does the same for a tracking client, and notes what it reads."""

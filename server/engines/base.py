@@ -307,15 +307,18 @@ class Engine(Protocol[W]):
         ...
 
     def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
-        """Notify one more observer of every change from now on.
+        """Notify one more observer of every change from now on. Raises `CommandError` while a slow script runs.
 
         ``after_expiry`` is called regularly, outside the lock, because keys may have expired without a command. An
         engine whose keys are on another server does nothing.
         """
         ...
 
-    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
-        """Notify this observer no more, if it is notified. No call to it is in progress any more."""
+    def stop_observing_keys(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
+        """Notify this observer no more, and then call a function under the lock: now, or soon if the lock is taken.
+
+        Never raises and never waits for a script.
+        """
         ...
 
     def key_counts(self) -> KeyCounts | None:

@@ -402,6 +402,28 @@ DATABASES = """
         1: SET c 1
 """
 
+SCRIPTS = """
+    0: HELLO 3
+    0: CLIENT TRACKING on
+    0: EVAL "return redis.call('set', KEYS[1], 'x')" 1 key1
+    1: SET key1 2
+    0: EVAL "return redis.call('get', KEYS[1])" 1 key1
+    1: SET key1 3
+    1: SET key1 4
+    0: EVAL_RO "return redis.call('get', KEYS[1])" 1 key1
+    1: SET key1 5
+    0: GET key1 ; EVAL "return redis.call('set', KEYS[1], 'y')" 1 key1 ; PING
+    0: GET key1
+    1: EVAL "redis.call('incr', 'n') return redis.call('set', KEYS[1], 'z')" 1 key1
+    0: CLIENT TRACKING on NOLOOP
+    0: GET key1 ; EVAL "return redis.call('set', KEYS[1], 'y')" 1 key1 ; GET key1
+    1: SET key1 6
+    0: CLIENT TRACKING off
+    0: CLIENT TRACKING on OPTIN
+    0: CLIENT CACHING yes ; EVAL "return redis.call('get', KEYS[1])" 1 key1 ; GET key2
+    1: MSET key1 1 key2 2
+"""
+
 
 class Conversation:
     """The connections to one of the servers."""
@@ -512,6 +534,11 @@ def parse(story: str) -> list[Step]:
 @pytest.mark.parametrize("name", STORIES)
 def test_stories(servers: Servers, name: str) -> None:
     compare(servers, parse(STORIES[name]))
+
+
+def test_keys_that_a_script_reads_and_changes(servers: Servers) -> None:
+    pytest.importorskip("lupa", reason="the extra scripts is not installed")
+    compare(servers, parse(SCRIPTS))
 
 
 def test_a_key_is_invalidated_whatever_its_database(servers: Servers) -> None:

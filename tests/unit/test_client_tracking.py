@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -16,6 +17,7 @@ import pytest
 from common.errors import (
     NO_CLIENT_TO_REDIRECT_TO,
     REDIRECTION_NEEDS_SUBSCRIPTION,
+    SCRIPT_BUSY,
     TOO_MANY_PREFIXES,
     TRACKING_NEEDS_CONNECTION,
     CommandError,
@@ -26,6 +28,7 @@ from common.resp_client import Push, ReplyDecoder, encode_request
 from server.clients import tracking, tracking_table
 from server.clients.prefixes import PrefixTable, check_collisions, overlap
 from server.clients.tracking_table import EVICTIONS_PER_READ, TrackingTable
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.session.context import ServerContext
 from server.session.timeouts import seconds_left
@@ -41,6 +44,7 @@ from tests.harness.sessions import (
     send_line,
     transport_of,
 )
+from tests.harness.waiting import TIMEOUT
 
 
 def track(session: ClientSession, options: str = "") -> None:
@@ -136,6 +140,52 @@ def test_when_the_last_tracking_client_disconnects_the_table_is_freed(
     third = connect(other.context)
     assert figures(third) == {"clients": 0, "total_keys": 0, "total_items": 0, "total_prefixes": 0}
     assert not third.context.inspection.needed
+
+
+class Blocker:
+    """An observer that keeps the keyspace lock taken while a key is set, as a slow script does."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.leave = threading.Event()
+
+    def observer_of(self, store: Store) -> Blocker:
+        return self
+
+    def on_set(self, *_: object) -> None:
+        self.entered.set()
+        assert self.leave.wait(TIMEOUT)
+
+    def on_clear(self, *_: object) -> None: ...
+
+
+def test_the_end_of_the_last_tracking_client_does_not_wait_for_the_keyspace_lock(
+    session: ClientSession, other: ClientSession, engine: EmbeddedEngine
+) -> None:
+    def refuse() -> None:
+        raise CommandError(SCRIPT_BUSY)
+
+    track(session)
+    execute_line(session, "MGET a b")
+    engine.limit_waits(refuse)
+    blocker = Blocker()
+    engine.observe_keys(blocker, lambda: None)  # type: ignore[arg-type]
+    setting = threading.Thread(target=execute_line, args=(connect(session.context), "SET k 1"))
+    setting.start()
+    try:
+        assert blocker.entered.wait(TIMEOUT)
+        session.close()
+        assert not session.context.inspection.needed
+        assert execute_line(other, "CLIENT TRACKING ON") == SCRIPT_BUSY
+        assert execute_line(other, "CLIENT GETREDIR") == -1
+    finally:
+        blocker.leave.set()
+        setting.join()
+    engine.stop_observing_keys(blocker, lambda: None)  # type: ignore[arg-type]
+    assert session.context.tracking.figures.keys == 2
+    engine.expire_slice()
+    assert session.context.tracking.figures.keys == 0
+    assert execute_line(other, "CLIENT TRACKING ON") == OK
 
 
 def test_a_pipeline_of_a_tracking_client_is_tracked_and_one_of_another_client_invalidates(

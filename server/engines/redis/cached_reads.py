@@ -186,7 +186,7 @@ class CachedReads:
     def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Do nothing: the backing server publishes the events of its keys."""
 
-    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
+    def stop_observing_keys(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
         """Do nothing: no observer is notified."""
 
     def key_counts(self) -> KeyCounts | None:
