@@ -14,9 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
-from server.keyspace.store import Store
-from server.keyspace.watches import Watch
-
 CHECK_INTERVAL = 0.1
 """Seconds after which a request that waits for the lock asks whether it must go on waiting."""
 
@@ -42,8 +39,7 @@ class LockWaits:
         self.lock = lock
         self.acquire: Callable[[], bool] = lock.acquire
         """Takes the lock. If it returns false, `wait` must be called."""
-        self.ended_watches: deque[tuple[Store, Watch]] = deque()
-        """Watches that were ended while the lock was taken. The active expire thread removes them."""
+        self._postponed: deque[Callable[[], object]] = deque()  # what could not be done at once
         self._refuse: Callable[[], None] | None = None
 
     def limit(self, refuse: Callable[[], None]) -> None:
@@ -67,18 +63,17 @@ class LockWaits:
         finally:
             self.lock.release()
 
-    def unwatch(self, store: Store, watch: Watch) -> None:
-        """End a watch, now or, if the lock is taken, soon."""
+    def do_soon(self, function: Callable[[], object]) -> None:
+        """Call a function with the lock: now or, if the lock is taken, later, so that a connection can be closed."""
         if not self.acquire():
-            self.ended_watches.append((store, watch))
+            self._postponed.append(function)
             return
         try:
-            store.unwatch(watch)
+            function()
         finally:
             self.lock.release()
 
-    def remove_ended_watches(self) -> None:
-        """Remove the watches that could not be removed when they ended. The caller has the lock."""
-        while self.ended_watches:
-            store, watch = self.ended_watches.popleft()
-            store.unwatch(watch)
+    def do_postponed(self) -> None:
+        """Do what was postponed, in order. The caller has the lock. The active expire thread calls it regularly."""
+        while self._postponed:
+            self._postponed.popleft()()
