@@ -47,7 +47,7 @@ HELP = """\
 measurements:
   throughput   requests per second and latencies of kvline, Redis and fakeredis
   memory       resident memory per key, kvline against Redis
-  startup      time from the start of the process to the first reply to PING, kvline against Redis
+  startup      time from the start of the process to the first reply to PING, and of one command by the client
   piping       a file of SET lines through kvline's client, and through redis-cli
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, against a server whose keys have no expiry
