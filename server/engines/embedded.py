@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from time import perf_counter_ns
 
 from common.codec import Args
@@ -188,9 +188,11 @@ class EmbeddedDatabase:
             self._store.begin_step()
             yield self._store
 
-    def _long_step(self) -> AbstractContextManager[Store]:
+    @contextmanager  # as in the subclass: mypyc cannot override a plain method by a decorated one
+    def _long_step(self) -> Iterator[Store]:
         """Do the same for a step that may take very long, because it runs a script."""
-        return self._step()
+        with self._step() as store:
+            yield store
 
 
 class EmbeddedEngine:
@@ -240,7 +242,7 @@ class EmbeddedEngine:
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
         waiting: list[int] = []  # the places of the commands whose last stage has not run
-        indexes = {*watches, *(index for index, _ in parts)}
+        indexes = {*watches, *[index for index, _ in parts]}
         runs_scripts = any(command.needs_session for _, queue in parts for command, _ in queue)
         with self._long_step(indexes) if runs_scripts else self._step(indexes) as stores:
             if stores.memory is not None:
@@ -372,9 +374,11 @@ class EmbeddedEngine:
         with self._waits.holding():
             yield self._begin_step(indexes)
 
-    def _long_step(self, indexes: Collection[int]) -> AbstractContextManager[Databases]:
+    @contextmanager
+    def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
         """Do the same for a step that may take very long, because it runs a script."""
-        return self._step(indexes)
+        with self._step(indexes) as stores:
+            yield stores
 
     def _begin_step(self, indexes: Collection[int] = ()) -> Databases:
         """Begin a step of these databases, or of all of them. Return all. The caller has the lock."""
