@@ -45,6 +45,7 @@ CAUSES = {
     r"unknown command '(\w+)'": lambda found: _missing(found[1].upper()),
     r"unknown subcommand 'TRACKING\w*'": lambda _: "`CLIENT TRACKING`",
     r"DB index is out of range": lambda _: "databases",
+    r"Unknown Redis command called from script": lambda _: "a command in its script that kvline does not have",
     r"supported by (Redis 7.4 or later)": lambda found: f"a server that reports {found[1]}",
 }
 """Errors, and what a library needs that has them."""
@@ -53,7 +54,7 @@ TYPES = {
     "lists": "LLEN LPUSH LRANGE RPUSH BRPOP BLPOP",
     "hashes": "HDEL HGET HGETALL HMGET HMSET HSET HSETNX",
     "sets": "SADD SMEMBERS",
-    "sorted sets": "ZADD ZCARD ZRANGE",
+    "sorted sets": "ZADD ZCARD ZRANGE ZREMRANGEBYSCORE",
     "streams": "XADD XREAD",
     "scripts": "EVAL EVALSHA SCRIPT",
 }

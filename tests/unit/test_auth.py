@@ -384,6 +384,21 @@ def test_info_counts_wrong_passwords_and_config_resetstat_resets_them(
     assert "acl_access_denied_auth:0" in send_line(friend, "INFO stats")
 
 
+@pytest.mark.parametrize("line", ["AUTH {}", "HELLO 3 AUTH default {}", "CONFIG SET requirepass {}"])
+def test_a_traceback_does_not_contain_the_password(
+    friend: ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    def fail(*_: object) -> bool:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Authenticator, "accepts", fail)
+    monkeypatch.setattr(Authenticator, "set_password", fail)
+    assert "internal error" in str(send_line(friend, line.format(SECRET)))
+    text = "\n".join(map(logging.Formatter().format, caplog.records))
+    assert "Traceback (most recent call last)" in text
+    assert SECRET not in text
+
+
 def test_wrong_passwords_are_logged_in_one_line_with_the_address(
     stranger: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -207,7 +207,7 @@ def test_the_password_appears_in_no_listing_log_line_or_process_entry(start_serv
         assert password not in server.log
 
 
-def test_a_traceback_does_not_contain_the_password() -> None:
+def test_an_error_of_the_start_does_not_contain_the_password() -> None:
     ended = run_server("--port", "0", "--host", "no-such-host.invalid", KVLINE_PASSWORD=SECRET)
     assert ended.returncode == 1
     assert SECRET not in ended.stdout + ended.stderr
