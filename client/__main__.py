@@ -51,9 +51,12 @@ def _report(problem: Exception, advice: str = "") -> int:
 
 def _start_advice(options: Namespace) -> str:
     settings = options.connection
-    if settings.socket_path or settings.tls:
+    if settings.tls:
         return ""
-    return f". Start one with {start_command('server')} --port {settings.port}"
+    from shlex import quote  # noqa: PLC0415  # takes 5 ms, which most starts do not need
+
+    place = f"--unix-socket {quote(settings.socket_path)}" if settings.socket_path else f"--port {settings.port}"
+    return f". Start one with {start_command('server')} {place}"
 
 
 def _converse(options: Namespace) -> Conversation:

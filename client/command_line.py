@@ -104,7 +104,9 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-h", "--host", metavar="HOST", help=f"its address (default: {DEFAULT_HOST})")
     group.add_argument("-p", "--port", metavar="PORT", help=f"its port (default: {DEFAULT_PORT})")
     group.add_argument("-s", "--socket", metavar="PATH", help="the path of its Unix socket")
-    group.add_argument("-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]")
+    group.add_argument(
+        "-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or unix:///PATH"
+    )
     group.add_argument("--password-file", metavar="FILE", help="the password is the first line of this file")
     group.add_argument("--tls", action="store_true", help="use TLS, as with a URL that begins with rediss://")
     group.add_argument(

@@ -55,7 +55,7 @@ class MonitorHub:
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, client.address.encode(), shown)
+        line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, _shown_address(client), shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
 
@@ -64,6 +64,11 @@ class MonitorHub:
         with self._hub.lock:
             self._hub.remove(REQUESTS, subscriber)
             self._inspection.set("monitor", used=self.has_subscribers)
+
+
+def _shown_address(client: ClientInfo) -> bytes:
+    """Return the address of a client as Redis's MONITOR shows it (``replicationFeedMonitors``)."""
+    return f"unix:{client.address.removesuffix(':0')}".encode() if client.has_unix_socket else client.address.encode()
 
 
 def _abbreviated(args: Args) -> Iterator[bytes]:

@@ -65,6 +65,7 @@ class ClientInfo:
     library_name: bytes = b""
     library_version: bytes = b""
     fd: int = -1  # of its socket
+    has_unix_socket: bool = False
     protocol_version: int = 2
     last_command: Command | None = None
     multi_commands: int = -1  # queued commands, -1 outside a transaction

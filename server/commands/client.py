@@ -169,8 +169,16 @@ def _describe(client: ClientInfo) -> bytes:
 
 
 def _flags(client: ClientInfo) -> str:
-    """Return Redis's letters: O for MONITOR, P for subscriptions, x for an open transaction, N for none of them."""
-    letters = {"O": client.is_monitoring, "P": any(client.subscriptions), "x": client.multi_commands >= 0}
+    """Return Redis's letters, in its order. N is for none of the others.
+
+    O is for MONITOR, P for subscriptions, x for an open transaction, U for a Unix socket.
+    """
+    letters = {
+        "O": client.is_monitoring,
+        "P": any(client.subscriptions),
+        "x": client.multi_commands >= 0,
+        "U": client.has_unix_socket,
+    }
     return "".join(letter for letter, is_set in letters.items() if is_set) or "N"
 
 

@@ -65,6 +65,8 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "tls-cert-file": "",
         "tls-key-file": "",
         "tls-port": "0",
+        "unixsocket": "",
+        "unixsocketperm": "0",
     }
 
 
