@@ -120,28 +120,10 @@ def _run_command(conversation: Conversation, args: list[bytes], options: Namespa
 
 
 def _run_tool(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
-    from client.tools.dump import dump  # noqa: PLC0415
-    from client.tools.key_sizes import print_big_keys  # noqa: PLC0415
-    from client.tools.latency import print_latency  # noqa: PLC0415
-    from client.tools.scan import print_keys  # noqa: PLC0415
-    from client.tools.stat import print_statistics  # noqa: PLC0415
+    from client.tools.run import run_tool  # noqa: PLC0415
 
     _print_warnings(conversation)
-    pattern = options.pattern
-    match options.tool:
-        case "scan":
-            return print_keys(conversation, pattern, output, _renderer(options, output))
-        case "bigkeys" | "memkeys":
-            return print_big_keys(conversation, pattern, sys.stdout, memory=options.tool == "memkeys")
-        case "stat":
-            return print_statistics(conversation, sys.stdout, options.interval or 1.0, options.repeat)
-        case "latency":
-            interval = options.interval or (15.0 if options.history else 1.0)
-            return print_latency(conversation, sys.stdout, interval, history=options.history)
-    try:
-        return dump(conversation, pattern, options.dump, output)
-    except OSError as problem:
-        return _report(Exception(f"{options.dump}: {problem.strerror or problem}"))
+    return run_tool(conversation, options, output, _renderer(options, output), colours=_has_colours(options, output))
 
 
 def _run_file(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:

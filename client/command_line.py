@@ -154,6 +154,7 @@ def _add_tools(parser: argparse.ArgumentParser) -> None:
     tool.add_argument("--memkeys", action="store_const", const="memkeys", dest="tool", help="the same by memory")
     tool.add_argument("--stat", action="store_const", const="stat", dest="tool", help="a line about the load a second")
     tool.add_argument("--latency", action="store_const", const="latency", dest="tool", help="how long PING takes")
+    tool.add_argument("--top", action="store_const", const="top", dest="tool", help="a full-screen live view")
     tool.add_argument("--dump", metavar="FILE", help="write the strings with their expiry (-: to standard output)")
     group.add_argument(
         "--pattern", metavar="PATTERN", help="with --scan, --bigkeys, --memkeys, --dump: these keys only"

@@ -189,7 +189,7 @@ class Conversation:
             self.server = reply
         if not isinstance(reply, ErrorReply):
             return
-        text = f"{name.decode()} failed: {reply.text.decode(errors='replace')}"
+        text = f"{name.decode()} failed: {text_of(reply)}"
         # In another database than the one that was asked for, commands would do harm.
         if name == b"HELLO" and reply.code == b"NOAUTH":
             self.needs_password = True
@@ -204,11 +204,15 @@ class Conversation:
 
 def text_of(reply: Reply) -> str:
     """Return a reply as text, without characters that control a terminal. Empty if it is no text."""
+    return "".join(map(_shown, bytes_of(reply).decode(errors="replace")))
+
+
+def bytes_of(reply: Reply) -> bytes:
+    """Return the bytes of a reply that is a text. Empty if it is none."""
     if isinstance(reply, Lines):
-        data = b"".join(reply.joined(b"\n"))
-    else:
-        data = reply if isinstance(reply, bytes) else getattr(reply, "text", b"")
-    return "".join(map(_shown, data.decode(errors="replace")))
+        return b"".join(reply.joined(b"\n"))
+    data: bytes = reply if isinstance(reply, bytes) else getattr(reply, "text", b"")
+    return data
 
 
 def _shown(character: str) -> str:

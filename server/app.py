@@ -20,12 +20,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from common.extras import MissingExtra, explain_import_error
 from common.passwords import PASSWORD_VARIABLE
 from server.clients.registry import ClientRegistry
 from server.commands import COMMANDS
 from server.engines.base import Engine, EngineStartError
 from server.engines.embedded import EmbeddedEngine
-from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
 from server.net.addresses import is_loopback, resolve
 from server.net.io_threads import IOThreads

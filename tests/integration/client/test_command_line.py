@@ -348,7 +348,9 @@ def test_the_server_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
     finally:
         redis.close()
     ended = run_client("-s", str(tmp_path / "nothing"), "PING")
-    assert ended.stderr == f"kvline: can't reach a server at {tmp_path}/nothing: No such file or directory\n".encode()
+    problem = f"kvline: can't reach a server at {tmp_path}/nothing: No such file or directory. Start one with "
+    assert ended.stderr.decode().startswith(problem)
+    assert ended.stderr.decode().endswith(f" --unix-socket {tmp_path}/nothing\n")
 
 
 def test_no_password_is_sent_without_the_encryption_that_was_asked_for(target: AnyServer) -> None:
