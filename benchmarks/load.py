@@ -32,6 +32,12 @@ OWN_COMMANDS = {
 """Commands that are passed to redis-benchmark as arguments. The others are tests that it has by name."""
 
 PROBE_REQUESTS = 2000
+MAX_PROBE_PIPELINE = 10
+"""Requests of the run that finds the rate, and up to how many times as many with a pipeline.
+
+A run of less than a millisecond has an infinite rate.
+"""
+
 MIN_REQUESTS = 1000
 MAX_REQUESTS = 5_000_000
 ENDLESS = 2_000_000_000
@@ -84,7 +90,9 @@ class Load:
 
     def run(self, server: RunningServer, case: Case) -> Sample:
         """Measure one case on one server."""
-        rate = self._rates.get((server.name, case)) or run(server, case, PROBE_REQUESTS).rate
+        rate = self._rates.get((server.name, case))
+        if rate is None:
+            rate = run(server, case, PROBE_REQUESTS * min(case.pipeline, MAX_PROBE_PIPELINE)).rate
         requests = min(max(int(rate * self._seconds), MIN_REQUESTS), MAX_REQUESTS)
         sample = run(server, case, requests)
         self._rates[server.name, case] = sample.rate

@@ -80,6 +80,11 @@ DecodedRequest: TypeAlias = Request | RequestBatch
 """What a decoder returns. Pipelined requests that are alike are executed and encoded together."""
 
 
+Scalars: TypeAlias = Mapping[type, Callable[[Any], bytes | None]]
+Columns: TypeAlias = Mapping[type, Callable[[Sequence[Any]], bytes | None]]
+NO_COLUMNS: Columns = {}
+
+
 class Encoder(Protocol):
     """The half of a codec that writes replies.
 
@@ -87,9 +92,13 @@ class Encoder(Protocol):
     large for that. Every other reply goes through ``stream``, so that a large reply never exists twice in memory. A
     `Push` is always encoded at once. All encoders of one protocol have the same function for it, so that a message is
     encoded once for all subscribers.
+
+    ``columns`` has functions that encode several replies of a type in less time, for some types. They return None if
+    the replies are too large together, and may raise TypeError if they have different types.
     """
 
-    scalars: Mapping[type, Callable[[Any], bytes | None]]
+    scalars: Scalars
+    columns: Columns
 
     @property
     def marks_pushes(self) -> bool:
@@ -101,8 +110,16 @@ class Encoder(Protocol):
         ...
 
 
-def encode_together(scalars: Mapping[type, Callable[[Any], bytes | None]], replies: Sequence[Reply]) -> bytes | None:
-    """Encode replies one after the other. Return None if one of them cannot be encoded at once."""
+def encode_together(scalars: Scalars, columns: Columns, replies: Sequence[Reply]) -> bytes | None:
+    """Encode replies, one or more, with what an `Encoder` has. Return None if one of them cannot be encoded at once."""
+    encode_column = columns.get(type(replies[0]))
+    if encode_column is not None:
+        try:
+            encoded = encode_column(replies)
+        except TypeError:  # the others have another type
+            encoded = None
+        if encoded is not None:
+            return encoded
     try:
         return b"".join(cast("list[bytes]", [scalars[type(reply)](reply) for reply in replies]))
     except (KeyError, TypeError):  # no function for the type, or None instead of bytes

@@ -146,6 +146,9 @@ INVALID_CURSOR = _error(b"invalid cursor")
 NX_AND_OTHERS = _error(b"NX and XX, GT or LT options at the same time are not compatible")
 GT_AND_LT = _error(b"GT and LT options at the same time are not compatible")
 DATABASE_OUT_OF_RANGE = _error(b"DB index is out of range")
+INT_OUT_OF_RANGE = _error(b"value is out of range, value must between -2147483648 and 2147483647")
+INVALID_FIRST_DATABASE = _error(b"invalid first DB index")
+INVALID_SECOND_DATABASE = _error(b"invalid second DB index")
 FREQUENCY_NOT_TRACKED = _error(
     b"An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
     b"between policies at runtime LRU and LFU data will take some time to adjust."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from common.codec import PIECE_SIZE, collected, encode_together
+from common.codec import PIECE_SIZE, Columns, Scalars, collected, encode_together
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Push, Reply, SimpleString
 from common.resp import CRLF, bulk_header
 from common.set_reply import SetReply
@@ -21,14 +21,11 @@ def _encode_bulk(value: bytes) -> bytes | None:
     return b"$%d\r\n%b\r\n" % (size, value) if size <= PIECE_SIZE else None
 
 
-Scalars: TypeAlias = dict[type, Callable[[Any], bytes | None]]
-"""Functions that encode a reply at once, or return None if it is too large for that."""
-
 MAX_SHORT_ARRAY = 64
 """Elements up to which an array is encoded at once, if none of them is an array or large."""
 
 # By the exact type of the reply, because bool is a subclass of int.
-_IN_BOTH: Scalars = {
+_IN_BOTH: dict[type, Callable[[Any], bytes | None]] = {
     bytes: _encode_bulk,
     int: lambda number: b":%d\r\n" % number,
     SimpleString: lambda status: b"+%b\r\n" % status.text,
@@ -55,13 +52,40 @@ _OF_ELEMENTS: dict[int, Scalars] = {
 }
 
 
+def _encode_bulks(values: Sequence[bytes]) -> bytes | None:
+    sizes = list(map(len, values))
+    if sum(sizes) > PIECE_SIZE:
+        return None
+    if sizes[-1] == sizes[0] and sizes.count(sizes[0]) == len(sizes):  # takes half of the time
+        separator = b"\r\n$%d\r\n" % sizes[0]
+        return separator[2:] + separator.join(values) + CRLF
+    parts = [b""] * (2 * len(values) + 1)
+    parts[:-1:2] = map(bulk_header, sizes)
+    parts[1::2] = values
+    return CRLF.join(parts)
+
+
+def _encode_integers(numbers: Sequence[int]) -> bytes | None:
+    if set(map(type, numbers)) != {int}:  # a bool would be printed as a number
+        return None
+    return b":%d\r\n" * len(numbers) % tuple(numbers)
+
+
+def _encode_statuses(statuses: Sequence[SimpleString]) -> bytes | None:
+    first = statuses[0]
+    return b"+%b\r\n" % first.text * len(statuses) if statuses.count(first) == len(statuses) else None
+
+
+_COLUMNS: Columns = {bytes: _encode_bulks, int: _encode_integers, SimpleString: _encode_statuses}
+
+
 def _short_array_encoder(of_elements: Scalars) -> Callable[[list[Reply]], bytes | None]:
     """Return the function that encodes the reply to MGET with a few keys: twice as fast as a generator."""
 
     def encode(array: list[Reply]) -> bytes | None:
         if len(array) > MAX_SHORT_ARRAY:
             return None
-        elements = encode_together(of_elements, array)
+        elements = encode_together(of_elements, _COLUMNS, array) if array else b""
         return None if elements is None else b"*%d\r\n%b" % (len(array), elements)
 
     return encode
@@ -99,15 +123,16 @@ def format_double(number: float) -> bytes:
 class ReplyEncoder:
     """Write replies in the RESP version that the connection has negotiated: 2 until HELLO asks for another."""
 
-    __slots__ = ("scalars", "version")
+    __slots__ = ("columns", "scalars", "version")
 
     def __init__(self, version: int = 2) -> None:
+        self.columns = _COLUMNS
         self.use(version)
 
     def use(self, version: int) -> None:
         """Encode in version 2 or 3 from now on."""
         self.version = version
-        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = _SCALARS[version]
+        self.scalars = _SCALARS[version]
 
     @property
     def marks_pushes(self) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from common.codec import PIECE_SIZE, Args
+from common.codec import NO_COLUMNS, PIECE_SIZE, Args, Scalars
 from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
@@ -298,11 +298,12 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
 class TextEncoder:
     """Print replies with one kind of line break. It has no state, so one instance serves every connection."""
 
+    columns = NO_COLUMNS
     marks_pushes = True  # a push is a line of several parts, and a value with a blank in it is printed in quotes
 
     def __init__(self, line_break: bytes) -> None:
         self._line_break = line_break
-        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {
+        self.scalars: Scalars = {
             **{kind: _with_ending(form, line_break) for kind, form in _SCALAR_FORMS.items()},
             # Entries that override the forms: no line break for nothing, and None for what `stream` must cut.
             NoReply: lambda _: b"",

@@ -142,11 +142,13 @@ class Server:
             raise RuntimeError("a server starts once")
         self._is_started = True
         # Every port is bound before anything is served, so a server that cannot have all of them has served no client.
-        # Then the settings get the ports that were picked for a 0, which CONFIG GET and INFO show. The engine is the
-        # last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
+        # Then the settings get what CONFIG GET and INFO show, such as the ports that were picked for a 0. The engine is
+        # the last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
             self.ports = [self._listen_on_port(port, self._new_tcp_listener) for port in self.settings.ports]
             bound: dict[str, Any] = {"ports": tuple(self.ports)}
+            if self.settings.backend is not None:
+                bound["databases"] = 1  # that of the URL
             if self.settings.resp_port is not None:
                 bound["resp_port"] = self._listen_on_port(self.settings.resp_port, self._new_tcp_listener)
             if self.settings.tls_port is not None:
@@ -317,7 +319,7 @@ def new_engine(settings: Settings, clock: Clock, is_interrupted: Callable[[], bo
     """Build the engine that the settings ask for. Raises `SettingsError` or `MissingExtra`."""
     backend = settings.backend_settings()
     if backend is None and settings.data is None:
-        return EmbeddedEngine(Store(clock))
+        return EmbeddedEngine(Store(clock), databases=settings.databases)
     if backend is None:
         return _durable_engine(settings, Store(clock), is_interrupted)
     try:
@@ -345,4 +347,4 @@ def _durable_engine(settings: Settings, store: Store, is_interrupted: Callable[[
         repair=bool(settings.repair),
         is_interrupted=is_interrupted,
     )
-    return DurableEngine(store, log_settings)
+    return DurableEngine(store, log_settings, databases=settings.databases)

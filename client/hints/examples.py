@@ -44,7 +44,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "COMMAND INFO": ("array: a description per name, null for an unknown one", ("> COMMAND INFO nope", "1) (nil)")),
     "COMMAND LIST": ("array of names", ("> COMMAND LIST FILTERBY PATTERN getr*", "1) getrange")),
     "COMPACT": (
-        "text: a SET per key",
+        "text: a SET per key, and SELECT between databases",
         ("> SET greeting 'hello world'", "OK", "> COMPACT", 'SET greeting "hello world"'),
     ),
     "CONFIG GET": ("map: parameter to value", ("> CONFIG GET slowlog-max-len", "slowlog-max-len => 128")),
@@ -97,6 +97,10 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "MGET": ("array: a value or null per key", ("> SET a 1", "OK", "> MGET a b", "1) 1", "2) (nil)")),
     "MIGRATE": ("OK; NOKEY if no key exists", ()),
     "MONITOR": ("OK, and then a line per request until Ctrl-C", ()),
+    "MOVE": (
+        "integer: 1 if it was moved, else 0",
+        ("> SET a 1", "OK", "> MOVE a 1", "1", "> SELECT 1", "OK", "> GET a", "1"),
+    ),
     "MSET": ("OK", ("> MSET a 1 b 2", "OK", "> GET b", "2")),
     "MSETNX": ("integer: 1 if all were set, else 0", ("> MSETNX a 1 b 2", "1", "> MSETNX b 3 c 4", "0")),
     "MULTI": ("OK", ("> MULTI", "OK", "> INCR n", "QUEUED", "> INCR n", "QUEUED", "> EXEC", "1) 1", "2) 2")),
@@ -132,7 +136,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "array: the next cursor, and an array of keys",
         ("> SET a 1", "OK", "> SCAN 0 MATCH a*", "1) 0", "2) 1) a"),
     ),
-    "SELECT": ("OK", ("> SELECT 0", "OK")),
+    "SELECT": ("OK", ("> SELECT 1", "OK", "> DBSIZE", "0")),
     "SET": (
         "OK; null if NX or XX prevented it; the old value with GET",
         ("> SET a 1", "OK", "> SET a 2 NX", "(nil)", "> SET a 3 EX 60 GET", "1"),
@@ -151,6 +155,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "SUBSCRIBE": ("a confirmation per channel, and then messages until Ctrl-C", ()),
     "SUBSTR": ("the part; empty without the key", ("> SET a abcdef", "OK", "> SUBSTR a 1 3", "bcd")),
     "SUNSUBSCRIBE": ("a confirmation per channel", ()),
+    "SWAPDB": ("OK", ("> SET a 1", "OK", "> SWAPDB 0 1", "OK", "> GET a", "(nil)")),
     "TIME": ("array: seconds and microseconds", ()),
     "TOUCH": ("integer: how many exist", ("> SET a 1", "OK", "> TOUCH a b", "1")),
     "TTL": (

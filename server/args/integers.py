@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from common.errors import INVALID_CURSOR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from common.errors import INT_OUT_OF_RANGE, INVALID_CURSOR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
+from common.replies import ErrorReply
 
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
+MIN_INT = -(2**31)
+MAX_INT = 2**31 - 1
 MAX_INTEGER_LENGTH = len(b"%d" % MIN_INTEGER)
+MAX_QUICK_DIGITS = MAX_INTEGER_LENGTH - 2
+"""Digits of a positive number up to which it is in the range, and its successor too."""
 MAX_CURSOR = 2**64 - 1
 MAX_CURSOR_LENGTH = 20
 
@@ -14,7 +19,7 @@ MAX_CURSOR_LENGTH = 20
 def parse_integer(arg: bytes) -> int:
     """Parse an integer. Raises `CommandError` for ``" 11"``, ``"+1"``, ``"01"``, ``"1.0"`` and the like."""
     # As Redis's `string2ll`. The usual case first: a positive number of so few digits that it is in the range.
-    if arg.isdigit() and arg[0] != 0x30 and len(arg) < MAX_INTEGER_LENGTH - 1:
+    if arg.isdigit() and arg[0] != 0x30 and len(arg) <= MAX_QUICK_DIGITS:
         return int(arg)
     # Longer text cannot be valid, and the time of int() grows faster than its length.
     if len(arg) <= MAX_INTEGER_LENGTH:
@@ -27,6 +32,17 @@ def parse_integer(arg: bytes) -> int:
             if b"%d" % number == arg and MIN_INTEGER <= number <= MAX_INTEGER:
                 return number
     raise CommandError(NOT_AN_INTEGER)
+
+
+def parse_int(arg: bytes, error: ErrorReply | None = None) -> int:
+    """Parse an integer of 32 bits. Raises `CommandError` with ``error``, or as Redis's `getIntFromObjectOrReply`."""
+    try:
+        number = parse_integer(arg)
+    except CommandError:
+        raise CommandError(error or NOT_AN_INTEGER) from None
+    if MIN_INT <= number <= MAX_INT:
+        return number
+    raise CommandError(error or INT_OUT_OF_RANGE)
 
 
 def parse_cursor(arg: bytes) -> int:

@@ -24,6 +24,7 @@ from server.clients.pubsub import MAX_CHANNEL_LENGTH, PubSub
 from server.engines.base import Engine, QueuedCommand
 from server.keyspace.contents import ClearedContents
 from server.keyspace.observers import Entry, Removal
+from server.keyspace.store import Store
 from server.registry import Command
 from server.registry.command import StagedFunction
 
@@ -36,8 +37,11 @@ READING_WRITES = frozenset({b"GETDEL", b"GETEX", b"GETSET"})
 BY_CAUSE = {Removal.EXPIRED: ("x", b"expired"), Removal.EVICTED: ("e", b"evicted")}
 """The class and the event of a key that no command has removed."""
 
-KEYSPACE_CHANNEL = b"__keyspace@0__:"
-KEYEVENT_CHANNEL = b"__keyevent@0__:"
+KEYSPACE_CHANNEL = b"__keyspace@%d__:"
+KEYEVENT_CHANNEL = b"__keyevent@%d__:"
+
+SOURCE_EVENTS = {b"rename_to": b"rename_from", b"move_to": b"move_from"}
+"""The events of the key that a command moves away from its place, by the event of the place that it moves to."""
 
 
 class KeyEvents:
@@ -50,11 +54,12 @@ class KeyEvents:
         """Whether any events are published."""
         self._classes: frozenset[str] = frozenset()
         self._publishing = threading.Lock()  # so that two threads do not change the order
-        self._pending: deque[tuple[bytes, bytes]] = deque()  # event and key
+        self._pending: deque[tuple[bytes, bytes, int]] = deque()  # event, key and database
         self._naming: dict[Command, Command] = {}
-        # Of the command that is executed under the keyspace lock. None: the keyspace is changed by no command.
-        self._command: Command | None = None
-        self._keeps_expiry = False
+        self.command: Command | None = None
+        """The command that is executed under the keyspace lock; None while the keyspace is changed by no command."""
+        self.keeps_expiry = False
+        """Whether it is a SET with KEEPTTL."""
 
     def configure(self, classes: str, engine: Engine[Any]) -> None:
         """Publish the events of these classes from now on."""
@@ -86,13 +91,13 @@ class KeyEvents:
         while self._pending:
             with self._publishing:
                 try:
-                    event, key = self._pending.popleft()
+                    event, key, database = self._pending.popleft()
                 except IndexError:  # another thread was faster
                     return
                 if "K" in self._classes and len(key) < MAX_CHANNEL_LENGTH:
-                    self._pubsub.publish(KEYSPACE_CHANNEL + key, event)
+                    self._pubsub.publish(KEYSPACE_CHANNEL % database + key, event)
                 if "E" in self._classes:
-                    self._pubsub.publish(KEYEVENT_CHANNEL + event, key)
+                    self._pubsub.publish(KEYEVENT_CHANNEL % database + event, key)
 
     # ---------------------------------------------------------------- commands that name their events
 
@@ -102,7 +107,7 @@ class KeyEvents:
             try:
                 return command.run(store, *args)
             finally:
-                self._command = None
+                self.command = None
 
         return run
 
@@ -126,30 +131,46 @@ class KeyEvents:
             try:
                 return step(store)
             finally:
-                self._command = None
+                self.command = None
 
         return naming_step
 
     def _begin(self, command: Command, args: Sequence[bytes], store: Any) -> None:
         """Name the events that follow. Called under the keyspace lock."""
-        self._command = command
-        self._keeps_expiry = command.name == b"SET" and any(arg.upper() == b"KEEPTTL" for arg in args[2:])
+        self.command = command
+        self.keeps_expiry = command.name == b"SET" and any(arg.upper() == b"KEEPTTL" for arg in args[2:])
         if "m" in self._classes:
             for key in _looked_up(command, [command.name, *args]):
                 if key not in store:
-                    self._add("m", b"keymiss", key)
+                    self.add("m", b"keymiss", key, store.index)
 
-    # ---------------------------------------------------------------- the observer of the store
+    # ---------------------------------------------------------------- observing the databases
+
+    def observer_of(self, store: Store) -> DatabaseEvents:
+        """Collect the events of a database."""
+        return DatabaseEvents(self, store.index)
+
+    def on_swap(self, first: int, second: int) -> None:
+        """Add nothing, as in Redis."""
+
+    def add(self, event_class: str, event: bytes, key: bytes, database: int) -> None:
+        """Add an event, if its class is published. Called under the keyspace lock."""
+        if event_class in self._classes and self._pubsub.has_subscribers:
+            self._pending.append((event, key, database))
+
+
+class DatabaseEvents:
+    """Observes a store, and adds the events of its database."""
+
+    def __init__(self, events: KeyEvents, database: int) -> None:
+        self._events = events
+        self._database = database
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Add the command's own event. SET and its variants with a time to live have a second one."""
         self._add_change(key, is_new=before is None)
-        if (
-            expires_at is not None
-            and self._command is not None
-            and self._command.event == b"set"
-            and not self._keeps_expiry
-        ):
+        command = self._events.command
+        if expires_at is not None and command is not None and command.event == b"set" and not self._events.keeps_expiry:
             self._add("g", b"expire", key)
 
     def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
@@ -163,17 +184,17 @@ class KeyEvents:
 
     def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
         """Add expire or persist."""
-        if self._command is not None:
+        if self._events.command is not None:
             self._add("g", b"persist" if expires_at is None else b"expire", key)
 
     def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         """Add the event of the cause."""
         if cause is not Removal.DELETED:
             self._add(*BY_CAUSE[cause], key)
-        elif self._command is not None:
-            if self._command.event == b"rename_to":
-                self._add("g", b"rename_from", key)
-            elif self._command.name == b"SET":  # with a time in the past: Redis removes the key when it is accessed
+        elif (command := self._events.command) is not None:
+            if command.event in SOURCE_EVENTS:
+                self._add("g", SOURCE_EVENTS[command.event], key)
+            elif command.name == b"SET":  # with a time in the past: Redis removes the key when it is accessed
                 self._add("x", b"expired", key)
             else:
                 self._add("g", b"del", key)
@@ -182,15 +203,15 @@ class KeyEvents:
         """Add nothing, as in Redis."""
 
     def _add_change(self, key: bytes, *, is_new: bool) -> None:
-        if self._command is not None:
+        command = self._events.command
+        if command is not None:
             if is_new:
                 self._add("n", b"new", key)
-            event = self._command.event
+            event = command.event
             self._add("$" if event in STRING_EVENTS else "g", event, key)
 
     def _add(self, event_class: str, event: bytes, key: bytes) -> None:
-        if event_class in self._classes and self._pubsub.has_subscribers:
-            self._pending.append((event, key))
+        self._events.add(event_class, event, key, self._database)
 
 
 def _looked_up(command: Command, args: Args) -> Args:

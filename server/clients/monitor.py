@@ -55,7 +55,7 @@ class MonitorHub:
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        line = b"%d.%06d [0 %b] %b" % (now // 10**6, now % 10**6, _shown_address(client), shown)
+        line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, _shown_address(client), shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
 

@@ -140,7 +140,7 @@ def _describe(client: ClientInfo) -> bytes:
         # This command counts, so a connection that asks about itself is not idle.
         "idle": (now - client.active_at) // 10**9,
         "flags": _flags(client),
-        "db": 0,
+        "db": client.database,
         "sub": client.subscriptions.channels,
         "psub": client.subscriptions.patterns,
         "ssub": client.subscriptions.shard_channels,

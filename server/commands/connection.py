@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from common import REDIS_VERSION, __version__
 from common.errors import (
-    DATABASE_OUT_OF_RANGE,
     HELLO_NOT_AUTHENTICATED,
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
@@ -16,7 +15,7 @@ from common.errors import (
     wrong_arity,
 )
 from common.replies import OK, PONG, ErrorReply, Reply, SimpleString
-from server.args.integers import parse_integer
+from server.args.integers import parse_int, parse_integer
 from server.args.options import require
 from server.registry import CONTROL, CommandGroup, Flag
 from server.session.auth import DEFAULT_USER
@@ -50,10 +49,9 @@ def echo(session: Session, message: bytes) -> Reply:
     return message
 
 
-@group.control("SELECT index", "Select a database; 0 is the only one.", FAST_CONTROL, since="1.0.0")
-def select(session: Session, index: int) -> Reply:
-    if index:  # clients select 0 on connecting, so the command must exist
-        raise CommandError(DATABASE_OUT_OF_RANGE)
+@group.control("SELECT index", "Select the database of this connection.", FAST_CONTROL | Flag.SELECTS, since="1.0.0")
+def select(session: Session, index: bytes) -> Reply:
+    session.select(parse_int(index))
     return OK
 
 

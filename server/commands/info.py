@@ -291,9 +291,14 @@ def _of_engine(section: str) -> Callable[[ServerContext], InfoSection | None]:
 
 
 def _keyspace(context: ServerContext) -> InfoSection:
-    # Without keys there is no line db0, as in Redis. avg_ttl is not kept, because nothing samples the keys.
+    # A database without keys has no line, as in Redis. avg_ttl is not kept, because nothing samples the keys.
     counts = context.engine.key_counts()
-    return {"db0": f"keys={counts.keys},expires={counts.expiring},avg_ttl=0"} if counts and counts.keys else {}
+    databases = {} if counts is None else counts.databases
+    return {
+        f"db{index}": f"keys={each.keys},expires={each.expiring},avg_ttl=0"
+        for index, each in databases.items()
+        if each.keys
+    }
 
 
 _SECTIONS: dict[str, Callable[[ServerContext], InfoSection | None]] = {

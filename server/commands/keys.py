@@ -6,7 +6,6 @@ Expiry is in `expire`, KEYS and SCAN are in `scan`, commands on all keys togethe
 from __future__ import annotations
 
 from common.errors import (
-    DATABASE_OUT_OF_RANGE,
     FREQUENCY_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED_BY_LFU,
@@ -16,7 +15,7 @@ from common.errors import (
     CommandError,
 )
 from common.replies import OK, Reply, SimpleString
-from server.args.integers import MAX_INTEGER_LENGTH, parse_integer
+from server.args.integers import MAX_INTEGER_LENGTH, parse_int, parse_integer
 from server.args.options import parse_options
 from server.keyspace.eviction import LeastFrequentlyUsed, LeastRecentlyUsed
 from server.keyspace.store import Store
@@ -152,14 +151,34 @@ def _rename(store: Store, key: bytes, newkey: bytes) -> None:
 )
 def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply:
     options = parse_options(args, flags=(b"REPLACE",), valued=(b"DB",))
-    if parse_integer(options.get(b"DB", b"0")):
-        raise CommandError(DATABASE_OUT_OF_RANGE)
-    if source == destination:
+    target = store.other(parse_int(options[b"DB"])) if b"DB" in options else store
+    if target is store and source == destination:
         raise CommandError(SAME_OBJECT)
     value = store.read(source)
-    if value is None or (destination in store and b"REPLACE" not in options):
+    if value is None or (destination in target and b"REPLACE" not in options):
         return 0
-    store.set(destination, value, store.expires_at(source))
+    target.set(destination, value, store.expires_at(source))
+    return 1
+
+
+@group.writes(
+    "MOVE key db",
+    "Move a key to another database if it does not exist there; return 1 if it was moved.",
+    Flag.FAST,
+    keys=ONE_KEY.used(TAKE),
+    since="1.0.0",
+    event="move_to",
+)
+def move(store: Store, key: bytes, db: bytes) -> Reply:
+    target = store.other(parse_int(db))
+    if target is store:
+        raise CommandError(SAME_OBJECT)
+    value = store.get(key)
+    if value is None or key in target:
+        return 0
+    expires_at = store.expires_at(key)
+    store.delete(key)
+    target.set(key, value, expires_at)
     return 1
 
 

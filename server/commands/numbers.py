@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import repeat
 
 from common.errors import DECREMENT_WOULD_OVERFLOW, NOT_A_FLOAT, WOULD_BE_INFINITE, CommandError
 from common.replies import Reply
-from server.args.integers import MIN_INTEGER, add, parse_integer
+from server.args.integers import MAX_QUICK_DIGITS, MIN_INTEGER, add, parse_integer
 from server.keyspace.store import Store
 from server.registry import CommandGroup, Flag
 
@@ -61,6 +63,40 @@ def decrby(store: Store, key: bytes, decrement: int) -> Reply:
     if decrement == MIN_INTEGER:  # its negation exceeds 64 bits
         raise CommandError(DECREMENT_WOULD_OVERFLOW)
     return incrby(store, key, -decrement)
+
+
+def _add_columns(store: Store, keys: Sequence[bytes], increments: Iterable[int]) -> list[Reply | Exception] | None:
+    """Execute several calls of `incrby`."""
+    values = store.unobserved_values
+    if values is None:
+        return None
+    outcomes: list[Reply | Exception] = []
+    for key, increment in zip(keys, increments, strict=False):
+        value = values.get(key)
+        # The usual case of `parse_integer`, without the cost of a call.
+        if value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
+            total = int(value) + increment
+        else:
+            try:
+                total = add(0 if value is None else parse_integer(value), increment)
+            except CommandError as problem:
+                outcomes.append(problem)
+                continue
+        values[key] = b"%d" % total
+        outcomes.append(total)
+    return outcomes
+
+
+def _incr_columns(store: Store, keys: Sequence[bytes]) -> list[Reply | Exception] | None:
+    return _add_columns(store, keys, repeat(1))
+
+
+def _decr_columns(store: Store, keys: Sequence[bytes]) -> list[Reply | Exception] | None:
+    return _add_columns(store, keys, repeat(-1))
+
+
+group.by_columns("INCR", _incr_columns)
+group.by_columns("DECR", _decr_columns)
 
 
 @group.writes(

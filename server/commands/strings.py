@@ -15,6 +15,7 @@ from server.args.expire_time import (
     expires_at_option,
     to_positive_expires_at,
 )
+from server.args.integers import parse_integer
 from server.args.options import parse_options
 from server.keyspace.store import Store
 from server.registry import (
@@ -72,6 +73,8 @@ group.by_columns("SET", _set_columns)
 
 
 def _set_with_options(store: Store, key: bytes, value: bytes, args: tuple[bytes, ...]) -> Reply:
+    if len(args) == 2 and args[0] in UNITS:  # SET with EX is usual, and parsing takes longer than everything else
+        return _set_expiring(store, key, value, parse_integer(args[1]), UNITS[args[0]], b"set")
     options = parse_options(
         args,
         flags=(b"NX", b"XX", b"GET", b"KEEPTTL"),

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
 from common.codec import Args
 from common.errors import CommandError, replies_too_large
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply, size_of
-from server.keyspace.observers import KeyspaceObserver
+from server.keyspace.databases import DatabasesObserver
 from server.registry import Command
 
 QueuedCommand: TypeAlias = tuple[Command, Args]
 """A command of a transaction, as it was queued."""
+
+TransactionPart: TypeAlias = tuple[int, Sequence[QueuedCommand]]
+"""Commands of a transaction that follow one another on one database, and the number of this database."""
 
 InfoSection: TypeAlias = dict[str, object]
 """The fields of one section of INFO."""
@@ -111,20 +114,36 @@ WOULD_BLOCK: Literal[WouldBlock.WOULD_BLOCK] = WouldBlock.WOULD_BLOCK
 """Returned by ``try_execute`` if executing would wait or take long. Nothing was done. (None would be a valid reply.)"""
 
 
+class DatabaseCounts(NamedTuple):
+    """The number of keys of a database, and of those with an expiry."""
+
+    keys: int
+    expiring: int
+
+
 @dataclass(frozen=True, slots=True)
 class KeyCounts:
-    """The number of keys and of those with an expiry, and what has been counted since the start or `reset_stats`.
+    """The keys of each database by its number, and what has been counted since the start or `reset_stats`.
 
     ``expired`` and ``evicted`` are keys that were removed. ``hits`` and ``misses`` are those that commands count in the
     store. Those with ``Flag.NULL_IS_MISS`` do not.
     """
 
-    keys: int
-    expiring: int
+    databases: Mapping[int, DatabaseCounts]
     expired: int
     evicted: int
     hits: int = 0
     misses: int = 0
+
+    @property
+    def keys(self) -> int:
+        """The number of keys of all databases together."""
+        return sum(each.keys for each in self.databases.values())
+
+    @property
+    def expiring(self) -> int:
+        """The number of those with an expiry."""
+        return sum(each.expiring for each in self.databases.values())
 
 
 class WatchState(Protocol):
@@ -201,19 +220,11 @@ class Persistence(Protocol):
 W = TypeVar("W", bound=WatchState)
 
 
-class Engine(Protocol[W]):
-    """Executes commands on a keyspace. ``W`` is the type of its watches. Every method may be called by any thread."""
+class Database(Protocol[W]):
+    """Executes commands on one database of an engine. ``W`` is the type of its watches.
 
-    waits_for_io: bool
-    """Whether most commands wait for I/O. Then every connection is served by a thread of its own."""
-
-    forwards: Collection[bytes]
-    """The names of control commands that `execute` executes, because they concern another server."""
-
-    @property
-    def persistence(self) -> Persistence | None:
-        """The durable log of the keyspace; None if it has none, or before the engine has started."""
-        ...
+    Every method may be called by any thread.
+    """
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically, and set ``call.started``. Raises what the command raises."""
@@ -248,18 +259,6 @@ class Engine(Protocol[W]):
         """
         ...
 
-    def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: W, call: CallContext
-    ) -> list[Reply | Exception] | None:
-        """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watch.
-
-        Returns None, having executed nothing, if the watch is dirty. A command that raises does not stop the others:
-        its exception takes the place of its reply. So does that of ``call.budget`` if a reply does not fit, and from
-        then on of every command that only reads, which is not executed. Raises `CommandError` if the transaction as a
-        whole is refused.
-        """
-        ...
-
     def new_watch(self) -> W:
         """Return a watch without keys."""
         ...
@@ -272,7 +271,38 @@ class Engine(Protocol[W]):
         """End a watch. Never raises and never waits for I/O."""
         ...
 
-    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+
+class Engine(Protocol[W]):
+    """A keyspace, which consists of databases. Every method may be called by any thread."""
+
+    waits_for_io: bool
+    """Whether most commands wait for I/O. Then every connection is served by a thread of its own."""
+
+    forwards: Collection[bytes]
+    """The names of control commands that `Database.execute` executes, because they concern another server."""
+
+    @property
+    def persistence(self) -> Persistence | None:
+        """The durable log of the keyspace; None if it has none, or before the engine has started."""
+        ...
+
+    def database(self, index: int) -> Database[W]:
+        """Return what executes commands on a database. Raises `CommandError` if there is no database of this number."""
+        ...
+
+    def execute_all(
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, W], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute the keyspace commands of a transaction atomically, at one point in time, and end the watches.
+
+        ``watches`` are those of each database. Returns None, having executed nothing, if one of them is dirty. A
+        command that raises does not stop the others: its exception takes the place of its reply. So does that of
+        ``call.budget`` if a reply does not fit, and from then on of every command that only reads, which is not
+        executed. Raises `CommandError` if the transaction as a whole is refused.
+        """
+        ...
+
+    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
         """Notify an observer of every change from now on, instead of the one so far; None: none any more.
 
         ``after_expiry`` is called regularly, outside the lock, because keys may have expired without a command. An

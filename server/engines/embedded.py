@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
+from types import TracebackType
+from typing import Protocol
 
 from common.codec import Args
 from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
@@ -25,18 +27,20 @@ from common.replies import Reply
 from server.engines.base import (
     WOULD_BLOCK,
     CallContext,
+    DatabaseCounts,
     InfoSection,
     KeyCounts,
     Persistence,
-    QueuedCommand,
     ReplyBudget,
+    TransactionPart,
     WouldBlock,
 )
-from server.keyspace.memory import MemoryLimit
-from server.keyspace.observers import KeyspaceObserver
+from server.keyspace.databases import Databases, DatabasesObserver
+from server.keyspace.memory import DatabaseMemory, MemoryLimit
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
+from server.settings.table import DEFAULT_DATABASES
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
@@ -54,23 +58,27 @@ SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the active expire thread to end."""
 
 
-class EmbeddedEngine:
-    """Executes commands on a store in this process."""
+class KeyspaceLock(Protocol):
+    """A re-entrant lock (`threading.RLock`)."""
 
-    waits_for_io = False
-    forwards: Collection[bytes] = ()
-    persistence: Persistence | None = None
+    def acquire(self) -> bool: ...
 
-    def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS) -> None:
+    def release(self) -> None: ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class EmbeddedDatabase:
+    """Executes commands on a store in this process, under the keyspace lock."""
+
+    def __init__(self, store: Store, lock: KeyspaceLock) -> None:
         self._store = store
-        self._lock = threading.RLock()
-        self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._memory: MemoryLimit | None = None  # that of the store
-        self._stopping = threading.Event()
-        self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
-        self._key_observer: KeyspaceObserver | None = None
-        self._after_expiry: Callable[[], None] = _nothing
-        self.apply_limits(limits)
+        self._lock = lock
+        self._acquire, self._release = lock.acquire, lock.release
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises what the command raises."""
@@ -83,7 +91,7 @@ class EmbeddedEngine:
             if store.needs_begin:  # most steps read no clock, and then need no call
                 store.begin_step()
                 if store.memory is not None:
-                    _obey(store.memory, command, args, call)
+                    _obey(store.memory, store, command, args, call)
             match len(args):
                 case 2:
                     return command.run(store, args[1])
@@ -108,9 +116,11 @@ class EmbeddedEngine:
                 store.begin_step()
             memory = store.memory  # always, because the calls together may reach the limit
             if memory is not None and not _obey_batch(memory, command, columns, call):
-                return self._execute_rows(memory, command, columns)
+                return self._execute_rows(memory.limit, command, columns)
             if by_columns is not None and len(columns) == command.min_args - 1:
-                return [*by_columns(store, *columns)]
+                found = by_columns(store, *columns)
+                if found is not None:
+                    return found
             for args in zip(*columns, strict=True):
                 try:
                     append(run(store, *args))
@@ -121,14 +131,14 @@ class EmbeddedEngine:
         return outcomes
 
     def _execute_rows(
-        self, memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]]
+        self, limit: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]]
     ) -> list[Reply | Exception]:
         """Do the same while the memory limit is reached, or may be by one of the calls."""
         outcomes: list[Reply | Exception] = []
         for args in zip(*columns, strict=True):
             try:
-                if memory.is_exceeded:
-                    _make_room(memory)
+                if limit.is_exceeded:
+                    _make_room(limit, self._store)
                 outcomes.append(command.run(self._store, *args))
             except Exception as problem:  # handled by the session, outside the lock
                 outcomes.append(problem)
@@ -144,7 +154,7 @@ class EmbeddedEngine:
             with self._step() as store:
                 call.started += perf_counter_ns() - ready  # the wait for the lock does not count
                 if is_first and store.memory is not None:
-                    _obey(store.memory, command, args, call)
+                    _obey(store.memory, store, command, args, call)
                 is_first = False
                 staged.run_step(store)
             if not staged.resume():
@@ -167,45 +177,6 @@ class EmbeddedEngine:
         with self._step() as store:
             return not command.is_short(store, args)
 
-    def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
-    ) -> list[Reply | Exception] | None:
-        """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
-        staged = {
-            place: _StagedPart(*each, call.budget) for place, each in enumerate(queue) if not each[0].is_whole_in_multi
-        }
-        budget = call.budget
-        charge = budget.charge
-        outcomes: list[Reply | Exception] = []
-        durations: list[int] = []
-        with self._step() as store:
-            if store.memory is not None:
-                _obey_all(store.memory, queue, call)
-            dirty = store.is_dirty(watch)
-            store.unwatch(watch)
-            if dirty:
-                return None
-            for place, (command, args) in enumerate(queue):
-                started = perf_counter_ns()
-                if not command.is_whole_in_multi:
-                    staged[place].run_step(store)
-                    outcomes.append(None)  # until its last stage has run
-                else:
-                    try:
-                        if budget.exceeded and command.reads:
-                            budget.refuse()
-                        reply = command.run(store, *args[1:])
-                        charge(reply)
-                        outcomes.append(reply)
-                    except Exception as problem:  # handled by the session, outside the lock
-                        outcomes.append(_outcome(problem))
-                durations.append(perf_counter_ns() - started)
-        for place, part in staged.items():
-            outcomes[place] = part.finish()
-            durations[place] = part.nanoseconds
-        call.durations += durations
-        return outcomes
-
     def new_watch(self) -> Watch:
         """Return a watch without keys."""
         return Watch()
@@ -220,21 +191,103 @@ class EmbeddedEngine:
         with self._step() as store:
             store.unwatch(watch)
 
-    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+    @contextmanager
+    def _step(self) -> Iterator[Store]:
+        """Take the lock, begin a step (see `Store.begin_step`) and yield the store."""
+        with self._lock:
+            self._store.begin_step()
+            yield self._store
+
+
+class EmbeddedEngine:
+    """The keyspace in this process. ``store`` is database 0, and the others are made when they are used."""
+
+    waits_for_io = False
+    forwards: Collection[bytes] = ()
+    persistence: Persistence | None = None
+
+    def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS, databases: int = DEFAULT_DATABASES) -> None:
+        self._lock: KeyspaceLock = threading.RLock()
+        self._stores = Databases(store, databases)
+        self._databases: dict[int, EmbeddedDatabase] = {}
+        self._stopping = threading.Event()
+        self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
+        self._expired_last = 0  # the database in which the last slice of the active expire cycle ended
+        self._key_observer: DatabasesObserver | None = None
+        self._after_expiry: Callable[[], None] = _nothing
+        self.apply_limits(limits)
+
+    def database(self, index: int) -> EmbeddedDatabase:
+        """Return what executes commands on a database. Raises `CommandError`."""
+        database = self._databases.get(index)
+        if database is None:
+            with self._lock:
+                database = self._databases.setdefault(index, self._new_database(self._stores[index]))
+        return database
+
+    def _new_database(self, store: Store) -> EmbeddedDatabase:
+        return EmbeddedDatabase(store, self._lock)
+
+    def execute_all(
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
+        staged = [
+            _StagedPart(*each, call.budget) for _, queue in parts for each in queue if not each[0].is_whole_in_multi
+        ]
+        budget = call.budget
+        charge = budget.charge
+        outcomes: list[Reply | Exception] = []
+        durations: list[int] = []
+        waiting: list[int] = []  # the places of the commands whose last stage has not run
+        with self._step({*watches, *(index for index, _ in parts)}) as stores:
+            if stores.memory is not None:
+                _obey_all(stores.memory, stores, parts, call)
+            if _is_dirty(stores, watches):
+                return None
+            for index, queue in parts:
+                store = stores[index]
+                for command, args in queue:
+                    started = perf_counter_ns()
+                    if not command.is_whole_in_multi:
+                        staged[len(waiting)].run_step(store)
+                        waiting.append(len(outcomes))
+                        outcomes.append(None)
+                    else:
+                        try:
+                            if budget.exceeded and command.reads:
+                                budget.refuse()
+                            reply = command.run(store, *args[1:])
+                            charge(reply)
+                            outcomes.append(reply)
+                        except Exception as problem:  # handled by the session, outside the lock
+                            outcomes.append(_outcome(problem))
+                    durations.append(perf_counter_ns() - started)
+        for place, part in zip(waiting, staged, strict=True):
+            outcomes[place] = part.finish()
+            durations[place] = part.nanoseconds
+        call.durations += durations
+        return outcomes
+
+    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
         """Notify an observer of every change, and call a function after each active expire cycle."""
         with self._lock:
             if self._key_observer is not None:
-                self._store.stop_observing(self._key_observer)
+                self._stores.stop_observing(self._key_observer)
             if observer is not None:
-                self._store.observe(observer)
+                self._stores.observe(observer)
             self._key_observer = observer
             self._after_expiry = _nothing if observer is None else after_expiry
 
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
-        with self._step() as store:
+        with self._step() as stores:
             return KeyCounts(
-                len(store), store.expiring_keys, store.expired_keys, store.evicted_keys, store.hits, store.misses
+                {store.index: DatabaseCounts(len(store), store.expiring_keys) for store in stores},
+                sum([store.expired_keys for store in stores]),
+                sum([store.evicted_keys for store in stores]),
+                sum([store.hits for store in stores]),
+                sum([store.misses for store in stores]),
             )
 
     def info_sections(self) -> Mapping[str, InfoSection]:
@@ -243,33 +296,34 @@ class EmbeddedEngine:
 
     def reset_stats(self) -> None:
         """Count expired keys, hits and misses from zero."""
-        with self._step() as store:
-            store.expired_keys = store.hits = store.misses = 0
+        with self._lock:
+            for store in self._stores:
+                store.expired_keys = store.hits = store.misses = 0
 
     def apply_limits(self, limits: Limits) -> None:
         """Bound the values that APPEND and SETRANGE make by ``limits.max_bulk``."""
         with self._lock:
-            self._store.max_value_size = limits.max_bulk
+            for store in self._stores:
+                store.max_value_size = limits.max_bulk
 
     def limit_memory(self, limit: int, policy: str) -> None:
         """Set how many bytes the keys may take, 0 for any number, and which of them are evicted."""
-        with self._step() as store:
-            store.limit_memory(limit, policy)
-            self._memory = store.memory
+        with self._step() as stores:
+            stores.limit_memory(limit, policy)
 
     def used_memory(self) -> int | None:
         """Return approximately how many bytes the keys take; None if that is not counted, because there is no limit."""
-        memory = self._memory
+        memory = self._stores.memory
         return None if memory is None else memory.used
 
     def check_memory(self) -> None:
         """Raise `CommandError` if the memory limit is reached and nothing can be evicted."""
-        memory = self._memory
+        memory = self._stores.memory
         if memory is None or not memory.is_exceeded:  # read without the lock, because EXEC checks again
             return
-        with self._step():
+        with self._step([0]) as stores:
             if memory.is_exceeded:
-                _make_room(memory)
+                _make_room(memory, stores[0])
 
     def start(self) -> None:
         """Start the active expire thread."""
@@ -283,24 +337,34 @@ class EmbeddedEngine:
 
     def expire_slice(self) -> bool:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
-        with self._step() as store:
-            store.evict_unused_snapshots()
-            return store.remove_expired(_time_limit(EXPIRE_SLICE))
+        with self._step() as stores:
+            stop = _time_limit(EXPIRE_SLICE)
+            # Last the database in which the last slice has ended: an endless supply there must not delay the others.
+            for store in sorted(stores, key=lambda store: store.index <= self._expired_last):
+                store.evict_unused_snapshots()
+                if not store.remove_expired(stop):
+                    self._expired_last = store.index
+                    return False
+            return True
 
     def evict_slice(self) -> bool:
         """Evict keys for up to `EVICT_SLICE` if the memory limit is exceeded. Return whether nothing is left to do."""
-        memory = self._memory
+        memory = self._stores.memory
         if memory is None:
             return True
-        with self._step():
-            return memory.tend(_time_limit(EVICT_SLICE))
+        with self._step([0]) as stores:
+            return memory.tend(stores[0].now(), _time_limit(EVICT_SLICE))
 
     @contextmanager
-    def _step(self) -> Iterator[Store]:
-        """Take the lock, begin a step (see `Store.begin_step`) and yield the store."""
+    def _step(self, indexes: Collection[int] = ()) -> Iterator[Databases]:
+        """Take the lock, begin a step of these databases, or of all of them, and yield all."""
         with self._lock:
-            self._store.begin_step()
-            yield self._store
+            stores = self._stores
+            first, *others = [stores[index] for index in indexes] or stores
+            first.begin_step()
+            for store in others:  # at the same time
+                store.begin_step(first.now())
+            yield stores
 
     def _run_active_expire(self) -> None:
         pause = EXPIRE_INTERVAL
@@ -321,41 +385,58 @@ def _time_limit(nanoseconds: int) -> Callable[[], bool]:
     return lambda: perf_counter_ns() > end
 
 
-def _obey(memory: MemoryLimit, command: Command, args: Args, call: CallContext) -> None:
+def _obey(memory: DatabaseMemory, store: Store, command: Command, args: Args, call: CallContext) -> None:
     """Evict keys, as far as a command needs it, and note which keys it uses. Raises `CommandError`."""
-    if memory.used > memory.limit and command.grows:
-        _make_room(memory)
-    if memory.tracks_use and _touches(command, call):
+    limit = memory.limit
+    if limit.used > limit.maximum and command.grows:
+        _make_room(limit, store)
+    if limit.tracks_use and _touches(command, call):
         keys = command.used_keys
         memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
 
 
-def _obey_batch(memory: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext) -> bool:
+def _obey_batch(
+    memory: DatabaseMemory, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+) -> bool:
     """Note which keys a batch uses. Return whether it is certain that the limit concerns none of its calls."""
-    if memory.tracks_use and _touches(command, call):
+    if memory.limit.tracks_use and _touches(command, call):
         if command.used_keys is ONE_KEY:
             memory.use(columns[0])
         else:
             for keys in command.used_keys.of([(), *columns]):
                 memory.use(keys)
-    return not command.grows or memory.has_room_for(columns)
+    return not command.grows or memory.limit.has_room_for(columns)
 
 
-def _obey_all(memory: MemoryLimit, queue: Sequence[QueuedCommand], call: CallContext) -> None:
+def _obey_all(limit: MemoryLimit, stores: Databases, parts: Sequence[TransactionPart], call: CallContext) -> None:
     """Do the same for a transaction. It is refused as a whole, as in Redis 7, and none of its commands alone."""
     try:
-        if memory.is_exceeded and any(command.grows for command, _ in queue):
-            _make_room(memory)
+        if limit.is_exceeded and any(command.grows for _, queue in parts for command, _ in queue):
+            _make_room(limit, stores[parts[0][0]])
     except CommandError as problem:
         raise CommandError(exec_aborted_by(problem.reply)) from None
-    for command, args in queue:
-        if memory.tracks_use and _touches(command, call):
-            memory.use(command.used_keys.of(args))
+    if not limit.tracks_use:
+        return
+    for index, queue in parts:
+        memory = stores[index].memory
+        assert memory is not None, "there is a limit"
+        for command, args in queue:
+            if _touches(command, call):
+                memory.use(command.used_keys.of(args))
 
 
-def _make_room(memory: MemoryLimit) -> None:
-    """Evict keys for a command. Raises `CommandError` if none can be evicted."""
-    if not memory.make_room(_time_limit(EVICT_SLICE)):
+def _is_dirty(stores: Databases, watches: Mapping[int, Watch]) -> bool:
+    """End watches. Return whether one of them is dirty."""
+    is_dirty = False
+    for index, watch in watches.items():
+        is_dirty = stores[index].is_dirty(watch) or is_dirty
+        stores[index].unwatch(watch)
+    return is_dirty
+
+
+def _make_room(limit: MemoryLimit, store: Store) -> None:
+    """Evict keys for a command on a store. Raises `CommandError` if none can be evicted."""
+    if not limit.make_room(store.now(), _time_limit(EVICT_SLICE)):
         raise CommandError(OUT_OF_MEMORY)
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
+from common.codec import NO_COLUMNS, Scalars
 from common.replies import Push, Reply
 from server.clients.pubsub import Kind, PubSub, Subscriptions
 from server.clients.push import PushLimit, PushQueue, Subscriber
@@ -42,11 +42,12 @@ FIELDS: Mapping[bytes, Sequence[bytes]] = {
 class EventEncoder:
     """Writes pushes as events. ``base64`` is for strings that may not be UTF-8."""
 
+    columns = NO_COLUMNS
     marks_pushes = True
 
     def __init__(self, *, base64: bool) -> None:
         self._base64 = base64
-        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {Push: self._encode}
+        self.scalars: Scalars = {Push: self._encode}
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
         """Encode a push. See `common.codec.Encoder`."""

@@ -48,6 +48,10 @@ class Evictable(Protocol):
         """Return a key that expires in the earliest second in which one does; None if no key expires."""
         ...
 
+    def expires_at(self, key: bytes) -> int | None:
+        """Return when an existing key expires, in milliseconds since the epoch."""
+        ...
+
 
 class Policy:
     """noeviction, and the base of the others. Guarded as the store is."""
@@ -74,9 +78,19 @@ class Policy:
         """Do a small part of what is left to do besides evictions. Return whether nothing is left."""
         return True
 
-    def choose(self) -> bytes | None:
-        """Return the key that is to be evicted next, and stop tracking it. None if no key can be evicted."""
+    def propose(self) -> float | None:
+        """Choose the key that is to be evicted next. Return its rank, or None if no key can be evicted.
+
+        Of the keys that several databases propose, the one with the lowest rank is evicted.
+        """
         return None
+
+    def take_proposed(self) -> bytes:
+        """Return the key that was proposed last, and stop tracking it. No key was removed meanwhile."""
+        raise NotImplementedError
+
+    def bind(self, keyspace: Evictable) -> None:
+        """Take the views of this store from now on, because SWAPDB has moved the keys to it."""
 
     def clear(self) -> object:
         """Stop tracking all keys. Return what contained them, to be freed outside the lock."""
@@ -92,11 +106,22 @@ class SoonestExpiry(Policy):
     is_volatile = True
 
     def __init__(self, keyspace: Evictable) -> None:
+        self.bind(keyspace)
+        self._proposed: bytes | None = None
+
+    def bind(self, keyspace: Evictable) -> None:
+        """Take the index of this store from now on."""
         self._keyspace = keyspace
 
-    def choose(self) -> bytes | None:
-        """Return the key that expires first, to the second."""
-        return self._keyspace.soonest_expiring_key()
+    def propose(self) -> float | None:
+        """Choose the key that expires first, to the second. Its rank is when it expires."""
+        self._proposed = key = self._keyspace.soonest_expiring_key()
+        return None if key is None else self._keyspace.expires_at(key)
+
+    def take_proposed(self) -> bytes:
+        """Return the key that was proposed last."""
+        assert self._proposed is not None, "a key was proposed"
+        return self._proposed
 
 
 class SampledKeys(Policy):
@@ -112,13 +137,18 @@ class SampledKeys(Policy):
 
     def __init__(self, keyspace: Evictable, now: int, *, is_volatile: bool) -> None:
         self.is_volatile = is_volatile
-        self._existing = keyspace.keys_with_expiry if is_volatile else keyspace.keys_in_order
+        self.bind(keyspace)
         self._marks: dict[bytes, int] = {}
         self._keys: list[bytes] = []  # the keys of _marks
         self._new_mark = 0  # of a key that was created at this time
+        self._proposed: int | bytes = 0  # the place of a key in the list, or a key that is not tracked
         self.refresh(now)
         # A copy of references, because a dict cannot be iterated while it changes. `tend` takes the keys from it.
         self._to_add: Iterator[bytes] = iter(list(self._existing()))
+
+    def bind(self, keyspace: Evictable) -> None:
+        """Take the keys of this store from now on."""
+        self._existing = keyspace.keys_with_expiry if self.is_volatile else keyspace.keys_in_order
 
     def __len__(self) -> int:
         """Return how many keys are tracked, among them some that were removed from the store."""
@@ -154,21 +184,35 @@ class SampledKeys(Policy):
                 self._take(place)
         return True
 
-    def choose(self) -> bytes | None:
-        """Return the key with the lowest mark of a random sample."""
+    def propose(self) -> float | None:
+        """Choose the key with the lowest mark of a random sample."""
         existing = self._existing()
         if not existing:
             return None
         for _ in range(MAX_ATTEMPTS):
             if not self._keys and not self._fill():
                 break
-            key = self._choose_from_sample(existing)
-            if key is not None:
-                return key
-        return next(iter(existing))  # almost all of the tracked keys are stale, until `tend` has removed them
+            place = self._choose_from_sample(existing)
+            if place is not None:
+                self._proposed = place
+                return self._rank(self._marks[self._keys[place]])
+        self._proposed = next(iter(existing))  # almost all of the tracked keys are stale, until `tend` has removed them
+        return 0.0
 
-    def _choose_from_sample(self, existing: KeysView[bytes]) -> bytes | None:
-        """Return the key with the lowest mark of one sample. If all are stale, remove one of them and return None."""
+    def take_proposed(self) -> bytes:
+        """Return the key that was proposed last, and stop tracking it."""
+        if isinstance(self._proposed, bytes):
+            return self._proposed
+        key, mark = self._take(self._proposed)
+        self._evicted(mark)
+        return key
+
+    def _rank(self, mark: int) -> float:
+        """Return the rank of a key with this mark: here each database has the same probability, as in Redis."""
+        return random()
+
+    def _choose_from_sample(self, existing: KeysView[bytes]) -> int | None:
+        """Return the place of the key with the lowest mark of a sample. If all are stale, remove one; return None."""
         keys, marks = self._keys, self._marks
         count = len(keys)
         places = [int(random() * count) for _ in range(self.samples)]
@@ -180,9 +224,7 @@ class SampledKeys(Policy):
                 self._take(place)
                 return None
             place = min(found, key=lambda each: marks[keys[each]])
-        key, mark = self._take(place)
-        self._evicted(mark)
-        return key
+        return place
 
     def _take(self, place: int) -> tuple[bytes, int]:
         """Remove the key at a place of the list, to which the last key moves. Return it and its mark."""
@@ -209,16 +251,23 @@ class SampledKeys(Policy):
             raise AssertionError(f"the policy does not know {unknown}")
 
 
-class LeastRecentlyUsed(SampledKeys):
+class MarkedKeys(SampledKeys):
+    """A sample whose marks are ranks too: they can be compared with those of other databases."""
+
+    tracks_use = True
+    samples = SAMPLES
+
+    def _rank(self, mark: int) -> float:
+        return mark
+
+
+class LeastRecentlyUsed(MarkedKeys):
     """allkeys-lru and volatile-lru: a mark is the time of the last use.
 
     A new key counts as if it had been created earlier, by half of the time that a key stays unused before it is
     evicted. So keys that are used once, such as those of a scan, are evicted before those that are used again (the
     midpoint insertion of InnoDB and others). Marks are twice the time, and odd for such keys.
     """
-
-    tracks_use = True
-    samples = SAMPLES
 
     def __init__(self, keyspace: Evictable, now: int, *, is_volatile: bool) -> None:
         self._now = -1
@@ -268,15 +317,12 @@ _CHANCES = [1 / (max(0, count - FIRST_COUNT) * LOG_FACTOR + 1) for count in rang
 """The probability that a use adds one to a counter, by its value (Redis: LFULogIncr)."""
 
 
-class LeastFrequentlyUsed(SampledKeys):
+class LeastFrequentlyUsed(MarkedKeys):
     """allkeys-lfu and volatile-lfu: a mark is a logarithmic counter of uses, as in Redis.
 
     Each counter loses one a minute. For that a mark is the counter plus the number of minutes, so nothing is written
     while time goes on. The marks of a minute are shared, because an integer for each key takes 32 bytes.
     """
-
-    tracks_use = True
-    samples = SAMPLES
 
     def __init__(self, keyspace: Evictable, now: int, *, is_volatile: bool) -> None:
         self._minute = -1

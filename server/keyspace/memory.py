@@ -1,6 +1,7 @@
 """The memory limit: an estimate of what the keys take, kept up to date with every change, and evictions.
 
-An observer of the store's mutation path. Without a limit there is none, and nothing is counted.
+One `MemoryLimit` is for all databases together. Each database has a `DatabaseMemory`, which observes its store's
+mutation path. Without a limit there is none, and nothing is counted.
 
 The estimate is the sum over all keys of `Sizes.of`: constants for what Python takes for an entry, and the lengths of
 the key and the value. The resident memory of the process is larger by what does not grow with the keys: the
@@ -55,7 +56,9 @@ DEFAULT_SIZES = Sizes()
 class Keyspace(Evictable, Protocol):
     """The part of a store that is needed here."""
 
+    index: int
     needs_begin: bool
+    memory: DatabaseMemory | None
 
     def evict(self, key: bytes) -> None:
         """Remove a key because of the limit."""
@@ -63,27 +66,34 @@ class Keyspace(Evictable, Protocol):
 
     def now(self) -> int: ...
 
+    def total_lengths(self) -> int:
+        """Return the lengths of all keys and values together."""
+        ...
+
 
 class MemoryLimit:
-    """What the keys take, the limit on it, and the policy. An observer of the store, guarded as the store is.
+    """What the keys of all databases take, the limit on it, and the name of the policy. Guarded as the stores are."""
 
-    ``values`` and ``expiries`` are what the store contains when it begins to be observed. Counting them takes about
-    40 ns per key.
-    """
-
-    def __init__(self, keyspace: Keyspace, values: Mapping[bytes, bytes], expiries: Mapping[bytes, int]) -> None:
-        self.limit = UNLIMITED
-        self.policy = Policy()
-        self.use = self.policy.use
-        """Note that a command uses these keys, which may be missing."""
-        self.tracks_use = False
-        """Whether `use` has an effect. Then the engine calls it for each command."""
+    def __init__(self) -> None:
+        self.maximum = UNLIMITED
+        """The bytes that the keys may take."""
+        self.used = 0
+        """Approximate bytes that they take."""
         self.sizes = DEFAULT_SIZES
-        self.used = self._total(values, expiries)
-        """Approximate bytes that all keys take."""
-        self._keyspace = keyspace
-        self._policy_name = ""
+        self.tracks_use = False
+        """Whether `DatabaseMemory.use` has an effect. Then the engine calls it for each command."""
+        self.policy = "noeviction"
+        self._databases: dict[int, DatabaseMemory] = {}
         self._goal = UNLIMITED  # until so much is used commands evict: the limit, or more, which `tend` then lowers
+
+    def observer_of(self, keyspace: Keyspace) -> DatabaseMemory:
+        """Begin to count what a database takes, which takes about 40 ns for each of its keys."""
+        keyspace.memory = self._databases[keyspace.index] = database = DatabaseMemory(self, keyspace)
+        return database
+
+    def on_swap(self, first: int, second: int) -> None:
+        """Exchange what the policy knows of the keys of two databases."""
+        self._databases[first].swap(self._databases[second])
 
     def change(self, limit: int, policy: str) -> None:
         """Set the limit, 0 for none, and the policy.
@@ -91,99 +101,174 @@ class MemoryLimit:
         Commands evict what they add. Evicting what is used beyond a lower limit is left to `tend`, so that it delays no
         command for long.
         """
-        keyspace = self._keyspace
-        if policy != self._policy_name:
-            self.policy = new_policy(policy, keyspace, keyspace.now())
-            self.use, self.tracks_use = self.policy.use, self.policy.tracks_use
-            self._policy_name = policy
-            sizes = Sizes.with_policy(self.policy)
-            self.used += (sizes.entry - self.sizes.entry) * len(keyspace.keys_in_order())
-            self.used += (sizes.expiry - self.sizes.expiry) * len(keyspace.keys_with_expiry())
-            self.sizes = sizes
-        self.limit = limit or UNLIMITED
-        self._goal = max(self.limit, self.used)
-        keyspace.needs_begin = True
+        if policy != self.policy:
+            self.policy = policy
+            for database in self._databases.values():
+                database.add(-database.entries_size())
+                database.set_policy()
+            self.sizes = Sizes.with_policy(database.policy)
+            self.tracks_use = database.policy.tracks_use
+            for database in self._databases.values():
+                database.add(database.entries_size())
+        self.maximum = limit or UNLIMITED
+        self._goal = max(self.maximum, self.used)
+        self.request_attention()
 
     @property
     def is_exceeded(self) -> bool:
         """Whether more is used than the limit allows."""
-        return self.used > self.limit
+        return self.used > self.maximum
 
     def has_room_for(self, columns: Sequence[Sequence[bytes]]) -> bool:
         """Return whether the limit allows as many new keys as the columns have rows, of these lengths at most."""
         # Joining takes a third of the time of adding lengths, and a batch is no larger than what was read at once.
         lengths = sum([len(b"".join(column)) for column in columns])
-        return self.used + lengths + len(columns[0]) * (self.sizes.entry + self.sizes.expiry) <= self.limit
+        return self.used + lengths + len(columns[0]) * (self.sizes.entry + self.sizes.expiry) <= self.maximum
+
+    def request_attention(self) -> None:
+        """Let the next step on each database begin with a look at the limit and the policy."""
+        for database in self._databases.values():
+            database.keyspace.needs_begin = True
 
     # ---------------------------------------------------------------- eviction
 
-    def make_room(self, stop: Callable[[], bool]) -> bool:
+    def make_room(self, now: int, stop: Callable[[], bool]) -> bool:
         """Evict keys for a command, at least one, until ``stop`` returns true. Return whether any could be evicted.
 
-        Call it while the limit is exceeded.
+        Call it while the limit is exceeded. ``now`` is the time of the step.
         """
-        self.policy.refresh(self._keyspace.now())
+        self._refresh(now)
         while self._evict_one():
             if self.used <= self._goal or stop():
                 self._lower_goal()
                 return True
-        self._goal = self.limit
+        self._goal = self.maximum
         return False
 
-    def tend(self, stop: Callable[[], bool]) -> bool:
+    def tend(self, now: int, stop: Callable[[], bool]) -> bool:
         """Evict what is used beyond the limit, and let the policy do its work, until ``stop`` returns true.
 
         Return whether nothing is left to do.
         """
-        self.policy.refresh(self._keyspace.now())
-        while self.used > self.limit and self._evict_one():
+        self._refresh(now)
+        while self.used > self.maximum and self._evict_one():
             if stop():
                 self._lower_goal()
                 return False
-        self._goal = self.limit
-        while not self.policy.tend():
-            if stop():
-                return False
+        self._goal = self.maximum
+        for database in self._databases.values():
+            while not database.policy.tend():
+                if stop():
+                    return False
         return True
 
+    def _refresh(self, now: int) -> None:
+        for database in self._databases.values():
+            database.policy.refresh(now)
+
     def _evict_one(self) -> bool:
-        key = self.policy.choose()
-        if key is None:
+        """Evict the key with the lowest rank, of one that each database proposes (Redis: `evictionPoolPopulate`)."""
+        chosen: DatabaseMemory | None = None
+        lowest = 0.0
+        for database in self._databases.values():
+            rank = database.policy.propose()
+            if rank is not None and (chosen is None or rank < lowest):
+                chosen, lowest = database, rank
+        if chosen is None:
             return False
-        self._keyspace.evict(key)
+        chosen.keyspace.evict(chosen.policy.take_proposed())
         return True
 
     def _lower_goal(self) -> None:
-        self._goal = max(self.limit, min(self._goal, self.used))
+        self._goal = max(self.maximum, min(self._goal, self.used))
+
+    def check(self) -> None:
+        """Verify the invariants. Raises AssertionError."""
+        if self.used != sum(database.used for database in self._databases.values()):
+            raise AssertionError("the databases together use another number of bytes")
+        for database in self._databases.values():
+            database.check()
+
+
+class DatabaseMemory:
+    """The part of the limit of one database: it counts what its keys take, and has its policy. Guarded as its store."""
+
+    def __init__(self, limit: MemoryLimit, keyspace: Keyspace) -> None:
+        self.limit = limit
+        self.keyspace = keyspace
+        self.used = 0
+        """Approximate bytes that the keys of the database take."""
+        self.set_policy()
+        self.add(self.entries_size() + keyspace.total_lengths())
+
+    def set_policy(self) -> None:
+        """Use the policy of the limit from now on, for the keys that the database has."""
+        keyspace = self.keyspace
+        self._use(new_policy(self.limit.policy, keyspace, keyspace.now()))
+
+    def swap(self, other: DatabaseMemory) -> None:
+        """Exchange what is known of the keys with a database with which they were exchanged."""
+        self.used, other.used = other.used, self.used
+        mine, its = self.policy, other.policy
+        mine.bind(other.keyspace)
+        its.bind(self.keyspace)
+        self._use(its)
+        other._use(mine)
+
+    def _use(self, policy: Policy) -> None:
+        self.policy = policy
+        self.use = policy.use
+        """Note that a command uses these keys, which may be missing."""
+
+    def entries_size(self) -> int:
+        """Return approximately how many bytes the keys take, besides the lengths of keys and values."""
+        sizes, keyspace = self.limit.sizes, self.keyspace
+        return sizes.entry * len(keyspace.keys_in_order()) + sizes.expiry * len(keyspace.keys_with_expiry())
+
+    def add(self, size: int) -> None:
+        """Count so many bytes more."""
+        self.used += size
+        limit = self.limit
+        limit.used += size
+        if limit.used > limit.maximum:
+            limit.request_attention()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a step must begin with a look at the limit, or at the keys that a command uses."""
+        return self.limit.tracks_use or self.limit.used > self.limit.maximum
 
     # ---------------------------------------------------------------- observing the store
 
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Count the value, or the difference to the one before."""
+        size = len(value)
         expired_before = None
         if before is None:
-            self.used += self.sizes.entry + len(key) + len(value)
+            size += self.limit.sizes.entry + len(key)
             if not self.policy.is_volatile:
                 self.policy.add(key)
         else:
             value_before, expired_before = before
-            self.used += len(value) - len(value_before)
+            size -= len(value_before)
+        self.used += size
+        limit = self.limit  # as `add`, without the cost of a call
+        limit.used += size
         if expires_at != expired_before:
             self.on_expiry_change(key, expires_at, expired_before)
-        if self.used > self.limit:
-            self._keyspace.needs_begin = True
+        if limit.used > limit.maximum:
+            limit.request_attention()
 
     def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
         """Count the values, or the differences to those before."""
-        self.used += sum(map(len, values.values())) - sum(map(len, filter(None, before)))
+        size = sum(map(len, values.values())) - sum(map(len, filter(None, before)))
         if not all(before):  # a missing key or an empty value
             created = list(compress(values, map(is_, before, repeat(None))))
-            self.used += self.sizes.entry * len(created) + sum(map(len, created))
+            size += self.limit.sizes.entry * len(created) + sum(map(len, created))
             if not self.policy.is_volatile:
                 for key in created:
                     self.policy.add(key)
-        if self.used > self.limit:
-            self._keyspace.needs_begin = True
+        self.add(size)
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Count what the value has grown."""
@@ -191,40 +276,32 @@ class MemoryLimit:
         if before is None:
             self.on_set(key, b"", None, None)
             before = b""
-        self.used += max(0, end - len(before))
-        if self.used > self.limit:
-            self._keyspace.needs_begin = True
+        self.add(max(0, end - len(before)))
 
     def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
         """Count an expiry, or none."""
         if before is None and expires_at is not None:
-            self.used += self.sizes.expiry
             if self.policy.is_volatile:
                 self.policy.add(key)
-            if self.used > self.limit:
-                self._keyspace.needs_begin = True
+            self.add(self.limit.sizes.expiry)
         elif expires_at is None and before is not None:
-            self.used -= self.sizes.expiry
+            self.add(-self.limit.sizes.expiry)
 
     def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
         """Subtract what the key took. An expired one had an expiry, although ``before`` may have none."""
         value, expires_at = before
-        self.used -= self.sizes.of(key, value, 0 if cause is Removal.EXPIRED else expires_at)
+        size = self.limit.sizes.of(key, value, 0 if cause is Removal.EXPIRED else expires_at)
+        self.used -= size
+        self.limit.used -= size
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Subtract everything."""
-        self.used = 0
+        self.add(-self.used)
         cleared.free_too(self.policy.clear())
 
-    # ---------------------------------------------------------------- checking
-
-    def check(self, values: Mapping[bytes, bytes], expiries: Mapping[bytes, int]) -> None:
+    def check(self) -> None:
         """Verify the invariants. Raises AssertionError."""
-        total = self._total(values, expiries)
+        total = self.entries_size() + self.keyspace.total_lengths()
         if self.used != total:
             raise AssertionError(f"{self.used} bytes are counted as used, and {total} are used")
         self.policy.check()
-
-    def _total(self, values: Mapping[bytes, bytes], expiries: Mapping[bytes, int]) -> int:
-        lengths = sum(map(len, values)) + sum(map(len, values.values()))
-        return lengths + self.sizes.entry * len(values) + self.sizes.expiry * len(expiries)

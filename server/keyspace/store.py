@@ -1,4 +1,4 @@
-"""The store: keys and values (bytes) in memory, their expiry, and the sessions that watch them.
+"""The store: keys and values (bytes) of a database in memory, their expiry, and the sessions that watch them.
 
     session -> engine (takes the lock) -> command -> Store -> _put, _remove, _clear -> observers
                                                                      (watches, the memory limit, the durable log)
@@ -22,16 +22,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, KeysView, Sequence, Set
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from common.limits import DEFAULT_LIMITS
 from server.keyspace.contents import ClearedContents, ItemsCopy
-from server.keyspace.eviction import tracks_use
 from server.keyspace.expiration import ExpirationIndex
-from server.keyspace.memory import DEFAULT_SIZES, MemoryLimit
+from server.keyspace.memory import DEFAULT_SIZES, DatabaseMemory
 from server.keyspace.observers import KeyspaceObserver, Removal
 from server.keyspace.random_keys import RandomKeys
 from server.keyspace.scan import ScanSnapshots
 from server.keyspace.watches import Watch, Watches
+
+if TYPE_CHECKING:
+    from server.keyspace.databases import Databases
 
 Clock = Callable[[], int]
 """Returns the time in milliseconds since the epoch."""
@@ -46,9 +49,15 @@ def system_clock() -> int:
 
 
 class Store:
-    """Maps keys to values. Not thread-safe: its engine serialises all calls."""
+    """Maps keys to values: database number ``index``. Not thread-safe: its engine serialises all calls."""
 
-    def __init__(self, clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> None:
+    databases: Databases
+    """All databases of the server. Set by them."""
+
+    def __init__(
+        self, clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = (), *, index: int = 0
+    ) -> None:
+        self.index = index
         self.max_value_size = DEFAULT_LIMITS.max_bulk
         """The bytes up to which APPEND and SETRANGE may make a value grow."""
         self.deletion_count = 0
@@ -57,8 +66,8 @@ class Store:
         """Keys removed because their time to live was over."""
         self.evicted_keys = 0
         """Keys removed because of the memory limit."""
-        self.memory: MemoryLimit | None = None
-        """The memory limit; None if there is none and no policy that tracks the use of keys."""
+        self.memory: DatabaseMemory | None = None
+        """Its part of the memory limit; None if there is none and no policy that tracks the use of keys."""
         self.needs_begin = False
         """Whether a new step must begin with `begin_step`: this one has a time, or memory needs attention."""
         self.hits = 0
@@ -85,11 +94,29 @@ class Store:
         self._permanent_observers = tuple(each for each in self._permanent_observers if each is not observer)
         self._update_observers()
 
+    def new_sibling(self, index: int) -> Store:
+        """Return an empty store for another database of the server."""
+        store = Store(self._clock, index=index)
+        store.databases = self.databases
+        store.max_value_size = self.max_value_size
+        return store
+
     def begin_step(self, now: int | None = None) -> None:
         """Begin a step at the time ``now``, or at the clock's time when `now` is first called."""
         self._now = now
         memory = self.memory
-        self.needs_begin = now is not None or (memory is not None and (memory.tracks_use or memory.used > memory.limit))
+        self.needs_begin = now is not None or (memory is not None and memory.needs_attention)
+
+    def other(self, index: int) -> Store:
+        """Return the store of a database of the server, in the same step. Raises `CommandError` if there is none."""
+        store = self.databases[index]
+        if store is not self:
+            store.begin_step(self.now())
+        return store
+
+    def all(self) -> list[Store]:
+        """Return the stores of all databases that were used, this one among them, in the same step."""
+        return [self.other(store.index) for store in self.databases]
 
     def now(self) -> int:
         """Return the time of the current step, in milliseconds since the epoch."""
@@ -119,7 +146,8 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of keys, None for each that does not exist."""
-        return list(map(self.get if self._may_expire(keys) else self._values.get, keys))
+        may_expire = self._expiration.by_key and self._may_expire(keys)
+        return list(map(self.get if may_expire else self._values.get, keys))
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._values and not (self._expiration.by_key and self._expire_if_needed(key))
@@ -174,7 +202,7 @@ class Store:
     def memory_usage(self, key: bytes) -> int | None:
         """Return approximately how many bytes a key and its value take, or None if the key does not exist."""
         value = self.get(key)
-        sizes = DEFAULT_SIZES if self.memory is None else self.memory.sizes
+        sizes = DEFAULT_SIZES if self.memory is None else self.memory.limit.sizes
         return None if value is None else sizes.of(key, value, self._expiration.by_key.get(key))
 
     # ---------------------------------------------------------------- writing
@@ -192,7 +220,7 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if not self._observers and not self._may_expire(keys):
+        if not self._observers and not (self._expiration.by_key and self._may_expire(keys)):
             self._values.update(zip(keys, values, strict=True))  # as in `set`
             return
         by_key = dict(zip(keys, values, strict=True))
@@ -201,6 +229,14 @@ class Store:
                 self.set(key, value)
         else:
             self._put_many(by_key)
+
+    @property
+    def unobserved_values(self) -> dict[bytes, bytes] | None:
+        """The values by key, for a caller that sets many of them in this step; None if that is not all there is to do.
+
+        It is None if a key has an expiry, or if something observes the changes.
+        """
+        return None if self._observers or self._expiration.by_key else self._values
 
     def overwrite(self, key: bytes, value: bytes) -> None:
         """Set the value of a key and keep its expiry. The caller has read the key in the same step."""
@@ -244,6 +280,18 @@ class Store:
         for key, value in self._values.items():
             for observer in self._observers:
                 observer.on_set(key, value, self._expiration.by_key.get(key), None)
+
+    def swap_contents(self, other: Store) -> None:
+        """Exchange all keys with another store. Watches stay, and become dirty if their key exists in one of both."""
+        for store in (self, other):
+            store._watches.touch(lambda key: key in self or key in other)
+        self._values, other._values = other._values, self._values
+        self._expiration, other._expiration = other._expiration, self._expiration
+        self._snapshots, other._snapshots = other._snapshots, self._snapshots
+        self._random_keys, other._random_keys = other._random_keys, self._random_keys
+        self.deletion_count, other.deletion_count = other.deletion_count, self.deletion_count
+        self._update_observers()
+        other._update_observers()
 
     def rename(self, key: bytes, new_key: bytes) -> None:
         """Move the value and the expiry of an existing key to another key, whatever that was before."""
@@ -312,22 +360,6 @@ class Store:
 
     # ---------------------------------------------------------------- the memory limit
 
-    def limit_memory(self, limit: int, policy: str) -> None:
-        """Set the memory limit in bytes, 0 for none, and the policy. See `server.keyspace.memory`.
-
-        The first limit counts all keys, in about 40 ns each.
-        """
-        memory = self.memory
-        if limit or tracks_use(policy):
-            if memory is None:
-                self.memory = memory = MemoryLimit(self, self._values, self._expiration.by_key)
-                self.observe(memory)
-            memory.change(limit, policy)
-        elif memory is not None:
-            self.memory = None
-            self._permanent_observers = tuple(each for each in self._permanent_observers if each is not memory)
-            self._update_observers()
-
     def evict(self, key: bytes) -> None:
         """Remove an existing key because of the memory limit."""
         self._remove(key, Removal.EVICTED)
@@ -336,6 +368,10 @@ class Store:
     def keys_with_expiry(self) -> KeysView[bytes]:
         """Return a view of the keys that have an expiry, among them expired ones that are not removed yet."""
         return self._expiration.by_key.keys()
+
+    def total_lengths(self) -> int:
+        """Return the lengths of all keys and values together."""
+        return sum(map(len, self._values)) + sum(map(len, self._values.values()))
 
     def soonest_expiring_key(self) -> bytes | None:
         """Return a key that expires in the earliest second in which one does; None if no key has an expiry."""
@@ -433,7 +469,7 @@ class Store:
         if not self._expiration.by_key.keys() <= self._values.keys():
             raise AssertionError("a key has an expiry and no value")
         if self.memory is not None:
-            self.memory.check(self._values, self._expiration.by_key)
+            self.memory.check()
         self._watches.check()
         if (self._watches in self._observers) != (len(self._watches) > 0):
             raise AssertionError("the watches are notified if and only if there are any")

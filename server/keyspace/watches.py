@@ -5,7 +5,7 @@ An observer of the store. It costs nothing while no key is watched, because the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from server.keyspace.contents import ClearedContents
@@ -51,6 +51,12 @@ class Watches:
                 del self._by_key[key]
         watch.keys = NO_KEYS
 
+    def touch(self, concerns: Callable[[bytes], bool]) -> None:
+        """Make the watches dirty on the keys for which ``concerns`` returns true."""
+        for key in self._by_key:
+            if concerns(key):
+                self._mark_dirty(key)
+
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Make the watches on the key dirty."""
         self._mark_dirty(key)
@@ -74,9 +80,7 @@ class Watches:
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Make the watches on existing keys dirty."""
-        for key in self._by_key:
-            if key in cleared.keys:
-                self._mark_dirty(key)
+        self.touch(cleared.keys.__contains__)
 
     def _mark_dirty(self, key: bytes) -> None:
         for watch in self._by_key.get(key, ()):

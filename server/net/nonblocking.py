@@ -110,7 +110,10 @@ class NonblockingConnection(Connection):
             if not output or self.stream.pending or self.session.closing:
                 self._proceed(output)
                 return
-            sent = self._try_send(output)  # the usual case, with fewer steps
+            try:
+                sent = self._send(output)  # the usual case, with fewer steps
+            except BlockingIOError:
+                sent = 0
             if sent != len(output):
                 self._proceed(memoryview(output)[sent:])
         except BlockingIOError:  # the kernel may report a socket that is not ready: select(2)

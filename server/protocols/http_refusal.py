@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from common.codec import NO_COLUMNS, Scalars
 from common.replies import ErrorReply, NoReply, Reply
 from server.protocols.strict_json import dump_json
 
@@ -15,11 +15,12 @@ class HTTPRefusal:
     The response to a HEAD request has no body (RFC 9110, 9.3.2). The connection is closed after it.
     """
 
+    columns = NO_COLUMNS
     marks_pushes = True  # there are none
 
     def __init__(self, *, to_head: bool) -> None:
         self._to_head = to_head
-        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {
+        self.scalars: Scalars = {
             ErrorReply: self._encode,
             NoReply: lambda _: b"",
         }

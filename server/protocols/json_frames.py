@@ -13,11 +13,21 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from common.codec import PIECE_SIZE, Args, DecodedRequests, Encoder, ProtocolError, Request, collected
+from common.codec import (
+    NO_COLUMNS,
+    PIECE_SIZE,
+    Args,
+    DecodedRequests,
+    Encoder,
+    ProtocolError,
+    Request,
+    Scalars,
+    collected,
+)
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
 from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
@@ -145,11 +155,12 @@ def _object_pieces(members: dict[bytes, Reply]) -> Iterator[bytes]:
 class FrameEncoder:
     """Write the replies to one form of request. Pushes have the same form for all of them."""
 
+    columns = NO_COLUMNS
     marks_pushes = True
 
     def __init__(self, form: Form) -> None:
         self._form = form
-        self.scalars: Mapping[type, Callable[[Any], bytes | None]] = {
+        self.scalars: Scalars = {
             **dict.fromkeys(_SCALARS, self._encode_at_once),
             # None for what `stream` must cut.
             bytes: lambda value: self._encode_at_once(value) if len(value) <= PIECE_SIZE else None,

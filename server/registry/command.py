@@ -28,8 +28,12 @@ It yields once, or several times if it is registered with ``several_steps``.
 
 StagedFunction: TypeAlias = Callable[..., Stages[Any, Any]]
 
-ColumnsFunction: TypeAlias = Callable[..., Sequence[Reply]]
-"""A command for several requests: it gets the store and a column of each argument, and returns the replies."""
+ColumnsFunction: TypeAlias = Callable[..., list[Any] | None]
+"""A command for several requests: it gets the store and a column of each argument, and returns a new list of outcomes.
+
+Each is a reply, or the exception that the call would raise. It may return None instead, before it has any effect. Then
+the command is called for each request.
+"""
 
 ShortTest: TypeAlias = Callable[[Any, Args], bool]
 """Returns whether a request of a command in stages is short, given the store under the lock, and the arguments."""
@@ -97,6 +101,9 @@ class Flag(EnumFlag):
     ENDS_TRANSACTION = auto()
     """Ends the transaction even with a wrong number of arguments (EXEC). Not a flag of Redis, so not reported."""
 
+    SELECTS = auto()
+    """Selects the database of the commands after it (SELECT). Not a flag of Redis, so not reported."""
+
     SENSITIVE = auto()
     """Its arguments may contain secrets. MONITOR and SLOWLOG redact them. Not a flag of Redis, so not reported."""
 
@@ -122,6 +129,7 @@ CONTROL = Flag.LOADING | Flag.STALE
 _INTERNAL_FLAGS = (
     Flag.NOT_QUEUED
     | Flag.ENDS_TRANSACTION
+    | Flag.SELECTS
     | Flag.SENSITIVE
     | Flag.WHILE_SUBSCRIBED
     | Flag.NO_TOUCH

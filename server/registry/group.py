@@ -153,7 +153,7 @@ class CommandGroup:
         """Execute several requests of a command by a function that is faster than one call for each.
 
         It is for requests that have the required arguments alone. It gets the store and a column of each argument, and
-        returns the replies that the calls would have. It must not raise.
+        returns their outcomes. It must not raise. See `server.registry.command.ColumnsFunction`.
         """
         self._change(name, by_columns=function)
 

@@ -27,10 +27,11 @@ from common.errors import (
     exec_refused,
     not_while_subscribed,
 )
-from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply
+from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply, SimpleString
+from server.args.integers import parse_int
 from server.clients.pubsub import Kind
 from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
-from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget
+from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget, TransactionPart
 from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
 from server.session.output import OutputFormat, ReplyMode
@@ -39,6 +40,7 @@ from server.session.transaction import Transaction, WatchedKeys
 from server.stderr_log import RepeatedMessage
 
 _NO_COMMANDS: Mapping[bytes, Command] = {}
+_USUAL_REPLIES = frozenset({bytes, int, NoneType, SimpleString})
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ class Session:
         """The stream of bytes around this session, if there is one."""
         self._call = client.call
         self._engine = context.engine
-        self._engine_execute = context.engine.execute
+        self._database = context.engine.database(0)
+        self._execute_keyspace = self._database.execute
         self._inspection = context.inspection
         self._monitors = context.monitors
         self._pause = context.pause
@@ -106,7 +109,7 @@ class Session:
         self.client.last_command = command
         call = self._call
         try:
-            reply = self._engine_execute(command, args, call)
+            reply = self._execute_keyspace(command, args, call)
         except Exception as problem:
             self._stats_by_command[command].failed += 1
             reply = self._to_error_reply(problem)
@@ -139,14 +142,15 @@ class Session:
             or self.transaction is not None
         ):
             return None
-        outcomes = self._engine.execute_batch(command, batch.columns, self._call)
+        outcomes = self._database.execute_batch(command, batch.columns, self._call)
         if outcomes is None:
             return None
-        nanoseconds = (perf_counter_ns() - self._call.started) // batch.count
+        count = batch.count
+        nanoseconds = (perf_counter_ns() - self._call.started) // count
         self.client.last_command = command
         stat = self._stats_by_command[command]
-        stat.buckets[nanoseconds.bit_length()] += batch.count
-        stat.nanoseconds += nanoseconds * batch.count
+        stat.buckets[nanoseconds.bit_length()] += count
+        stat.nanoseconds += nanoseconds * count
         if nanoseconds > self._slowlog.threshold:
             for args in batch:
                 self._push_to_slowlog(command, args, nanoseconds)
@@ -154,7 +158,7 @@ class Session:
         if NoneType in kinds:
             stat.nulls += outcomes.count(None)
         # A look at each type, in C, takes a third of the time of a look at each outcome.
-        if not any(issubclass(kind, Exception) for kind in kinds):
+        if kinds <= _USUAL_REPLIES or not any(issubclass(kind, Exception) for kind in kinds):
             return cast("list[Reply]", outcomes)
         replies = [self._to_reply(command, each) if isinstance(each, Exception) else each for each in outcomes]
         outcomes.clear()  # see `execute_transaction`
@@ -202,8 +206,8 @@ class Session:
             return self._queue(transaction, command, args)
         self.client.last_command = command
         is_long = transaction is not None and transaction.may_take_long
-        if may_defer and (is_long or self._engine.would_block(command, args) or self._is_long_control(command, args)):
-            reply = self._engine.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
+        if may_defer and (is_long or self._database.would_block(command, args) or self._is_long_control(command, args)):
+            reply = self._database.try_execute(command, args, self._call) if command.targets_keyspace else WOULD_BLOCK
             if reply is WOULD_BLOCK:
                 self._deferred = command, args
                 return DEFERRED
@@ -244,7 +248,7 @@ class Session:
         try:
             if command.targets_keyspace:
                 named = self.context.key_events.naming(command) if self._inspection.needed else command
-                execute = self._engine_execute if command.is_single_step else self._engine.execute_in_stages
+                execute = self._execute_keyspace if command.is_single_step else self._database.execute_in_stages
                 reply = execute(named, args, call)
             else:
                 call.started = perf_counter_ns()
@@ -260,7 +264,7 @@ class Session:
     def _call_control(self, command: Command, args: Args) -> Reply:
         """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
         if command.name in self._engine.forwards:
-            return self._engine_execute(command, args, self._call)
+            return self._execute_keyspace(command, args, self._call)
         return command.run(self, *args[1:])
 
     def _is_long_control(self, command: Command, args: Args) -> bool:
@@ -336,13 +340,11 @@ class Session:
         The keyspace commands run as one atomic step. Control commands (CLIENT, INFO ...) do not access the keyspace,
         and may read files or take other locks, so they run after it, without the keyspace lock.
         """
-        for_engine = [each for each in queue if each[0].targets_keyspace]
         call = self._call
         call.durations.clear()
         call.budget = ReplyBudget(self.context.limits.max_replies)
         try:
-            named = self.context.key_events.naming_all(for_engine)
-            outcomes = self._engine.execute_all(named, self._watched.watch, call)
+            outcomes = self._engine.execute_all(self._parts(queue), self._watched.by_database, call)
         finally:
             self.unwatch()
             self.context.key_events.publish_pending()
@@ -359,6 +361,29 @@ class Session:
         # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
         outcomes.clear()
         return replies
+
+    def _parts(self, queue: list[QueuedCommand]) -> list[TransactionPart]:
+        """Return the keyspace commands of a transaction by the database that is selected when they run."""
+        part: list[QueuedCommand] = []
+        parts = [(self.client.database, part)]
+        for each in queue:
+            command, args = each
+            if command.targets_keyspace:
+                part.append(each)
+            elif Flag.SELECTS in command.flags and (index := self._selected_by(args)) is not None:
+                part = []
+                parts.append((index, part))
+        naming_all = self.context.key_events.naming_all
+        return [(index, naming_all(part)) for index, part in parts if part]
+
+    def _selected_by(self, args: Args) -> int | None:
+        """Return the database that a queued SELECT selects, or None if it will fail."""
+        try:
+            index = parse_int(args[1])
+            self._engine.database(index)
+        except CommandError:
+            return None
+        return index
 
     def _finish_queued(self, command: Command, args: Args, outcome: Reply | Exception, nanoseconds: int) -> Reply:
         """Return the reply of a queued command that the engine has executed, and count it."""
@@ -397,7 +422,7 @@ class Session:
             return self._refuse(CommandError(NO_MULTI_HERE))
         try:
             self._engine.check_memory()
-            may_take_long = self._engine.may_block(command, args) or self._is_long_control(command, args)
+            may_take_long = self._database.may_block(command, args) or self._is_long_control(command, args)
             transaction.add(command, args, self.context.limits, may_take_long=may_take_long)
         except CommandError as problem:
             return self._refuse(problem)
@@ -440,6 +465,12 @@ class Session:
 
     # ---------------------------------------------------------------- state of the connection
 
+    def select(self, index: int) -> None:
+        """Execute the commands that follow on a database. Raises `CommandError` if there is none of this number."""
+        self._database = self._engine.database(index)
+        self._execute_keyspace = self._database.execute
+        self.client.database = index
+
     def set_protocol_version(self, version: int) -> None:
         """Reply to RESP requests in version 2 or 3 from now on."""
         self.client.protocol_version = version
@@ -455,6 +486,7 @@ class Session:
         self.close_pushes()
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
+        self.select(0)
         self.client.name = b""
         self._set_authenticated(not self.context.auth.required)
         if self.client.transport is not None:

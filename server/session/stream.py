@@ -115,7 +115,7 @@ class RequestStream:
         else:
             groups = self._decode(data)
             if len(groups) == 1 and len(groups[0][1]) == 1:
-                output = self._process_single(*groups[0])
+                output = self._process_single(groups[0])
             else:
                 self._requests = _reversed(groups)
                 output = self._process_requests([], 0)
@@ -150,18 +150,29 @@ class RequestStream:
         self.pending = bool(self._undecoded)
         return groups
 
-    def _process_single(self, encoder: Encoder, requests: list[DecodedRequest]) -> bytes:
-        """Execute the only request of a read, the usual case without a pipeline, and return its reply."""
-        request = requests[0]
-        if not isinstance(request, list) or self._session.alters_output:
-            self._requests = [(encoder, iter(requests))]
-            return self._process_requests([], 0)
+    def _process_single(self, group: DecodedRequests) -> bytes:
+        """Execute the only request or batch of a read, the usual case, and return what it is replied."""
+        encoder, requests = group
+        session, request = self._session, requests[0]
         self._encoder = encoder
-        reply = self._session.execute(request)
-        if reply is DEFERRED:
-            self.pending = self.deferred = True
-            return b""
-        return self._begin_reply(reply)
+        if not session.alters_output:
+            if isinstance(request, list):
+                reply = session.execute(request)
+                encode = encoder.scalars.get(type(reply))  # `_begin_reply`, without the cost of a call
+                if encode is not None and (piece := encode(reply)) is not None:
+                    return piece
+                if reply is DEFERRED:
+                    self.pending = self.deferred = True
+                    return b""
+                return self._begin_reply(reply)
+            if isinstance(request, RequestBatch):
+                replies = session.execute_batch(request)
+                if replies is not None:
+                    pieces: list[bytes] = []
+                    self.pending = self._encode_batch(replies, pieces, 0) >= OUTPUT_SIZE
+                    return b"".join(pieces)
+        self._requests = [(encoder, iter(requests))]
+        return self._process_requests([], 0)
 
     def _process_requests(self, pieces: list[bytes], size: int) -> bytes:
         """Execute requests and return their replies after ``pieces``. Stop at `OUTPUT_SIZE`, with `pending` set.
@@ -228,7 +239,7 @@ class RequestStream:
     def _encode_batch(self, replies: list[Reply], pieces: list[bytes], size: int) -> int:
         """Append the replies to a batch, or as much of them as fits into the output. Return the new size."""
         encoder = self._encoder
-        encoded = encode_together(encoder.scalars, replies)
+        encoded = encode_together(encoder.scalars, encoder.columns, replies)
         if encoded is None:
             self._output = self._encode_each_in_pieces(encoder, replies)
             return _take(self._output, pieces, size)

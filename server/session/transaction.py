@@ -52,33 +52,44 @@ class Transaction:
 
 
 class WatchedKeys:
-    """The keys that a client watches."""
+    """The keys that a client watches, in any number of databases."""
 
-    __slots__ = ("_client", "_engine", "_size", "watch")
+    __slots__ = ("_client", "_engine", "_size", "by_database")
 
     def __init__(self, engine: Engine[Any], client: ClientInfo) -> None:
         self._engine = engine
         self._client = client
         self._size = 0  # bytes that the keys take, with `WATCH_OVERHEAD` for each
-        self.watch = engine.new_watch()
-        """What the engine knows of it."""
+        self.by_database: dict[int, Any] = {}
+        """What the engine knows of it, by the number of the database."""
 
     def add(self, keys: Sequence[bytes], max_size: int) -> None:
-        """Watch keys too. Raises `CommandError`, and then watches none of them, if all take more than ``max_size``."""
-        added = set(keys).difference(self.watch.keys)
+        """Watch keys of the selected database too.
+
+        Raises `CommandError`, and then watches none of them, if all take more than ``max_size``.
+        """
+        index = self._client.database
+        database = self._engine.database(index)
+        watch = self.by_database.get(index)
+        if watch is None:
+            watch = database.new_watch()
+        added = set(keys).difference(watch.keys)
         size = self._size + sum(map(len, added)) + WATCH_OVERHEAD * len(added)
         if size > max_size:
             raise CommandError(watch_too_large(max_size))
-        self._engine.watch(self.watch, keys)
+        database.watch(watch, keys)
+        self.by_database[index] = watch
         self._size = size
         self._client.call.read_through = True
-        self._client.watched_keys = len(self.watch.keys)
+        self._client.watched_keys += len(added)
 
     def clear(self) -> None:
         """End the watch on all keys."""
-        if self.watch.keys:
-            self._engine.unwatch(self.watch)
-        self.watch = self._engine.new_watch()
-        self._size = 0
-        self._client.call.read_through = False
-        self._client.watched_keys = 0
+        if self.by_database:
+            for index, watch in self.by_database.items():
+                if watch.keys:  # EXEC ends it
+                    self._engine.database(index).unwatch(watch)
+            self.by_database = {}
+            self._size = 0
+            self._client.call.read_through = False
+            self._client.watched_keys = 0

@@ -42,6 +42,12 @@ DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
 
+DEFAULT_DATABASES = 16
+"""As in Redis 7."""
+
+MAX_DATABASES = 16384
+"""A database takes about 3 KB after it was selected once."""
+
 DEFAULT_FSYNC = "everysec"
 DEFAULT_REWRITE_MIN_SIZE = 64 * MIB
 """Both as in Redis 7."""
@@ -73,6 +79,7 @@ FRAME = Integer(
 )
 IDLE_TIME = Integer("a time is from 0 to 2147483647 seconds", minimum=0, maximum=2147483647, metavar="SECONDS")
 KEEPALIVE = Integer("a time is from 0 to 32767 seconds", minimum=0, maximum=32767, metavar="SECONDS")
+DATABASES = Integer(f"a number of databases is from 1 to {MAX_DATABASES}", maximum=MAX_DATABASES)
 LOG_LEVEL = Choice(("debug", "info", "warning", "error"))
 LOG_FORMAT = Choice(("text", "json"))
 
@@ -221,6 +228,10 @@ class Settings:
         "which keys are evicted at this limit: allkeys-lru, allkeys-lfu, allkeys-random; of those with an expiry: "
         "volatile-lru, volatile-lfu, volatile-random, volatile-ttl; none: noeviction",
         group=LIMITS, config="maxmemory-policy", mutable=True, embedded=True)
+
+    databases: int = setting(
+        DEFAULT_DATABASES, DATABASES, "the number of databases that clients can select; 1 with --backend",
+        group=LIMITS, config="databases", embedded=True)
 
     data: str | None = setting(
         None, Text("DIR", check_directory), "keep the data in a durable log in this directory; it is made if missing",
@@ -413,10 +424,7 @@ def _constant(config: str, value: str) -> Setting:
 # Computed once: the names of the fields are known only after the class is complete.
 SETTINGS: tuple[Setting, ...] = tuple(_entries())
 
-CONSTANTS = (
-    _constant("databases", "1"),
-    _constant("save", ""),
-)
+CONSTANTS = (_constant("save", ""),)
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
 
 _DERIVED = (

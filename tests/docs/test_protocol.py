@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from common import errors
 from common.errors import CommandError, HTTPProblem
 from common.replies import ErrorReply
@@ -62,17 +60,16 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("text", CONSTANTS.values(), ids=CONSTANTS)
-def test_every_fixed_error_is_documented(text: str) -> None:
-    assert text[:SHOWN] in PROTOCOL
+def test_every_fixed_error_is_documented() -> None:
+    assert [name for name, text in CONSTANTS.items() if text[:SHOWN] not in PROTOCOL] == []
 
 
-@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_every_error_with_parameters_is_documented(function: Callable[..., object]) -> None:
-    fragments = re.split(r"['\x00]|(?<=[ -])0|\(error\)", text_of(sample(function)))
-    longest = max(fragments, key=len).strip()
-    assert len(longest) >= 8
-    assert longest[:SHOWN].strip() in PROTOCOL
+def test_every_error_with_parameters_is_documented() -> None:
+    for name, function in FUNCTIONS.items():
+        fragments = re.split(r"['\x00]|(?<=[ -])0|\(error\)", text_of(sample(function)))
+        longest = max(fragments, key=len).strip()
+        assert len(longest) >= 8, name
+        assert longest[:SHOWN].strip() in PROTOCOL, name
 
 
 def test_the_reasons_of_a_refused_setting_are_documented() -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.fuzz import properties, targets
 from tests.fuzz.engines import HYPOTHESIS, dictionary_entry, search
 from tests.fuzz.targets import SEEDS, Target
+from tests.harness.cases import case
 from tests.harness.processes import ROOT, environment
 from tests.harness.waiting import TIMEOUT
 
@@ -30,10 +31,13 @@ def fuzz(*args: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("path", sorted(SEEDS.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_a_seed_violates_no_property(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", targets.NAMES)
+def test_a_seed_violates_no_property(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(properties, "MEMORY_SAMPLE", 1)
-    load(path.parent.name).check(path.read_bytes())
+    target = load(name)
+    for path in sorted(SEEDS.glob(f"{name}/*")):
+        with case(path.name):
+            target.check(path.read_bytes())
 
 
 def test_every_target_has_seeds_and_every_seed_has_a_target() -> None:

@@ -11,7 +11,7 @@ from common.errors import CommandError
 from common.replies import ErrorKind, Reply
 from common.text import split_args
 from server.commands import COMMANDS
-from server.engines.base import CallContext, Engine, WouldBlock
+from server.engines.base import CallContext, Database, Engine, WouldBlock
 from server.engines.redis.factory import BackendSettings, build_engine
 
 
@@ -20,26 +20,29 @@ class BackendEngine:
 
     def __init__(self, settings: BackendSettings) -> None:
         self.engine: Engine[Any] = build_engine(settings)
+        self.database: Database[Any] = self.engine.database(0)
 
     def execute(self, line: str, *, read_through: bool = False) -> Reply:
         """Execute a command. Raises `CommandError`."""
         args = split_args(line.encode())
         call = CallContext()
         call.read_through = read_through
-        return self.engine.execute(COMMANDS.resolve(args), args, call)
+        return self.database.execute(COMMANDS.resolve(args), args, call)
 
     def try_execute(self, line: str) -> Reply | WouldBlock:
         """Execute a command if that does not wait for I/O."""
         args = split_args(line.encode())
-        return self.engine.try_execute(COMMANDS.resolve(args), args, CallContext())
+        return self.database.try_execute(COMMANDS.resolve(args), args, CallContext())
 
     def execute_all(self, *lines: str, watched: tuple[bytes, ...] = ()) -> list[Reply | Exception] | None:
         """Execute a transaction. Raises `CommandError`."""
-        watch = self.engine.new_watch()
+        watch = self.database.new_watch()
         if watched:
-            self.engine.watch(watch, watched)
+            self.database.watch(watch, watched)
         requests = [split_args(line.encode()) for line in lines]
-        return self.engine.execute_all([(COMMANDS.resolve(each), each) for each in requests], watch, CallContext())
+        return self.engine.execute_all(
+            [(0, [(COMMANDS.resolve(each), each) for each in requests])], {0: watch}, CallContext()
+        )
 
     def failure(self, line: str) -> tuple[ErrorKind, bytes]:
         """Execute a command that fails. Return the kind of its error and the text."""

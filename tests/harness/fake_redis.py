@@ -26,6 +26,9 @@ HOST = "127.0.0.1"
 
 OK = b"+OK\r\n"
 
+TCP_CLOSE = 7
+"""The state of a socket without a connection, in ``TCP_INFO`` of tcp(7)."""
+
 
 class _Step(Enum):
     SILENT = "send nothing"
@@ -132,12 +135,16 @@ class FakeConnection:
         self._socket.close()
 
     def _wait_until_received(self) -> None:
-        """Wait until the kernel of the other end has acknowledged everything: even loopback is asynchronous."""
+        """Wait until the kernel of the other end has acknowledged everything: even loopback is asynchronous.
+
+        The other end may have reset the connection instead. Then the bytes stay unacknowledged.
+        """
         unacknowledged = bytearray(4)
 
         def received() -> bool:
             fcntl.ioctl(self._socket, termios.TIOCOUTQ, unacknowledged)
-            return not any(unacknowledged)
+            state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            return state == TCP_CLOSE or not any(unacknowledged)
 
         wait_until(received, "the other end has received everything")
 

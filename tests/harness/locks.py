@@ -48,6 +48,7 @@ def engine_on(store: Store, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patch, lock:  # no other thread can know the engine before this returns
         patch.setattr(engine_module, "threading", fake)
         engine = EmbeddedEngine(store)
+        engine.database(0)  # made when it is first used
     lock.taken = 0
     return engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -11,19 +12,21 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryFile
 
 import pytest
 
 from common.passwords import PASSWORD_VARIABLE
+from tests.harness.fork_server import Fork, ForkServer
 from tests.harness.waiting import TIMEOUT, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SERVER = ROOT / "run_server.sh"
 RUN_CLIENT = ROOT / "run_client.sh"
+MEASURES_COVERAGE = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -35,7 +38,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": ""} | more
 
 
-def send_signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def send_signal(process: subprocess.Popen[bytes] | Fork, number: signal.Signals) -> None:
     """Send a signal. Return from SIGSTOP when every thread has stopped: until then the process may still reply."""
     process.send_signal(number)
     if number is signal.SIGSTOP:
@@ -93,30 +96,68 @@ class Peer:
         self.close()
 
 
+@functools.cache
+def fork_server() -> ForkServer:
+    """Return the fork server of this process of the test run. It ends with the test run."""
+    return ForkServer({"MALLOC_ARENA_MAX": "1"} | _script_environment(RUN_SERVER))
+
+
+def _script_environment(script: Path, **more: str) -> dict[str, str]:
+    """Return the environment in which a start script runs its program."""
+    return environment(**more) | {"PYTHONPATH": str(ROOT), "KVLINE_PROGRAM": script.name}
+
+
+def _can_be_forked(variables: Iterable[str]) -> bool:
+    """Return whether a fork can have these variables: not if the interpreter reads them when it starts."""
+    return not MEASURES_COVERAGE and not any(name.startswith(("LC_", "PATH", "PYTHON")) for name in variables)
+
+
+def _start(
+    options: Sequence[str], program: Path | None, cwd: Path | None, shell: str, stderr: int, variables: dict[str, str]
+) -> subprocess.Popen[bytes] | Fork:
+    """Start a server: as a fork, unless something is asked for that only a new program has."""
+    if not program and not shell and _can_be_forked(variables):
+        with open(os.devnull, "rb") as stdin:
+            streams = [stdin.fileno(), 1, stderr]
+            variables = _script_environment(RUN_SERVER, **variables)
+            return fork_server().start("server", options, variables, cwd or Path.cwd(), streams)
+    return subprocess.Popen(
+        ["bash", "-c", f'{shell}\nexec "$0" "$@"', program or RUN_SERVER, *options],
+        stdin=subprocess.DEVNULL,
+        stderr=stderr,
+        cwd=cwd,
+        env=environment(**variables),
+    )
+
+
 class ServerProcess:
-    """A running ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set limits and traps."""
+    """A running server.
+
+    ``program`` starts it instead of ``run_server.sh``. ``shell`` is run by the shell that becomes the server, to set
+    limits and traps. Without either the server is a fork of a process that has imported the modules (`fork_server`).
+    """
 
     def __init__(
         self,
         *options: str,
-        program: Path = RUN_SERVER,
+        program: Path | None = None,
         cwd: Path | None = None,
         shell: str = "",
         ports: int = 1,
         **variables: str,
     ) -> None:
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'{shell}\nexec "$0" "$@"', program, *(options or ("--port", "0"))],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=environment(**variables),
-        )
+        stderr, remote = os.pipe()
+        try:
+            self.process = _start(options or ("--port", "0"), program, cwd, shell, remote, variables)
+        except BaseException:
+            os.close(stderr)
+            raise
+        finally:
+            os.close(remote)
         self._password = variables.get(PASSWORD_VARIABLE, "")
         self._peers = ExitStack()
         self._log = bytearray()
-        assert self.process.stderr is not None
-        self._log_reader = threading.Thread(target=self._collect, args=(self.process.stderr,))
+        self._log_reader = threading.Thread(target=self._collect, args=(stderr,))
         self._log_reader.start()
         try:
             wait_until(lambda: len(self.addresses) == ports or self.exited, "the server listens")
@@ -125,9 +166,9 @@ class ServerProcess:
             self.close()
             raise
 
-    def _collect(self, stderr: IO[bytes]) -> None:
-        with stderr:
-            while data := os.read(stderr.fileno(), 65536):
+    def _collect(self, stderr: int) -> None:
+        with open(stderr, "rb", buffering=0) as file:
+            while data := file.read(65536):
                 self._log += data
 
     @property
@@ -216,7 +257,7 @@ class ServerProcess:
     def close(self) -> None:
         """End the process, whatever state it is in."""
         self.close_peers()
-        if "COVERAGE_PROCESS_CONFIG" in os.environ and not self.exited:
+        if MEASURES_COVERAGE and not self.exited:
             self.process.terminate()  # a killed process does not write down what it has covered
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
@@ -269,22 +310,59 @@ def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     wait_until(lambda: shared_server.clients() == 0, "every connection is closed")
 
 
+def _run_fork(
+    script: Path, args: Sequence[str], lines: bytes, cwd: Path | None, variables: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a start script's program as a fork to its end."""
+    stdin, ours = os.pipe()
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        try:
+            program = script.stem.removeprefix("run_")
+            streams = [stdin, stdout.fileno(), stderr.fileno()]
+            variables = _script_environment(script, **variables)
+            fork = fork_server().start(program, args, variables, cwd or Path.cwd(), streams)
+        finally:
+            os.close(stdin)
+            writer = threading.Thread(target=_write, args=(ours, lines))
+            writer.start()
+        try:
+            status = fork.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            fork.kill()
+            raise
+        finally:
+            writer.join()
+        for file in (stdout, stderr):
+            file.seek(0)
+        return subprocess.CompletedProcess([script, *args], status, stdout.read(), stderr.read())
+
+
+def _write(pipe: int, data: bytes) -> None:
+    """Write data to a pipe and close it, also if nothing reads it."""
+    with contextlib.suppress(BrokenPipeError), open(pipe, "wb") as file:
+        file.write(data)
+
+
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``run_server.sh`` with these options to its end, for a server that does not start."""
-    return subprocess.run(
-        [RUN_SERVER, *options],
-        capture_output=True,
-        text=True,
-        env=environment(**variables),
-        timeout=TIMEOUT,
-        check=False,
-    )
+    """Run the server with these options to its end, for a server that does not start."""
+    if _can_be_forked(variables):
+        ended = _run_fork(RUN_SERVER, options, b"", None, variables)
+    else:
+        ended = subprocess.run(
+            [RUN_SERVER, *options], capture_output=True, env=environment(**variables), timeout=TIMEOUT, check=False
+        )
+    return subprocess.CompletedProcess(ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
 def run_client(
-    *args: str | bytes, lines: bytes = b"", program: Path = RUN_CLIENT, cwd: Path | None = None, **variables: str
+    *args: str | bytes, lines: bytes = b"", program: Path | None = None, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``run_client.sh`` with these arguments on its command line and these lines on its stdin, to its end."""
-    command = [program, *args]
+    """Run the client with these arguments on its command line and these lines on its stdin, to its end.
+
+    ``program`` starts it instead of ``run_client.sh``. Without it the client is a fork, as far as possible.
+    """
+    if not program and _can_be_forked(variables):
+        return _run_fork(RUN_CLIENT, [os.fsdecode(each) for each in args], lines, cwd, variables)
+    command = [program or RUN_CLIENT, *args]
     environ = environment(**variables)
     return subprocess.run(command, input=lines, capture_output=True, cwd=cwd, env=environ, timeout=TIMEOUT, check=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.contents import ClearedContents
+from server.keyspace.databases import Databases
 from server.keyspace.observers import Entry, KeyspaceObserver, Removal
 from server.keyspace.store import Clock, Store, system_clock
 
@@ -15,6 +16,7 @@ _made: list[Store] = []
 def new_store(clock: Clock = system_clock, observers: Iterable[KeyspaceObserver] = ()) -> Store:
     """Make an empty store."""
     store = Store(clock, observers)
+    Databases(store)
     _made.append(store)
     return store
 
@@ -29,7 +31,8 @@ def check_stores() -> None:
     stores = _made.copy()
     _made.clear()
     for each in stores:
-        each.check()
+        for store in each.databases:
+            store.check()
 
 
 class Recorder:

@@ -21,6 +21,7 @@ from server.net.nonblocking import TURN_SIZE
 from server.net.threads import ThreadPerConnection
 from server.registry import MAX_QUICK_ARGS, Command
 from server.settings import Settings
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.processes import Peer, StartServer, start_server
 from tests.harness.waiting import TIMEOUT, wait_until
 
@@ -31,8 +32,22 @@ pytestmark = pytest.mark.uncompiled  # the tests' engines are subclasses
 MANY_KEYS = [b"key%d" % number for number in range(MAX_QUICK_ARGS)]
 
 
-class GatedEngine(EmbeddedEngine):
+class GatedDatabase(OwnedDatabase):
+    """A database whose commands pass the gate of its engine."""
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        self.engine.pass_gate(command, args)
+        return super().execute(command, args, call)
+
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        self.engine.pass_gate(command, args)
+        return super().execute_in_stages(command, args, call)
+
+
+class GatedEngine(CustomEngine):
     """An engine in which some commands wait for the test, and which records the order of execution."""
+
+    database_class = GatedDatabase
 
     def __init__(self) -> None:
         super().__init__(Store())
@@ -42,19 +57,11 @@ class GatedEngine(EmbeddedEngine):
         self.gate = threading.Event()
         self.executed: list[Args] = []
 
-    def _pass_gate(self, command: Command, args: Args) -> None:
+    def pass_gate(self, command: Command, args: Args) -> None:
         if command.name in self.gated:
             self.entered.set()
             assert self.gate.wait(TIMEOUT), "the test opens the gate"
         self.executed.append(args)
-
-    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        self._pass_gate(command, args)
-        return super().execute(command, args, call)
-
-    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
-        self._pass_gate(command, args)
-        return super().execute_in_stages(command, args, call)
 
 
 @pytest.fixture

@@ -102,14 +102,14 @@ def test_a_client_whose_command_takes_longer_is_not_idle(
 ) -> None:
     server = start(1)
     entered, gate = threading.Event(), threading.Event()
-    execute_in_stages = server.context.engine.execute_in_stages
+    execute_in_stages = server.context.engine.database(0).execute_in_stages
 
     def gated(*arguments: object) -> object:
         entered.set()
         assert gate.wait(TIMEOUT)
         return execute_in_stages(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(server.context.engine, "execute_in_stages", gated)
+    monkeypatch.setattr(server.context.engine.database(0), "execute_in_stages", gated)
     waiting = connect(server)
     waiting.send(b"KEYS *\n")
     assert entered.wait(TIMEOUT)

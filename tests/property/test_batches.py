@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.codec import Args, RequestBatch
@@ -23,7 +23,7 @@ from tests.harness.sessions import ClientSession, connect, feed, transport_of
 from tests.harness.stores import new_store
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
-VALUES = st.sampled_from([b"1", b"text", b"", b"a\r\n$1\r\nb", b"x" * 2000])
+VALUES = st.sampled_from([b"1", b"text", b"", b"a\r\n$1\r\nb", b"x" * 2000, b"-2", b"01", b"9223372036854775807"])
 NUMBERS = st.integers(-3, 3).map(b"%d".__mod__)
 
 COMMANDS_WITH_ARGUMENTS = {
@@ -31,6 +31,7 @@ COMMANDS_WITH_ARGUMENTS = {
     b"get": (KEYS,),
     b"SET": (KEYS, VALUES),
     b"INCR": (KEYS,),
+    b"DECR": (KEYS,),
     b"INCRBY": (KEYS, NUMBERS),
     b"APPEND": (KEYS, VALUES),
     b"GETRANGE": (KEYS, NUMBERS, NUMBERS),
@@ -118,6 +119,62 @@ def test_alike_requests_are_decoded_as_batches(count: int) -> None:
     assert all(isinstance(each, RequestBatch) for each in decoded)
     assert max(each.count for each in decoded) <= MAX_BATCH
     assert flat(decoded) == pipeline
+
+
+# Requests of the same size, as the parts that a decoder looks for. Arguments may contain such parts too.
+PREFIXES = {1: b"*2\r\n$3\r\nGET\r\n$7\r\n", 2: b"*3\r\n$3\r\nSET\r\n$7\r\n"}
+ARGUMENTS = st.sampled_from([b"key:001", b"\r\n$7\r\n\n", b"a\r\n$7\r\n", b"\r\n*2\r\n$", b"1234567"])
+PARTS = st.one_of(ARGUMENTS, st.sampled_from([b"", b"\r\n", b"\r\n$7\r\n", b"x", *PREFIXES.values()]))
+
+
+SET = PREFIXES[2] + b"1234567\r\n$7\r\n7654321\r\n"
+WITHOUT_SEPARATOR = PREFIXES[2] + b"12345678901234567890\r\n"
+WITH_TWO_SEPARATORS = PREFIXES[2] + b"1\r\n$7\r\n3456\r\n$7\r\n012\r\n"
+
+
+@st.composite
+def damaged_pipelines(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Return a pipeline of requests of the same size, and another one, some of whose parts are replaced."""
+    count = draw(st.sampled_from([1, 2]))
+    between = {1: b"", 2: b"\r\n$7\r\n"}[count]
+    parts: list[bytes] = []
+    for row in draw(st.lists(st.tuples(ARGUMENTS, ARGUMENTS), min_size=MIN_BATCH, max_size=MAX_BATCH + MIN_BATCH)):
+        parts += (PREFIXES[count], row[0], between, row[1] if between else b"", b"\r\n")
+    for place, part in draw(st.dictionaries(st.integers(0, len(parts) - 1), PARTS, max_size=4)).items():
+        parts[place] = part
+    first = PREFIXES[count] + between.join([b"1234567"] * count) + b"\r\n"
+    return first * MIN_BATCH, b"".join(parts)
+
+
+@given(damaged_pipelines())
+@example((SET * MIN_BATCH, SET * 3 + SET[:-2] + b"xx"))  # no CRLF at the end
+@example((SET * MIN_BATCH, SET * 3 + SET.replace(b"7654321", b"765432")))  # less than the declared size
+@example((SET * MIN_BATCH, SET * 2 + WITHOUT_SEPARATOR + WITH_TWO_SEPARATORS))
+def test_requests_of_the_same_size_are_decoded_as_byte_by_byte(pipelines: tuple[bytes, bytes]) -> None:
+    at_once, by_bytes = RequestDecoder(ReplyEncoder()), RequestDecoder(ReplyEncoder())
+    found: list[list[Any]] = [[], []]
+    for decoder, pieces, requests in (
+        (at_once, pipelines, found[0]),
+        (by_bytes, [bytes([byte]) for data in pipelines for byte in data], found[1]),
+    ):
+        for data in pieces:
+            decoded, rest = decoder.decode(data)
+            requests += [each for _, group in decoded for each in flat(group)]
+            if rest or (requests and not isinstance(requests[-1], list)):  # another protocol, or a protocol error
+                break
+    assert found[0] == found[1]
+
+
+def test_an_expected_batch_is_not_split_at_each_line() -> None:
+    decoder = RequestDecoder(ReplyEncoder())
+    pipeline = [[b"SET", b"key%d" % number, b"a\r\nb"] for number in range(MIN_BATCH)]
+    plain = [[b"SET", b"key0", b"1234"]] * MIN_BATCH
+    for _ in range(2):
+        [(_, first)], _ = decoder.decode(b"".join(map(encode_request, plain)))
+        assert isinstance(first[0], RequestBatch)
+    [(_, second)], _ = decoder.decode(b"".join(map(encode_request, pipeline)))
+    assert isinstance(second[0], RequestBatch), "an argument with a line break fits into a batch like the last one"
+    assert flat(second) == pipeline
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ class LimitedSessions(Sessions):
         assert self.store.memory is not None
         while not self.engine.evict_slice():
             pass
-        return self.store.memory.is_exceeded
+        return self.store.memory.limit.is_exceeded
 
     def run(self, number: int, *args: bytes) -> None:
         if not self.is_exceeded():

@@ -14,7 +14,7 @@ from common.errors import CommandError, backend_timed_out
 from common.replies import OK, Reply
 from common.text import split_args
 from server.commands import COMMANDS
-from server.engines.base import WOULD_BLOCK, CallContext, Engine, QueuedCommand, WouldBlock
+from server.engines.base import WOULD_BLOCK, CallContext, Engine, QueuedCommand, TransactionPart, WouldBlock
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.cached_reads import CACHEABLE, CachedReads
 from server.engines.redis.tracking import Tracking
@@ -41,8 +41,9 @@ class FakeEngine:
         return WOULD_BLOCK
 
     def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: object, call: CallContext
+        self, parts: Sequence[TransactionPart], watches: object, call: CallContext
     ) -> list[Reply | Exception] | None:
+        queue = [each for _, part in parts for each in part]
         self.executed += [command.name for command, _ in queue]
         if self.failure is not None:
             raise self.failure
@@ -74,7 +75,7 @@ class Client:
         return self.engine.try_execute(*resolve(line), self.call)
 
     def execute_all(self, *lines: str) -> object:
-        return self.engine.execute_all(list(map(resolve, lines)), cast(Any, None), self.call)
+        return self.engine.execute_all([(0, list(map(resolve, lines)))], {}, self.call)
 
 
 def resolve(line: str) -> QueuedCommand:

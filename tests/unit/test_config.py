@@ -46,7 +46,7 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "auto-aof-rewrite-min-size": "67108864",
         "bind": "127.0.0.1",
         "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-        "databases": "1",
+        "databases": "16",
         "dir": "",
         "loglevel": "info",
         "maxclients": "10000",

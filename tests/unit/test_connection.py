@@ -6,14 +6,12 @@ import pytest
 
 from common import REDIS_VERSION, __version__
 from common.errors import (
-    DATABASE_OUT_OF_RANGE,
     INVALID_CLIENT_NAME,
     NO_PASSWORD,
-    NOT_AN_INTEGER,
     UNSUPPORTED_PROTOCOL,
     WRONG_PASSWORD,
 )
-from common.replies import NULL_ARRAY, OK, PONG, ErrorReply, SimpleString
+from common.replies import NULL_ARRAY, PONG, ErrorReply, SimpleString
 from common.resp_client import encode_request
 from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
 
@@ -104,7 +102,7 @@ def test_hello_in_text_prints_its_description_and_stays_text(session: ClientSess
     [
         ("GET none", b"$-1\r\n", b"_\r\n"),
         ("MGET none", b"*1\r\n$-1\r\n", b"*1\r\n_\r\n"),
-        ("CONFIG GET databases", b"*2\r\n$9\r\ndatabases\r\n$1\r\n1\r\n", b"%1\r\n$9\r\ndatabases\r\n$1\r\n1\r\n"),
+        ("CONFIG GET databases", b"*2\r\n$9\r\ndatabases\r\n$2\r\n16\r\n", b"%1\r\n$9\r\ndatabases\r\n$2\r\n16\r\n"),
         (
             "LCS a b IDX",
             b"*4\r\n$7\r\nmatches\r\n*0\r\n$3\r\nlen\r\n:0\r\n",
@@ -156,16 +154,6 @@ def test_a_pipeline_is_replied_to_in_the_version_that_hello_and_reset_set_within
     output = session.feed(get + b"".join(map(encode_request, requests)))
     assert output.startswith(b"$-1\r\n_" if before else b"$-1\r\n%8\r\n")
     assert output.endswith(b"_\r\n+RESET\r\n$-1\r\n")
-
-
-# ---------------------------------------------------------------- what there is one of, and what there is none of
-
-
-def test_the_only_database_is_number_zero(session: ClientSession) -> None:
-    assert execute(session, b"SELECT", b"0") == OK
-    assert execute(session, b"SELECT", b"1") == DATABASE_OUT_OF_RANGE
-    assert execute(session, b"SELECT", b"-1") == DATABASE_OUT_OF_RANGE
-    assert execute(session, b"SELECT", b"zero") == NOT_AN_INTEGER
 
 
 def test_auth_without_a_user_name_is_refused_because_no_password_is_configured(session: ClientSession) -> None:

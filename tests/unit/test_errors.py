@@ -16,15 +16,15 @@ SOURCES = {name: tree for name, tree in MODULES.items() if name not in ("common.
 ERROR_TEXT = re.compile(r"-?(?:ERR|EXECABORT|NOPROTO|CROSSSLOT|NOAUTH|WRONGPASS|OOM|WRONGTYPE) ")
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_no_error_is_made_or_spelled_out_outside_the_errors_module(module: str) -> None:
-    for node in ast.walk(SOURCES[module]):
-        if isinstance(node, ast.Call):
-            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            assert called != "ErrorReply", f"line {node.lineno} makes an error"
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
-            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-            assert not ERROR_TEXT.match(text), f"line {node.lineno} spells out an error"
+def test_no_error_is_made_or_spelled_out_outside_the_errors_module() -> None:
+    for module, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                assert called != "ErrorReply", f"{module}, line {node.lineno} makes an error"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+                assert not ERROR_TEXT.match(text), f"{module}, line {node.lineno} spells out an error"
 
 
 def test_the_text_of_an_error_is_its_code_and_its_message() -> None:

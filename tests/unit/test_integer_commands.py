@@ -6,9 +6,12 @@ import pytest
 
 from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
 from common.replies import ErrorReply
+from common.resp_client import encode_request
+from common.resp_requests import MIN_BATCH
 from server.args.integers import MAX_INTEGER, MIN_INTEGER
 from server.keyspace.store import Store
-from tests.harness.sessions import ClientSession, execute
+from tests.harness.cases import case
+from tests.harness.sessions import ClientSession, execute, feed
 from tests.harness.stores import pairs
 from tests.unit.test_integers import NO_INTEGERS
 
@@ -36,23 +39,25 @@ def test_a_number_is_counted_up_and_down(
 
 
 @EACH_COUNTING
-@pytest.mark.parametrize("value", NO_INTEGERS, ids=lambda value: repr(value[:24]))
 def test_a_value_that_is_no_integer_is_refused_and_kept(
-    session: ClientSession, store: Store, counting: tuple[bytes, ...], value: bytes
+    session: ClientSession, store: Store, counting: tuple[bytes, ...]
 ) -> None:
     name, *by = counting
-    store.set(b"n", value)
-    assert execute(session, name, b"n", *by) == NOT_AN_INTEGER
-    assert pairs(store) == [(b"n", value)]
+    for value in NO_INTEGERS:
+        store.set(b"n", value)
+        with case(value):
+            assert execute(session, name, b"n", *by) == NOT_AN_INTEGER
+            assert pairs(store) == [(b"n", value)]
 
 
 @pytest.mark.parametrize("name", [b"INCRBY", b"DECRBY"])
-@pytest.mark.parametrize("by", NO_INTEGERS, ids=lambda by: repr(by[:24]))
-def test_a_step_that_is_no_integer_is_refused(session: ClientSession, store: Store, name: bytes, by: bytes) -> None:
+def test_a_step_that_is_no_integer_is_refused(session: ClientSession, store: Store, name: bytes) -> None:
     store.set(b"n", b"11")
-    assert execute(session, name, b"n", by) == NOT_AN_INTEGER
-    assert execute(session, name, b"new", by) == NOT_AN_INTEGER
-    assert pairs(store) == [(b"n", b"11")]
+    for by in NO_INTEGERS:
+        with case(by):
+            assert execute(session, name, b"n", by) == NOT_AN_INTEGER
+            assert execute(session, name, b"new", by) == NOT_AN_INTEGER
+            assert pairs(store) == [(b"n", b"11")]
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,22 @@ def test_decrby_cannot_turn_the_smallest_integer_round(
         b"ERR decrement would overflow"
     )
     assert pairs(store) == before
+
+
+@EACH_COUNTING
+@pytest.mark.parametrize(
+    "value",
+    [*NO_INTEGERS, None, b"7", b"0", b"-7", b"%d" % (10**18 - 1), b"%d" % (MAX_INTEGER - 2), b"%d" % (MIN_INTEGER + 2)],
+    ids=lambda value: repr(value and value[:24]),
+)
+def test_a_pipeline_of_increments_has_the_replies_of_one_by_one(
+    session: ClientSession, store: Store, counting: tuple[bytes, ...], value: bytes | None
+) -> None:
+    request = encode_request([counting[0], b"n", *counting[1:]])
+    found = []
+    for pipeline in ([request * MIN_BATCH], [request] * MIN_BATCH):
+        store.delete(b"n")
+        if value is not None:
+            store.set(b"n", value)
+        found.append((b"".join(feed(session, data) for data in pipeline), store.get(b"n")))
+    assert found[0] == found[1]

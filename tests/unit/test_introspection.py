@@ -7,9 +7,8 @@ import pytest
 from common.errors import INVALID_COMMAND, INVALID_NUMBER_OF_ARGUMENTS, NO_KEY_ARGUMENTS, SYNTAX_ERROR
 from common.replies import ErrorReply, Lines, Reply, SimpleString
 from server.commands import COMMANDS
-from server.registry import Command
 from tests.harness.sessions import ClientSession, execute, execute_line, send_line
-from tests.unit.test_commands import EVERY_ENTRY
+from tests.unit.test_commands import ENTRIES
 
 
 def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: ClientSession) -> None:
@@ -20,16 +19,16 @@ def test_help_has_one_line_a_command_with_its_name_and_its_summary(session: Clie
     assert len({line.index(command.summary.decode()) for line, command in zip(lines, COMMANDS, strict=True)}) == 1
 
 
-@EVERY_ENTRY
-def test_help_describes_a_command_or_a_subcommand(session: ClientSession, entry: Command) -> None:
-    expected = f"{entry.usage.decode()}\n  {entry.summary.decode()}"
-    if entry.subcommands:
-        expected = f"{entry.name.decode()} <subcommand> [<arg> [value] [opt] ...]\n  {entry.summary.decode()}"
-        for each in entry.subcommands.values():
-            expected += f"\n{each.usage.decode()}\n  {each.summary.decode()}"
-    name = entry.name.decode().replace("|", " ")
-    assert send_line(session, f"HELP {name}") == expected
-    assert send_line(session, f"help {name.lower()}") == expected
+def test_help_describes_a_command_or_a_subcommand(session: ClientSession) -> None:
+    for entry in ENTRIES:
+        expected = f"{entry.usage.decode()}\n  {entry.summary.decode()}"
+        if entry.subcommands:
+            expected = f"{entry.name.decode()} <subcommand> [<arg> [value] [opt] ...]\n  {entry.summary.decode()}"
+            for each in entry.subcommands.values():
+                expected += f"\n{each.usage.decode()}\n  {each.summary.decode()}"
+        name = entry.name.decode().replace("|", " ")
+        assert send_line(session, f"HELP {name}") == expected
+        assert send_line(session, f"help {name.lower()}") == expected
 
 
 def test_help_on_what_is_no_command_is_an_error(session: ClientSession) -> None:

@@ -122,8 +122,8 @@ def test_a_limit_counts_the_keys_that_exist_already(session: ClientSession, engi
 def test_without_a_limit_nothing_is_counted_unless_the_policy_tracks_the_use_of_keys(
     store: Store, policy: str, is_observed: bool
 ) -> None:
-    store.limit_memory(10**9, "allkeys-lru")
-    store.limit_memory(0, policy)
+    store.databases.limit_memory(10**9, "allkeys-lru")
+    store.databases.limit_memory(0, policy)
     store.begin_step()
     assert (store.memory is not None, store.needs_begin) == (is_observed, is_observed)
 
@@ -236,7 +236,7 @@ def test_keys_are_evicted_until_the_limit_is_obeyed(
     fill(session, *(b"%d" % number for number in range(100)), options=(b"EX", b"100"))
     assert store.memory is not None
     largest = ENTRY_SIZE + EXPIRY_SIZE + eviction.SAMPLED_KEY_SIZE + 2 + len(VALUE)
-    assert LIMIT - largest < store.memory.used <= LIMIT + largest
+    assert LIMIT - largest < store.memory.limit.used <= LIMIT + largest
     assert store.evicted_keys == 100 - len(store) > 80
     assert b"99" in store, "the last one was set after the eviction"
 
@@ -323,11 +323,11 @@ def test_random_eviction_chooses_all_keys_alike(session: ClientSession, store: S
 def test_an_eviction_is_a_removal_like_any_other(clock: Clock) -> None:
     recorder = Recorder()
     store = new_store(clock, [recorder])
-    store.limit_memory(1, "allkeys-random")
+    store.databases.limit_memory(1, "allkeys-random")
     store.set(b"a", b"1")
     store.set(b"b", b"1")
     assert store.memory is not None
-    assert not store.memory.tend(lambda: True)
+    assert not store.memory.limit.tend(0, lambda: True)
     assert store.deletion_count == store.evicted_keys == 1
     assert [change[2] for change in recorder.changes if change[0] == "remove"] == [Removal.EVICTED]
     assert recorder.items() == store.items()
@@ -364,12 +364,12 @@ def test_scan_continues_while_keys_are_evicted(session: ClientSession, store: St
 
 
 def test_a_command_evicts_until_it_is_told_to_stop_and_one_key_at_least(store: Store) -> None:
-    store.limit_memory(10**9, "allkeys-lru")
+    store.databases.limit_memory(10**9, "allkeys-lru")
     for number in range(100):
         store.set(b"%d" % number, VALUE)
-    store.limit_memory(1, "allkeys-lru")
+    store.databases.limit_memory(1, "allkeys-lru")
     assert store.memory is not None
-    assert store.memory.make_room(lambda: True)
+    assert store.memory.limit.make_room(0, lambda: True)
     assert store.evicted_keys == 1
 
 
@@ -384,29 +384,29 @@ def test_after_the_limit_was_lowered_a_command_evicts_what_it_adds_and_the_rest_
     while not engine.evict_slice():
         pass
     assert store.memory is not None
-    assert store.memory.used <= 100 * 1250
+    assert store.memory.limit.used <= 100 * 1250
     fill(session, b"a", b"b", b"c")
-    assert store.memory.used <= 101 * 1250
+    assert store.memory.limit.used <= 101 * 1250
 
 
 def test_a_slice_of_the_background_is_bounded(store: Store, clock: Clock) -> None:
-    store.limit_memory(10**9, "allkeys-random")
+    store.databases.limit_memory(10**9, "allkeys-random")
     for number in range(100):
         store.set(b"%d" % number, VALUE)
-    store.limit_memory(1, "allkeys-random")
+    store.databases.limit_memory(1, "allkeys-random")
     calls = count(1)
     assert store.memory is not None
-    assert not store.memory.tend(lambda: next(calls) == 7)
+    assert not store.memory.limit.tend(0, lambda: next(calls) == 7)
     assert store.evicted_keys == 7
 
 
 def test_keys_that_existed_before_a_policy_was_chosen_are_added_in_slices(store: Store) -> None:
     for number in range(10 * eviction.FILL_SIZE):
         store.set(b"%d" % number, b"")
-    store.limit_memory(10**9, "allkeys-lru")
+    store.databases.limit_memory(10**9, "allkeys-lru")
     assert store.memory is not None
     slices = 1
-    while not store.memory.tend(lambda: True):
+    while not store.memory.limit.tend(0, lambda: True):
         slices += 1
     assert slices > 9
     store.memory.policy.check()
@@ -415,9 +415,9 @@ def test_keys_that_existed_before_a_policy_was_chosen_are_added_in_slices(store:
 def test_keys_can_be_evicted_before_all_of_them_were_added(store: Store) -> None:
     for number in range(1000):
         store.set(b"%d" % number, b"")
-    store.limit_memory(1, "allkeys-lru")
+    store.databases.limit_memory(1, "allkeys-lru")
     assert store.memory is not None
-    while store.memory.make_room(lambda: True):
+    while store.memory.limit.make_room(0, lambda: True):
         pass
     assert store.evicted_keys == 1000, "none is left"
 
@@ -426,19 +426,19 @@ def test_keys_can_be_evicted_before_all_of_them_were_added(store: Store) -> None
 def test_an_eviction_takes_a_bounded_time_although_most_tracked_keys_were_removed(
     monkeypatch: pytest.MonkeyPatch, store: Store, clock: Clock, left: int
 ) -> None:
-    store.limit_memory(10**9, "allkeys-lru")
+    store.databases.limit_memory(10**9, "allkeys-lru")
     for number in range(10_000):
         store.set(b"%d" % number, b"")
     clock.forward(1000)
     store.begin_step()
-    store.limit_memory(1, "allkeys-lru")
+    store.databases.limit_memory(1, "allkeys-lru")
     assert store.memory is not None
     store.memory.use([b"%d" % number for number in range(left)])  # so the removed keys have lower marks
     for number in range(left, 10_000):
         store.delete(b"%d" % number)
     calls = count()
     monkeypatch.setattr(eviction, "random", lambda: next(calls) and random.random())
-    assert store.memory.make_room(lambda: True)
+    assert store.memory.limit.make_room(0, lambda: True)
     assert store.evicted_keys == 1
     assert next(calls) <= eviction.MAX_ATTEMPTS * SAMPLES
     store.memory.policy.check()
@@ -446,7 +446,7 @@ def test_an_eviction_takes_a_bounded_time_although_most_tracked_keys_were_remove
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lfu"])
 def test_keys_that_come_and_go_do_not_make_the_policy_grow(store: Store, policy: str) -> None:
-    store.limit_memory(10**9, policy)
+    store.databases.limit_memory(10**9, policy)
     assert store.memory is not None
     policy_ = store.memory.policy
     assert isinstance(policy_, SampledKeys)
@@ -459,14 +459,14 @@ def test_keys_that_come_and_go_do_not_make_the_policy_grow(store: Store, policy:
             store.persist(key)
             store.delete(key)
         if number % 100 == 0:
-            while not store.memory.tend(lambda: False):
+            while not store.memory.limit.tend(0, lambda: False):
                 pass
     assert len(policy_) <= MIN_STALE_KEYS + 200
     policy_.check()
 
 
 def test_the_same_key_again_and_again_is_tracked_once(store: Store) -> None:
-    store.limit_memory(10**9, "volatile-lru")
+    store.databases.limit_memory(10**9, "volatile-lru")
     assert store.memory is not None
     for _ in range(100):
         store.set(b"a", b"", store.now() + 1000)
@@ -593,7 +593,7 @@ def test_frequency_grows_with_uses_and_falls_with_time(
 
 def test_a_frequency_does_not_exceed_its_maximum(monkeypatch: pytest.MonkeyPatch, store: Store, clock: Clock) -> None:
     monkeypatch.setattr(eviction, "random", lambda: 0.0)
-    store.limit_memory(0, "allkeys-lfu")
+    store.databases.limit_memory(0, "allkeys-lfu")
     store.set(b"k", b"")
     assert store.memory is not None
     store.memory.use([b"k", b"none"] * 1000)
@@ -601,7 +601,7 @@ def test_a_frequency_does_not_exceed_its_maximum(monkeypatch: pytest.MonkeyPatch
     assert store.memory.policy.frequency(b"k") == 255
     clock.forward(-10 * MINUTE)
     store.begin_step()
-    store.memory.tend(lambda: False)
+    store.memory.limit.tend(0, lambda: False)
     store.memory.use([b"k"])
     assert store.memory.policy.frequency(b"k") == 255
 

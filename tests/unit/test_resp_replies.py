@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.codec import PIECE_SIZE
+from common.codec import PIECE_SIZE, encode_together
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder, encode_request
 from common.resp_replies import ReplyEncoder
@@ -48,6 +48,36 @@ from tests.harness.sessions import encode
 def test_a_reply_is_encoded_in_either_version(reply: Reply, in_2: bytes, in_3: bytes) -> None:
     assert encode(ReplyEncoder(2), reply) == in_2
     assert encode(ReplyEncoder(3), reply) == in_3
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [b"", b"a", b"x" * 2000],
+        [b"a", None, b"b"],
+        [b"a", [], b"b"],
+        [1, -5, 2**63 - 1],
+        [1, True, 0.5],
+        [1, None],
+        [OK, OK],
+        [OK, SimpleString(b"QUEUED"), 1],
+        [None, None, b"a"],
+        [NO_REPLY, ErrorReply.from_text(b"ERR no"), 1.5],
+        [b"x" * PIECE_SIZE, b"y"],
+    ],
+    ids=lambda replies: repr(replies)[:40],
+)
+@pytest.mark.parametrize("version", [2, 3])
+def test_replies_are_encoded_together_as_one_by_one(version: int, replies: list[Reply]) -> None:
+    encoder = ReplyEncoder(version)
+    together = encode_together(encoder.scalars, encoder.columns, replies)
+    assert together == b"".join(encode(encoder, each) for each in replies)
+
+
+@pytest.mark.parametrize("replies", [[b"a", b"x" * (PIECE_SIZE + 1)], [1, Lines([])]])
+def test_replies_that_are_large_are_not_encoded_together(replies: list[Reply]) -> None:
+    encoder = ReplyEncoder()
+    assert encode_together(encoder.scalars, encoder.columns, replies) is None
 
 
 def test_an_encoder_uses_resp2_by_default() -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from common.limits import Limits
 from common.resp_client import encode_request
 from common.resp_requests import MAX_HEADER_SIZE
 from server.engines.embedded import EmbeddedEngine
-from server.keyspace.store import Store
+from tests.harness.cases import case
 from tests.harness.sessions import ClientSession, execute, feed, new_session
-from tests.harness.stores import pairs
+from tests.harness.stores import new_store, pairs
 
 PING = encode_request([b"PING"])
-EVERY_WAY = pytest.mark.parametrize(
-    "sizes", [(), (1,), (2, 5), (7, 1)], ids=["in one piece", "byte by byte", "in odd pieces", "in sevens"]
-)
+WAYS: dict[str, tuple[int, ...]] = {
+    "in one piece": (),
+    "byte by byte": (1,),
+    "in odd pieces": (2, 5),
+    "in sevens": (7, 1),
+}
+EVERY_WAY = pytest.mark.parametrize("sizes", WAYS.values(), ids=WAYS)
 
 COUNT = "invalid multibulk length"
 LENGTH = "invalid bulk length"
@@ -64,21 +70,22 @@ MALFORMED = {
 }
 
 
-@EVERY_WAY
-@pytest.mark.parametrize(
-    "following", [b"", encode_request([b"SET", b"after", b"1"]), b"SET after 1\n", b"*$\r\n\x00" * 50]
-)
+FOLLOWING = [b"", encode_request([b"SET", b"after", b"1"]), b"SET after 1\n", b"*$\r\n\x00" * 50]
+
+
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_request_is_replied_to_in_its_turn_and_nothing_after_it_runs(
-    session: ClientSession, store: Store, name: str, following: bytes, sizes: tuple[int, ...]
-) -> None:
+def test_a_malformed_request_is_replied_to_in_its_turn_and_nothing_after_it_runs(name: str) -> None:
     malformed, reason = MALFORMED[name]
     before = encode_request([b"SET", b"before", b"1"])
-    reply = feed(session, before + malformed + following, *sizes)
-    assert reply == b"+OK\r\n-ERR Protocol error: " + reason.encode() + b"\r\n"
-    assert session.closing
-    assert session.feed(PING) == b""
-    assert pairs(store) == [(b"before", b"1")]
+    for (way, sizes), following in itertools.product(WAYS.items(), FOLLOWING):
+        store = new_store()
+        session = new_session(EmbeddedEngine(store))
+        with case(way, following):
+            reply = feed(session, before + malformed + following, *sizes)
+            assert reply == b"+OK\r\n-ERR Protocol error: " + reason.encode() + b"\r\n"
+            assert session.closing
+            assert session.feed(PING) == b""
+            assert pairs(store) == [(b"before", b"1")]
 
 
 @EVERY_WAY

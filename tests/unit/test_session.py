@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -12,13 +12,14 @@ from common.errors import INTERNAL_ERROR, CommandError
 from common.replies import OK, ErrorReply, Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from server.commands import COMMANDS, connection, strings, transactions
-from server.engines.base import CallContext, QueuedCommand
+from server.engines.base import CallContext, TransactionPart
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command, CommandGroup, CommandTable
 from server.session.session import Session
 from server.session.stream import OUTPUT_SIZE
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.sessions import ClientSession, answers, execute, feed, new_session, send_line
 from tests.harness.stores import new_store, pairs
 
@@ -214,14 +215,20 @@ def bang(session: Session) -> Reply:
 FAULTY = CommandTable([faulty, connection.group, strings.group, transactions.group])
 
 
-class BrokenEngine(EmbeddedEngine):
-    """An engine that lost whatever it stood on."""
+class BrokenDatabase(OwnedDatabase):
+    """A database whose engine lost whatever it stood on."""
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         raise ConnectionError("no backing store")
 
+
+class BrokenEngine(CustomEngine):
+    """An engine that lost whatever it stood on."""
+
+    database_class = BrokenDatabase
+
     def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
         raise ConnectionError("no backing store")
 

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "notify_keyspace_events": ("KEA", "g$lshzxetdKE"),
     "max_memory": ("64mb", 64 * MIB),
     "eviction": ("allkeys-lru", "allkeys-lru"),
+    "databases": ("3", 3),
     "data": ("./data", "./data"),
     "fsync": ("always", "always"),
     "rewrite_min_size": ("100", 100),

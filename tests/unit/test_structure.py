@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Set
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -54,10 +55,10 @@ MODULES = {
     for package in ("client", "common", "server")
     for path in sorted(ROOT.glob(f"{package}/**/*.py"))
 }
-EVERY_MODULE = pytest.mark.parametrize("module", MODULES)
 
 
-def imports(module: str, *, at_load: bool = False) -> set[str]:
+@functools.cache
+def imports(module: str, *, at_load: bool = False) -> Set[str]:
     """Return the modules that a module imports. ``at_load``: without those that its functions import."""
     names: set[str] = set()
     for node in _nodes(MODULES[module], functions=not at_load):
@@ -92,15 +93,15 @@ def layer_of(module: str) -> tuple[int, str]:
     raise AssertionError(f"{module} is in no layer")
 
 
-@EVERY_MODULE
-def test_a_module_imports_lower_layers_only(module: str) -> None:
-    if module in ("server", "server.engines"):
-        assert imports(module) <= {"__future__"}
-        return
-    height, folder = layer_of(module)
-    for name in imports(module) & MODULES.keys():
-        other_height, other_folder = layer_of(name)
-        assert other_height < height or other_folder == folder, f"{module} imports {name}"
+def test_a_module_imports_lower_layers_only() -> None:
+    for module in MODULES:
+        if module in ("server", "server.engines"):
+            assert imports(module) <= {"__future__"}
+            continue
+        height, folder = layer_of(module)
+        for name in imports(module) & MODULES.keys():
+            other_height, other_folder = layer_of(name)
+            assert other_height < height or other_folder == folder, f"{module} imports {name}"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -111,34 +112,35 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(f"a circle: {problem.args[1]}")
 
 
-@EVERY_MODULE
-def test_the_client_imports_the_server_only_for_local_and_only_then(module: str) -> None:
-    if is_in(module, ["client"]):
-        assert module == "client.local" or not any(is_in(name, ["server"]) for name in imports(module))
-        assert "client.local" not in imports(module, at_load=True)
+def test_the_client_imports_the_server_only_for_local_and_only_then() -> None:
+    users = [module for module in MODULES if any(is_in(name, ["server"]) for name in imports(module))]
+    assert [module for module in users if is_in(module, ["client"])] == ["client.local"]
+    assert [module for module in MODULES if "client.local" in imports(module, at_load=True)] == []
 
 
-@EVERY_MODULE
-def test_only_transports_use_the_network(module: str) -> None:
-    if not is_in(module, MAY_USE_NETWORK):
-        assert not {name.partition(".")[0] for name in imports(module)} & NETWORK
+def importers_of(packages: set[str]) -> list[str]:
+    """Return the modules that import one of these packages or a module in one."""
+    return [module for module in MODULES if {name.partition(".")[0] for name in imports(module)} & packages]
 
 
-@EVERY_MODULE
-def test_only_the_redis_engine_uses_redis_py(module: str) -> None:
-    if not is_in(module, ["server.engines.redis"]):
-        assert not {name.partition(".")[0] for name in imports(module)} & {"redis", "cachetools"}
+def test_only_transports_use_the_network() -> None:
+    assert [module for module in importers_of(NETWORK) if not is_in(module, MAY_USE_NETWORK)] == []
 
 
-@EVERY_MODULE
-def test_the_keyspace_lock_is_in_one_module(module: str) -> None:
-    names = {
-        getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(MODULES[module])
-    }
-    assert ("RLock" in names) == (module == "server.engines.embedded")
+def test_only_the_redis_engine_uses_redis_py() -> None:
+    users = importers_of({"redis", "cachetools"})
+    assert [module for module in users if not is_in(module, ["server.engines.redis"])] == []
 
 
-@EVERY_MODULE
-def test_what_runs_under_the_keyspace_lock_takes_no_lock(module: str) -> None:
-    if is_in(module, ["common", "server.args", "server.commands", "server.keyspace"]):
-        assert "threading" not in imports(module)
+def names_in(module: str) -> set[str]:
+    """Return the names that a module uses and imports."""
+    return {getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(MODULES[module])}
+
+
+def test_the_keyspace_lock_is_in_one_module() -> None:
+    assert [module for module in MODULES if "RLock" in names_in(module)] == ["server.engines.embedded"]
+
+
+def test_what_runs_under_the_keyspace_lock_takes_no_lock() -> None:
+    folders = ["common", "server.args", "server.commands", "server.keyspace"]
+    assert [module for module in importers_of({"threading"}) if is_in(module, folders)] == []

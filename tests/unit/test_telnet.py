@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from common.limits import Limits
@@ -9,12 +11,17 @@ from common.resp_client import encode_request
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.protocols.telnet import MAX_SUBNEGOTIATION
+from tests.harness.cases import case
 from tests.harness.sessions import ClientSession, feed, new_session
 from tests.harness.stores import pairs
 
-EVERY_WAY = pytest.mark.parametrize(
-    "sizes", [(), (1,), (2, 5), (11,)], ids=["in one piece", "byte by byte", "in odd pieces", "in elevens"]
-)
+WAYS: dict[str, tuple[int, ...]] = {
+    "in one piece": (),
+    "byte by byte": (1,),
+    "in odd pieces": (2, 5),
+    "in elevens": (11,),
+}
+EVERY_WAY = pytest.mark.parametrize("sizes", WAYS.values(), ids=WAYS)
 
 IAC, DONT, DO, WONT, WILL, SB, SE = b"\xff", b"\xfe", b"\xfd", b"\xfc", b"\xfb", b"\xfa", b"\xf0"
 IP, BRK, SUSP, ABORT, EL, EC = b"\xff\xf4", b"\xff\xf3", b"\xff\xed", b"\xff\xee", b"\xff\xf8", b"\xff\xf7"
@@ -33,12 +40,12 @@ def test_every_do_timing_mark_is_refused(session: ClientSession, sizes: tuple[in
     assert feed(session, sent, *sizes) == expected
 
 
-@pytest.mark.parametrize("option", [bytes([number]) for number in range(256) if number != 6])
-def test_every_other_option_is_refused_once(session: ClientSession, option: bytes) -> None:
-    assert feed(session, IAC + DO + option) == IAC + WONT + option
-    assert feed(session, IAC + WILL + option) == IAC + DONT + option
-    again = IAC + DO + option + IAC + WILL + option + IAC + WONT + option + IAC + DONT + option
-    assert feed(session, again + b"PING\r\n") == b"PONG\r\n"
+def test_every_other_option_is_refused_once(session: ClientSession) -> None:
+    for option in (bytes([number]) for number in range(256) if number != 6):
+        assert feed(session, IAC + DO + option) == IAC + WONT + option
+        assert feed(session, IAC + WILL + option) == IAC + DONT + option
+        again = IAC + DO + option + IAC + WILL + option + IAC + WONT + option + IAC + DONT + option
+        assert feed(session, again + b"PING\r\n") == b"PONG\r\n"
 
 
 def test_what_the_peer_refuses_is_not_replied_to(session: ClientSession) -> None:
@@ -222,8 +229,6 @@ def test_cr_nul_may_be_followed_by_any_protocol(session: ClientSession) -> None:
     assert feed(session, b"PING\r\0*1\r\n$4\r\nPING\r\nPING\r\0" + frame).startswith(b"PONG\r\n+PONG\r\nPONG\r\n\0\0\0")
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("key", [b"\x08", b"\x7f", EC], ids=["backspace", "delete", "EC"])
 @pytest.mark.parametrize(
     ("typed", "echoed"),
     [
@@ -239,11 +244,11 @@ def test_cr_nul_may_be_followed_by_any_protocol(session: ClientSession) -> None:
         ("ECHO '*\"*a", "a"),
     ],
 )
-def test_a_key_deletes_the_character_before_it(
-    session: ClientSession, typed: str, echoed: str, key: bytes, sizes: tuple[int, ...]
-) -> None:
-    sent = typed.encode().replace(b"*", key)
-    assert feed(session, sent + b"\r\n", *sizes) == echoed.encode() + b"\r\n"
+def test_a_key_deletes_the_character_before_it(session: ClientSession, typed: str, echoed: str) -> None:
+    for key, (way, sizes) in itertools.product([b"\x08", b"\x7f", EC], WAYS.items()):
+        with case(key, way):
+            sent = typed.encode().replace(b"*", key)
+            assert feed(session, sent + b"\r\n", *sizes) == echoed.encode() + b"\r\n"
 
 
 @EVERY_WAY

@@ -99,12 +99,11 @@ def test_an_argument_is_printed_bare_where_that_is_safe_and_quoted_where_not(arg
     assert split_args(quote(arg)) == [arg]
 
 
-@pytest.mark.parametrize("byte", range(256))
-def test_every_single_byte_can_be_printed_and_typed_back(byte: int) -> None:
-    arg = bytes([byte])
-    printed = quote(arg)
-    assert split_args(printed) == [arg]
-    assert printed.decode("ascii").isprintable()
+def test_every_single_byte_can_be_printed_and_typed_back() -> None:
+    for arg in (bytes([byte]) for byte in range(256)):
+        printed = quote(arg)
+        assert split_args(printed) == [arg]
+        assert printed.decode("ascii").isprintable()
 
 
 def test_a_command_is_printed_as_a_line() -> None:

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from common.errors import TRANSACTION_TOO_LARGE
+from common.errors import TRANSACTION_TOO_LARGE, CommandError
 from common.limits import Limits
 from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
@@ -249,12 +249,14 @@ def test_a_command_that_fails_in_exec_leaves_no_reference_cycle(session: ClientS
     """It kept the replies and the output of the connection until the garbage collector ran."""
     send_lines(session, "SET text value", "MULTI", failing, "GET text")
     gc.collect()
-    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         assert send_line(session, "EXEC").startswith("1) (error)")
-        assert gc.collect() == 0
+        gc.collect()
+        assert [each for each in gc.garbage if isinstance(each, CommandError)] == []
     finally:
-        gc.enable()
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_exec_leaves_nothing_that_grows_with_the_number_of_commands(session: ClientSession) -> None:

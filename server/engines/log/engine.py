@@ -11,8 +11,8 @@ from common.errors import CommandError, exec_aborted_by, log_failing
 from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.program import start_command
 from common.replies import Reply
-from server.engines.base import CallContext, EngineStartError, InfoSection, KeyCounts, QueuedCommand
-from server.engines.embedded import EmbeddedEngine
+from server.engines.base import CallContext, EngineStartError, InfoSection, KeyCounts, TransactionPart
+from server.engines.embedded import EmbeddedDatabase, EmbeddedEngine, KeyspaceLock
 from server.engines.log.disk import DirectoryInUse, Disk
 from server.engines.log.log import EVERYSEC, DurableLog
 from server.engines.log.replay import never
@@ -22,6 +22,7 @@ from server.engines.log.walk import Corruption
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
+from server.settings.table import DEFAULT_DATABASES
 
 SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
 
@@ -39,11 +40,56 @@ class LogSettings:
     """Whether the replay must end, because the process is asked to stop."""
 
 
-class DurableEngine(EmbeddedEngine):
-    """Executes commands on a store whose changes are logged. `start` replays the log."""
+class DurableDatabase(EmbeddedDatabase):
+    """Executes commands on a store whose changes are logged."""
 
-    def __init__(self, store: Store, settings: LogSettings, limits: Limits = DEFAULT_LIMITS) -> None:
-        super().__init__(store, limits)
+    def __init__(self, store: Store, lock: KeyspaceLock, log: DurableLog) -> None:
+        super().__init__(store, lock)
+        self._log = log
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
+        # The hottest path with a log: two look-ups, and the call of the engine below.
+        log = self._log
+        thread = log.thread
+        if thread.failures is None:
+            thread.failures = log.failures
+        if log.needs_attention:
+            _attend(log, command)
+        return EmbeddedDatabase.execute(self, command, args, call)
+
+    def execute_batch(
+        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    ) -> list[Reply | Exception] | None:
+        """Execute one command several times. Returns None if writes are refused, or if much is pending."""
+        log = self._log
+        if log.thread.failures is None:
+            log.thread.failures = log.failures
+        if log.needs_attention:
+            return None
+        return super().execute_batch(command, columns, call)
+
+    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
+        """Do the same for a command with ``stages``."""
+        _begin(self._log, command)
+        return super().execute_in_stages(command, args, call)
+
+    def may_block(self, command: Command, args: Args) -> bool:
+        """Return whether the command may take long. One that writes a snapshot does."""
+        return command.name in SAVING_COMMANDS or super().may_block(command, args)
+
+
+class DurableEngine(EmbeddedEngine):
+    """The keyspace in this process, with a log of its changes. `start` replays the log."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: LogSettings,
+        limits: Limits = DEFAULT_LIMITS,
+        databases: int = DEFAULT_DATABASES,
+    ) -> None:
+        super().__init__(store, limits, databases)
         self._settings = settings
         self._log: DurableLog
         self.persistence: LogService | None = None
@@ -77,7 +123,7 @@ class DurableEngine(EmbeddedEngine):
             raise EngineStartError(f"can't use {settings.directory}: {problem.strerror or problem}") from problem
         try:
             return open_log(
-                disk, self._store, self._lock, settings.level, settings.is_interrupted, repair=settings.repair
+                disk, self._stores, self._lock, settings.level, settings.is_interrupted, repair=settings.repair
             )
         except Corruption as problem:
             disk.close()
@@ -102,41 +148,24 @@ class DurableEngine(EmbeddedEngine):
 
     def key_counts(self) -> KeyCounts:
         """Count the keys. What is counted must be durable before it is replied, as what a command reads."""
-        self._begin()
+        _begin(self._log)
         return super().key_counts()
 
-    # ---------------------------------------------------------------- execution
-
-    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
-        # The hottest path with a log: two look-ups, and the call of the engine below.
-        log = self._log
-        thread = log.thread
-        if thread.failures is None:
-            thread.failures = log.failures
-        if log.needs_attention:
-            self._attend(command)
-        return EmbeddedEngine.execute(self, command, args, call)
-
-    def execute_batch(
-        self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
+    def execute_all(
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
-        """Execute one command several times. Returns None if writes are refused, or if much is pending."""
-        log = self._log
-        if log.thread.failures is None:
-            log.thread.failures = log.failures
-        if log.needs_attention:
-            return None
-        return super().execute_batch(command, columns, call)
-
-    def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
-        """Do the same for a command with ``stages``."""
-        self._begin(command)
-        return super().execute_in_stages(command, args, call)
+        """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
+        try:
+            _begin(self._log, *[command for _, queue in parts for command, _ in queue])
+        except CommandError as problem:
+            raise CommandError(exec_aborted_by(problem.reply)) from None
+        return super().execute_all(parts, watches, call)
 
     def evict_slice(self) -> bool:
         """Evict keys, and write that: what a record undoes is freed only then. Do nothing while the log is failing."""
-        if self._memory is None or self._log.problem is not None:  # else each would be undone, as a failure of the log
+        if (
+            self._stores.memory is None or self._log.problem is not None
+        ):  # else each would be undone, as a failure of the log
             return True
         is_done = super().evict_slice()
         if self._log.pending_bytes:
@@ -148,34 +177,25 @@ class DurableEngine(EmbeddedEngine):
         if self._log.problem is None:  # as above
             super().check_memory()
 
-    def may_block(self, command: Command, args: Args) -> bool:
-        """Return whether the command may take long. One that writes a snapshot does."""
-        return command.name in SAVING_COMMANDS or super().may_block(command, args)
+    def _new_database(self, store: Store) -> EmbeddedDatabase:
+        return DurableDatabase(store, self._lock, self._log)
 
-    def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
-    ) -> list[Reply | Exception] | None:
-        """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
-        try:
-            self._begin(*(command for command, _ in queue))
-        except CommandError as problem:
-            raise CommandError(exec_aborted_by(problem.reply)) from None
-        return super().execute_all(queue, watch, call)
 
-    def _begin(self, *commands: Command) -> None:
-        log = self._log
-        if log.thread.failures is None:
-            log.thread.failures = log.failures
-        if log.needs_attention:
-            self._attend(*commands)
+def _begin(log: DurableLog, *commands: Command) -> None:
+    """Note that this thread executes something, and do what the log needs first. Raises MISCONF for a write."""
+    if log.thread.failures is None:
+        log.thread.failures = log.failures
+    if log.needs_attention:
+        _attend(log, *commands)
 
-    def _attend(self, *commands: Command) -> None:
-        """Refuse writes if the log is failing, and write what is pending if that is much."""
-        self._log.attend()
-        # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
-        problem = self._log.problem
-        if problem is not None and any(command.writes for command in commands):
-            raise CommandError(log_failing(problem))
+
+def _attend(log: DurableLog, *commands: Command) -> None:
+    """Refuse writes if the log is failing, and write what is pending if that is much."""
+    log.attend()
+    # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
+    problem = log.problem
+    if problem is not None and any(command.writes for command in commands):
+        raise CommandError(log_failing(problem))
 
 
 def _repair_advice(directory: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""The durable log: every change of a store becomes a record in a file before its reply is sent.
+"""The durable log: every change of a database becomes a record in a file before its reply is sent.
 
-    command -> Store -> DurableLog.on_set ... -> pending records                  under the keyspace lock, without I/O
+    command -> Store -> DatabaseRecorder -> pending records                       under the keyspace lock, without I/O
     replies of the command -> commit() -> write, sync -> the replies are sent     without the lock
 
 ``commit`` is the barrier between execution and output. It returns when everything that was recorded so far is as
@@ -23,42 +23,26 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import repeat
 from typing import Any
 
 from common.limits import MIB
 from server.engines.base import CommitFailed
 from server.engines.log.disk import Disk, File
-from server.engines.log.key_order import KeyOrder
 from server.engines.log.names import make_header
-from server.engines.log.pending import (
-    Pending,
-    undo_clear,
-    undo_entry,
-    undo_expired,
-    undo_expiry,
-    undo_range,
-    undo_values,
-)
+from server.engines.log.pending import Pending, undo_swap
+from server.engines.log.recorder import MAX_PENDING, DatabaseRecorder, Entries
 from server.engines.log.records import Record, encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
-from server.keyspace.contents import ClearedContents
-from server.keyspace.observers import Entry, Removal
+from server.keyspace.databases import Databases
 from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
 
 MIN_FREE = 4 * MIB
 """Bytes of free space below which writes are refused, before the disk is full."""
-
-MAX_PENDING = 64 * MIB
-"""Bytes of pending records after which they are written before the next command is executed.
-
-A command can make far larger records than it is itself: COPY records the value.
-"""
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -73,7 +57,7 @@ class _Thread(threading.local):
 
 
 class DurableLog:
-    """Observes a store and writes its log. Safe to call from any thread; the observer's methods run under ``lock``.
+    """Observes all databases and writes their log. Safe to call from any thread; observers run under ``lock``.
 
     ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
     """
@@ -81,20 +65,21 @@ class DurableLog:
     def __init__(
         self,
         disk: Disk,
-        store: Store,
+        databases: Databases,
         lock: AbstractContextManager[Any],
         writer: BatchWriter,
         number: int,
         level: str = EVERYSEC,
     ) -> None:
         self.disk = disk
-        self.store = store
+        self.databases = databases
         self.lock = lock
         self.level = level
         self.number = number
         """Of the log that is written."""
         self.writer = writer
-        self.order = KeyOrder(store.keys_in_order())
+        self.recorders: dict[int, DatabaseRecorder] = {}
+        """What observes each database."""
         self.problem: str | None = None
         """Why writes are refused; None while the log works."""
         self.failures = 0
@@ -104,11 +89,13 @@ class DurableLog:
         self.is_trusted = True
         """Whether the file may be written again: no sync of it has failed, and its end is known."""
         self.is_closed = False
-        self._pending = Pending()
-        self._appended = 0  # changes since the start
+        self.pending = Pending()
+        """The changes that are not written yet."""
+        self.appended = 0
+        """How many changes were recorded since the start."""
+        self.is_muted = False
+        """Whether nothing is recorded, while changes are undone."""
         self._committed = 0  # those that are as durable as the level asks for
-        self._is_muted = False  # while changes are undone
-        self._unrecorded: set[bytes] = set()  # keys that have expired while the log was failing
         self._leading = threading.Lock()  # held by the thread that writes; of those that wait, the next commits for all
         self._syncing = threading.Lock()
         self._files = threading.Lock()
@@ -120,87 +107,45 @@ class DurableLog:
         """For the engine, which sets ``failures`` before a command is executed."""
         self.needs_attention = False
         """Whether the engine must call `attend` before a command: writes are refused, or much is pending."""
-        store.observe(self)
+        databases.observe(self)
 
-    # ---------------------------------------------------------------- the observer, under the keyspace lock
+    # ---------------------------------------------------------------- observing, under the keyspace lock
 
-    def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
-        """Record a SET."""
-        if before is None:
-            self.order.created(key)
-        if self._is_muted:
-            self._unrecorded.discard(key)  # its expiry is undone
+    def observer_of(self, store: Store) -> DatabaseRecorder:
+        """Record the changes of a database from now on."""
+        recorder = self.recorders[store.index] = DatabaseRecorder(self, store)
+        return recorder
+
+    def on_swap(self, first: int, second: int) -> None:
+        """Record a SWAPDB."""
+        self.recorders[first].swap(self.recorders[second])
+        if self.is_muted:
             return
-        pending = self._pending
-        pending.records.append(
-            (b"SET", key, value) if expires_at is None else (b"SET", key, value, b"PXAT", b"%d" % expires_at)
-        )
-        pending.undo.append((undo_entry, key, before))
-        pending.size += len(value)
-        if pending.size > MAX_PENDING:
-            self.needs_attention = True
-        self._appended += 1
+        pending = self.pending
+        pending.records.append((b"SWAPDB", b"%d" % first, b"%d" % second))
+        pending.undo.append((undo_swap, self.databases, first, second))
+        self.appended += 1
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
-        """Record a SET for each key, with one function to undo all of them."""
-        if None in before:
-            self.order.created(*[key for key, value in zip(values, before, strict=True) if value is None])
-        pending = self._pending
-        pending.records += zip(repeat(b"SET"), values.keys(), values.values())
-        pending.undo.append((undo_values, list(values), before))
-        pending.size += sum(map(len, values.values()))
-        if pending.size > MAX_PENDING:
-            self.needs_attention = True
-        self._appended += 1
+    @property
+    def needs_visit(self) -> bool:
+        """Whether a visit of all keys would free memory. See `server.engines.log.key_order`."""
+        return any(each.order.needs_visit for each in self.recorders.values())
 
-    def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
-        """Record a SETRANGE: not the value, which may be large and change often."""
-        if before is None:
-            self.order.created(key)
-            self._record((b"SETRANGE", key, b"%d" % offset, part), undo_entry, key, None)
-        else:
-            old_part = before[offset : offset + len(part)]
-            record = (b"SETRANGE", key, b"%d" % offset, part)
-            self._record(record, undo_range, key, offset, old_part, len(before))
+    def begin_visit(self) -> None:
+        """Begin to visit the keys of all databases that exist now."""
+        for recorder in self.recorders.values():
+            recorder.begin_visit()
 
-    def on_expiry_change(self, key: bytes, expires_at: int | None, before: int | None) -> None:
-        """Record a PEXPIREAT or a PERSIST."""
-        record = (b"PERSIST", key) if expires_at is None else (b"PEXPIREAT", key, b"%d" % expires_at)
-        self._record(record, undo_expiry, key, before)
+    def visit(self, count: int) -> tuple[int, Entries] | None:
+        """Visit up to ``count`` keys of a database. Return its number when the visit began, and the keys that exist.
 
-    def on_remove(self, key: bytes, cause: Removal, before: Entry) -> None:
-        """Record a DEL, whatever the cause. Keys expire while the log is failing, too: see `resume`.
-
-        An expiry is undone with the changes before it: without an EXPIRE that is undone, the key has not expired.
+        Returns None at the end. SWAPDB does not change the number, because the log that continues a snapshot has it.
         """
-        self.order.removed(key)
-        if cause is not Removal.EXPIRED:
-            self._record((b"DEL", key), undo_entry, key, before)
-        elif self.problem is None:
-            self._record((b"DEL", key), undo_expired, key, before)
-        else:
-            self._unrecorded.add(key)
-            if self._pending.undo:
-                self._pending.undo.append((undo_expired, key, before))
-
-    def on_clear(self, cleared: ClearedContents) -> None:
-        """Record a FLUSHALL, and keep what it removed until it is durable."""
-        self._pending.freed_keys += self.order.cleared()
-        if not self._is_muted:
-            cleared.hold()
-            self._pending.cleared += (cleared,)
-        self._record((b"FLUSHALL",), undo_clear, cleared)
-
-    def _record(self, record: Record, *undo: Any) -> None:
-        if self._is_muted:
-            return
-        pending = self._pending
-        pending.records.append(record)
-        pending.undo.append(undo)
-        pending.size += sum(map(len, record))
-        if pending.size > MAX_PENDING:
-            self.needs_attention = True
-        self._appended += 1
+        with self.lock:
+            for recorder in self.recorders.values():
+                if recorder.order.is_visiting:
+                    return recorder.visit(count)
+        return None
 
     # ---------------------------------------------------------------- the commit barrier
 
@@ -209,21 +154,21 @@ class DurableLog:
         with self.lock:
             self.level = level
             if level == ALWAYS:
-                self._appended += 1  # without a record: the next commit syncs what is written
+                self.appended += 1  # without a record: the next commit syncs what is written
 
     @property
     def pending_bytes(self) -> int:
         """The approximate size of the records that are not written yet."""
-        return self._pending.size
+        return self.pending.size
 
     @property
     def must_wait(self) -> bool:
         """Whether a commit now would wait for the disk. Otherwise it only writes to the kernel's cache, if anything."""
-        return self.level == ALWAYS and self._committed < self._appended
+        return self.level == ALWAYS and self._committed < self.appended
 
     def attend(self) -> None:
         """Write what is pending if there is much of it. It does not end a request, so nothing is raised."""
-        if self._pending.size > MAX_PENDING:
+        if self.pending.size > MAX_PENDING:
             with self.exclusive():
                 self._commit_pending()
 
@@ -237,12 +182,12 @@ class DurableLog:
         thread.failures = None
         if failures is None:
             failures = self.failures
-        if self._committed < self._appended or failures != self.failures:
+        if self._committed < self.appended or failures != self.failures:
             self.commit_since(failures)
 
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
-        target = self._appended
+        target = self.appended
         with self._leading:
             if failures == self.failures and self._committed < target:
                 self._commit_pending()
@@ -262,9 +207,9 @@ class DurableLog:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
         with self.lock:
             problem = self.problem
-            if problem is None or not self._pending.undo:
-                pending, self._pending = self._pending, Pending()
-                taken = self._appended
+            if problem is None or not self.pending.undo:
+                pending, self.pending = self.pending, Pending()
+                taken = self.appended
                 self.needs_attention = problem is not None
             else:  # executed in the moment in which the log failed
                 pending = None
@@ -278,7 +223,7 @@ class DurableLog:
         writer = self.writer
         size, chain = writer.size, writer.chain
         try:
-            self._append(pending.records)
+            self._append(pending.complete_records())
         except Exception as problem:  # MemoryError, too: what is not written must be undone, whatever the reason
             self._fail_write(problem, pending)
             return False
@@ -362,20 +307,20 @@ class DurableLog:
         """
         with self.lock:
             if pending is not None:
-                pending.append(self._pending)
-                self._pending = pending
+                pending.append(self.pending)
+                self.pending = pending
             is_new = self.problem is None
             self.problem = reason
             self.needs_attention = True
             self.is_trusted = self.is_trusted and is_trusted
             self.failures += 1
-            self._is_muted = True
+            self.is_muted = True
             try:
-                self._pending.roll_back(self.store)
+                self.pending.roll_back(self.databases)
             finally:  # what is left after a MemoryError is undone by the next commit
-                self._is_muted = False
-            undone, self._pending = self._pending, Pending()
-            self._committed = self._appended
+                self.is_muted = False
+            undone, self.pending = self.pending, Pending()
+            self._committed = self.appended
         if is_new:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
         undone.free()
@@ -403,12 +348,18 @@ class DurableLog:
                 file.close()
         while not self._is_resumed():
             with self.lock:
-                expired, self._unrecorded = self._unrecorded, set()
+                recorders = list(self.recorders.values())
+                expired = [each.take_unrecorded() for each in recorders]
+                pending = Pending()
+                for recorder, keys in zip(recorders, expired, strict=True):
+                    pending.select(recorder.index)
+                    pending.records += [(b"DEL", key) for key in keys]
             try:
-                self._append([(b"DEL", key) for key in expired])
+                self._append(pending.complete_records())
             except Exception as problem:
                 with self.lock:
-                    self._unrecorded |= expired
+                    for recorder, keys in zip(recorders, expired, strict=True):
+                        recorder.unrecorded |= keys
                 self._fail_write(problem)
                 return
         logger.warning("the log can be written again, and writes are accepted")
@@ -416,7 +367,7 @@ class DurableLog:
     def _is_resumed(self) -> bool:
         """Accept writes, unless there are expired keys to record first."""
         with self.lock:
-            if self._unrecorded:
+            if any(each.unrecorded for each in self.recorders.values()):
                 return False
             self.problem = None
             self.needs_attention = False
@@ -431,12 +382,12 @@ class DurableLog:
         new log cannot be written: then the old one is continued.
         """
         with self.lock:
-            self.order.begin_visit()
+            self.begin_visit()
             if self.problem is not None:
                 self.is_trusted = False  # from now on a later log may replace this one
                 return None
-            pending, self._pending = self._pending, Pending()
-            taken = self._appended
+            pending, self.pending = self.pending, Pending()
+            taken = self.appended
         if not self._write(pending):
             return None
         self._committed = taken

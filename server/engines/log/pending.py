@@ -6,29 +6,43 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from server.engines.log.records import Record
+from server.engines.log.records import Record, select_record
 from server.keyspace.contents import ClearedContents
+from server.keyspace.databases import Databases
 from server.keyspace.observers import Entry
 from server.keyspace.store import Store
 
 Undo = tuple[Callable[..., object], *tuple[Any, ...]]
-"""A function that is called with the store, and its further arguments."""
+"""A function and its arguments."""
 
 
 class Pending:
     """Changes in their order. Guarded by the keyspace lock until the log takes them."""
 
-    __slots__ = ("cleared", "freed_keys", "records", "size", "undo")
+    __slots__ = ("cleared", "database", "freed_keys", "records", "size", "undo")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.undo: list[Undo] = []
+        self.database = 0
+        """The database of the last record. A batch begins and ends in database 0, so that it can be read alone."""
         self.size = 0
         """Approximate bytes of the values in the records."""
         self.cleared: tuple[ClearedContents, ...] = ()
-        """What FLUSHALL removed. It is kept until the FLUSHALL is durable."""
+        """What FLUSHDB removed. It is kept until the FLUSHDB is durable."""
         self.freed_keys: tuple[deque[bytes], ...] = ()
-        """The key queues of before each FLUSHALL."""
+        """The key queues of before each FLUSHDB."""
+
+    def select(self, database: int) -> None:
+        """Let the records that follow apply to a database."""
+        if self.database != database:
+            self.database = database
+            self.records.append(select_record(database))
+
+    def complete_records(self) -> list[Record]:
+        """Return the records as a batch has them. None is added afterwards."""
+        self.select(0)
+        return self.records
 
     def append(self, later: Pending) -> None:
         """Append later changes."""
@@ -38,19 +52,21 @@ class Pending:
         self.cleared += later.cleared
         self.freed_keys += later.freed_keys
 
-    def roll_back(self, store: Store) -> None:
+    def roll_back(self, databases: Databases) -> None:
         """Undo the changes, the last one first. At time 0, so that no key expires meanwhile.
 
         After an exception (MemoryError) it can be called again for the rest.
         """
-        store.begin_step(0)
+        for store in databases:
+            store.begin_step(0)
         try:
             while self.undo:
                 function, *args = self.undo[-1]
-                function(store, *args)
+                function(*args)
                 self.undo.pop()
         finally:
-            store.begin_step()
+            for store in databases:
+                store.begin_step()
         self.cleared = ()
 
     def free(self) -> None:
@@ -103,3 +119,8 @@ def undo_expiry(store: Store, key: bytes, before: int | None) -> None:
 def undo_clear(store: Store, cleared: ClearedContents) -> None:
     """Bring back what was cleared. Later changes are undone already, so the store is empty."""
     store.restore(cleared)
+
+
+def undo_swap(databases: Databases, first: int, second: int) -> None:
+    """Exchange two databases again."""
+    databases.swap(first, second)

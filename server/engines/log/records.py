@@ -5,10 +5,14 @@
     PEXPIREAT key milliseconds          the key has another expiry
     PERSIST key                         it has none
     DEL key                             it was deleted, or it expired
-    FLUSHALL                            every key was removed
+    FLUSHDB                             every key of the database was removed
+    SWAPDB index index                  two databases have exchanged their contents
+    SELECT index                        the records that follow apply to another database
 
-A record says what a change did, not which command did it, so replaying it twice is the same as replaying it once. Every
-Redis and every kvline understands all of them, so a log can be sent to any server.
+A record says what a change did, not which command did it, so replaying it twice is the same as replaying it once,
+except for SWAPDB (see `server.engines.log.rewrite`). Every Redis and every kvline understands all of them, so a log can
+be sent to any server. A batch begins and ends in database 0. Logs that are older than databases have FLUSHALL for
+FLUSHDB.
 
 A record is a line of text if its arguments are printable and not long, otherwise a RESP request. The text is what a
 person can read and repair; RESP takes any bytes without escapes.
@@ -41,6 +45,16 @@ _PLAIN = re.compile(rb"(?:[!#-&)-~][!#-&(-~]*+[ \n])*+")
 
 class NotARecord(ValueError):
     """A request in a log that is not one of the records above."""
+
+
+def select_record(database: int) -> Record:
+    """Return the record after which others apply to a database."""
+    return (b"SELECT", b"%d" % database)
+
+
+def in_database(database: int, records: Sequence[Record]) -> Sequence[Record]:
+    """Return a batch of records that apply to a database."""
+    return [select_record(database), *records, select_record(0)] if database else records
 
 
 # ---------------------------------------------------------------- encoding
@@ -130,11 +144,26 @@ def _persist(store: Store, key: bytes) -> None:
         store.persist(key)
 
 
+def _flush(store: Store) -> None:
+    store.clear().free()
+
+
+def _flush_all(store: Store) -> None:
+    for each in store.all():
+        each.clear().free()
+
+
+def _swap(store: Store, first: bytes, second: bytes) -> None:
+    store.databases.swap(store.other(int(first)).index, store.other(int(second)).index)
+
+
 _REPLAY: dict[bytes, Callable[..., Any]] = {
     b"SET": _set,
     b"SETRANGE": _set_range,
     b"PEXPIREAT": _expire_at,
     b"PERSIST": _persist,
     b"DEL": Store.delete,
-    b"FLUSHALL": lambda store: store.clear().free(),
+    b"FLUSHDB": _flush,
+    b"FLUSHALL": _flush_all,
+    b"SWAPDB": _swap,
 }

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
+from common.errors import CommandError
 from common.limits import Limits
 from common.resp_replies import ReplyEncoder
 from common.text import COMMENT, UnbalancedQuotes, split_args
-from server.engines.base import StartInterrupted
+from server.engines.base import EngineStartError, StartInterrupted
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
 from server.protocols.detection import ProtocolDetector
@@ -33,7 +34,7 @@ class Replay:
     """Decodes requests as a connection does, and executes them. ``total`` is the number of bytes that will come.
 
     An expired key stays until the end: without it, the replay of an INCR that came before its expiry would create a key
-    that never expires. The step is therefore at time 0.
+    that never expires. The step is therefore at time 0. ``store`` is database 0.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Replay:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.records = 0
-        self._store = store
+        self._store = store  # of the database that is selected
         self._detector = ProtocolDetector(ReplyEncoder(), UNLIMITED)
         self._total = total
         self._is_interrupted = is_interrupted
@@ -57,7 +58,10 @@ class Replay:
         store.begin_step(0)
 
     def feed(self, data: bytes) -> None:
-        """Execute complete batches. Raises `NotARecord` and `StartInterrupted`."""
+        """Execute complete batches. Raises `NotARecord` and `StartInterrupted`.
+
+        Raises `EngineStartError` if there are fewer databases than the log has.
+        """
         if self._is_interrupted():
             raise StartInterrupted
         if data.startswith(b"*") or b"\n*" in data:
@@ -84,18 +88,33 @@ class Replay:
                     yield request
 
     def _execute(self, requests: Iterable[Args]) -> None:
-        store = self._store
-        put = store.set
+        put = self._store.set
         records = 0
         for args in requests:
             if len(args) == 3 and args[0] == b"SET":  # most records, without the cost of a look-up
                 put(args[1], args[2])
             elif not args:  # the end of the data
                 continue
+            elif args[0] == b"SELECT":
+                self._select(args)
+                put = self._store.set
             else:
-                apply(store, args)
+                apply(self._store, args)
             records += 1
         self.records += records
+
+    def _select(self, args: Args) -> None:
+        """Apply the records that follow to another database. Raises `NotARecord` and `EngineStartError`."""
+        try:
+            index = int(args[1])
+        except (IndexError, ValueError):
+            raise NotARecord("a database without a number") from None
+        try:
+            self._store = self._store.other(index)
+        except CommandError:
+            raise EngineStartError(
+                f"the log has keys in database {index}: use --databases {index + 1} or more"
+            ) from None
 
     def _report(self) -> None:
         self._reported = self._clock()

@@ -9,6 +9,9 @@ The values may be later ones than those of step 1. The new log has the changes s
 is in the snapshot already gives the same result, because records say what a change did. The end of the snapshot says up
 to which batch the log is needed. A crash before step 3 leaves the old files, which the new log continues.
 
+SWAPDB is the exception: replaying it twice swaps back. So the snapshot has keys under the number that their database
+had at step 1, also those that are written after a SWAPDB. The new log has the SWAPDB, which is then replayed once.
+
 If the log is failing, the new log begins after step 3, and nothing changes the keyspace meanwhile.
 """
 
@@ -24,7 +27,7 @@ from common.limits import MIB
 from server.engines.log.disk import Disk, File, remove_if_exists
 from server.engines.log.log import MIN_FREE, DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
-from server.engines.log.records import Record, encode
+from server.engines.log.records import Record, encode, in_database
 from server.engines.log.trailer import NO_CHAIN, Chain
 from server.engines.log.writer import BatchWriter
 
@@ -152,15 +155,13 @@ def _write_keys(log: DurableLog, file: File, number: int) -> Generator[int, None
     writer = BatchWriter(file, NO_CHAIN)
     writer.append([make_header(b"snapshot", number, NO_CHAIN)])
     synced = 0
-    order = log.order
-    while order.is_visiting:
-        with log.lock:
-            entries = log.store.entries(order.visit(SLICE_KEYS))
+    while (visited := log.visit(SLICE_KEYS)) is not None:
+        database, entries = visited
         at = size = 0
         for end, (_, value, _) in enumerate(entries, 1):
             size += len(value)
             if size >= SLICE_BYTES or end == len(entries):
-                writer.append(encode([record_of(*entry) for entry in entries[at:end]]))
+                writer.append(encode(in_database(database, [record_of(*entry) for entry in entries[at:end]])))
                 at, size = end, 0
                 if writer.size - synced >= SYNC_SIZE:
                     writer.file.sync()

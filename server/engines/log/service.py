@@ -173,7 +173,7 @@ class LogService:
             return
         if self._needs_rewrite:
             self._begin_rewrite()
-        elif log.order.needs_visit and self._rewriting.acquire(blocking=False):
+        elif log.needs_visit and self._rewriting.acquire(blocking=False):
             self._compact_order()
 
     def _find_problem(self, min_free: int) -> OSError | None:
@@ -202,10 +202,8 @@ class LogService:
         log = self.log
         try:
             with log.lock:
-                log.order.begin_visit()
-            while log.order.is_visiting and not self._stopping.is_set():
-                with log.lock:
-                    log.order.visit(SLICE_KEYS)
+                log.begin_visit()
+            while log.visit(SLICE_KEYS) is not None and not self._stopping.is_set():
                 self._stopping.wait(SLICE_PAUSE)
         finally:
             self._rewriting.release()

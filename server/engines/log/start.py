@@ -13,13 +13,15 @@ from server.engines.log.disk import Disk, File
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.log import DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
-from server.engines.log.records import encode
+from server.engines.log.records import encode, in_database
 from server.engines.log.replay import Replay, never
 from server.engines.log.rewrite import SLICE_KEYS, record_of, remove_obsolete
 from server.engines.log.trailer import NO_CHAIN, Chain
 from server.engines.log.walk import Findings, Walk
 from server.engines.log.writer import BatchWriter
+from server.keyspace.databases import Databases
 from server.keyspace.store import Store
+from server.settings.table import MAX_DATABASES
 
 DAMAGED = "damaged-"
 """Begins the name of the copy of a damaged file."""
@@ -31,50 +33,53 @@ logger = logging.getLogger(__name__)
 
 def open_log(
     disk: Disk,
-    store: Store,
+    databases: Databases,
     lock: AbstractContextManager[Any],
     level: str,
     is_interrupted: Callable[[], bool] = never,
     *,
     repair: bool = False,
 ) -> DurableLog:
-    """Replay the files of a directory into an empty store, and return the log that continues them.
+    """Replay the files of a directory into empty databases, and return the log that continues them.
 
     ``lock`` is the keyspace lock. Raises `Corruption` for damage, unless ``repair`` is true, `OSError`, and
     `StartInterrupted`. No file has been changed after a `Corruption`. If the disk is full, the log that is returned is
     failing, so that reads can be served.
     """
-    walk, replay = _walk(disk, store, is_interrupted, salvage=repair)
+    walk, replay = _walk(disk, databases, is_interrupted, salvage=repair)
     try:
         findings = walk.run()
     finally:
-        store.begin_step()
+        for store in databases:
+            store.begin_step()
     for damage in walk.damage:
         logger.warning("%s", damage)
     if findings.parts:
         logger.info("replayed %s records", f"{replay.records:,}")
     if walk.damage:
-        writer, number = _begin_anew(disk, store, walk, findings.chain)
+        writer, number = _begin_anew(disk, databases, walk, findings.chain)
     elif findings.log:
         writer, number = _continue(disk, findings)
     else:
         writer, number = _begin(disk, 1, NO_CHAIN), 1
-    log = DurableLog(disk, store, lock, writer, number, level)
+    log = DurableLog(disk, databases, lock, writer, number, level)
     log.sync()
     with contextlib.suppress(OSError):
         log.mark()
     return log
 
 
-def _walk(disk: Disk, store: Store, is_interrupted: Callable[[], bool], *, salvage: bool) -> tuple[Walk, Replay]:
+def _walk(
+    disk: Disk, databases: Databases, is_interrupted: Callable[[], bool], *, salvage: bool
+) -> tuple[Walk, Replay]:
     names = Names.of(disk.names())
-    replay = Replay(store, sum(disk.size(name) for name in names.data()), is_interrupted)
+    replay = Replay(databases[0], sum(disk.size(name) for name in names.data()), is_interrupted)
     return Walk(disk, replay.feed, salvage=salvage), replay
 
 
 def check(disk: Disk) -> Iterator[str]:
     """Read the files of a directory, and yield what they contain in lines. Raises `Corruption` and `OSError`."""
-    walk, replay = _walk(disk, Store(), never, salvage=False)
+    walk, replay = _walk(disk, Databases(Store(), MAX_DATABASES), never, salvage=False)
     try:
         findings = walk.run()
     finally:
@@ -137,7 +142,7 @@ def _write_again(disk: Disk, findings: Findings) -> None:
 # ---------------------------------------------------------------- repair
 
 
-def _begin_anew(disk: Disk, store: Store, walk: Walk, chain: Chain) -> tuple[BatchWriter, int]:
+def _begin_anew(disk: Disk, databases: Databases, walk: Walk, chain: Chain) -> tuple[BatchWriter, int]:
     """Write a snapshot of what was replayed, and a new log. Keep copies of all files that were there."""
     for name in walk.names.data():
         _copy(disk, name, _free_name(disk, name))
@@ -145,7 +150,7 @@ def _begin_anew(disk: Disk, store: Store, walk: Walk, chain: Chain) -> tuple[Bat
     writer = _begin(disk, number, chain)
     snapshot = disk.create(TEMPORARY + snapshot_name(number))
     try:
-        _write_snapshot(BatchWriter(snapshot, NO_CHAIN), store, number, chain)
+        _write_snapshot(BatchWriter(snapshot, NO_CHAIN), databases, number, chain)
         snapshot.sync()
     finally:
         snapshot.close()
@@ -156,12 +161,14 @@ def _begin_anew(disk: Disk, store: Store, walk: Walk, chain: Chain) -> tuple[Bat
     return writer, number
 
 
-def _write_snapshot(writer: BatchWriter, store: Store, number: int, chain: Chain) -> None:
+def _write_snapshot(writer: BatchWriter, databases: Databases, number: int, chain: Chain) -> None:
     writer.append([make_header(b"snapshot", number, NO_CHAIN)])
-    order = KeyOrder(store.keys_in_order())
-    order.begin_visit()
-    while order.is_visiting:
-        writer.append(encode([record_of(*entry) for entry in store.entries(order.visit(SLICE_KEYS))]))
+    for store in databases:
+        order = KeyOrder(store.keys_in_order())
+        order.begin_visit()
+        while order.is_visiting:
+            records = [record_of(*entry) for entry in store.entries(order.visit(SLICE_KEYS))]
+            writer.append(encode(in_database(store.index, records)))
     writer.append([make_snapshot_end(chain, 0)])
 
 

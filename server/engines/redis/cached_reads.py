@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter_ns
+from typing import Protocol
 
 from common.codec import Args
 from common.limits import Limits
@@ -30,17 +31,19 @@ from server.engines.base import (
     WOULD_BLOCK,
     CacheLookup,
     CallContext,
+    Database,
     Engine,
     InfoSection,
     KeyCounts,
     Persistence,
     QueuedCommand,
+    TransactionPart,
     WouldBlock,
 )
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.tracking import Tracking
 from server.engines.redis.transactions import BackendWatch
-from server.keyspace.observers import KeyspaceObserver
+from server.keyspace.databases import DatabasesObserver
 from server.registry import Command
 
 CACHEABLE = frozenset({b"GET"})
@@ -53,17 +56,26 @@ CACHEABLE = frozenset({b"GET"})
 MISS = CacheLookup(None)
 
 
+class DatabaseEngine(Engine[BackendWatch], Database[BackendWatch], Protocol):
+    """An engine whose only database is itself."""
+
+
 class CachedReads:
     """Serve cacheable reads from a cache, and pass everything else on to ``engine``."""
 
     waits_for_io = True
     persistence: Persistence | None = None
 
-    def __init__(self, engine: Engine[BackendWatch], cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
+    def __init__(self, engine: DatabaseEngine, cache: ReadThroughCache, tracking: Tracking | None = None) -> None:
         self._engine = engine
         self.forwards = engine.forwards
         self._cache = cache
         self._tracking = tracking
+
+    def database(self, index: int) -> CachedReads:
+        """Return this engine for database 0. Raises `CommandError` for any other one."""
+        self._engine.database(index)
+        return self
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command, or return its cached reply. Concurrent misses of a key are coalesced into one."""
@@ -100,13 +112,15 @@ class CachedReads:
         return value
 
     def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: BackendWatch, call: CallContext
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, BackendWatch], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute a transaction. Its reads are part of one atomic step, so they are not served from the cache."""
         try:
-            return self._engine.execute_all(queue, watch, call)
+            return self._engine.execute_all(parts, watches, call)
         finally:
-            self._invalidate(queue)  # also if the watch was dirty and nothing ran, which costs no more than a miss
+            self._invalidate(
+                [each for _, queue in parts for each in queue]
+            )  # also if the watch was dirty and nothing ran, which costs no more than a miss
 
     def _may_use_cache(self, command: Command, call: CallContext) -> bool:
         return (
@@ -169,7 +183,7 @@ class CachedReads:
         """End a watch."""
         self._engine.unwatch(watch)
 
-    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
         """Do nothing: the backing server publishes the events of its keys."""
 
     def key_counts(self) -> KeyCounts | None:

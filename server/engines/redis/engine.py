@@ -16,17 +16,27 @@ from time import perf_counter_ns
 from typing import TypeAlias
 
 from common.codec import Args
-from common.errors import CommandError, needs_embedded_store, not_in_transaction
+from common.errors import DATABASE_OUT_OF_RANGE, CommandError, needs_embedded_store, not_in_transaction
 from common.limits import Limits
 from common.replies import ErrorKind, ErrorReply, Lines, Reply
-from server.engines.base import WOULD_BLOCK, CallContext, InfoSection, KeyCounts, Persistence, QueuedCommand, WouldBlock
+from server.engines.base import (
+    WOULD_BLOCK,
+    CallContext,
+    DatabaseCounts,
+    InfoSection,
+    KeyCounts,
+    Persistence,
+    QueuedCommand,
+    TransactionPart,
+    WouldBlock,
+)
 from server.engines.redis.backend import Backend
 from server.engines.redis.compact import compact
 from server.engines.redis.node import Node
 from server.engines.redis.replies import is_upstream_failure, raise_for_error, unexpected_reply
 from server.engines.redis.time_limit import time_limit
 from server.engines.redis.transactions import BackendWatch, Transactions
-from server.keyspace.observers import KeyspaceObserver
+from server.keyspace.databases import DatabasesObserver
 from server.registry import Command
 
 KEY_COUNTS_TIMEOUT = 1.0
@@ -84,6 +94,12 @@ class RedisEngine:
         self._timed_out = 0
         self._counters = threading.Lock()  # guards the two counters
 
+    def database(self, index: int) -> RedisEngine:
+        """Return this engine for database 0, which is that of the URL. Raises `CommandError` for any other one."""
+        if index:
+            raise CommandError(DATABASE_OUT_OF_RANGE)
+        return self
+
     # ---------------------------------------------------------------- commands
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
@@ -131,14 +147,17 @@ class RedisEngine:
     # ---------------------------------------------------------------- transactions
 
     def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: BackendWatch, call: CallContext
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, BackendWatch], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the commands as one transaction of the backing server. Returns None if the watch is dirty.
 
-        A command that such a transaction cannot contain is refused: an exception takes the place of its reply.
-        Raises `CommandError` if the transaction as a whole is refused, or if it is unknown whether it ran.
+        All of them are for database 0. A command that such a transaction cannot contain is refused: an exception takes
+        the place of its reply. Raises `CommandError` if the transaction as a whole is refused, or if it is unknown
+        whether it ran.
         """
         started = perf_counter_ns()
+        queue = [each for _, part in parts for each in part]
+        watch = watches.get(0) or self.new_watch()
         # A command that cannot be sent must not make the server refuse all of them. As with any command that fails in
         # EXEC, the others run.
         sent = [each for each in queue if self._allowed_in_multi(each[0])]
@@ -184,7 +203,7 @@ class RedisEngine:
 
     # ---------------------------------------------------------------- figures
 
-    def observe_keys(self, observer: KeyspaceObserver | None, after_expiry: Callable[[], None]) -> None:
+    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
         """Do nothing: the backing server publishes the events of its keys."""
 
     def key_counts(self) -> KeyCounts | None:
@@ -194,7 +213,8 @@ class RedisEngine:
                 counts = list(map(count_keys, self._backend.nodes()))
         except CommandError:  # not counted as a failure, because no client's command failed
             return None
-        return KeyCounts(*map(sum, zip(*counts, strict=True)))
+        keys, expiring, expired, evicted = map(sum, zip(*counts, strict=True))
+        return KeyCounts({0: DatabaseCounts(keys, expiring)}, expired, evicted)
 
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return the INFO section about the backing server."""

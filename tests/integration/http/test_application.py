@@ -20,6 +20,7 @@ from server.keyspace.store import Store
 from server.registry import Command, CommandGroup, CommandTable
 from server.session.context import ServerContext
 from server.session.session import Session
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.http_wire import Wire, request
 from tests.harness.waiting import TIMEOUT, wait_until
 
@@ -40,13 +41,8 @@ def late_bug(session: Session) -> Reply:
     return Lines(lines())
 
 
-class WaitingEngine(EmbeddedEngine):
-    """An engine whose commands block, as those of a backing Redis do."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self.may_run = threading.Event()
-        self.may_run.set()
+class WaitingDatabase(OwnedDatabase):
+    """A database whose commands block, as those of a backing Redis do."""
 
     def may_block(self, command: Command, args: Args) -> bool:
         return command.targets_keyspace
@@ -55,8 +51,17 @@ class WaitingEngine(EmbeddedEngine):
         return WOULD_BLOCK
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        assert self.may_run.wait(TIMEOUT)
+        assert self.engine.may_run.wait(TIMEOUT)
         return super().execute(command, args, call)
+
+
+class WaitingEngine(CustomEngine):
+    database_class = WaitingDatabase
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.may_run = threading.Event()
+        self.may_run.set()
 
 
 @contextmanager

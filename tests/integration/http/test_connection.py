@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import pytest
 
 from common.codec import Args
 from common.replies import Lines, Reply
 from server.commands import COMMANDS
-from server.engines.base import WOULD_BLOCK, CallContext, QueuedCommand, WouldBlock
-from server.engines.embedded import EmbeddedEngine
+from server.engines.base import WOULD_BLOCK, CallContext, TransactionPart, WouldBlock
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import Command
 from server.session.context import ServerContext
 from server.settings import HTTPTimeouts
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.http_wire import HOST, Wire, request
 from tests.harness.waiting import TIMEOUT
 
@@ -30,22 +31,30 @@ pytest.importorskip("httptools", reason="the extra http is not installed")
 pytestmark = pytest.mark.uncompiled  # the tests' engine is a subclass
 
 
-class ThreadRecorder(EmbeddedEngine):
+class RecordingDatabase(OwnedDatabase):
+    """A database that records which threads execute commands."""
+
+    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
+        self.engine.threads.append(threading.current_thread().name)
+        return super().execute(command, args, call)
+
+
+class ThreadRecorder(CustomEngine):
     """An engine that records which threads execute commands."""
+
+    database_class: ClassVar[type[OwnedDatabase]] = RecordingDatabase
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.threads: list[str] = []
-
-    def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        self.threads.append(threading.current_thread().name)
-        return super().execute(command, args, call)
+        self.may_continue = threading.Event()
+        """For databases that wait for the test."""
 
     def execute_all(
-        self, queue: Sequence[QueuedCommand], watch: Watch, call: CallContext
+        self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
         self.threads.append(threading.current_thread().name)
-        return super().execute_all(queue, watch, call)
+        return super().execute_all(parts, watches, call)
 
 
 @pytest.fixture
@@ -113,12 +122,8 @@ def test_keepalive_serves_many_requests_until_connection_close(local: Wire) -> N
     assert local.is_closed_by_the_server()
 
 
-class BlockingEngine(ThreadRecorder):
-    """An engine whose commands block, in a worker, until the test continues them."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self.may_continue = threading.Event()
+class BlockingDatabase(RecordingDatabase):
+    """A database whose commands block, in a worker, until the test continues them."""
 
     def may_block(self, command: Command, args: Args) -> bool:
         return True
@@ -127,8 +132,12 @@ class BlockingEngine(ThreadRecorder):
         return WOULD_BLOCK
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
-        assert self.may_continue.wait(TIMEOUT)
+        assert self.engine.may_continue.wait(TIMEOUT)
         return super().execute(command, args, call)
+
+
+class BlockingEngine(ThreadRecorder):
+    database_class = BlockingDatabase
 
 
 def test_a_pipelined_request_that_blocks_is_closed_by_no_timeout(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,17 +170,21 @@ def test_a_pipelined_request_that_blocks_is_closed_by_no_timeout(store: Store, m
         running.stop()
 
 
-class LazyEngine(BlockingEngine):
-    """An engine whose COMPACT reads its lines while they are sent, as it does with a backing Redis."""
+class LazyDatabase(BlockingDatabase):
+    """A database whose COMPACT reads its lines while they are sent, as it does with a backing Redis."""
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         def lines() -> Iterator[bytes]:
-            self.threads.append(threading.current_thread().name)
+            self.engine.threads.append(threading.current_thread().name)
             yield b"SET k v"
 
         return Lines(lines())
 
     execute_in_stages = execute
+
+
+class LazyEngine(ThreadRecorder):
+    database_class = LazyDatabase
 
 
 @pytest.mark.parametrize("wanted", [b"GET /compact", b"POST /"])

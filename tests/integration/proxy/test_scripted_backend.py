@@ -269,7 +269,7 @@ def test_a_watch_that_is_refused_holds_no_connection(new_fake: NewFake, new_engi
     engine = new_engine(fake.url, start=False).engine
     for _ in range(3):
         with pytest.raises(CommandError):
-            engine.watch(engine.new_watch(), [b"key"])
+            engine.database(0).watch(engine.database(0).new_watch(), [b"key"])
     assert fake.connections == 1
 
 
@@ -284,10 +284,10 @@ def test_a_watch_whose_connection_gets_an_unsolicited_reply_is_dirty_and_its_con
 
     fake = new_fake({b"WATCH": watch_, b"MULTI": OK, b"GET": QUEUED, b"EXEC": array(bulk(b"value"))})
     engine = new_engine(fake.url, start=False).engine
-    watch = engine.new_watch()
-    engine.watch(watch, [b"key"])
+    watch = engine.database(0).new_watch()
+    engine.database(0).watch(watch, [b"key"])
     watching[0].send(OK)
-    assert engine.execute_all([], watch, CallContext()) is None
+    assert engine.execute_all([], {0: watch}, CallContext()) is None
     wait_until(lambda: fake.closed_connections == 1, "the connection is closed")
 
 

@@ -212,11 +212,11 @@ def test_a_later_watch_on_an_importing_node_is_preceded_by_asking(cluster: FakeC
     _, second = migrate(cluster)
     second.script[b"EXEC"] = array()
     engine = new_engine(cluster.url).engine
-    watch = engine.new_watch()
+    watch = engine.database(0).new_watch()
     for key in (b"{key}a", b"{key}b"):
-        engine.watch(watch, [key])
+        engine.database(0).watch(watch, [key])
         assert second.requests[-2:] == [[b"ASKING"], [b"WATCH", key]]
-    assert engine.execute_all([], watch, CallContext()) == []
+    assert engine.execute_all([], {0: watch}, CallContext()) == []
 
 
 @pytest.mark.parametrize("watched", [(), (b"key",)], ids=["unwatched", "watched"])
@@ -236,11 +236,11 @@ def test_a_transaction_that_is_refused_ends_its_watch(cluster: FakeCluster, new_
     first, _ = cluster.nodes
     first.script |= TRANSACTION
     engine = new_engine(cluster.url).engine
-    watch = engine.new_watch()
-    engine.watch(watch, [b"key"])
+    watch = engine.database(0).new_watch()
+    engine.database(0).watch(watch, [b"key"])
     args = [b"GET", b"in another slot"]
     with pytest.raises(CommandError) as raised:
-        engine.execute_all([(COMMANDS.resolve(args), args)], watch, CallContext())
+        engine.execute_all([(0, [(COMMANDS.resolve(args), args)])], {0: watch}, CallContext())
     assert raised.value.reply == CROSS_SLOT
     assert not watch.keys
 
@@ -253,11 +253,11 @@ def test_a_watch_whose_keys_are_redirected_later_is_dirty(
     first.script |= TRANSACTION
     second.script |= TRANSACTION
     engine = new_engine(cluster.url).engine
-    watch = engine.new_watch()
-    engine.watch(watch, [b"{key}a"])
+    watch = engine.database(0).new_watch()
+    engine.database(0).watch(watch, [b"{key}a"])
     first.script[b"WATCH"] = cluster.redirect(code, second)
-    engine.watch(watch, [b"{key}b"])
-    assert engine.execute_all([], watch, CallContext()) is None
+    engine.database(0).watch(watch, [b"{key}b"])
+    assert engine.execute_all([], {0: watch}, CallContext()) is None
     assert (first.count(b"EXEC"), second.count(b"EXEC")) == (0, 0)
 
 

@@ -12,7 +12,7 @@ from common.passwords import PASSWORD_VARIABLE
 from common.resp_client import encode_request
 from tests.harness.frame_client import frame, get
 from tests.harness.http_wire import start_with_http
-from tests.harness.processes import Peer, ServerProcess, StartServer, run_server
+from tests.harness.processes import RUN_SERVER, Peer, ServerProcess, StartServer, run_server
 from tests.harness.waiting import TIMEOUT, wait_until
 
 SECRET = "correct-horse-battery-staple"
@@ -141,7 +141,7 @@ def test_ten_thousand_wrong_passwords_leave_other_clients_served(guarded: Server
 
 
 def test_the_password_appears_in_no_listing_log_line_or_process_entry(start_server: StartServer) -> None:
-    server = start_with_http(start_server, "--log-level", "debug", KVLINE_PASSWORD=SECRET)
+    server = start_with_http(start_server, "--log-level", "debug", program=RUN_SERVER, KVLINE_PASSWORD=SECRET)
     other = "another-password-of-the-test"
     monitor = server.connect()
     assert monitor.ask(b"CONFIG SET slowlog-log-slower-than 0") == b"OK"

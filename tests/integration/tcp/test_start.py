@@ -14,7 +14,7 @@ from tests.harness.processes import RUN_SERVER, Peer, StartServer, run_server
 
 
 def test_it_starts_from_another_folder(start_server: StartServer, tmp_path: Path) -> None:
-    assert start_server(cwd=tmp_path).connect().ask(b"PING") == b"PONG"
+    assert start_server(program=RUN_SERVER, cwd=tmp_path).connect().ask(b"PING") == b"PONG"
 
 
 def test_it_starts_through_a_symlink_in_a_folder_with_a_blank_in_its_name(
@@ -33,7 +33,7 @@ def test_files_in_the_folder_that_it_is_started_from_are_not_taken_for_its_own(
 ) -> None:
     for name in ("server", "common", "random", "socketserver"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file was imported')\n")
-    assert start_server(cwd=tmp_path).connect().ask(b"PING") == b"PONG"
+    assert start_server(program=RUN_SERVER, cwd=tmp_path).connect().ask(b"PING") == b"PONG"
 
 
 @pytest.mark.parametrize("level", ["warning", "error"])

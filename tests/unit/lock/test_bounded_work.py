@@ -113,7 +113,7 @@ def test_compact_copies_no_tuple_per_key_under_the_lock(engine: EmbeddedEngine, 
     command = new_session(engine).context.commands.find(b"COMPACT")
     assert command is not None
     with traced_memory() as memory:
-        reply = engine.execute(command, [b"COMPACT"], CallContext())
+        reply = engine.database(0).execute(command, [b"COMPACT"], CallContext())
     assert memory.in_use < MANY * 56, "less than an empty tuple per key"
     assert isinstance(reply, Lines)
     assert len(list(reply.lines)) == len(list(reply.lines)) == MANY
@@ -453,7 +453,7 @@ def test_the_wait_for_the_lock_does_not_count_as_time_of_a_staged_command(
     lock.on_acquire = lambda: started.append(call.started)
     command = staged_session.context.commands.find(b"STAGED")
     assert command is not None
-    engine.execute_in_stages(command, [b"STAGED", b"5"], call)
+    engine.database(0).execute_in_stages(command, [b"STAGED", b"5"], call)
     assert 0 < started[0] < call.started
 
 

@@ -43,7 +43,7 @@ class GuardedStore(Store):
 
 
 def execute(engine: EmbeddedEngine, line: str) -> Reply:
-    return engine.execute(*as_call(line), CallContext())
+    return engine.database(0).execute(*as_call(line), CallContext())
 
 
 def as_call(line: str) -> QueuedCommand:
@@ -174,7 +174,7 @@ def test_the_engine_raises_what_a_command_raises(engine: EmbeddedEngine) -> None
 def test_an_exception_of_a_command_takes_the_place_of_its_reply_in_a_transaction(engine: EmbeddedEngine) -> None:
     queue = [as_call(f"INCRBY a {by}") for by in ("1", "ten", "2")]
     call = CallContext()
-    outcomes = engine.execute_all(queue, Watch(), call)
+    outcomes = engine.execute_all([(0, queue)], {}, call)
     assert outcomes is not None
     first, second, third = outcomes
     assert (first, third) == (1, 3)
@@ -186,21 +186,21 @@ def test_a_transaction_with_a_dirty_watch_executes_nothing_and_the_watch_ends_ei
     engine: EmbeddedEngine, store: Store
 ) -> None:
     watch = Watch()
-    engine.watch(watch, [b"a", b"b"])
+    engine.database(0).watch(watch, [b"a", b"b"])
     execute(engine, "SET a 1")
-    assert engine.execute_all([as_call("SET b 2")], watch, CallContext()) is None
+    assert engine.execute_all([(0, [as_call("SET b 2")])], {0: watch}, CallContext()) is None
     assert pairs(store) == [(b"a", b"1")]
     assert watch.keys == set()
     again = Watch()
-    engine.watch(again, [b"a", b"b"])
-    assert engine.execute_all([as_call("SET b 2")], again, CallContext()) == [OK]
+    engine.database(0).watch(again, [b"a", b"b"])
+    assert engine.execute_all([(0, [as_call("SET b 2")])], {0: again}, CallContext()) == [OK]
     assert again.keys == set()
 
 
 def test_short_commands_do_not_block(engine: EmbeddedEngine) -> None:
     command, args = as_call("SET a 1")
-    assert not engine.may_block(command, args)
-    assert engine.try_execute(command, args, CallContext()) == OK
+    assert not engine.database(0).may_block(command, args)
+    assert engine.database(0).try_execute(command, args, CallContext()) == OK
     assert WOULD_BLOCK not in (None, OK)
 
 
@@ -209,8 +209,8 @@ def test_short_commands_do_not_block(engine: EmbeddedEngine) -> None:
 )
 def test_commands_that_may_take_long_are_not_tried(engine: EmbeddedEngine, line: str) -> None:
     command, args = as_call(line)
-    assert engine.may_block(command, args)
-    assert engine.try_execute(command, args, CallContext()) is WOULD_BLOCK
+    assert engine.database(0).may_block(command, args)
+    assert engine.database(0).try_execute(command, args, CallContext()) is WOULD_BLOCK
 
 
 @pytest.mark.uncompiled
@@ -220,7 +220,7 @@ def test_a_call_begins_when_the_lock_is_held(engine: EmbeddedEngine, lock: Watch
     call = CallContext()
 
     lock.on_acquire = lambda: started.append(call.started)
-    engine.execute(*as_call("GET a"), call)
+    engine.database(0).execute(*as_call("GET a"), call)
     assert started == [0]
     assert call.started > 0
 

@@ -11,8 +11,9 @@ from common.codec import Args
 from common.replies import Reply
 from server.commands import COMMANDS
 from server.engines.base import CallContext
-from server.engines.embedded import EmbeddedEngine
 from server.registry import Command
+from tests.harness.cases import case
+from tests.harness.engines import CustomEngine, OwnedDatabase
 from tests.harness.frame_client import FrameClient, answers_in, frame, get, run, set_to, take_answer
 from tests.harness.processes import ServerProcess
 from tests.harness.sessions import feed, new_session, send_line
@@ -60,13 +61,17 @@ def test_what_a_frame_queued_is_not_visible_before_exec(server: ServerProcess, c
     assert client.get("k") == 1
 
 
-class FailingEngine(EmbeddedEngine):
-    """An engine that lost whatever it stood on, for all that is about the key ``lost``."""
+class FailingDatabase(OwnedDatabase):
+    """A database whose engine lost whatever it stood on, for all that is about the key ``lost``."""
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         if b"lost" in args:
             raise ConnectionError("no backing store")
         return super().execute(command, args, call)
+
+
+class FailingEngine(CustomEngine):
+    database_class = FailingDatabase
 
 
 @pytest.mark.uncompiled
@@ -94,17 +99,17 @@ def test_a_commands_own_error_is_not_logged(caplog: pytest.LogCaptureFixture) ->
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("command", [each.name.decode() for each in COMMANDS])
 @pytest.mark.parametrize("arguments", [(), ("k",), ("HELP",), ("0", "1"), ("k", "1", "2")], ids=len)
-def test_whatever_a_command_replies_is_one_frame(
-    caplog: pytest.LogCaptureFixture, command: str, arguments: tuple[str, ...]
-) -> None:
-    session = new_session()
-    (answer,) = answers_in(feed(session, run(command, *arguments)))
-    denied = command == "AUTH" and len(arguments) == 2  # a user name that does not exist
-    assert refused(answer, 401 if denied else 400) or (answer["status_code"] == 200 and "value" in answer)
-    assert session.closing == (command == "QUIT" or (command == "DISCONNECT" and not arguments))
-    assert len(caplog.records) == denied
+def test_whatever_a_command_replies_is_one_frame(caplog: pytest.LogCaptureFixture, arguments: tuple[str, ...]) -> None:
+    for command in (each.name.decode() for each in COMMANDS):
+        session = new_session()
+        caplog.clear()
+        with case(command):
+            (answer,) = answers_in(feed(session, run(command, *arguments)))
+            denied = command == "AUTH" and len(arguments) == 2  # a user name that does not exist
+            assert refused(answer, 401 if denied else 400) or (answer["status_code"] == 200 and "value" in answer)
+            assert session.closing == (command == "QUIT" or (command == "DISCONNECT" and not arguments))
+            assert len(caplog.records) == denied
 
 
 def test_no_reply_is_no_frame() -> None:
