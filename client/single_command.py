@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import BinaryIO
 
-from client.batch.run import has_failed
 from client.conversation import Conversation, ServerShutDown
-from client.protocol import Received
+from client.protocol import Received, has_failed
 from client.render.forms import Renderer, print_replies
 from common.codec import Args
 

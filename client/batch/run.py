@@ -11,7 +11,7 @@ from client.batch.encoder import BatchEncoder
 from client.batch.progress import Progress
 from client.connection import ConnectionLost
 from client.conversation import Conversation
-from client.protocol import Received
+from client.protocol import Received, has_failed
 from client.render.forms import Renderer, print_replies
 from client.source import Source
 from common.replies import ErrorReply, Reply
@@ -196,10 +196,3 @@ class Batch:
         seconds = time.monotonic() - outcome.began
         errors = "1 error" if outcome.errors == 1 else f"{outcome.errors:,} errors"
         self._report(f"{lines:,} lines, {errors}, {seconds:.2f} s")
-
-
-def has_failed(reply: Reply) -> bool:
-    """Return whether a command failed: its reply is an error, or one of a transaction's commands failed."""
-    if isinstance(reply, list):
-        return any(isinstance(each, ErrorReply) for each in reply)
-    return isinstance(reply, ErrorReply)
