@@ -155,29 +155,6 @@ def test_shutdown_gives_exit_status_0(mortal_target: AnyServer) -> None:
     assert run_on(mortal_target, "SHUTDOWN", "NOSAVE") == b""
 
 
-def test_one_command_imports_neither_editors_nor_batches(target: AnyServer) -> None:
-    """Imports are most of what a start costs, and their number does not depend on the load of the machine."""
-    ended = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "client", "-p", str(target.port), "PING"],
-        capture_output=True,
-        cwd=ROOT,
-        timeout=TIMEOUT,
-        check=True,
-    )
-    loaded = set(re.findall(r"\| +([\w.]+)$", ended.stderr.decode(), re.MULTILINE))
-    unwanted = {
-        "prompt_toolkit",
-        "readline",
-        "json",
-        "difflib",
-        "textwrap",
-        "client.shell",
-        "client.editors",
-        "client.tools",
-    }
-    assert not loaded & unwanted
-
-
 # ---------------------------------------------------------------- batches
 
 
