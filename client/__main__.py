@@ -13,7 +13,7 @@ from client.command_line import parse
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.conversation import PASSWORD_ADVICE, CannotConnect, Conversation, LoginFailed
 from client.protocol import Login
-from client.render.forms import FORMS, Renderer
+from client.render.forms import FORMS, Renderer, for_terminal
 from common.program import start_command
 from common.resp_client import MalformedReply
 
@@ -173,8 +173,10 @@ def _run_shell(conversation: Conversation, options: Namespace, output: BinaryIO)
 
 def _renderer(options: Namespace, output: BinaryIO) -> Renderer:
     """Return the renderer that the options select: by default the text protocol's form, prettier at a terminal."""
-    if options.form in FORMS:
+    if options.form == "raw" or (options.form in FORMS and not output.isatty()):
         return FORMS[options.form]
+    if options.form in FORMS:
+        return for_terminal(FORMS[options.form])
     if options.form is None and not output.isatty():
         return FORMS["text"]
     from client.render.pretty import Pretty  # noqa: PLC0415

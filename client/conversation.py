@@ -15,6 +15,7 @@ from common.codec import Args
 from common.passwords import PASSWORD_VARIABLE
 from common.replies import ErrorReply, Lines, Reply
 from common.resp_client import MalformedReply
+from common.text import without_controls
 
 BACK_OFF = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each attempt to connect again."""
@@ -99,14 +100,18 @@ class Conversation:
 
     def call(self, *args: bytes) -> Reply:
         """Send a request of the program itself, and return its reply. Raises as `exchange` does."""
-        replies: list[Reply] = []
-        self.exchange(self.protocol.encode(list(args)), lambda received: replies.extend(received.replies))
-        return replies[-1] if replies else None
+        replies = self.call_all([list(args)])
+        return replies[0] if replies else None
 
     def call_all(self, requests: list[Args]) -> list[Reply]:
-        """Send several such requests at once, and return their replies."""
+        """Send several such requests at once, and return one reply for each."""
         replies: list[Reply] = []
-        self.exchange(b"".join(map(self.protocol.encode, requests)), lambda received: replies.extend(received.replies))
+
+        def collect(received: Received) -> None:
+            if received.request.args:  # not what a server sends without being asked
+                replies.extend(received.replies)
+
+        self.exchange(b"".join(map(self.protocol.encode, requests)), collect)
         return replies
 
     @staticmethod
@@ -204,7 +209,7 @@ class Conversation:
 
 def text_of(reply: Reply) -> str:
     """Return a reply as text, without characters that control a terminal. Empty if it is no text."""
-    return "".join(map(_shown, bytes_of(reply).decode(errors="replace")))
+    return without_controls(bytes_of(reply).decode(errors="replace"))
 
 
 def bytes_of(reply: Reply) -> bytes:
@@ -215,17 +220,13 @@ def bytes_of(reply: Reply) -> bytes:
     return data
 
 
-def _shown(character: str) -> str:
-    return character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-
-
 def scan_keys(conversation: Conversation, *options: bytes) -> Iterator[list[bytes]]:
     """Yield the keys of the keyspace, in the pages in which SCAN returns them. Raises as `Conversation.exchange`."""
     cursor = b"0"
     while True:
         reply = conversation.call(b"SCAN", cursor, *options)
         match reply:
-            case [bytes() as cursor, list() as keys]:
+            case [bytes() as cursor, list() as keys] if cursor.isdigit():
                 yield [key for key in keys if isinstance(key, bytes)]
             case ErrorReply():
                 raise ConnectionLost(f"SCAN failed: {text_of(reply)}")

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from client.batch.progress import DELAY
 from tests.harness.any_server import AnyServer, ask
 from tests.harness.backing_redis import new_redis
 from tests.harness.fake_redis import FakeRedis
-from tests.harness.processes import ROOT, RUN_CLIENT, environment, run_client
+from tests.harness.processes import RUN_CLIENT, environment, run_client
 from tests.harness.terminal import ClientTerminal
 from tests.harness.waiting import TIMEOUT, wait_until
 
