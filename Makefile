@@ -3,12 +3,15 @@
 # REQUIREMENTS=requirements.lock installs exact versions and checks their hashes, as the workflow does.
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
-# Twice as many processes as cores, because many tests wait for a server: 4:47 instead of 5:46 on 2 cores.
+# Twice as many processes as cores, because many tests wait for a server.
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
 COMPILED_TESTS ?= tests/unit tests/property tests/integration tests/differential tests/clients tests/stress
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope
+# tests/conftest.py begins with the modules that take long, which the reordering of xdist would undo.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+# Without bytecode, every process rewrites the assertions of every test: 10 seconds of each.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 FUZZING := $(VENV)/.fuzzing
 SITE_VENV := .venv-docs
@@ -49,6 +52,12 @@ compiled-test: $(INSTALLED) ## run the tests of the servers on a compiled copy o
 	$(VENV)/bin/python packaging/compiled.py build/compiled
 	cd build/compiled && $(CURDIR)/$(PYTEST) $(COMPILED_TESTS)
 
+redis-py-tests: $(INSTALLED) ## run redis-py's own tests against kvline, except those that scripts/redis_py_tests/exclusions.toml names
+	$(VENV)/bin/python -m scripts.redis_py_tests
+
+libraries: $(INSTALLED) ## run a program for each library that docs/libraries.md lists, and write what works (needs node and npm)
+	$(VENV)/bin/python -m scripts.library_table
+
 fuzz: $(FUZZING) ## search for inputs that violate a property of a protocol (FUZZ_SECONDS=600: for ten minutes)
 	$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
@@ -86,4 +95,4 @@ $(SITE_VENV)/.installed: pyproject.toml
 	$(SITE_VENV)/bin/python -m pip install $(PIP_OPTIONS) '.[docs]'
 	touch $@
 
-.PHONY: help test quick coverage lint bench demo smoke compiled compiled-test fuzz docker-test zipapp docs lock install
+.PHONY: help test quick coverage lint bench demo smoke redis-py-tests libraries compiled compiled-test fuzz docker-test zipapp docs lock install

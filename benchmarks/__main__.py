@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from benchmarks import (
     tls,
 )
 from benchmarks.errors import BenchmarkError
+from benchmarks.servers import INTERPRETER_VARIABLE
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
@@ -70,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     sizes = QUICK if options.quick else FULL
     measurements = _chosen(parser, options.what)
+    if options.python:
+        os.environ[INTERPRETER_VARIABLE] = options.python
     # The default action of SIGTERM would end this process without running the `finally` blocks that stop the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -94,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("what", nargs="*", metavar="measurement", help="one or more of the list below (default: all)")
     parser.add_argument(
         "--quick", action="store_true", help="reduce every count: shows that everything runs, the numbers mean nothing"
+    )
+    parser.add_argument(
+        "--python", metavar="PATH", help="the interpreter that runs kvline's servers (default: that of this program)"
     )
     return parser
 

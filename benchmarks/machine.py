@@ -9,7 +9,9 @@ from pathlib import Path
 
 from benchmarks.load import tool
 from benchmarks.report import section, table
-from benchmarks.servers import ROOT, redis_path
+from benchmarks.servers import ROOT, interpreter, redis_path
+
+PYTHON_VERSION = "import platform; print(platform.python_implementation(), platform.python_version())"
 
 
 def describe() -> str:
@@ -18,7 +20,7 @@ def describe() -> str:
         ("CPU", _cpu_model()),
         ("cores", str(len(os.sched_getaffinity(0)))),
         ("system", f"{platform.system()} {platform.release()}"),
-        ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
+        ("Python of kvline", f"{_output(interpreter(), '-c', PYTHON_VERSION)}, {interpreter()}"),
         ("Redis", _output(redis_path(), "--version").split("v=")[-1].split()[0]),
         ("redis-benchmark", _output(tool("redis-benchmark"), "--version").split()[-1]),
         ("kvline", _output("git", "-C", str(ROOT), "describe", "--always", "--dirty") or "unknown"),

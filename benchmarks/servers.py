@@ -26,6 +26,9 @@ STOP_TIMEOUT = 5.0
 POLL_INTERVAL = 0.005
 LOG_TAIL = 64 * 1024
 
+INTERPRETER_VARIABLE = "KVLINE_BENCH_PYTHON"
+"""The environment variable that names the Python interpreter that runs kvline's servers, if it is another one."""
+
 LISTENING_LINE = re.compile(rb"listening on [\d.]+:(\d+)")
 """The line in which kvline and the fakeredis process print their port."""
 
@@ -62,9 +65,14 @@ def fakeredis() -> AbstractContextManager[RunningServer]:
     return running("fakeredis", [sys.executable, "-m", "benchmarks.fakeredis_server"])
 
 
+def interpreter() -> str:
+    """Return the path of the Python interpreter that runs kvline's servers."""
+    return os.environ.get(INTERPRETER_VARIABLE) or sys.executable
+
+
 def kvline_command(port: int) -> list[str]:
     """Return the command that starts kvline from the current folder."""
-    return [sys.executable, "-m", "server", "--port", str(port)]
+    return [interpreter(), "-m", "server", "--port", str(port)]
 
 
 def redis_command(port: int) -> list[str]:

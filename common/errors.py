@@ -241,7 +241,8 @@ def exec_refused(error: ErrorReply) -> ErrorReply:
 
 
 def needs_embedded_store(command: bytes) -> ErrorReply:
-    return _error(b"%b needs the embedded store, and this server has a backing Redis" % command)
+    name = command.replace(b"|", b" ")
+    return _error(b"%b needs the embedded store, and this server has a backing Redis" % name)
 
 
 def not_in_transaction(command: bytes) -> ErrorReply:
@@ -273,6 +274,7 @@ INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
 INVALID_PAUSE_MODE = _error(b"CLIENT PAUSE mode must be WRITE or ALL")
+INVALID_UNBLOCK_REASON = _error(b"CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 TIMEOUT_NOT_AN_INTEGER = _error(b"timeout is not an integer or out of range")
 TIMEOUT_NEGATIVE = _error(b"timeout is negative")
 MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
@@ -333,6 +335,52 @@ def not_while_subscribed(command: bytes) -> ErrorReply:
     )
     return (
         ErrorReply(b"EXECABORT", b"Transaction discarded because of: " + text) if command == b"EXEC" else _error(text)
+    )
+
+
+# ---------------------------------------------------------------- CLIENT TRACKING
+# The texts are Redis 7.0's, except for bounds that Redis does not have.
+
+TRACKING_NEEDS_CONNECTION = _error(b"CLIENT TRACKING needs a TCP connection")
+TOO_MANY_PREFIXES = _error(b"too many prefixes are tracked on this server")
+SEVERAL_REDIRECTIONS = _error(b"A client can only redirect to a single other client")
+NO_CLIENT_TO_REDIRECT_TO = _error(b"The client ID you want redirect to does not exist")
+REDIRECTION_NEEDS_SUBSCRIPTION = _error(
+    b"The client ID you want redirect to has to subscribe to a channel first, because it has a thread of its own here"
+)
+PREFIX_NEEDS_BCAST = _error(b"PREFIX option requires BCAST mode to be enabled")
+BCAST_NOT_SWITCHABLE = _error(
+    b"You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a "
+    b"different mode."
+)
+BCAST_WITHOUT_CHOICE = _error(b"OPTIN and OPTOUT are not compatible with BCAST")
+OPTIN_AND_OPTOUT = _error(b"You can't specify both OPTIN mode and OPTOUT mode")
+CHOICE_NOT_SWITCHABLE = _error(
+    b"You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a "
+    b"different mode."
+)
+CACHING_NEEDS_TRACKING = _error(
+    b"CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+)
+CACHING_YES_NEEDS_OPTIN = _error(b"CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
+CACHING_NO_NEEDS_OPTOUT = _error(b"CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
+
+
+def prefix_too_long(limit: int) -> ErrorReply:
+    return _error(b"a prefix of keys has at most %d bytes" % limit)
+
+
+def prefix_overlaps_existing(prefix: bytes, existing: bytes) -> ErrorReply:
+    return _prefix_overlaps(prefix, b"an existing prefix", existing)
+
+
+def prefix_overlaps_provided(prefix: bytes, provided: bytes) -> ErrorReply:
+    return _prefix_overlaps(prefix, b"another provided prefix", provided)
+
+
+def _prefix_overlaps(prefix: bytes, other: bytes, existing: bytes) -> ErrorReply:
+    return _error(
+        b"Prefix '%b' overlaps with %b '%b'. Prefixes for a single client must not overlap." % (prefix, other, existing)
     )
 
 

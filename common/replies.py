@@ -122,11 +122,15 @@ class Lines:
             lead = separator
 
 
+PushItem: TypeAlias = bytes | int | tuple[bytes, ...] | None
+"""A part of a push. A tuple is an array of keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """Data that is sent without a request: its kind, such as ``message``, and what follows. RESP3 marks it as such."""
 
-    items: tuple[bytes | int | None, ...]
+    items: tuple[PushItem, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,9 @@ def _push_encoder(mark: bytes, of_elements: Scalars) -> Callable[[Push], bytes]:
         for item in push.items:
             if isinstance(item, bytes):
                 pieces += (b"$%d\r\n" % len(item), item, CRLF)
+            elif isinstance(item, tuple):
+                pieces.append(b"*%d\r\n" % len(item))
+                pieces += [b"$%d\r\n%b\r\n" % (len(each), each) for each in item]
             else:
                 pieces.append(of_elements[type(item)](item) or b"")
         return b"".join(pieces)

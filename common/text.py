@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from common.codec import NO_COLUMNS, PIECE_SIZE, Args, Scalars
-from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
+from common.replies import ErrorReply, Line, Lines, NoReply, NullArray, Push, PushItem, Reply, SimpleString
 
 # ---------------------------------------------------------------- arguments
 
@@ -298,8 +298,13 @@ _SCALAR_FORMS: dict[type, Callable[[Any], bytes]] = {
     SimpleString: lambda status: status.text,
     NullArray: lambda _: b"(nil)",
     ErrorReply: _error_line,
-    Push: lambda push: b" ".join(_SCALAR_FORMS[type(item)](item) for item in push.items),
+    Push: lambda push: b" ".join([_push_item(item) for item in push.items]),
 }
+
+
+def _push_item(item: PushItem) -> bytes:
+    """Print what a push consists of. The keys of an array are parts of the line like the other items."""
+    return b" ".join(map(quote, item)) if isinstance(item, tuple) else _SCALAR_FORMS[type(item)](item)
 
 
 class TextEncoder:

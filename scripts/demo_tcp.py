@@ -94,11 +94,11 @@ def main() -> int:
 
 
 @contextmanager
-def own_server() -> Iterator[KvlineServer]:
-    """Run the server of this checkout on free ports."""
+def own_server(*args: str) -> Iterator[KvlineServer]:
+    """Run the server of this checkout on free ports, with these options."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "packaging"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     os.environ["PYTHONPATH"] = path
-    with TemporaryDirectory() as folder, KvlineServer(log=Path(folder) / "log") as server:
+    with TemporaryDirectory() as folder, KvlineServer(args, log=Path(folder) / "log") as server:
         yield server
 
 

@@ -26,6 +26,12 @@ pytest_plugins = ["pytester"]  # pytest accepts it in the topmost conftest only
 
 COMPILED = pytest.mark.skip(reason="it replaces or counts parts of modules, and they are compiled here")
 
+SCHEDULERS = ["0", "1", "2"]
+"""The values of ``--io-threads`` with which tests of connections run."""
+
+LONGEST_FIRST = ["packaging", "stress", "integration", "property", "clients", "differential", "docs", "fuzz"]
+"""The folders in the order in which a run begins them. The others follow."""
+
 FOLDERS = {
     "unit",
     "property",
@@ -56,9 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its folder: ``-m unit``, ``-m "not proxy"``. Skip what a compiled build cannot do."""
+    """Mark every test with its folder: ``-m unit``, ``-m "not proxy"``. Skip what a compiled build cannot do.
+
+    Begin with the folders whose modules take long. The processes of a parallel run then end at about the same time.
+    """
+    items.sort(key=lambda item: _rank(_folders(item)))  # a stable sort, so a folder keeps its order
     for item in items:
-        folders = item.path.relative_to(Path(__file__).parent).parts[:-1]
+        folders = _folders(item)
         for folder in folders:
             if folder in FOLDERS:
                 item.add_marker(folder)
@@ -66,10 +76,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(COMPILED)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with the mark ``every_scheduler`` with a thread per connection, with one I/O thread, and with two."""
+    if "scheduler" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_scheduler"):
+        ids = [f"io-threads={count}" for count in SCHEDULERS]
+        metafunc.parametrize("scheduler", SCHEDULERS, indirect=True, scope="session", ids=ids)
+
+
+def _folders(item: pytest.Item) -> tuple[str, ...]:
+    """Return the folders that a test is in, the outermost first."""
+    return item.path.relative_to(Path(__file__).parent).parts[:-1]
+
+
+def _rank(folders: tuple[str, ...]) -> int:
+    return LONGEST_FIRST.index(folders[0]) if folders[0] in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
 @pytest.fixture(scope="session")
-def scheduler() -> dict[str, str]:
+def scheduler(request: pytest.FixtureRequest) -> dict[str, str]:
     """The variables of the environment that choose what serves the connections of a server: none, for the default."""
-    return {}
+    count = getattr(request, "param", None)
+    return {} if count is None else {"KVLINE_IO_THREADS": count}
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,12 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "BITFIELD_RO": ("array: an integer per operation", ("> SET a a", "OK", "> BITFIELD_RO a GET u8 0", "1) 97")),
     "BITOP": ("integer: the length of the result", ("> MSET a abc b abd", "OK", "> BITOP AND c a b", "3")),
     "BITPOS": ("integer: the position, or -1", ("> SET a a", "OK", "> BITPOS a 1", "1")),
+    "CLIENT CACHING": (
+        "OK, an error without CLIENT TRACKING",
+        ("> CLIENT TRACKING ON OPTIN", "OK", "> CLIENT CACHING YES", "OK"),
+    ),
     "CLIENT GETNAME": ("the name, or null", ("> CLIENT SETNAME worker", "OK", "> CLIENT GETNAME", "worker")),
+    "CLIENT GETREDIR": ("integer: 0 without a redirection, -1 without tracking", ("> CLIENT GETREDIR", "-1")),
     "CLIENT ID": ("integer: unique for each connection", ()),
     "CLIENT INFO": ("text: one line", ()),
     "CLIENT KILL": (
@@ -32,6 +37,9 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CLIENT REPLY": ("OK for ON, otherwise nothing", ("> CLIENT REPLY ON", "OK")),
     "CLIENT SETINFO": ("OK", ("> CLIENT SETINFO LIB-NAME mylib", "OK")),
     "CLIENT SETNAME": ("OK", ("> CLIENT SETNAME worker", "OK")),
+    "CLIENT TRACKING": ("OK", ("> CLIENT TRACKING ON BCAST PREFIX user:", "OK")),
+    "CLIENT TRACKINGINFO": ("map: flags, redirect, prefixes", ()),
+    "CLIENT UNBLOCK": ("integer: 0", ("> CLIENT UNBLOCK 12345", "0")),
     "CLIENT UNPAUSE": ("OK", ("> CLIENT UNPAUSE", "OK")),
     "COMMAND": ("array: a description per command", ()),
     "COMMAND COUNT": ("integer", ()),
@@ -92,6 +100,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "LASTSAVE": ("integer: seconds since the epoch", ()),
     "LCS": ("the subsequence; its length with LEN", ("> MSET a ohmytext b mynewtext", "OK", "> LCS a b", "mytext")),
     "LOLWUT": ("text: the versions", ()),
+    "MEMORY MALLOC-STATS": ("text", ()),
     "MEMORY STATS": ("map: figure to value", ()),
     "MEMORY USAGE": ("integer: bytes, or null", ("> MEMORY USAGE nokey", "(nil)")),
     "MGET": ("array: a value or null per key", ("> SET a 1", "OK", "> MGET a b", "1) 1", "2) (nil)")),
@@ -130,6 +139,7 @@ EXAMPLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "RENAME": ("OK; an error without the key", ("> SET a 1", "OK", "> RENAME a b", "OK", "> GET b", "1")),
     "RENAMENX": ("integer: 1 if it was renamed", ("> MSET a 1 b 2", "OK", "> RENAMENX a b", "0")),
     "RESET": ("RESET", ("> RESET", "RESET")),
+    "ROLE": ("array: master, 0, and the replicas", ("> ROLE", "1) master", "2) 0", "3) (empty)")),
     "RESTORE": ("OK", ()),
     "SAVE": ("OK", ()),
     "SCAN": (

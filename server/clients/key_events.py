@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.codec import Args
-from common.replies import Reply
 from server.clients.inspection import Inspection
+from server.clients.observed import observed
 from server.clients.pubsub import MAX_CHANNEL_LENGTH, PubSub
-from server.engines.base import Engine, QueuedCommand
+from server.engines.base import Engine
 from server.keyspace.contents import ClearedContents
 from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 from server.registry import Command
-from server.registry.command import StagedFunction
 
 STRING_EVENTS = frozenset({b"append", b"incrby", b"incrbyfloat", b"set", b"setbit", b"setrange"})
 """Events of the class ``$``. The other events of commands are generic ones, of the class ``g``."""
@@ -64,8 +62,12 @@ class KeyEvents:
     def configure(self, classes: str, engine: Engine[Any]) -> None:
         """Publish the events of these classes from now on."""
         self._classes = frozenset(classes)
+        was_on = self.is_on
         self.is_on = bool(self._classes & set("KE") and self._classes - set("KE"))
-        engine.observe_keys(self if self.is_on else None, self.publish_pending)
+        if self.is_on and not was_on:
+            engine.observe_keys(self, self.publish_pending)
+        elif was_on and not self.is_on:
+            engine.stop_observing_keys(self)
         self._inspection.set("key events", used=self.is_on)
 
     # ---------------------------------------------------------------- for sessions
@@ -76,15 +78,8 @@ class KeyEvents:
             return command
         naming = self._naming.get(command)
         if naming is None:
-            stages = None if command.stages is None else self._naming_stages(command, command.stages)
-            naming = self._naming[command] = replace(command, run=self._naming_run(command), stages=stages)
+            naming = self._naming[command] = observed(command, self)
         return naming
-
-    def naming_all(self, queue: list[QueuedCommand]) -> list[QueuedCommand]:
-        """Do the same for the commands of a transaction."""
-        if not self.is_on:
-            return queue
-        return [(self.naming(command), args) for command, args in queue]
 
     def publish_pending(self) -> None:
         """Publish the events so far. The caller does not hold the keyspace lock."""
@@ -99,43 +94,9 @@ class KeyEvents:
                 if "E" in self._classes:
                     self._pubsub.publish(KEYEVENT_CHANNEL % database + event, key)
 
-    # ---------------------------------------------------------------- commands that name their events
+    # ---------------------------------------------------------------- the observer of steps
 
-    def _naming_run(self, command: Command) -> Callable[..., Reply]:
-        def run(store: Any, *args: bytes) -> Reply:
-            self._begin(command, args, store)
-            try:
-                return command.run(store, *args)
-            finally:
-                self.command = None
-
-        return run
-
-    def _naming_stages(self, command: Command, stages: StagedFunction) -> StagedFunction:
-        def naming_stages(*args: bytes) -> Generator[Any, Any, Reply]:
-            inner = stages(*args)
-            step = next(inner)
-            while True:
-                found = yield self._naming_step(command, args, step)
-                try:
-                    step = inner.send(found)
-                except StopIteration as end:
-                    reply: Reply = end.value
-                    return reply
-
-        return naming_stages
-
-    def _naming_step(self, command: Command, args: Sequence[bytes], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def naming_step(store: Any) -> Any:
-            self._begin(command, args, store)
-            try:
-                return step(store)
-            finally:
-                self.command = None
-
-        return naming_step
-
-    def _begin(self, command: Command, args: Sequence[bytes], store: Any) -> None:
+    def before_step(self, command: Command, args: Sequence[bytes], store: Any) -> None:
         """Name the events that follow. Called under the keyspace lock."""
         self.command = command
         self.keeps_expiry = command.name == b"SET" and any(arg.upper() == b"KEEPTTL" for arg in args[2:])
@@ -143,6 +104,10 @@ class KeyEvents:
             for key in _looked_up(command, [command.name, *args]):
                 if key not in store:
                     self.add("m", b"keymiss", key, store.index)
+
+    def after_step(self, command: Command, args: Sequence[bytes]) -> None:
+        """Name no events any more. Called under the keyspace lock."""
+        self.command = None
 
     # ---------------------------------------------------------------- observing the databases
 

@@ -9,8 +9,9 @@ from time import perf_counter_ns
 from typing import Protocol
 
 from server.clients.pubsub import SubscriptionCounts
-from server.clients.push import PushQueue
+from server.clients.push import PushQueue, Subscriber
 from server.clients.stats import CommandStats, StatsRegistry
+from server.clients.tracker import Tracker
 from server.engines.base import CallContext
 from server.registry import Command
 from server.settings.table import DEFAULT_MAX_CLIENTS
@@ -29,6 +30,14 @@ class Transport(Protocol):
         """Return a queue for data that is not a reply, or None if the connection cannot send any.
 
         Only the session calls this, while it executes a command.
+        """
+        ...
+
+    def redirect_queue(self) -> PushQueue | None:
+        """Return the queue for invalidations that other clients redirect to this one, which has RESP3.
+
+        None if this client must enable pushes itself first, because its thread could not be woken. May be called from
+        any thread, by one at a time.
         """
         ...
 
@@ -53,7 +62,7 @@ class Share:
 class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
-    Nothing is decided by what it shows, except whether the client is idle.
+    Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
     """
 
     id: int
@@ -74,6 +83,8 @@ class ClientInfo:
     is_monitoring: bool = False
     watched_keys: int = 0
     subscriptions: SubscriptionCounts = NO_SUBSCRIPTIONS
+    tracker: Tracker | None = None  # after CLIENT TRACKING ON
+    push_receiver: Subscriber | None = None  # for invalidations that another client redirects to it
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)
@@ -175,6 +186,10 @@ class ClientRegistry:
         for client in self.all():
             if (transport := client.transport) is not None:  # read once: its own thread clears it
                 transport.apply_timeouts()
+
+    def find(self, client_id: int) -> ClientInfo | None:
+        """Return the connection with this id, or None if there is none."""
+        return self._clients.get(client_id)
 
     def all(self) -> list[ClientInfo]:
         """Return the connections, oldest first."""

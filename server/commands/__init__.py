@@ -26,6 +26,7 @@ from server.commands import (
     pubsub,
     scan,
     strings,
+    tracking,
     transactions,
 )
 from server.registry import CommandTable
@@ -51,6 +52,7 @@ _FAMILIES = (
     pubsub,
     scan,
     strings,
+    tracking,
     transactions,
 )
 

@@ -29,6 +29,17 @@ def time_(session: Session) -> Reply:
 
 
 @group.control(
+    "ROLE",
+    "Return the role in replication: a master without replicas.",
+    CONTROL | Flag.NOSCRIPT | Flag.FAST,
+    since="2.8.12",
+    categories=("admin", "dangerous"),
+)
+def role(session: Session) -> Reply:
+    return [b"master", 0, []]
+
+
+@group.control(
     "MONITOR",
     "Show every request that the server accepts, until RESET.",
     ADMIN_CONTROL | Flag.NOSCRIPT,

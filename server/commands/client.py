@@ -10,6 +10,7 @@ from common.errors import (
     INVALID_CLIENT_ID,
     INVALID_CLIENT_NAME,
     INVALID_PAUSE_MODE,
+    INVALID_UNBLOCK_REASON,
     NO_SUCH_CLIENT,
     SYNTAX_ERROR,
     TIMEOUT_NEGATIVE,
@@ -130,6 +131,7 @@ def _describe(client: ClientInfo) -> bytes:
     # A monotonic clock: ages do not change when the system's time is set. Another thread may be writing to the client,
     # so the fields may be from slightly different times.
     now = perf_counter_ns()
+    tracker = client.tracker
     fields = {
         "id": client.id,
         "addr": client.address,
@@ -160,7 +162,7 @@ def _describe(client: ClientInfo) -> bytes:
         "events": "r",
         "cmd": client.last_command.name.decode().lower() if client.last_command else "NULL",
         "user": "default",
-        "redir": -1,  # CLIENT TRACKING is off
+        "redir": -1 if tracker is None else tracker.options.redirect,
         "resp": client.protocol_version,
         "lib-name": client.library_name.decode(),
         "lib-ver": client.library_version.decode(),
@@ -171,12 +173,17 @@ def _describe(client: ClientInfo) -> bytes:
 def _flags(client: ClientInfo) -> str:
     """Return Redis's letters, in its order. N is for none of the others.
 
-    O is for MONITOR, P for subscriptions, x for an open transaction, U for a Unix socket.
+    O is for MONITOR, P for subscriptions, x for an open transaction, t for tracking, R for a redirection to a client
+    that has disconnected, B for BCAST, U for a Unix socket.
     """
+    tracker = client.tracker  # read once: its own thread may clear it
     letters = {
         "O": client.is_monitoring,
         "P": any(client.subscriptions),
         "x": client.multi_commands >= 0,
+        "t": tracker is not None,
+        "R": tracker is not None and tracker.is_broken,
+        "B": tracker is not None and tracker.options.broadcast,
         "U": client.has_unix_socket,
     }
     return "".join(letter for letter, is_set in letters.items() if is_set) or "N"
@@ -295,6 +302,21 @@ def client_pause(session: Session, timeout: bytes, mode: bytes = b"ALL") -> Repl
 def client_unpause(session: Session) -> Reply:
     session.context.pause.end()
     return OK
+
+
+@group.control(
+    "CLIENT UNBLOCK client-id [TIMEOUT | ERROR]",
+    "Return 0, because no command of a client waits for another client.",
+    ADMIN_FLAGS,
+    types={"client-id": "integer"},
+    since="5.0.0",
+)
+def client_unblock(session: Session, client_id: bytes, reason: bytes = b"TIMEOUT") -> Reply:
+    # Parsed in the order of `clientCommand`: the reason first.
+    if reason.upper() not in (b"TIMEOUT", b"ERROR"):
+        raise CommandError(INVALID_UNBLOCK_REASON)
+    parse_integer(client_id)
+    return 0
 
 
 @group.control(

@@ -72,12 +72,12 @@ def _check_mode(args: tuple[bytes, ...]) -> None:
     keys=NO_KEYS,
     since="4.0.0",
     complexity="O(N) where N is the number of keys that are watched in both databases",
+    types={"index1": "integer", "index2": "integer"},
     categories=("keyspace", "dangerous"),
 )
 def swapdb(store: Store, index1: bytes, index2: bytes) -> Reply:
-    first = store.other(parse_int(index1, INVALID_FIRST_DATABASE))
-    second = store.other(parse_int(index2, INVALID_SECOND_DATABASE))
-    store.databases.swap(first.index, second.index)
+    first, second = parse_int(index1, INVALID_FIRST_DATABASE), parse_int(index2, INVALID_SECOND_DATABASE)
+    store.databases.swap(store.other(first).index, store.other(second).index)
     return OK
 
 

@@ -115,7 +115,7 @@ def _clients(context: ServerContext) -> InfoSection:
         "connected_clients": len(clients),
         "cluster_connections": 0,
         "blocked_clients": context.pause.waiting,
-        "tracking_clients": 0,
+        "tracking_clients": context.tracking.figures.clients,
         "maxclients": context.clients.limit,
         "monitoring_clients": len(context.monitors.subscribers),
         "watching_clients": sum(client.watched_keys > 0 for client in clients),
@@ -223,6 +223,7 @@ def _stats(context: ServerContext) -> InfoSection:
     hits, misses = derived_lookups(totals)
     if counts is not None:
         hits, misses = hits + counts.hits, misses + counts.misses
+    tracking = context.tracking.figures
     figures: InfoSection = {
         "total_connections_received": context.clients.received,
         "total_commands_processed": calls,
@@ -245,9 +246,9 @@ def _stats(context: ServerContext) -> InfoSection:
         "active_defrag_misses": 0,
         "active_defrag_key_hits": 0,
         "active_defrag_key_misses": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": tracking.keys,
+        "tracking_total_items": tracking.items,
+        "tracking_total_prefixes": tracking.prefixes,
         "total_error_replies": context.stats.errors,
         "acl_access_denied_auth": context.auth.denied,
     }

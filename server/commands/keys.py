@@ -22,6 +22,7 @@ from server.keyspace.store import Store
 from server.registry import (
     ADD,
     ALL_KEYS,
+    CHANGE,
     EXAMINE,
     NO_KEYS,
     ONE_KEY,
@@ -165,8 +166,9 @@ def copy(store: Store, source: bytes, destination: bytes, *args: bytes) -> Reply
     "MOVE key db",
     "Move a key to another database if it does not exist there; return 1 if it was moved.",
     Flag.FAST,
-    keys=ONE_KEY.used(TAKE),
+    keys=ONE_KEY.used(CHANGE),
     since="1.0.0",
+    types={"db": "integer"},
     event="move_to",
 )
 def move(store: Store, key: bytes, db: bytes) -> Reply:

@@ -28,6 +28,16 @@ def memory_usage(store: Store, key: bytes, *args: bytes) -> Reply:
     return store.memory_usage(key)
 
 
+@group.control(
+    "MEMORY MALLOC-STATS",
+    "Report that the allocator has no statistics.",
+    since="4.0.0",
+    complexity="Depends on how much memory is allocated, could be slow",
+)
+def memory_malloc_stats(session: Session) -> Reply:
+    return b"Stats not supported for the current allocator"  # as Redis without jemalloc
+
+
 @group.control("MEMORY STATS", "Return figures about the memory of the server.", since="4.0.0")
 def memory_stats(session: Session) -> Reply:
     # Python does not know how much of the process's memory is for what, so the fields about parts of it that Redis

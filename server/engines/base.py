@@ -302,12 +302,16 @@ class Engine(Protocol[W]):
         """
         ...
 
-    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
-        """Notify an observer of every change from now on, instead of the one so far; None: none any more.
+    def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
+        """Notify one more observer of every change from now on.
 
         ``after_expiry`` is called regularly, outside the lock, because keys may have expired without a command. An
         engine whose keys are on another server does nothing.
         """
+        ...
+
+    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
+        """Notify this observer no more, if it is notified. No call to it is in progress any more."""
         ...
 
     def key_counts(self) -> KeyCounts | None:

@@ -213,8 +213,7 @@ class EmbeddedEngine:
         self._stopping = threading.Event()
         self._expirer = threading.Thread(target=self._run_active_expire, name="active expire", daemon=True)
         self._expired_last = 0  # the database in which the last slice of the active expire cycle ended
-        self._key_observer: DatabasesObserver | None = None
-        self._after_expiry: Callable[[], None] = _nothing
+        self._after_expiry: dict[DatabasesObserver, Callable[[], None]] = {}
         self.apply_limits(limits)
 
     def database(self, index: int) -> EmbeddedDatabase:
@@ -269,15 +268,17 @@ class EmbeddedEngine:
         call.durations += durations
         return outcomes
 
-    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
-        """Notify an observer of every change, and call a function after each active expire cycle."""
+    def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
+        """Notify one more observer of every change, and call a function after each active expire cycle."""
         with self._lock:
-            if self._key_observer is not None:
-                self._stores.stop_observing(self._key_observer)
-            if observer is not None:
-                self._stores.observe(observer)
-            self._key_observer = observer
-            self._after_expiry = _nothing if observer is None else after_expiry
+            self._stores.observe(observer)
+            self._after_expiry = {**self._after_expiry, observer: after_expiry}
+
+    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
+        """Notify this observer no more."""
+        with self._lock:
+            self._stores.stop_observing(observer)
+            self._after_expiry = {each: call for each, call in self._after_expiry.items() if each is not observer}
 
     def key_counts(self) -> KeyCounts:
         """Count the keys."""
@@ -372,11 +373,8 @@ class EmbeddedEngine:
             is_done = self.expire_slice()
             is_done = self.evict_slice() and is_done
             pause = EXPIRE_INTERVAL if is_done else EXPIRE_PAUSE
-            self._after_expiry()
-
-
-def _nothing() -> None:
-    """Do nothing."""
+            for after_expiry in self._after_expiry.values():  # it is replaced, never changed
+                after_expiry()
 
 
 def _time_limit(nanoseconds: int) -> Callable[[], bool]:

@@ -16,6 +16,7 @@ from server.http.messages import (
     command_failed,
     in_worker,
     next_part,
+    select_database,
     text_of,
 )
 from server.http.parser import IncomingRequest
@@ -135,6 +136,7 @@ async def _handle(incoming: IncomingRequest, request: Request) -> Response:
     """Run a handler. Every failure is a response."""
     assert incoming.route is not None
     try:
+        select_database(request)
         return await incoming.route.handler(request)
     except HTTPError as problem:
         return problem.response()

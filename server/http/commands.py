@@ -35,13 +35,13 @@ from server.http.messages import (
     lazy_response,
 )
 from server.http.reply_json import outcome_pieces
-from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
+from server.http.routes import DATABASE, BodySpec, ResponseSpec, RouteGroup, Schema
 from server.protocols.json_writer import array_pieces
 from server.protocols.strict_json import UnreadableJSON, parse_json, to_argument
 from server.registry import Flag
 from server.session.session import Session
 
-routes = RouteGroup("commands")
+routes = RouteGroup("commands", headers=DATABASE)
 
 ENCODING = {"Upstash-Encoding": "`base64` for results in base64, if they are not UTF-8."}
 

@@ -90,6 +90,10 @@ class HTTPConnection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- for other sessions
 
+    def redirect_queue(self) -> PushQueue | None:
+        """Return None: HTTP has no pushes."""
+        return None
+
     def enable_push(self) -> PushQueue | None:
         """Return None: HTTP sends nothing but responses. Events are one (`server.http.events`)."""
         return None

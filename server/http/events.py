@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from common.codec import NO_COLUMNS, Scalars
-from common.replies import Push, Reply
+from common.replies import Push, PushItem, Reply
 from server.clients.pubsub import Kind, PubSub, Subscriptions
 from server.clients.push import PushLimit, PushQueue, Subscriber
 from server.http.reply_json import json_pieces
@@ -57,10 +57,14 @@ class EventEncoder:
         kind, *items = push.items
         assert isinstance(kind, bytes), "the kind of a push is a name"
         members = (
-            b'"%b":%b' % (name, b"".join(json_pieces(item, base64=self._base64)))
+            b'"%b":%b' % (name, b"".join(json_pieces(_as_reply(item), base64=self._base64)))
             for name, item in zip(FIELDS[kind], items, strict=True)
         )
         return b"event: %b\ndata: {%b}\n\n" % (kind, b",".join(members))
+
+
+def _as_reply(item: PushItem) -> Reply:
+    return list(item) if isinstance(item, tuple) else item
 
 
 AS_TEXT = EventEncoder(base64=False)

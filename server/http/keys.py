@@ -12,6 +12,7 @@ from common.limits import KIB
 from common.replies import Lines, Reply
 from server.args.integers import parse_integer
 from server.http.messages import (
+    DATABASE_HEADER,
     JSON,
     OCTETS,
     TEXT,
@@ -24,9 +25,9 @@ from server.http.messages import (
     lazy_response,
 )
 from server.http.reply_json import json_pieces
-from server.http.routes import BodySpec, ResponseSpec, RouteGroup, Schema
+from server.http.routes import DATABASE, BodySpec, ResponseSpec, RouteGroup, Schema
 
-routes = RouteGroup("keys")
+routes = RouteGroup("keys", headers=DATABASE)
 
 MAX_HASHED_ON_LOOP = 64 * KIB
 """Bytes of a value up to which its entity tag is computed on the event loop. It takes 0.1 milliseconds."""
@@ -146,7 +147,7 @@ async def get_value(request: Request) -> Response:
         raise _not_found()
     # Any client may change the value at any time, so a cache must ask before each use (RFC 9111, 5.2.2.4). The 304 that
     # it gets must have these headers too (RFC 9110, 15.4.5).
-    headers = [(b"etag", etag), (b"vary", b"accept"), (b"cache-control", b"no-cache")]
+    headers = [(b"etag", etag), (b"vary", b"accept, " + DATABASE_HEADER), (b"cache-control", b"no-cache")]
     if _etag_matches(request, b"if-none-match", etag):
         return Response(304, headers=headers)
     if request.wants_json:
@@ -373,7 +374,7 @@ def _listing_json(reply: Reply, base64: bool) -> Iterator[bytes]:
 async def delete_all(request: Request) -> Response:
     """Delete every key."""
     request.parameters()
-    await request.execute(b"FLUSHALL")
+    await request.execute(b"FLUSHDB")
     return Response(204)
 
 

@@ -34,6 +34,7 @@ from common.errors import (
 )
 from common.limits import KIB
 from common.replies import DEFERRED, ErrorKind, ErrorReply, Lines, Reply
+from server.args.integers import parse_int
 from server.engines.base import CacheLookup
 from server.http.events import EventStream
 from server.session.session import Session
@@ -48,6 +49,9 @@ MIN_STREAMED_SIZE = 256 * KIB
 OCTETS = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
+
+DATABASE_HEADER = b"kvline-database"
+"""Names the database of a request."""
 
 
 # ---------------------------------------------------------------- responses
@@ -306,6 +310,17 @@ STATUS_BY_KIND = {
     ErrorKind.OUT_OF_MEMORY: 507,
 }
 """The HTTP status of a command's error. 502 and 504 are those of a gateway (RFC 9110, 15.6), 507 is from RFC 4918."""
+
+
+def select_database(request: Request) -> None:
+    """Select the database that the request names, if any. Raises `HTTPError`."""
+    name = request.headers.get(DATABASE_HEADER)
+    if name is None:
+        return
+    try:
+        request.session.select(parse_int(name))
+    except CommandError as problem:
+        raise HTTPError(HTTPProblem(400, text_of(problem.reply))) from None
 
 
 def raise_for_error(reply: Reply) -> Reply:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from common import __version__
 from common.errors import HTTP_NO_SUCH_KEY
 from server.http.messages import Parameter
-from server.http.routes import BodySpec, ResponseSpec, Route, RouteGroup, Schema
+from server.http.routes import BodySpec, HeaderSpec, ResponseSpec, Route, RouteGroup, Schema
 
 DESCRIPTION = """
 A key-value store for curl, browsers and serverless clients: the same store that `telnet` and Redis clients reach on the
@@ -73,8 +73,9 @@ def _parameters(route: Route) -> Iterable[Schema]:
     if route.path_parameter is not None:
         yield route.path_parameter
     yield from map(_query_parameter, route.parameters)
-    for name, description in route.headers.items():
-        yield {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+    for name, header in route.headers.items():
+        spec = HeaderSpec(header, {"type": "string"}) if isinstance(header, str) else header
+        yield {"name": name, "in": "header", "description": spec.description, "schema": spec.schema}
 
 
 def _query_parameter(parameter: Parameter) -> Schema:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from common.errors import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND
-from server.http.messages import JSON, HTTPError, Parameter, Request, Response
+from server.http.messages import DATABASE_HEADER, JSON, HTTPError, Parameter, Request, Response
+from server.settings.table import DEFAULT_DATABASES
 
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -35,6 +36,26 @@ class ResponseSpec:
     headers: tuple[str, ...] = ()
 
 
+class HeaderSpec(NamedTuple):
+    """A header of a request whose value is no text, as OpenAPI describes it."""
+
+    description: str
+    schema: Schema
+
+
+Header: TypeAlias = str | HeaderSpec
+"""A header of a request. Of one with any text as its value, it is the description alone."""
+
+
+DATABASE: Mapping[str, Header] = {
+    DATABASE_HEADER.decode().title(): HeaderSpec(
+        "The number of the database; 0 without it. The highest one depends on `--databases`.",
+        {"type": "integer", "minimum": 0, "maximum": DEFAULT_DATABASES - 1},
+    )
+}
+"""The header that selects a database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method of one path. The path may have one variable part: ``/keys/{key}/incr``."""
@@ -47,7 +68,7 @@ class Route:
     responses: dict[int, ResponseSpec] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()
     path_parameter: Schema | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
     body: BodySpec | None = None
     safe: bool = False
     """Whether it changes nothing (RFC 9110, 9.2.1), so that pages of other origins may send it.
@@ -69,10 +90,14 @@ class Route:
 
 
 class RouteGroup:
-    """The routes of one module. ``tag`` is the heading under which the OpenAPI document lists them."""
+    """The routes of one module. ``tag`` is the heading under which the OpenAPI document lists them.
 
-    def __init__(self, tag: str) -> None:
+    ``headers`` are those of requests to each of them.
+    """
+
+    def __init__(self, tag: str, headers: Mapping[str, Header] | None = None) -> None:
         self.tag = tag
+        self._headers = headers or {}
         self.routes: list[Route] = []
 
     def add(
@@ -83,7 +108,7 @@ class RouteGroup:
         *,
         parameters: Iterable[Parameter] = (),
         path_parameter: Schema | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, Header] | None = None,
         body: BodySpec | None = None,
         safe: bool = False,
         public: bool = False,
@@ -105,7 +130,7 @@ class RouteGroup:
                     responses=responses,
                     parameters=tuple(parameters),
                     path_parameter=path_parameter,
-                    headers=headers or {},
+                    headers={**(headers or {}), **self._headers},
                     body=body,
                     safe=safe,
                     public=public,

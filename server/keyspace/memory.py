@@ -122,8 +122,11 @@ class MemoryLimit:
     def has_room_for(self, columns: Sequence[Sequence[bytes]]) -> bool:
         """Return whether the limit allows as many new keys as the columns have rows, of these lengths at most."""
         # Joining takes a third of the time of adding lengths, and a batch is no larger than what was read at once.
-        lengths = sum([len(b"".join(column)) for column in columns])
-        return self.used + lengths + len(columns[0]) * (self.sizes.entry + self.sizes.expiry) <= self.maximum
+        entry, expiry = self.sizes
+        used = self.used + len(columns[0]) * (entry + expiry)
+        for column in columns:
+            used += len(b"".join(column))
+        return used <= self.maximum
 
     def request_attention(self) -> None:
         """Let the next step on each database begin with a look at the limit and the policy."""
@@ -261,8 +264,11 @@ class DatabaseMemory:
 
     def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
         """Count the values, or the differences to those before."""
-        size = sum(map(len, values.values())) - sum(map(len, filter(None, before)))
-        if not all(before):  # a missing key or an empty value
+        size = sum(map(len, values.values()))
+        if all(before):
+            size -= sum(map(len, before))  # type: ignore[arg-type]  # no None
+        else:  # a missing key or an empty value
+            size -= sum(map(len, filter(None, before)))
             created = list(compress(values, map(is_, before, repeat(None))))
             size += self.limit.sizes.entry * len(created) + sum(map(len, created))
             if not self.policy.is_volatile:

@@ -220,11 +220,12 @@ class Store:
 
     def set_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set the values of keys in this order, without an expiry. There are as many values as keys."""
-        if not self._observers and not (self._expiration.by_key and self._may_expire(keys)):
+        may_expire = bool(self._expiration.by_key) and self._may_expire(keys)
+        if not may_expire and not self._observers:
             self._values.update(zip(keys, values, strict=True))  # as in `set`
             return
         by_key = dict(zip(keys, values, strict=True))
-        if len(by_key) < len(keys) or self._may_expire(keys):
+        if may_expire or len(by_key) < len(keys):
             for key, value in zip(keys, values, strict=True):
                 self.set(key, value)
         else:

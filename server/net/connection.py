@@ -104,6 +104,10 @@ class Connection(ABC):
 
     # ---------------------------------------------------------------- called by other threads
 
+    def redirect_queue(self) -> PushQueue | None:
+        """Return the queue for invalidations that other clients redirect here. See `Transport`."""
+        return None
+
     def kill(self) -> None:
         """Close the connection, whatever input is unread."""
         self.ending = True

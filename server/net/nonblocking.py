@@ -57,7 +57,7 @@ class State(Enum):
 class NonblockingConnection(Connection):
     """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call."""
 
-    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_send", "_state", "_unsent")
+    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_redirected", "_send", "_state", "_unsent")
 
     def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
         sock.setblocking(False)
@@ -66,6 +66,7 @@ class NonblockingConnection(Connection):
         self._state = State.READING
         self._unsent: bytes | memoryview = b""
         self._may_push = False
+        self._redirected: PushQueue | None = None
         self._close: Callable[[], None]
         super().__init__(context, sock, peer_address, io_thread)
         self._feed = self.stream.feed
@@ -96,6 +97,12 @@ class NonblockingConnection(Connection):
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         self._may_push = True
         return PushQueue(partial(self._io.call, self._push), self.kill, self._push_limit)
+
+    def redirect_queue(self) -> PushQueue:
+        """Return the queue for invalidations that other clients redirect here. See `Transport`."""
+        if self._redirected is None:
+            self._redirected = self.enable_push()
+        return self._redirected
 
     # ---------------------------------------------------------------- turns
 
@@ -147,7 +154,7 @@ class NonblockingConnection(Connection):
                 return
             if not self._may_push or stream.pending:
                 break
-            output = stream.take_pushes(OUTPUT_SIZE)
+            output = self._take_pushes()
             if not output:
                 break
         self._unsent = b""
@@ -214,9 +221,15 @@ class NonblockingConnection(Connection):
         if self._state is not State.READING:
             return
         try:
-            self._proceed(self.stream.take_pushes(OUTPUT_SIZE))
+            self._proceed(self._take_pushes())
         except Exception as problem:
             self.fail(problem)
+
+    def _take_pushes(self) -> bytes:
+        pushes = self.stream.take_pushes(OUTPUT_SIZE)
+        if not pushes and self._redirected is not None:
+            pushes = b"".join(self._redirected.take(OUTPUT_SIZE))
+        return pushes
 
     # ---------------------------------------------------------------- the end
 

@@ -30,7 +30,19 @@ from common.codec import (
 )
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
 from common.limits import DEFAULT_LIMITS, MIB, Limits
-from common.replies import QUEUED, ErrorKind, ErrorReply, Line, Lines, NoReply, NullArray, Push, Reply, SimpleString
+from common.replies import (
+    QUEUED,
+    ErrorKind,
+    ErrorReply,
+    Line,
+    Lines,
+    NoReply,
+    NullArray,
+    Push,
+    PushItem,
+    Reply,
+    SimpleString,
+)
 from server.protocols.json_writer import array_pieces, escape, escaped_pieces, string_pieces
 from server.protocols.strict_json import dump_json, parse_json, to_argument
 
@@ -219,8 +231,12 @@ def _body(outcome: Outcome) -> Iterator[bytes]:
 
 def _push_frame(push: Push) -> bytes:
     """Write a push: an object without a status, which every reply has."""
-    body = b'{"push": [%b]}' % b", ".join(_SCALARS[type(item)](item) for item in push.items)
+    body = b'{"push": [%b]}' % b", ".join([_push_item(item) for item in push.items])
     return HEADER.pack(len(body)) + body
+
+
+def _push_item(item: PushItem) -> bytes:
+    return b"[%b]" % b", ".join(map(_string, item)) if isinstance(item, tuple) else _SCALARS[type(item)](item)
 
 
 def _get_reply(reply: Reply) -> Outcome:

@@ -185,7 +185,7 @@ class Command:
     max_quick_args: int = field(init=False)  # with more, or if it has stages, it may take long; 0 if it always may
     max_batch_args: int = field(init=False)  # the same, but 0 if pipelined requests are executed one by one
     grows: bool = field(init=False)  # may use more memory, so it is refused when the memory limit is reached
-    used_keys: KeySpec = field(init=False)  # the keys that a call counts as a use of
+    used_keys: KeySpec = field(init=False)  # the keys that a call counts as a use of: `ONE_KEY` itself if it is one
 
     def __post_init__(self) -> None:
         # Stored, because the session looks at them for every request.
@@ -194,7 +194,7 @@ class Command:
         object.__setattr__(self, "max_quick_args", min(self.max_args, MAX_QUICK_ARGS) if self.is_single_step else 0)
         object.__setattr__(self, "max_batch_args", 0 if Flag.NO_BATCH in self.flags else self.max_quick_args)
         object.__setattr__(self, "grows", Flag.DENYOOM in self.flags)
-        object.__setattr__(self, "used_keys", NO_KEYS if Flag.NO_TOUCH in self.flags else self.keys)
+        object.__setattr__(self, "used_keys", NO_KEYS if Flag.NO_TOUCH in self.flags else self.keys.without_flags())
 
     @property
     def reads(self) -> bool:

@@ -88,6 +88,11 @@ class KeySpec:
         """Return the same keys with these flags."""
         return replace(self, flags=flags, without=without)
 
+    def without_flags(self) -> KeySpec:
+        """Return the same keys without flags: `ONE_KEY` itself for one key, so that a comparison finds it at once."""
+        plain = replace(self, flags=NO_FLAGS, without=None)
+        return ONE_KEY if plain == ONE_KEY else plain
+
     def flags_in(self, args: Args) -> KeyFlag:
         """Return what a request does with the keys."""
         after_value = args[self.last + 2 :]

@@ -22,6 +22,7 @@ from server.clients.rate import CallRate
 from server.clients.registry import ClientRegistry
 from server.clients.slowlog import Slowlog
 from server.clients.stats import StatsRegistry
+from server.clients.tracking import Tracking
 from server.engines.base import Engine
 from server.registry import CommandTable
 from server.session.auth import Authenticator
@@ -54,6 +55,7 @@ class ServerContext:
     pause: ClientPause = field(init=False)
     pubsub: PubSub = field(default_factory=PubSub)
     key_events: KeyEvents = field(init=False)
+    tracking: Tracking = field(init=False)
     push_limit: PushLimit = field(default_factory=PushLimit)
     """How much may wait for a client that does not read what it is pushed."""
 
@@ -71,6 +73,7 @@ class ServerContext:
         self.monitors = MonitorHub(self.inspection)
         self.pause = ClientPause(self.inspection)
         self.key_events = KeyEvents(self.pubsub, self.inspection)
+        self.tracking = Tracking(self.engine, self.clients, self.inspection)
 
     @property
     def stats(self) -> StatsRegistry:
@@ -82,6 +85,14 @@ class ServerContext:
         """The commit barrier of a durable log, for streams; None without a log."""
         persistence = self.engine.persistence
         return None if persistence is None else persistence.commit
+
+    def publish_changes(self) -> None:
+        """Send what the commands so far have changed to the clients that want to know it.
+
+        Call it after each command while `inspection.needed` is true, without the keyspace lock.
+        """
+        self.key_events.publish_pending()
+        self.tracking.publish_pending()
 
     def change_settings(self, values: Mapping[str, Any]) -> None:
         """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
@@ -107,10 +118,6 @@ class ServerContext:
                 self.clients.http_share.limit = settings.http_places()
             if "idle_timeout" in values:
                 self.clients.apply_timeouts()
-            if "output_limits" in values:
-                self.push_limit.limit = settings.output_limits.pubsub
-            if "notify_keyspace_events" in values:
-                self.key_events.configure(settings.notify_keyspace_events, self.engine)
             if "log_level" in values:
                 set_log_level(settings.log_level)
             if "slowlog_slower_than" in values:
@@ -118,3 +125,13 @@ class ServerContext:
                 self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
             if "slowlog_max_len" in values:
                 self.slowlog.max_length = settings.slowlog_max_len
+            self._apply_to_pushes(values, settings)
+
+    def _apply_to_pushes(self, values: Mapping[str, Any], settings: Settings) -> None:
+        """Apply what concerns data that is sent without a request."""
+        if "output_limits" in values:
+            self.push_limit.limit = settings.output_limits.pubsub
+        if "notify_keyspace_events" in values:
+            self.key_events.configure(settings.notify_keyspace_events, self.engine)
+        if "tracking_table_max_keys" in values:
+            self.tracking.limit_keys(settings.tracking_table_max_keys)

@@ -1,4 +1,4 @@
-"""What the connection of one session is sent without a request: MONITOR's lines, and messages of channels."""
+"""What the connection of one session is sent without a request: MONITOR's lines, messages, invalidations."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from common.codec import Encoder
 from server.clients.monitor import MonitorHub
 from server.clients.pubsub import Kind, PubSub, SubscriptionCounts, Subscriptions
 from server.clients.push import PushQueue, Subscriber
+from server.clients.tracker import Tracker, TrackingOptions
+from server.clients.tracking import Tracking
 
 
 class Pushes:
     """The queue of a connection, and what puts data into it. ``encoder`` is always that of the present request."""
 
-    __slots__ = ("_monitor", "_monitors", "_pubsub", "_subscriptions", "queue")
+    __slots__ = ("_monitor", "_monitors", "_pubsub", "_subscriptions", "_tracking", "queue", "tracker")
 
-    def __init__(self, queue: PushQueue, monitors: MonitorHub, pubsub: PubSub) -> None:
+    def __init__(self, queue: PushQueue, monitors: MonitorHub, pubsub: PubSub, tracking: Tracking) -> None:
         self.queue = queue
+        self.tracker: Tracker | None = None
+        """What CLIENT TRACKING has asked for, while it is on."""
         self._monitors = monitors
         self._pubsub = pubsub
+        self._tracking = tracking
         self._monitor: Subscriber | None = None
         self._subscriptions: Subscriptions | None = None
 
@@ -36,6 +41,28 @@ class Pushes:
         """End subscriptions, all of this kind if no names are given, with a push that confirms each."""
         self._pubsub.unsubscribe(kind, self._open_subscriptions(encoder), names)
 
+    def start_tracking(
+        self, client_id: int, options: TrackingOptions, prefixes: Sequence[bytes], encoder: Encoder
+    ) -> None:
+        """Push invalidations from now on, or with other options than before. Raises `CommandError`."""
+        tracker = self.tracker or Tracker(client_id, Subscriber(self.queue, encoder), options)
+        self._tracking.start(tracker, options, prefixes)
+        tracker.subscriber.encoder = encoder
+        self.tracker = tracker
+
+    def stop_tracking(self) -> None:
+        """Push no more invalidations."""
+        if self.tracker is not None:
+            self._tracking.stop(self.tracker)
+            self.tracker = None
+
+    @property
+    def receiver(self) -> Subscriber | None:
+        """What another client can redirect invalidations to, if anything."""
+        if self._subscriptions is not None:
+            return self._subscriptions.subscriber
+        return None if self.tracker is None else self.tracker.subscriber
+
     @property
     def counts(self) -> SubscriptionCounts:
         """The number of subscriptions."""
@@ -50,7 +77,8 @@ class Pushes:
         )
 
     def close(self) -> None:
-        """End the monitoring and all subscriptions. What has not been sent yet is discarded."""
+        """End the monitoring, all subscriptions and the tracking. What has not been sent yet is discarded."""
+        self.stop_tracking()
         if self._monitor is not None:
             self._monitors.unsubscribe(self._monitor)
         if self._subscriptions is not None:

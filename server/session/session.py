@@ -22,6 +22,7 @@ from common.errors import (
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
     SUBSCRIBE_NEEDS_CONNECTION,
+    TRACKING_NEEDS_CONNECTION,
     WRONG_PASSWORD,
     CommandError,
     exec_refused,
@@ -31,6 +32,7 @@ from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorRepl
 from server.args.integers import parse_int
 from server.clients.pubsub import Kind
 from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
+from server.clients.tracker import TrackingOptions
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget, TransactionPart
 from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
@@ -67,7 +69,7 @@ class Session:
         self.reply_mode = ReplyMode.ON
         """Which replies are sent. Set it by `set_reply_mode`."""
         self.pushes: Pushes | None = None
-        """What is sent between replies, if the client asked for any (MONITOR, SUBSCRIBE)."""
+        """What is sent between replies, if the client asked for any (MONITOR, SUBSCRIBE, CLIENT TRACKING)."""
         self.is_restricted = False
         """Whether the client is subscribed and sent RESP2, so that only a few commands are allowed, as in Redis."""
         self.alters_output = False
@@ -138,13 +140,15 @@ class Session:
         if (
             command is None
             or not command.min_args <= 1 + len(batch.columns) <= command.max_batch_args
-            or self._inspection.needed
+            or self._inspection.one_by_one
             or self.transaction is not None
         ):
             return None
         outcomes = self._database.execute_batch(command, batch.columns, self._call)
         if outcomes is None:
             return None
+        if self._inspection.needed:
+            self.context.publish_changes()
         count = batch.count
         nanoseconds = (perf_counter_ns() - self._call.started) // count
         self.client.last_command = command
@@ -247,9 +251,9 @@ class Session:
         call = self._call
         try:
             if command.targets_keyspace:
-                named = self.context.key_events.naming(command) if self._inspection.needed else command
+                observed = self._observed(command) if self._inspection.needed else command
                 execute = self._execute_keyspace if command.is_single_step else self._database.execute_in_stages
-                reply = execute(named, args, call)
+                reply = execute(observed, args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = self._call_control(command, args)
@@ -258,8 +262,15 @@ class Session:
             reply = self._to_error_reply(problem)
         self._finish(command, args, reply, perf_counter_ns() - call.started)
         if self._inspection.needed:
-            self.context.key_events.publish_pending()
+            self.context.publish_changes()
+            self._end_caching(command)
         return reply
+
+    def _observed(self, command: Command) -> Command:
+        """Return a command that does the same, and calls the features that observe it while it changes the keyspace."""
+        named = self.context.key_events.naming(command)
+        tracker = self.client.tracker
+        return named if tracker is None else self.context.tracking.observing(tracker, named)
 
     def _call_control(self, command: Command, args: Args) -> Reply:
         """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
@@ -311,6 +322,7 @@ class Session:
             self._stats_by_command[problem.command].rejected += 1
         if self.transaction is not None:
             self.transaction.dirty = True
+        self._end_caching(None)
         return problem.reply
 
     # ---------------------------------------------------------------- transactions
@@ -347,7 +359,8 @@ class Session:
             outcomes = self._engine.execute_all(self._parts(queue), self._watched.by_database, call)
         finally:
             self.unwatch()
-            self.context.key_events.publish_pending()
+            if self._inspection.needed:
+                self.context.publish_changes()
         if outcomes is None:
             return NULL_ARRAY
         of_engine = zip(outcomes, call.durations, strict=True)
@@ -373,8 +386,10 @@ class Session:
             elif Flag.SELECTS in command.flags and (index := self._selected_by(args)) is not None:
                 part = []
                 parts.append((index, part))
-        naming_all = self.context.key_events.naming_all
-        return [(index, naming_all(part)) for index, part in parts if part]
+        if self._inspection.needed:
+            for _, part in parts:
+                part[:] = [(self._observed(command), args) for command, args in part]
+        return [(index, part) for index, part in parts if part]
 
     def _selected_by(self, args: Args) -> int | None:
         """Return the database that a queued SELECT selects, or None if it will fail."""
@@ -457,10 +472,10 @@ class Session:
     def _update_find(self) -> None:
         """Find no command for a client that may not send all of them: one that has not authenticated, or is restricted.
 
-        Then every request goes through `_resolve`, which checks the flags. So `execute` and `execute_batch` need no
-        check of their own.
+        Nor for one that tracks. Then every request goes through `_execute_unusual` and `_resolve`, which checks the
+        flags. So `execute` and `execute_batch` need no check of their own.
         """
-        is_free = self.authenticated and not self.is_restricted
+        is_free = self.authenticated and not self.is_restricted and self.client.tracker is None
         self._find = (self.context.commands.by_common_case if is_free else _NO_COMMANDS).get
 
     # ---------------------------------------------------------------- state of the connection
@@ -476,8 +491,7 @@ class Session:
         self.client.protocol_version = version
         if self.stream is not None:
             self.stream.set_protocol_version(version)
-        if self.pushes is not None:
-            self._update_subscriptions()
+        self._update_pushes()
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
@@ -498,7 +512,7 @@ class Session:
         self.reply_mode = mode
         self.alters_output = mode is not ReplyMode.ON or self.pushes is not None
 
-    # ---------------------------------------------------------------- pushes: MONITOR, publish/subscribe
+    # ---------------------------------------------------------------- pushes: MONITOR, publish/subscribe, tracking
 
     def start_monitoring(self) -> None:
         """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
@@ -513,22 +527,48 @@ class Session:
         """
         pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
         pushes.subscribe(kind, names, encoder)
-        self._update_subscriptions()
+        self._update_pushes()
 
     def unsubscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
         """End subscriptions, all of this kind if no names are given. A push confirms each. Raises `CommandError`."""
         pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
         pushes.unsubscribe(kind, names, encoder)
-        self._update_subscriptions()
+        self._update_pushes()
+
+    def start_tracking(self, options: TrackingOptions, prefixes: Sequence[bytes]) -> None:
+        """Send this client invalidations of what it reads, or change the options with which it is sent them.
+
+        Raises `CommandError` if the prefixes are refused, or if the connection cannot be pushed to.
+        """
+        pushes, encoder = self._open_pushes(TRACKING_NEEDS_CONNECTION)
+        pushes.start_tracking(self.client.id, options, prefixes, encoder)
+        self._update_pushes()
+
+    def stop_tracking(self) -> None:
+        """Send this client no more invalidations."""
+        if self.pushes is not None:
+            self.pushes.stop_tracking()
+            self._update_pushes()
+
+    def _end_caching(self, command: Command | None) -> None:
+        """End the effect of CLIENT CACHING, unless ``command`` is a CLIENT command (Redis: `resetClient`).
+
+        In a transaction it lasts until EXEC.
+        """
+        tracker = self.client.tracker
+        if tracker is not None and self.transaction is None:
+            tracker.caching = tracker.caching and command is not None and command.name.startswith(b"CLIENT|")
 
     def close_pushes(self) -> None:
-        """End the monitoring and all subscriptions. What has not been sent yet is discarded."""
+        """End the monitoring, all subscriptions and the tracking. What has not been sent yet is discarded."""
+        if self.client.push_receiver is not None:
+            self.client.push_receiver.queue.take()
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
             self.client.is_monitoring = False
             self.alters_output = self.reply_mode is not ReplyMode.ON
-            self._update_subscriptions()
+            self._update_pushes()
 
     def _open_pushes(self, error: ErrorReply) -> tuple[Pushes, Encoder]:
         """Return what pushes to this client, and the encoder of the request.
@@ -539,14 +579,17 @@ class Session:
         if self.pushes is None and stream is not None and transport is not None:
             queue = transport.enable_push()
             if queue is not None:
-                self.pushes = Pushes(queue, self.context.monitors, self.context.pubsub)
+                self.pushes = Pushes(queue, self.context.monitors, self.context.pubsub, self.context.tracking)
                 self.alters_output = True
         if self.pushes is None or stream is None:
             raise CommandError(error)
         return self.pushes, stream.encoder
 
-    def _update_subscriptions(self) -> None:
-        """Show the subscriptions in CLIENT LIST, and restrict the client if messages look like replies to it."""
-        self.client.subscriptions = NO_SUBSCRIPTIONS if self.pushes is None else self.pushes.counts
-        self.is_restricted = self.pushes is not None and self.pushes.look_like_replies
+    def _update_pushes(self) -> None:
+        """Show in CLIENT LIST what is pushed, and restrict the client if messages look like replies to it."""
+        pushes, client = self.pushes, self.client
+        client.subscriptions = NO_SUBSCRIPTIONS if pushes is None else pushes.counts
+        client.tracker = None if pushes is None else pushes.tracker
+        client.push_receiver = None if pushes is None else pushes.receiver
+        self.is_restricted = pushes is not None and pushes.look_like_replies
         self._update_find()

@@ -21,7 +21,7 @@ def _seconds_to_idle(session: Session) -> float:
     idle_timeout = session.context.settings.idle_timeout
     if not idle_timeout:
         return inf
-    if session.pushes is not None:
+    if session.client.is_monitoring or any(session.client.subscriptions):
         return idle_timeout  # until the next look, because RESET may end it
     return idle_timeout - (perf_counter_ns() - session.client.active_at) / 10**9
 

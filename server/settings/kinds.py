@@ -265,6 +265,7 @@ def check_origin(text: str) -> str:
 PORT = Integer("a port is a number from 0 to 65535", 0, 65535, "PORT")
 SIZE = Integer("a limit is a number of bytes, at least 1", metavar="BYTES")
 COUNT = Integer("must be a number of at least 1", maximum=999_999_999, metavar="NUMBER")
+COUNT_OR_0 = Integer("must be a number of at least 0", 0, MAX_INTEGER, "NUMBER")
 SECONDS = Seconds()
 FILE_MODE = FileMode()
 MEMORY = Memory()

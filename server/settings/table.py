@@ -18,6 +18,7 @@ from server.settings.entry import Group, Setting, setting
 from server.settings.event_classes import EventClassesKind
 from server.settings.kinds import (
     COUNT,
+    COUNT_OR_0,
     EVICTION,
     FILE_MODE,
     MEMORY,
@@ -41,6 +42,9 @@ DEFAULT_PORTS = (DEFAULT_PORT,)
 DEFAULT_MAX_CLIENTS = 10_000
 MAX_MAX_CLIENTS = 2**32 - 1
 """Both as in Redis 7."""
+
+DEFAULT_TRACKING_TABLE_MAX_KEYS = 1_000_000
+"""As in Redis 7."""
 
 DEFAULT_DATABASES = 16
 """As in Redis 7."""
@@ -220,6 +224,10 @@ class Settings:
     notify_keyspace_events: str = setting(
         "", EventClassesKind(), "the keyspace events to publish, by the letters of Redis's setting; AKE: all",
         group=PUBSUB, config="notify-keyspace-events", mutable=True, embedded=True)
+    tracking_table_max_keys: int = setting(
+        DEFAULT_TRACKING_TABLE_MAX_KEYS, COUNT_OR_0,
+        "the keys of which the server remembers that clients with CLIENT TRACKING read them; 0: any number",
+        group=LIMITS, config="tracking-table-max-keys", mutable=True, embedded=True)
     max_memory: int = setting(
         0, MEMORY, "the memory that the keys may take, such as 64mb or 1gb, by an estimate; 0: any amount",
         group=LIMITS, config="maxmemory", mutable=True, embedded=True)

@@ -1,11 +1,10 @@
-"""Publish/subscribe with unchanged clients: redis-py, portalocker's lock, Celery's results, socket.io's adapter."""
+"""Publish/subscribe with unchanged clients: redis-py, socket.io's adapter."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -101,59 +100,6 @@ def test_redis_py_receives_keyspace_events(server: ServerProcess, connect_blocki
         pubsub.close()
     finally:
         client.config_set("notify-keyspace-events", "")
-
-
-PORTALOCKER = """
-import sys
-import portalocker, redis
-
-first, second = (portalocker.RedisLock("lock", redis.Redis(port=int(sys.argv[1])), timeout=0) for _ in range(2))
-first.acquire()
-try:
-    second.acquire()
-except portalocker.AlreadyLocked:
-    print("held")
-first.release()
-second.acquire(timeout=60)
-print("acquired")
-second.release()
-"""
-
-CELERY = """
-import sys, threading
-import celery
-
-app = celery.Celery("app", broker="memory://", backend=f"redis://127.0.0.1:{sys.argv[1]}/0")
-result = app.AsyncResult("a-task")
-threading.Timer(0.2, lambda: app.backend.store_result("a-task", {"sum": 3}, "SUCCESS")).start()
-print(result.get(timeout=60))
-app.backend.store_result("failed", ValueError("no"), "FAILURE")
-try:
-    app.AsyncResult("failed").get(timeout=60)
-except ValueError as problem:
-    print(repr(problem))
-result.forget()
-print(app.AsyncResult("a-task").state)
-"""
-
-
-# In processes of their own, because both leave threads behind that use the connection.
-@pytest.mark.parametrize(
-    ("package", "program", "printed"),
-    [
-        ("portalocker", PORTALOCKER, "held\nacquired\n"),
-        ("celery", CELERY, "{'sum': 3}\nValueError('no')\nPENDING\n"),
-    ],
-    ids=["portalocker", "celery"],
-)
-def test_a_library_that_needs_messages_runs_unchanged(
-    server: ServerProcess, package: str, program: str, printed: str
-) -> None:
-    pytest.importorskip(package, reason=f"{package} is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(server.port)], capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_socket_io_sends_rooms_messages_between_two_servers(

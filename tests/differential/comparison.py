@@ -17,6 +17,9 @@ YEAR_2100 = 4_102_444_800
 
 MAX_SCANS = 100
 
+USED_DATABASES = (b"0", b"1", b"15")
+"""The databases that the stories and the random sessions use."""
+
 
 class Sessions:
     """Several connections to each of the two servers, which are empty at the beginning."""
@@ -115,13 +118,15 @@ class Sessions:
         """End every transaction. Compare the keys, values and expiries of the two servers."""
         for session in range(len(self._twins)):
             self.send(session, b"RESET")
-        self.send(0, b"DBSIZE")
-        self.send(0, b"KEYS", b"*")
-        keys, _ = self._twins[0].ask([b"KEYS", b"*"])
-        assert isinstance(keys, Aggregate)
-        for key in map(payload, keys.items):
-            self.send(0, b"GET", key)
-            self.send(0, b"PEXPIRETIME", key)
+        for database in USED_DATABASES:
+            self.send(0, b"SELECT", database)
+            self.send(0, b"DBSIZE")
+            self.send(0, b"KEYS", b"*")
+            keys, _ = self._twins[0].ask([b"KEYS", b"*"])
+            assert isinstance(keys, Aggregate)
+            for key in map(payload, keys.items):
+                self.send(0, b"GET", key)
+                self.send(0, b"PEXPIRETIME", key)
 
 
 def send_story(servers: Servers, story: str, protocol: int) -> None:

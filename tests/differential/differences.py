@@ -82,11 +82,6 @@ def _lenient_cursor(args: Args, ours: Reply, _: Reply) -> bool:
     return _named(args, b"SCAN") and args[1][:1] in (b"", b"-", b"+") and _is_error(ours, b"ERR invalid cursor")
 
 
-def _int_range(args: Args, ours: Reply, theirs: Reply) -> bool:
-    in_database = _named(args, b"SELECT") or _named(args, b"COPY")
-    return in_database and _is_error(ours, b"ERR DB index is out of range") and _is_error(theirs, b"ERR value is out")
-
-
 def _all_commands(args: Args, ours: Reply, theirs: Reply) -> bool:
     return _named(args, b"COMMAND") and len(args) == 1 and isinstance(ours, Aggregate) and theirs[:1] != b"-"
 
@@ -117,7 +112,6 @@ ACCEPTED = [
     Difference("Redis accepts hexadecimal floating-point numbers, as strtold() does", _hexadecimal),
     Difference("before authentication, Redis gives the error of EXEC the code EXECABORT", _unauthenticated_exec),
     Difference("Redis accepts an empty cursor as 0, and a cursor with a sign, as strtoul() does", _lenient_cursor),
-    Difference("Redis has another text for a database number beyond 32 bits", _int_range),
     Difference("COMMAND describes more commands in Redis, and has more information about each", _all_commands),
     Difference("Redis shares small integers among keys", _shared_integer),
     Difference(

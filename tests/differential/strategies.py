@@ -19,6 +19,7 @@ _EDGES = [0, 1, -1, 9, -10, INT64 - 1, INT64 - 2, -INT64, -INT64 + 1]
 _NO_INTEGERS = [b"", b" 1", b"1 ", b"+1", b"01", b"-0", b"1.0", b"x", b"9223372036854775808", b"1\x00"]
 
 keys: Word = st.sampled_from([b"a", b"b", b"k:1", b"", b"\r\nz"])
+databases: Word = st.sampled_from([b"0", b"0", b"1", b"1", b"15", b"16", b"x"])
 edges: Word = st.sampled_from(_EDGES).map(b"%d".__mod__)
 integers: Word = st.one_of(edges, st.integers(-9, 9).map(b"%d".__mod__), st.sampled_from(_NO_INTEGERS))
 values: Word = st.one_of(
@@ -144,10 +145,12 @@ _keys: list[Command] = [
     said(b"RANDOMKEY"),
     said(b"RENAME", keys, keys),
     said(b"RENAMENX", keys, keys),
-    with_options(b"COPY", keys, keys, options=[flags(b"REPLACE"), said(b"DB", st.sampled_from([b"0", b"1"]))]),
+    with_options(b"COPY", keys, keys, options=[flags(b"REPLACE"), said(b"DB", databases)]),
+    said(b"MOVE", keys, databases),
     said(b"DBSIZE"),
     with_options(b"FLUSHDB", options=[flags(b"SYNC", b"ASYNC", b"FOO")]),
     said(b"FLUSHALL"),
+    said(b"SWAPDB", databases, databases),
     said(b"OBJECT", st.sampled_from([b"ENCODING", b"encoding", b"REFCOUNT", b"FOO"]), keys),
 ]
 _expiry: list[Command] = [
@@ -165,7 +168,8 @@ _connection: list[Command] = [
     said(b"PING"),
     said(b"PING", values),
     said(b"ECHO", values),
-    said(b"SELECT", st.sampled_from([b"0", b"1", b"-1", b"x"])),
+    said(b"SELECT", databases),
+    said(b"SELECT", st.sampled_from([b"16", b"-1", b"x", b"2147483648"])),
     said(b"CLIENT", st.just(b"SETNAME"), st.sampled_from([b"me", b"", b"a b", b"\n"])),
     said(b"CLIENT", st.just(b"GETNAME")),
     said(b"CLIENT", st.sampled_from([b"SETNAME", b"ID", b"FOO"]), keys, keys),

@@ -346,7 +346,7 @@ STORIES = {
         SET f -0.0
         INCRBYFLOAT f -0
     """,
-    "CLIENT PAUSE, LOLWUT, MEMORY": r"""
+    "CLIENT PAUSE, CLIENT UNBLOCK, LOLWUT, MEMORY, ROLE": r"""
         CLIENT PAUSE
         CLIENT PAUSE x
         CLIENT PAUSE x FOO
@@ -355,8 +355,18 @@ STORIES = {
         CLIENT PAUSE 0 write
         CLIENT UNPAUSE
         CLIENT UNPAUSE x
+        CLIENT UNBLOCK
+        CLIENT UNBLOCK x
+        CLIENT UNBLOCK 123456
+        CLIENT UNBLOCK 123456 timeout
+        CLIENT UNBLOCK 123456 Error
+        CLIENT UNBLOCK 123456 FOO
+        CLIENT UNBLOCK x FOO
         LOLWUT VERSION x
         MEMORY STATS x
+        MEMORY MALLOC-STATS x
+        ROLE
+        ROLE x
         MEMORY USAGE
     """,
     "refused in a transaction": r"""
@@ -625,6 +635,164 @@ STORIES = {
         AUTH x y
         AUTH default y
         AUTH x y z
+    """,
+    "SELECT, MOVE, COPY DB, SWAPDB, FLUSHDB": r"""
+        SET a 1
+        SET b 2 EX 1000
+        MOVE a 1
+        MOVE a 1
+        MOVE a 0
+        MOVE b 0
+        MOVE b 16
+        MOVE b -1
+        MOVE b x
+        MOVE b 99999999999
+        MOVE b 1
+        MOVE none 15
+        EXISTS a b
+        SELECT 1
+        DBSIZE
+        GET b
+        SET c 3
+        COPY b b
+        COPY b b DB 1
+        COPY b b DB 0
+        COPY b b DB 0
+        COPY b b DB 0 REPLACE
+        COPY none b DB 0 REPLACE
+        COPY b d DB 15
+        COPY b d DB 16
+        COPY b d DB -1
+        COPY b d DB x
+        COPY b d DB 99999999999
+        COPY b d DB 0 DB 15
+        SWAPDB 0 1
+        DBSIZE
+        SWAPDB 0 0
+        SWAPDB 0 16
+        SWAPDB -1 0
+        SWAPDB x 0
+        SWAPDB 0 x
+        SWAPDB 0 99999999999
+        SWAPDB 99999999999 x
+        SWAPDB 0
+        SWAPDB 0 1 2
+        KEYS *
+        1: DBSIZE
+        1: RANDOMKEY
+        FLUSHDB
+        DBSIZE
+        SELECT 0
+        DBSIZE
+        GET c
+        RESET
+        SELECT 15
+        DBSIZE
+        RESET
+        DBSIZE
+        FLUSHALL
+        SELECT 15
+        DBSIZE
+    """,
+    "SELECT in a transaction": r"""
+        MULTI
+        SET a 0
+        SELECT 1
+        SET a 1
+        SELECT 16
+        SELECT x
+        GET a
+        SELECT 15
+        SWAPDB 1 15
+        GET a
+        MOVE a 0
+        MOVE a 1
+        SELECT
+        EXEC
+        MULTI
+        SET a 0
+        SELECT 1
+        SET a 1
+        SELECT 16
+        SELECT x
+        GET a
+        SELECT 15
+        SWAPDB 1 15
+        GET a
+        MOVE a 0
+        MOVE a 1
+        EXEC
+        DBSIZE
+        MULTI
+        SELECT 0
+        DISCARD
+        DBSIZE
+        WATCH a
+        1: SELECT 15
+        1: SET a changed
+        MULTI
+        SELECT 1
+        GET a
+        EXEC
+        GET a
+        CLIENT INFO x
+    """,
+    "WATCH in several databases": r"""
+        SET a 1
+        WATCH a
+        SELECT 1
+        1: SELECT 1
+        1: SET a 2
+        MULTI
+        PING
+        EXEC
+        WATCH a b
+        SELECT 15
+        1: SELECT 0
+        1: SET b 2
+        MULTI
+        PING
+        EXEC
+        SELECT 1
+        WATCH a
+        SELECT 0
+        WATCH c
+        1: SELECT 1
+        1: DEL a
+        MULTI
+        PING
+        EXEC
+        WATCH none
+        1: SWAPDB 0 1
+        MULTI
+        PING
+        EXEC
+        WATCH a
+        1: SWAPDB 0 1
+        MULTI
+        PING
+        EXEC
+        SELECT 15
+        WATCH a
+        1: SWAPDB 0 1
+        MULTI
+        PING
+        EXEC
+        WATCH a
+        1: SWAPDB 1 15
+        MULTI
+        PING
+        EXEC
+        WATCH a
+        1: SWAPDB 15 15
+        MULTI
+        PING
+        EXEC
+        WATCH a
+        1: FLUSHALL
+        MULTI
+        PING
+        EXEC
     """,
     "SELECT, PING, ECHO": r"""
         SELECT

@@ -25,6 +25,7 @@ OTHER_ARGUMENTS = {
     "BITOP": "Redis documents no operations",
     "CLIENT|KILL": "Redis documents the types of clients, and that filters can be repeated",
     "CLIENT|LIST": "in Redis the two filters can be combined, in kvline only one can be given",
+    "CLIENT|TRACKING": "Redis documents a repeated token",
     "COMMAND|GETKEYS": "Redis 7.0 documents no arguments",
     "COMMAND|GETKEYSANDFLAGS": "Redis 7.0 documents no arguments",
     "CONFIG|GET": "Redis documents a block of one parameter",

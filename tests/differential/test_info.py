@@ -130,13 +130,25 @@ def test_pipelined_requests_are_counted_as_in_redis(servers: Servers, twin: Twin
         assert (each["keyspace_hits"], each["keyspace_misses"]) == ("60", "20")
 
 
+def test_each_database_with_keys_has_a_line(twin: Twin) -> None:
+    for line in ("FLUSHALL", "SET a 1", "SELECT 1", "SET a 1 EX 1000", "SET b 1", "SELECT 2", "SET a 1", "DEL a"):
+        twin.ask(split_args(line.encode()))
+    ours, theirs = (
+        {name: line.partition(",avg_ttl")[0] for name, line in each.items()} for each in info(twin, "keyspace")
+    )
+    assert ours == theirs == {"db0": "keys=1,expires=0", "db1": "keys=2,expires=1"}
+    for each in ask_both(twin, "CLIENT LIST"):
+        assert b" db=2 " in each
+    twin.ask([b"FLUSHALL"])
+
+
 # ---------------------------------------------------------------- MONITOR
 
 STORY = """
     GET a; nope x; GET; MULTI; SET a 1; CONFIG GET maxmemory; nope; SHUTDOWN; DISCARD; MULTI; SET a 2; PING; EXEC
     MULTI; SET a; EXEC; MULTI; SHUTDOWN; EXEC; CONFIG GET maxmemory; CLIENT LIST; CLIENT ID; SLOWLOG GET; MONITOR x
     COMMAND COUNT; INFO server; EXEC; DISCARD; WATCH a; MULTI; WATCH b; MULTI; GET a; EXEC; EXEC x; INCRBY a x
-    KEYS *; PING a b; AUTH x y; RESET; QUIT
+    KEYS *; PING a b; AUTH x y; SELECT 1; GET a; MULTI; SELECT 15; GET a; SELECT 16; EXEC; GET a; RESET; QUIT
 """
 """Requests that are executed, queued, refused, or administrative."""
 
@@ -149,7 +161,8 @@ def test_monitor_shows_what_redis_shows_in_its_order(servers: Servers, twin: Twi
     other.close()
     shown: list[list[bytes]] = [[], []]
     for peer, lines in zip((twin.kvline, twin.redis), shown, strict=True):
-        while not (lines and lines[-1] == b'"QUIT"\r\n'):
-            lines.append(peer.line().partition(b"] ")[2])
+        while not (lines and lines[-1] == b'[0 "QUIT"\r\n'):
+            time_and_database, _, rest = peer.line().partition(b" 127.0.0.1:")
+            lines.append(time_and_database.partition(b" ")[2] + rest.partition(b"]")[2])
     assert shown[0] == shown[1]
     assert len(shown[0]) > 20

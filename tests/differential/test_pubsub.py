@@ -221,6 +221,31 @@ STORIES = {
         1: DEL m
         1: EXEC
     """,
+    "keyspace events of databases": r"""
+        1: CONFIG SET notify-keyspace-events KEAm
+        0: PSUBSCRIBE __key*
+        1: SET a 1
+        1: SELECT 1
+        1: SET a 1 EX 100
+        1: MOVE a 0
+        1: MOVE a 15
+        1: MOVE missing 15
+        1: SET b 1
+        1: COPY b a DB 0
+        1: COPY b a DB 0 REPLACE
+        1: SWAPDB 0 1
+        1: GET missing
+        1: DEL a
+        1: MULTI
+        1: SELECT 15
+        1: PERSIST a
+        1: SELECT 0
+        1: SET c 1
+        1: EXEC
+        1: FLUSHALL
+        1: RESET
+        1: DEL a
+    """,
     "keyspace events of bitmaps and DUMP": r"""
         1: CONFIG SET notify-keyspace-events KEA
         0: PSUBSCRIBE __key*

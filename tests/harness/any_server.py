@@ -10,7 +10,7 @@ import pytest
 
 from common.resp_client import encode_request
 from tests.harness.processes import Peer, ServerProcess
-from tests.harness.redis_server import RedisServer, find_redis
+from tests.harness.redis_server import RedisServer, find_redis, free_port
 from tests.harness.resp_wire import Reply, read_reply
 from tests.harness.waiting import wait_until
 
@@ -40,8 +40,8 @@ class Kvline:
     kind = "kvline"
 
     def __init__(self) -> None:
-        self._process = ServerProcess()
-        self.port = self._process.port
+        self.port = free_port()  # not 0: another socket could get an ephemeral port before `start_again` binds it
+        self._process = ServerProcess("--port", str(self.port))
 
     def kill(self) -> None:
         self._process.signal(signal.SIGKILL)

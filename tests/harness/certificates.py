@@ -15,6 +15,9 @@ import pytest
 from tests.harness.processes import Peer
 from tests.harness.waiting import TIMEOUT
 
+STRICT = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+"""What a certificate of an authority needs since Python 3.13, whose default contexts have ``VERIFY_X509_STRICT``."""
+
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
@@ -34,7 +37,7 @@ class Authority:
         self.pair = self._files("authority")
         self.certificate = self.pair.certificate
         openssl(
-            "req", "-x509", *NEW_KEY, "-days", "2", "-subj", f"/CN={directory.name}",
+            "req", "-x509", *NEW_KEY, "-days", "2", "-subj", f"/CN={directory.name}", *STRICT,
             "-out", self.pair.certificate, "-keyout", self.pair.key,
         )  # fmt: skip
 
@@ -43,7 +46,7 @@ class Authority:
         pair = self._files(name)
         request = self._directory / f"{name}.request"
         extensions = self._directory / "extensions"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         openssl("req", "-new", *NEW_KEY, "-subj", f"/CN={name}", "-out", request, "-keyout", pair.key)
         openssl(
             "x509", "-req", "-in", request, "-CA", self.pair.certificate, "-CAkey", self.pair.key, "-CAcreateserial",

@@ -62,12 +62,12 @@ class Wire:
     def _body(self, headers: dict[bytes, bytes]) -> bytes:
         if headers.get(b"transfer-encoding") != b"chunked":
             return self._answers.read(int(headers.get(b"content-length", b"0")))
-        body = b""
+        body = bytearray()
         while size := int(self._answers.readline(), 16):
             body += self._answers.read(size)
             assert self._answers.readline() == b"\r\n"
         assert self._answers.readline() == b"\r\n"
-        return body
+        return bytes(body)
 
     def rest(self) -> bytes:
         """Receive everything until the server closes the connection in an orderly way."""

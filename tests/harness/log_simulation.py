@@ -20,11 +20,12 @@ from server.engines.log.rewrite import RewriteFailed, rewrite
 from server.keyspace.store import Store
 from server.session.context import ServerContext
 from tests.harness.clock import Clock
-from tests.harness.logs import Items, items_after_sending
+from tests.harness.logs import AllItems, all_items, items_after_sending
 from tests.harness.sessions import ClientSession
 from tests.harness.simulated_disk import ENOUGH, SimulatedDisk
 
 KEYS = [b"a", b"b", b"c", b"key", b"k\n"]
+DATABASES = [b"0", b"0", b"1", b"2"]
 VALUES = [b"1", b"2", b"x", b"x y", b"\xff\0", b"", b"# 3 0 00000000\n", b"v" * 90]
 
 
@@ -53,13 +54,13 @@ class Simulation:
         self.faults = faults or Faults()
         self.clock = Clock()
         self.crash_points = 0
-        self.history: list[Items] = [[]]
+        self.history: list[AllItems] = [{}]
         self.acknowledged = 0
         """The last state in the history that a client knows of."""
         self.synced = 0
         """The last state that a power failure must leave, at the level everysec."""
         self.is_crashing = False
-        self.doubtful: list[Items] = []
+        self.doubtful: list[AllItems] = []
         """States that were undone after a failed sync. A crash may bring them back until the log begins anew."""
         self.keeps_order = True
         """Undoing a removal gives the key the last place, and a replay does not know of it."""
@@ -194,9 +195,14 @@ class Simulation:
             [b"PEXPIRE", key, time],
             [b"PERSIST", key],
             [b"GET", key],
+            [b"SELECT", rng.choice(DATABASES)],
+            [b"MOVE", key, rng.choice(DATABASES)],
+            [b"COPY", key, other, b"DB", rng.choice(DATABASES), b"REPLACE"],
         ]
         if rng.random() < 0.03:
-            return _encode([b"FLUSHALL"])
+            return _encode([rng.choice([b"FLUSHALL", b"FLUSHDB"])])
+        if rng.random() < 0.05:
+            return _encode([b"SWAPDB", rng.choice(DATABASES), rng.choice(DATABASES)])
         if rng.random() < 0.15:
             queue = [rng.choice(commands) for _ in range(3)]
             return b"".join(map(_encode, [[b"MULTI"], *queue, [b"EXEC"]]))
@@ -275,20 +281,24 @@ class Simulation:
 
     # ---------------------------------------------------------------- states
 
-    def _items(self) -> Items:
-        return self.store.entries(self.store.keys_in_order())
+    def _items(self) -> AllItems:
+        return all_items(self.store)
 
-    def _visible(self, items: Items, *, in_order: bool = True) -> Items:
+    def _visible(self, items: AllItems, *, in_order: bool = True) -> AllItems:
         """Return the keys that have not expired."""
-        found = [each for each in items if each[2] is None or each[2] > self.clock.now]
-        return found if in_order else sorted(found, key=lambda each: each[0])
+        visible: AllItems = {}
+        for index, each in items.items():
+            found = [item for item in each if item[2] is None or item[2] > self.clock.now]
+            if found:
+                visible[index] = found if in_order else sorted(found, key=lambda item: item[0])
+        return visible
 
 
-def replayed(disk: SimulatedDisk, clock: Clock) -> Items:
+def replayed(disk: SimulatedDisk, clock: Clock) -> AllItems:
     """Start a server on a disk, and return what it replays."""
     store = Store(clock)
     DurableEngine(store, LogSettings("simulated", lambda: disk)).open()
-    return store.entries(store.keys_in_order())
+    return all_items(store)
 
 
 def _encode(args: list[bytes]) -> bytes:

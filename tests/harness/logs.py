@@ -21,6 +21,8 @@ from tests.harness.sessions import ClientSession, new_session
 from tests.harness.simulated_disk import SimulatedDisk
 
 Items = list[tuple[bytes, bytes, "int | None"]]
+AllItems = dict[int, Items]
+"""The items of each database that has any, by its number."""
 
 
 def new_disk() -> SimulatedDisk:
@@ -28,7 +30,13 @@ def new_disk() -> SimulatedDisk:
     return SimulatedDisk(random.Random(0))
 
 
-def items_after_sending(disk: SimulatedDisk) -> Items:
+def all_items(store: Store) -> AllItems:
+    """Return the keys, values and expiries of all databases, without removing what has expired."""
+    items = {each.index: each.entries(each.keys_in_order()) for each in store.databases}
+    return {index: each for index, each in items.items() if each}
+
+
+def items_after_sending(disk: SimulatedDisk) -> AllItems:
     """Send the files to a server without a log, as with netcat, and return the keys that it has then.
 
     Its clock is at 0, so that no time in the files is over.
@@ -39,7 +47,7 @@ def items_after_sending(disk: SimulatedDisk) -> Items:
         replies = session.feed(bytes(disk.files[name].data))
         assert b"(error)" not in replies, replies
         assert b"-ERR" not in replies, replies
-    return store.entries(store.keys_in_order())
+    return all_items(store)
 
 
 def fail_once(what: str, number: int = errno.EIO) -> Callable[[str], None]:
@@ -96,6 +104,10 @@ class LoggedServer:
     def items(self) -> Items:
         """Return the keys, values and expiries, oldest key first, without removing what has expired."""
         return self.store.entries(self.store.keys_in_order())
+
+    def all_items(self) -> AllItems:
+        """Return the same of all databases."""
+        return all_items(self.store)
 
     def restart(self, **options: object) -> LoggedServer:
         """Kill the server, and start another one on what is written."""

@@ -269,12 +269,6 @@ class ServerProcess:
 StartServer = Callable[..., ServerProcess]
 
 
-@pytest.fixture(scope="session", params=["0", "1", "2"], ids=lambda count: f"io-threads={count}")
-def every_scheduler(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Run a test with a thread per connection, with one I/O thread, and with two. Import it as ``scheduler``."""
-    return {"KVLINE_IO_THREADS": request.param}
-
-
 @pytest.fixture
 def start_server(scheduler: dict[str, str]) -> Iterator[StartServer]:
     """Start servers of the test's own; in the end none may have logged a bug."""

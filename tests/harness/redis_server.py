@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import random
 import re
 import shutil
 import signal
@@ -52,7 +54,7 @@ def _major_version(path: str) -> int:
 
 
 class RedisServer:
-    """A running Redis, in memory and with one database as kvline, unless ``settings`` say otherwise."""
+    """A running Redis, in memory, unless ``settings`` say otherwise."""
 
     def __init__(self, path: str, version: int, **settings: str) -> None:
         self.version = version
@@ -122,22 +124,25 @@ class RedisServer:
         self._process.wait(TIMEOUT)
 
 
+_ports = itertools.cycle(random.sample(range(10_000, 20_000), 10_000))
+"""Below the ephemeral ports, so the kernel gives none of them to another socket before it is bound."""
+
+
 def free_port(*, with_bus: bool = False) -> int:
     """Return a free port. For a node of a cluster, the port of its bus (10000 higher) is free too."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        if not with_bus or (port + BUS_OFFSET < 65536 and _is_free(port + BUS_OFFSET)):
-            return port
-    return free_port(with_bus=True)
+    return next(port for port in _ports if _is_free(port) and not (with_bus and not _is_free(port + BUS_OFFSET)))
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) != 0
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _options(port: int, more: dict[str, str]) -> list[str]:
-    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "databases": "1"}
+    settings = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no"}
     settings |= {name.replace("_", "-"): value for name, value in more.items()}
     return [arg for name, value in settings.items() for arg in (f"--{name}", value)]

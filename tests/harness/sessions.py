@@ -55,6 +55,7 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.queue: PushQueue | None = None
+        self.redirected: PushQueue | None = None
         self.enabled = 0
         self.killed = False
         self.limit = PushLimit()
@@ -64,6 +65,11 @@ class FakeTransport:
         self.enabled += 1
         self.queue = PushQueue(lambda: None, self.kill, self.limit)
         return self.queue
+
+    def redirect_queue(self) -> PushQueue:
+        if self.redirected is None:
+            self.redirected = PushQueue(lambda: None, self.kill, self.limit)
+        return self.redirected
 
     @property
     def pushed(self) -> list[bytes]:

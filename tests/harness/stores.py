@@ -83,6 +83,27 @@ class Recorder:
         return [(key, value, self.expiries[key]) for key, value in self.values.items()]
 
 
+class Recorders:
+    """Observes all databases, each by a `Recorder`, which begins with what the database contains."""
+
+    def __init__(self) -> None:
+        self.by_index: dict[int, Recorder] = {}
+
+    def new_recorder(self, index: int) -> Recorder:
+        return Recorder()
+
+    def observer_of(self, store: Store) -> Recorder:
+        recorder = self.by_index[store.index] = self.new_recorder(store.index)
+        for key, value, expires_at in store.entries(store.keys_in_order()):
+            recorder.on_set(key, value, expires_at, None)
+        return recorder
+
+    def on_swap(self, first: int, second: int) -> None:
+        one, other = self.by_index[first], self.by_index[second]
+        one.values, other.values = other.values, one.values
+        one.expiries, other.expiries = other.expiries, one.expiries
+
+
 def pairs(store: Store) -> list[tuple[bytes, bytes]]:
     """Return every key with its value, oldest first."""
     return [(key, value) for key, value, _ in store.items()]

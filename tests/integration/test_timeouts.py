@@ -87,7 +87,7 @@ def test_config_set_timeout_applies_to_existing_connections(start: StartTimed, c
 
 
 def test_config_set_timeout_0_ends_the_idle_timeout(start: StartTimed, connect: Connect) -> None:
-    server = start(1)
+    server = start(1000)
     peer = connect(server)
     assert peer.ask(b"CONFIG SET timeout 0") == b"OK"
     client = client_of(server)

@@ -106,6 +106,7 @@ def test_a_missing_python_is_reported_in_one_sentence(checkout: Checkout, shell:
     assert ended.stderr == "kvline needs Python 3.11 or later, and there is no Python on the PATH\n"
 
 
+@pytest.mark.parametrize("shell", [["/bin/sh"]], ids=["sh"])
 @pytest.mark.parametrize("name", ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"])
 def test_a_new_python_is_found_under_each_of_its_names(checkout: Checkout, shell: list[str], name: str) -> None:
     checkout.add_python("python3", (3, 9, 2))

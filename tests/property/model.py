@@ -1,9 +1,9 @@
-"""A model of the store: a dict of values, a dict of expiries, a count of changes by key."""
+"""A model of the databases. Each is a dict of values, a dict of expiries, a count of changes by key."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from common.codec import Args
 from common.replies import OK, ErrorReply, Lines, Reply
@@ -16,6 +16,57 @@ NO_SUCH_KEY = ErrorReply.from_text(b"ERR no such key")
 SAME_OBJECT = ErrorReply.from_text(b"ERR source and destination objects are the same")
 SPELLING = re.compile(rb"0|-?[1-9][0-9]*")
 FITTING = range(-(2**63), 2**63)
+
+
+OUT_OF_RANGE = ErrorReply.from_text(b"ERR DB index is out of range")
+
+
+class Databases:
+    """Several models, and the commands that concern more than one of them."""
+
+    def __init__(self, clock: Clock, count: int) -> None:
+        self.models = [Model(clock) for _ in range(count)]
+
+    def run(self, selected: int, args: Args) -> tuple[Reply, int]:
+        """Run a command in the selected database. Return the reply, and the database that is selected then."""
+        for model in self.models:
+            model.remove_expired()
+        model = self.models[selected]
+        match args:
+            case [b"SELECT", index]:
+                return (OK, int(index)) if int(index) < len(self.models) else (OUT_OF_RANGE, selected)
+            case [b"MOVE", key, index]:
+                return model.move(key, self.models[int(index)]), selected
+            case [b"COPY", key, new_key, b"DB", index] if int(index) != selected:
+                return model.copy(key, self.models[int(index)], new_key), selected
+            case [b"COPY", key, new_key, b"DB", _]:
+                return model.run([b"COPY", key, new_key]), selected
+            case [b"SWAPDB", first, second]:
+                if first != second:
+                    self.models[int(first)].swap(self.models[int(second)])
+                return OK, selected
+            case [b"FLUSHALL"]:
+                for each in self.models:
+                    each.run(args)
+                return OK, selected
+            case [b"COMPACT"]:
+                return Lines(list(self.rebuild())), selected
+        return model.run(args), selected
+
+    def rebuild(self) -> Iterator[bytes]:
+        """Return the lines of COMPACT."""
+        last = 0
+        for index, model in enumerate(self.models):
+            if model.values:
+                if last != index:
+                    yield b"SELECT %d" % index
+                last = index
+                yield from (format_command(model.rebuild(*item)) for item in model.items())
+        if last:
+            yield b"SELECT 0"
+
+    def items(self) -> dict[int, list[tuple[bytes, bytes, int | None]]]:
+        return {index: items for index, model in enumerate(self.models) if (items := model.items())}
 
 
 class Model:
@@ -60,6 +111,24 @@ class Model:
         self.changed(key)
         return True
 
+    def swap(self, other: Model) -> None:
+        for key in self.values.keys() | other.values.keys():
+            self.changed(key)
+            other.changed(key)
+        self.values, other.values = other.values, self.values
+        self.deadlines, other.deadlines = other.deadlines, self.deadlines
+
+    def copy(self, key: bytes, other: Model, new_key: bytes) -> int:
+        if key not in self.values or new_key in other.values:
+            return 0
+        other.put(new_key, self.values[key], self.deadlines.get(key))
+        return 1
+
+    def move(self, key: bytes, other: Model) -> Reply:
+        if other is self:
+            return SAME_OBJECT
+        return int(bool(self.copy(key, other, key)) and self.remove(key))
+
     # ---------------------------------------------------------------- the commands
 
     def run(self, args: Args) -> Reply:
@@ -77,12 +146,10 @@ class Model:
                 return self.add(key, b"1", 1 if name == b"INCR" else -1)
             case [b"INCRBY" | b"DECRBY" as name, key, by]:
                 return self.add(key, by, 1 if name == b"INCRBY" else -1)
-            case [b"FLUSHALL"]:
+            case [b"FLUSHALL" | b"FLUSHDB"]:
                 return OK if all(list(map(self.remove, list(self.values)))) else None
             case [b"DBSIZE"]:
                 return len(self.values)
-            case [b"COMPACT"]:
-                return Lines([format_command(self.rebuild(*item)) for item in self.items()])
             case [b"RENAME" | b"RENAMENX" | b"COPY" as name, key, new_key]:
                 return self.rename_or_copy(name, key, new_key)
         return self.run_on_deadlines(args)

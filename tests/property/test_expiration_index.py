@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from server.keyspace.expiration import ExpirationIndex
+from server.keyspace.expiration import TUPLE_SIZE, ExpirationIndex
 from tests.harness.profiles import examples
 
 keys = st.sampled_from([b"%d" % number for number in range(8)])
@@ -23,6 +23,12 @@ class ExpirationIndexMachine(RuleBasedStateMachine):
     def set(self, key: bytes, expires_at: int) -> None:
         self.index.set(key, expires_at)
         self.model[key] = expires_at
+
+    @rule(first=st.integers(0, 10), step=st.sampled_from([1, 40]))
+    def set_many(self, first: int, step: int) -> None:
+        """Set so many expiries that periods are divided, and seconds have many keys."""
+        for number in range(first, TUPLE_SIZE + 10):
+            self.set(b"many %d" % number, number * step)
 
     @rule(key=keys)
     def remove(self, key: bytes) -> None:

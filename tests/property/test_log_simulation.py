@@ -12,6 +12,7 @@ import pytest
 
 from server.engines.log import reader as reader_module
 from server.engines.log.log import ALWAYS, EVERYSEC, DurableLog
+from server.engines.log.recorder import DatabaseRecorder, Entries
 from tests.harness.log_simulation import Faults, LostData, Simulation
 from tests.harness.profiles import examples
 from tests.harness.simulated_disk import SimulatedDisk
@@ -123,5 +124,23 @@ def test_the_simulation_finds_a_snapshot_that_does_not_need_the_log_after_it(mon
 
 
 def test_the_simulation_finds_expiries_that_are_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.engines.log.log.undo_expired", lambda *_: None)
+    monkeypatch.setattr("server.engines.log.recorder.undo_expired", lambda *_: None)
+    assert finds_lost_data(lambda seed: Simulation(seed, ALWAYS, Faults(append=0.3)))
+
+
+def test_the_simulation_finds_a_batch_that_does_not_end_in_database_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.engines.log.pending.Pending.complete_records", lambda pending: pending.records)
+    assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_a_snapshot_of_databases_that_are_swapped_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def visit(recorder: DatabaseRecorder, count: int) -> tuple[int, Entries]:
+        return recorder.index, recorder.store.entries(recorder.order.visit(count))
+
+    monkeypatch.setattr(DatabaseRecorder, "visit", visit)
+    assert finds_lost_data(Simulation)
+
+
+def test_the_simulation_finds_a_swap_that_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.engines.log.log.undo_swap", lambda *_: None)
     assert finds_lost_data(lambda seed: Simulation(seed, ALWAYS, Faults(append=0.3)))

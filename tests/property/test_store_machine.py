@@ -1,6 +1,8 @@
-"""A few sessions on one store, held against plain dicts, operation by operation, while time goes on."""
+"""A few sessions on some databases, held against plain dicts, operation by operation, while time goes on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,17 +17,19 @@ from server.engines.log.engine import DurableEngine, LogSettings
 from server.engines.log.rewrite import rewrite
 from server.keyspace.observers import Entry, Removal
 from tests.harness.clock import Clock
-from tests.harness.logs import items_after_sending, new_disk
+from tests.harness.logs import all_items, items_after_sending, new_disk
 from tests.harness.profiles import examples
 from tests.harness.sessions import ClientSession, encode, feed, new_session
-from tests.harness.stores import Recorder, new_store
-from tests.property.model import Model
+from tests.harness.stores import Recorder, Recorders, new_store
+from tests.property.model import Databases, Model
 
 DIALECTS = ["text", "RESP2", "RESP3"]
 """One session speaks each."""
 
 sessions = st.integers(0, len(DIALECTS) - 1)
 keys = st.sampled_from([b"a", b"", b"odd\r\n\xff"])
+DATABASES = 3
+databases = st.sampled_from([b"0", b"1", b"2"])
 numbers = st.integers(-3, 3) | st.sampled_from([2**63 - 1, -(2**63) + 1, 2**62])
 words_for_numbers = numbers.map(b"%d".__mod__) | st.sampled_from(
     [b"", b"+1", b"01", b" 1", b"1.0", b"-0", b"9" * 19, b"x"]
@@ -50,6 +54,10 @@ ACTIONS = [
     [b"COPY", b"new key", b"key"],
     [b"PERSIST", b"key"],
     [b"PEXPIRE", b"key", b"1000"],
+    [b"MOVE", b"key", b"1"],
+    [b"SWAPDB", b"0", b"1"],
+    [b"SWAPDB", b"1", b"2"],
+    [b"FLUSHDB"],
     [b"FLUSHALL"],
 ]
 """What may happen to a key that is watched, and to another."""
@@ -63,22 +71,33 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = Clock()
-        self.model = Model(self.clock)
+        self.model = Databases(self.clock, DATABASES)
         self.start()
 
     def start(self) -> None:
         """Make a store, an engine and sessions."""
-        self.observer = Recorder()
-        self.store = new_store(self.clock, [self.observer])
+        self.store = new_store(self.clock)
         self.engine = engine = self.new_engine()
+        self.observer = Recorders()
+        self.store.databases.observe(self.observer)
+        self.selected = [0] * len(DIALECTS)
         self.sessions: list[ClientSession] = [new_session(engine) for _ in DIALECTS]
         feed(self.sessions[DIALECTS.index("RESP3")], b"HELLO 3\n")
         self.queues: list[list[Args] | None] = [None] * len(DIALECTS)
         self.spoiled = [False] * len(DIALECTS)
-        self.watched: list[dict[bytes, int]] = [{} for _ in DIALECTS]  # each key with its version at that time
+        # Each key with its database, and its version at that time.
+        self.watched: list[dict[tuple[int, bytes], int]] = [{} for _ in DIALECTS]
 
     def new_engine(self) -> EmbeddedEngine:
-        return EmbeddedEngine(self.store)
+        return EmbeddedEngine(self.store, databases=DATABASES)
+
+    def versions_of(self, watched: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+        return {(index, key): self.model.models[index].versions_of([key])[key] for index, key in watched}
+
+    def expected(self, number: int, args: Args) -> Reply:
+        """Run a command in the model, in the database that the session has selected. Return its reply."""
+        reply, self.selected[number] = self.model.run(self.selected[number], args)
+        return reply
 
     def send(self, number: int, args: Args, expected: Reply) -> None:
         """Send a request in the session's own protocol, and compare its reply in that protocol's terms."""
@@ -94,7 +113,7 @@ class Sessions(RuleBasedStateMachine):
         """Send a command that runs at once, or waits where a transaction is open."""
         queue = self.queues[number]
         if queue is None:
-            self.send(number, [*args], self.model.run([*args]))
+            self.send(number, [*args], self.expected(number, [*args]))
         else:
             queue.append([*args])
             self.send(number, [*args], QUEUED)
@@ -123,6 +142,22 @@ class Sessions(RuleBasedStateMachine):
     def rename_or_copy(self, number: int, key: bytes, new_key: bytes, name: bytes) -> None:
         self.run(number, name, key, new_key)
 
+    @rule(number=sessions, index=databases | st.just(b"3"))
+    def select(self, number: int, index: bytes) -> None:
+        self.run(number, b"SELECT", index)
+
+    @rule(number=sessions, key=keys, index=databases)
+    def move(self, number: int, key: bytes, index: bytes) -> None:
+        self.run(number, b"MOVE", key, index)
+
+    @rule(number=sessions, key=keys, new_key=keys, index=databases)
+    def copy_to_database(self, number: int, key: bytes, new_key: bytes, index: bytes) -> None:
+        self.run(number, b"COPY", key, new_key, b"DB", index)
+
+    @rule(number=sessions, first=databases, second=databases)
+    def swap(self, number: int, first: bytes, second: bytes) -> None:
+        self.run(number, b"SWAPDB", first, second)
+
     @rule(number=sessions)
     def count_all(self, number: int) -> None:
         self.run(number, b"DBSIZE")
@@ -134,11 +169,13 @@ class Sessions(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         assert self.engine.expire_slice()
-        self.model.remove_expired()
-        left_over = self.observer.values.keys() - self.model.values.keys()
-        this_second = self.clock() // 1000
-        seconds = {expires_at // 1000 for key in left_over if (expires_at := self.observer.expiries[key]) is not None}
-        assert seconds <= {this_second}, "expired keys are removed although no client accesses them"
+        for index, observer in self.observer.by_index.items():
+            model = self.model.models[index]
+            model.remove_expired()
+            left_over = observer.values.keys() - model.values.keys()
+            this_second = self.clock() // 1000
+            seconds = {expires_at // 1000 for key in left_over if (expires_at := observer.expiries[key]) is not None}
+            assert seconds <= {this_second}, "expired keys are removed although no client accesses them"
 
     @rule(number=sessions, some=st.lists(keys, min_size=1, max_size=3), name=st.sampled_from([b"DEL", b"EXISTS"]))
     def delete_or_count(self, number: int, some: list[bytes], name: bytes) -> None:
@@ -152,9 +189,9 @@ class Sessions(RuleBasedStateMachine):
     def count_by(self, number: int, key: bytes, by: bytes, name: bytes) -> None:
         self.run(number, name, key, by)
 
-    @rule(number=sessions)
-    def flush(self, number: int) -> None:
-        self.run(number, b"FLUSHALL")
+    @rule(number=sessions, name=st.sampled_from([b"FLUSHALL", b"FLUSHDB"]))
+    def flush(self, number: int, name: bytes) -> None:
+        self.run(number, name)
 
     @rule(number=sessions)
     def compact(self, number: int) -> None:
@@ -179,7 +216,8 @@ class Sessions(RuleBasedStateMachine):
             self.send(number, [b"WATCH", *some], ErrorReply.from_text(b"ERR WATCH inside MULTI is not allowed"))
         else:
             self.send(number, [b"WATCH", *some], OK)
-            self.watched[number] = self.model.versions_of(some) | self.watched[number]
+            watched = [(self.selected[number], key) for key in some]
+            self.watched[number] = self.versions_of(watched) | self.watched[number]
 
     @rule(number=sessions, other=sessions, key=keys, new_key=keys, action=st.sampled_from(ACTIONS), wait=times)
     def watch_and_transact(
@@ -217,10 +255,10 @@ class Sessions(RuleBasedStateMachine):
         elif spoiled:
             aborted = ErrorReply.from_text(b"EXECABORT Transaction discarded because of previous errors.")
             self.send(number, [b"EXEC"], aborted)
-        elif self.model.versions_of(watched) != watched:
+        elif self.versions_of(watched) != watched:
             self.send(number, [b"EXEC"], NULL_ARRAY if DIALECTS[number] == "text" else None)
         else:
-            self.send(number, [b"EXEC"], [self.model.run(args) for args in queue])
+            self.send(number, [b"EXEC"], [self.expected(number, args) for args in queue])
 
     @rule(number=sessions)
     def discard(self, number: int) -> None:
@@ -232,16 +270,16 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def the_store_is_sound_and_holds_no_more_than_the_model_ever_did(self) -> None:
-        self.store.check()
+        for store in self.store.databases:
+            store.check()
         assert [each.client.watched_keys for each in self.sessions] == list(map(len, self.watched))
 
     def teardown(self) -> None:
         if hasattr(self, "sessions"):
             self.store.begin_step()
-            assert self.store.items() == self.model.items()
+            assert {each.index: items for each in self.store.all() if (items := each.items())} == self.model.items()
             for session in self.sessions:
                 session.close()
-            self.store.check()
 
 
 class LoggedSessions(Sessions):
@@ -253,7 +291,8 @@ class LoggedSessions(Sessions):
         super().begin()
 
     def new_engine(self) -> EmbeddedEngine:
-        engine = DurableEngine(self.store, LogSettings("simulated", lambda: self.disk))
+        settings = LogSettings("simulated", lambda: self.disk)
+        engine = DurableEngine(self.store, settings, databases=DATABASES)
         self.log = engine.open().log
         return engine
 
@@ -262,7 +301,7 @@ class LoggedSessions(Sessions):
         self.log.commit()
         if rewrite_first:
             assert list(rewrite(self.log)) is not None
-        assert items_after_sending(self.disk) == self.store.entries(self.store.keys_in_order())
+        assert items_after_sending(self.disk) == all_items(self.store)
         for session in self.sessions:
             session.close()
         self.start()
@@ -286,7 +325,7 @@ class LimitedSessions(Sessions):
     def new_engine(self) -> EmbeddedEngine:
         engine = super().new_engine()
         engine.limit_memory(ROOM, self.policy)
-        self.store.observe(Evictions(self.model))
+        self.store.databases.observe(Evictions(self.model))
         return engine
 
     def is_exceeded(self) -> bool:
@@ -319,8 +358,19 @@ class LimitedSessions(Sessions):
             self.send(number, [b"EXEC"], ErrorReply.from_text(aborted))
 
 
-class Evictions(Recorder):
+class Evictions(Recorders):
     """Removes from the model what is evicted."""
+
+    def __init__(self, model: Databases) -> None:
+        super().__init__()
+        self._model = model
+
+    def new_recorder(self, index: int) -> Recorder:
+        return EvictionRecorder(self._model.models[index])
+
+
+class EvictionRecorder(Recorder):
+    """Removes from the model of a database what is evicted."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()

@@ -22,9 +22,14 @@ ACCOUNTS = [b"account%d" % number for number in range(8)]
 OPENING = 1000
 
 
-@pytest.fixture(params=["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+POLICIES = {"volatile-lru": "0", "volatile-lfu": "1", "volatile-random": "2", "volatile-ttl": "1"}
+"""The eviction policies, each with one of the schedulers (``--io-threads``)."""
+
+
+@pytest.fixture(params=POLICIES)
 def limited(request: pytest.FixtureRequest, start_server: StartServer) -> ServerProcess:
-    return start_server("--port", "0", "--max-memory", str(LIMIT), "--eviction", request.param)
+    limit = ["--max-memory", str(LIMIT), "--eviction", request.param]
+    return start_server("--port", "0", "--io-threads", POLICIES[request.param], *limit)
 
 
 def value_of(key: bytes) -> bytes:

@@ -63,6 +63,7 @@ def expired_keys(client: Client) -> int:
     return int(dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)["expired_keys"])
 
 
+@pytest.mark.every_scheduler
 def test_no_reader_sees_a_value_at_or_after_its_expiry(server: ServerProcess) -> None:
     done = threading.Event()
 
@@ -83,6 +84,7 @@ def test_no_reader_sees_a_value_at_or_after_its_expiry(server: ServerProcess) ->
     wait_until(lambda: Client(server.connect()).send_line("DBSIZE") == [0], "every key has expired")
 
 
+@pytest.mark.every_scheduler
 def test_no_key_expires_early(server: ServerProcess) -> None:
     def live(client: Client, name: int) -> None:
         chance = random.Random(name)
@@ -99,6 +101,7 @@ def test_no_key_expires_early(server: ServerProcess) -> None:
     all_at_once([partial(live, Client(server.connect()), name) for name in range(20)])
 
 
+@pytest.mark.every_scheduler
 def test_scan_returns_every_key_that_exists_all_the_time(server: ServerProcess) -> None:
     writers, turns = 6, 150
     staying = {b"stay%d" % number for number in range(writers * turns)}

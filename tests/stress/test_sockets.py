@@ -13,7 +13,7 @@ import pytest
 from tests.harness.processes import Peer, ServerProcess
 from tests.harness.waiting import all_at_once
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.every_scheduler]
 
 ACCOUNTS = [b"account%d" % number for number in range(8)]
 OPENING = 1000

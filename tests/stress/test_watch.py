@@ -20,7 +20,7 @@ from tests.harness.sessions import ClientSession
 from tests.harness.waiting import all_at_once, wait_until
 from tests.stress.test_sockets import then_set, until_done
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.every_scheduler]
 
 CONNECTIONS = 20
 ROUNDS = 25

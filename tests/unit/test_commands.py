@@ -109,6 +109,7 @@ def test_the_table_holds_these_commands() -> None:
         ("RENAMENX", 3),
         ("RESET", 1),
         ("RESTORE", -4),
+        ("ROLE", 1),
         ("SAVE", 1),
         ("SCAN", -2),
         ("SELECT", 2),

@@ -65,6 +65,7 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "tls-cert-file": "",
         "tls-key-file": "",
         "tls-port": "0",
+        "tracking-table-max-keys": "1000000",
         "unixsocket": "",
         "unixsocketperm": "0",
     }
@@ -94,6 +95,7 @@ def test_config_get_in_resp3_is_a_map(session: ClientSession) -> None:
 CHANGES = {
     "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
+    "tracking-table-max-keys": ["0", "1", "1000"],
     "maxclients": ["1", "20000", str(MAX_MAX_CLIENTS)],
     "tcp-keepalive": ["0", "1", "32767"],
     "timeout": ["0", "1", "2147483647"],

@@ -312,12 +312,18 @@ def test_two_subcommands_of_one_name_are_refused() -> None:
         CommandTable([group])
 
 
+def test_the_only_key_of_a_command_is_found_by_identity() -> None:
+    assert entered(nothing).used_keys is ONE_KEY, "whatever its flags are, the engine takes the short way"
+    assert replace(entered(nothing), flags=Flag.NO_TOUCH).used_keys is NO_KEYS
+
+
 @pytest.mark.parametrize("flag", list(Flag), ids=lambda flag: flag.name)
 def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) -> None:
     command = replace(entered(nothing), flags=flag)
     internal = flag in (
         Flag.NOT_QUEUED
         | Flag.ENDS_TRANSACTION
+        | Flag.SELECTS
         | Flag.SENSITIVE
         | Flag.WHILE_SUBSCRIBED
         | Flag.NO_TOUCH

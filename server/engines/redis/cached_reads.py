@@ -183,8 +183,11 @@ class CachedReads:
         """End a watch."""
         self._engine.unwatch(watch)
 
-    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
+    def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Do nothing: the backing server publishes the events of its keys."""
+
+    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
+        """Do nothing: no observer is notified."""
 
     def key_counts(self) -> KeyCounts | None:
         """Count the keys of the backing server."""

@@ -64,6 +64,9 @@ PUBLISHING = frozenset(
 SUBSCRIBING = frozenset({b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"})
 """Control commands that are refused: each subscriber would need a connection of its own to the backing server."""
 
+TRACKING = frozenset({b"CLIENT|TRACKING"})
+"""The same about keys that the client has read: the backing server would push to the connection that has read them."""
+
 Handler: TypeAlias = Callable[[Command, Args], Reply]
 """Executes a command that is not simply forwarded."""
 
@@ -77,7 +80,7 @@ class RedisEngine:
     """
 
     waits_for_io = True
-    forwards: Collection[bytes] = PUBLISHING | SUBSCRIBING
+    forwards: Collection[bytes] = PUBLISHING | SUBSCRIBING | TRACKING
     persistence: Persistence | None = None  # the backing Redis has its own
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
@@ -88,7 +91,7 @@ class RedisEngine:
         self._handlers: dict[bytes, Handler] = {
             b"COMPACT": self._compact,
             b"FIND": _refuse,
-            **dict.fromkeys(SUBSCRIBING, _refuse),
+            **dict.fromkeys(SUBSCRIBING | TRACKING, _refuse),
         }
         self._unavailable = 0
         self._timed_out = 0
@@ -203,8 +206,11 @@ class RedisEngine:
 
     # ---------------------------------------------------------------- figures
 
-    def observe_keys(self, observer: DatabasesObserver | None, after_expiry: Callable[[], None]) -> None:
+    def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Do nothing: the backing server publishes the events of its keys."""
+
+    def stop_observing_keys(self, observer: DatabasesObserver) -> None:
+        """Do nothing: no observer is notified."""
 
     def key_counts(self) -> KeyCounts | None:
         """Count the backing server's keys, of every type. Returns None if it does not reply in time."""

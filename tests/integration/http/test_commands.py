@@ -26,7 +26,7 @@ from tests.harness.processes import ServerProcess
         (["MGET", "a", "b"], [None, None]),
         (["KEYS", "*"], []),
         (["SCAN", 0], ["0", []]),
-        (["CONFIG", "GET", "databases"], ["databases", "1"]),
+        (["CONFIG", "GET", "databases"], ["databases", "16"]),
         (["LCS", "a", "b", "IDX"], ["matches", [], "len", 0]),
         (["COMPACT"], ""),
         (["PING"], "PONG"),

@@ -132,7 +132,7 @@ def test_a_value_is_returned_as_json_if_that_is_accepted(http: httpx.Client) -> 
     assert http.get("/keys/text", headers=as_json).json() == {"value": 'sn☃w "\n'}
     assert http.get("/keys/bytes", headers=as_json).json() == {"base64": "/wA="}
     assert http.get("/keys/text", headers=as_json).headers["content-type"] == "application/json"
-    assert http.get("/keys/text").headers["vary"] == "accept"
+    assert http.get("/keys/text").headers["vary"] == "accept, kvline-database"
 
 
 # ---------------------------------------------------------------- expiry and conditions

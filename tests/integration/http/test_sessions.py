@@ -95,6 +95,7 @@ def test_a_connection_that_is_killed_during_a_response_is_removed_from_client_li
         ["CLIENT", "SETNAME", "some-name"],
         ["MONITOR"],
         ["SUBSCRIBE", "channel"],
+        ["CLIENT", "TRACKING", "ON", "BCAST"],
         ["RESET"],
         ["SELECT", "0"],
     ],

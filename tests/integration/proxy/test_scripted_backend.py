@@ -29,7 +29,7 @@ from tests.harness.waiting import TIMEOUT, wait_until
 
 __all__ = ["new_engine"]
 
-SHORT = 0.2
+SHORT = 1.0
 """Seconds after which requests to a silent server fail."""
 
 QUEUED = b"+QUEUED\r\n"

@@ -101,7 +101,7 @@ def test_a_failover_is_followed_after_a_failed_transaction(
 
 
 def test_a_failover_from_a_node_that_hangs_is_followed(cluster: FakeCluster, new_engine: NewEngine) -> None:
-    engine = new_engine(cluster.url, timeout=0.5)
+    engine = new_engine(cluster.url, timeout=1.0)
     cluster.nodes[0].script |= {b"GET": SILENT, b"CLUSTER": SILENT}
     assert get(engine) is ErrorKind.UPSTREAM_TIMEOUT
     cluster.owner = cluster.nodes[1]

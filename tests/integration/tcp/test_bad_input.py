@@ -54,6 +54,7 @@ def test_the_longest_allowed_line_is_executed(server: ServerProcess, beside: Pee
     assert beside.ask(b"PING") == b"PONG"
 
 
+@pytest.mark.every_scheduler
 def test_a_line_without_end_is_refused_before_its_end_and_not_stored(server: ServerProcess, beside: Peer) -> None:
     before = server.resident_bytes()
     peer = server.connect()
@@ -95,6 +96,7 @@ def test_a_malformed_resp_request_is_replied_to_and_the_connection_closed(
     assert peer.rest() == b"+PONG\r\n-" + ERROR + reason + b"\r\n"
 
 
+@pytest.mark.every_scheduler
 @pytest.mark.usefixtures("beside")
 def test_the_refusal_arrives_even_when_much_more_was_sent_after_it(server: ServerProcess) -> None:
     peer = server.connect()
@@ -138,6 +140,7 @@ def test_an_http_request_is_refused_and_its_body_is_not_run(server: ServerProces
     assert server.connect().ask(b"EXISTS evil") == b"0"
 
 
+@pytest.mark.every_scheduler
 @pytest.mark.parametrize("half", [b"SET key va", b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nval", b"*3\r\n$", b"*"])
 def test_half_a_request_and_a_reset_leave_no_trace(server: ServerProcess, beside: Peer, half: bytes) -> None:
     clients = server.clients()
@@ -150,6 +153,7 @@ def test_half_a_request_and_a_reset_leave_no_trace(server: ServerProcess, beside
     assert beside.ask(b"EXISTS key") == b"0"
 
 
+@pytest.mark.every_scheduler
 def test_a_connection_that_closes_inside_multi_changes_nothing(server: ServerProcess, beside: Peer) -> None:
     clients = server.clients()
     for number, close in enumerate([Peer.reset, Peer.close]):

@@ -10,6 +10,8 @@ from server.net.connection import MAX_LINGER_BYTES
 from tests.harness.processes import Peer, ServerProcess
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.every_scheduler
+
 MIB = 1024 * 1024
 
 SOCKET_BUFFERS = 15 * MIB

@@ -10,6 +10,8 @@ import pytest
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.every_scheduler
+
 REFUSAL = b"-ERR max number of clients reached\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
 

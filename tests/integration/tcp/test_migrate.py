@@ -182,6 +182,7 @@ def test_a_key_that_changes_meanwhile_is_kept_and_reported(
     assert ask(peer, "EXISTS", "key") == (b":0" if change == "DEL key" else b":1")
 
 
+@pytest.mark.every_scheduler
 def test_other_clients_are_served_while_a_target_is_silent(server: ServerProcess, peer: Peer, fake: FakeRedis) -> None:
     other = server.connect()
     served: list[bytes] = []
@@ -237,6 +238,7 @@ def test_keys_move_between_servers_with_passwords(peer: Peer, start_server: Star
     assert ask(peer, "EXISTS", "key") == b":0"
 
 
+@pytest.mark.every_scheduler
 def test_the_server_stops_while_a_target_is_silent(start_server: StartServer, fake: FakeRedis) -> None:
     server = start_server("--port", "0")
     peer = server.connect()

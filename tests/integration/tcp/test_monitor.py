@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
+
+pytestmark = pytest.mark.every_scheduler
 
 
 def test_monitor_shows_what_others_send_after_its_own_reply(server: ServerProcess) -> None:

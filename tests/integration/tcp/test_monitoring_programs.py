@@ -98,7 +98,7 @@ def test_a_check_of_the_role_by_lines_passes_on_the_resp_port(start_server: Star
 def test_the_exporter_for_prometheus_reads_the_figures(server: ServerProcess) -> None:
     path = program("prometheus-redis-exporter")
     peer = server.connect()
-    for line in (b"SET a 1", b"SET b 1 EX 1000", b"GET a", b"GET a", b"GET none"):
+    for line in (b"CONFIG RESETSTAT", b"SET a 1", b"SET b 1 EX 1000", b"GET a", b"GET a", b"GET none"):
         peer.ask(line)
     port = free_port()
     command = [path, "-redis.addr", f"redis://127.0.0.1:{server.port}", "-web.listen-address", f"127.0.0.1:{port}"]

@@ -11,6 +11,8 @@ from common.resp_client import encode_request
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.every_scheduler
+
 LONG = b"1000000000"
 
 

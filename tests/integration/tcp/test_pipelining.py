@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness.processes import ServerProcess
+
+pytestmark = pytest.mark.every_scheduler
 
 
 def test_ten_thousand_lines_in_one_send_get_ten_thousand_replies_in_order(server: ServerProcess) -> None:

@@ -11,28 +11,15 @@ from contextlib import ExitStack
 import pytest
 
 from common.resp_client import encode_request
-from tests.harness.processes import (
-    Peer,
-    ServerProcess,
-    StartServer,
-    every_scheduler,
-    server,
-    shared_server,
-    start_server,
-)
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.resp_wire import Aggregate, payload, read_reply
 from tests.harness.waiting import all_at_once, wait_until
 
-__all__ = ["every_scheduler", "server", "shared_server", "start_server"]
+pytestmark = pytest.mark.every_scheduler
 
 PUBLISHERS = 4
 SUBSCRIBERS = 6
 MESSAGES = 400
-
-
-@pytest.fixture(scope="session")
-def scheduler(every_scheduler: dict[str, str]) -> dict[str, str]:
-    return every_scheduler
 
 
 @pytest.fixture

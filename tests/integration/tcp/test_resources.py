@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.harness.processes import Peer, ServerProcess, StartServer
-from tests.harness.waiting import wait_until, watch
+from tests.harness.waiting import TIMEOUT, wait_until, watch
+
+pytestmark = pytest.mark.every_scheduler
 
 MIB = 1024 * 1024
 
@@ -20,7 +24,7 @@ def send_what_fits(peer: Peer, data: bytes) -> int:
     except BlockingIOError:
         pass
     finally:
-        peer.socket.settimeout(20)
+        peer.socket.settimeout(TIMEOUT)
     return sent
 
 
@@ -98,7 +102,7 @@ def test_a_burst_of_five_hundred_connections_is_served(server: ServerProcess) ->
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", server.port))
         for number, one in enumerate(burst):
-            one.settimeout(20)
+            one.settimeout(TIMEOUT)
             one.sendall(b"ECHO %d\n" % number)
         with_break = [b"%d\n" % number for number in range(500)]
         assert [one.recv(100) for one in burst] == with_break

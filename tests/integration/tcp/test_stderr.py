@@ -14,6 +14,7 @@ from typing import IO
 import pytest
 
 from tests.harness.processes import RUN_SERVER, Peer, environment
+from tests.harness.redis_server import free_port
 from tests.harness.waiting import TIMEOUT, wait_until
 
 LOG_LINES = 3000
@@ -53,8 +54,7 @@ class SilentServer:
     """A server whose port is chosen before, because it cannot be read from its log."""
 
     def __init__(self, *options: str, stderr: IO[bytes] | int | None = None, shell: str = 'exec "$0" "$@"') -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen(
             ["bash", "-c", shell, RUN_SERVER, "--port", str(self.port), *options], stderr=stderr, env=environment()
         )

@@ -8,7 +8,10 @@ import socket
 import pytest
 
 from tests.harness.processes import ServerProcess, StartServer
+from tests.harness.redis_server import free_port
 from tests.harness.waiting import wait_until
+
+pytestmark = pytest.mark.every_scheduler
 
 MIB = 1024 * 1024
 
@@ -106,12 +109,12 @@ def test_sigint_stops_a_server_that_was_started_with_sigint_ignored(start_server
 
 
 def test_a_stopped_server_leaves_its_port_free_for_the_next_one_at_once(start_server: StartServer) -> None:
-    server = start_server()
-    port = server.port
+    options = ["--port", str(free_port())]
+    server = start_server(*options)
     assert server.connect().ask(b"PING") == b"PONG"
     server.signal(signal.SIGTERM)
     assert server.exit_status() == 0
-    assert start_server("--port", str(port)).connect().ask(b"PING") == b"PONG"
+    assert start_server(*options).connect().ask(b"PING") == b"PONG"
 
 
 def test_it_stops_while_it_has_no_file_descriptors_left(start_server: StartServer) -> None:

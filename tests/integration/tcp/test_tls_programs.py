@@ -32,6 +32,7 @@ def name_of(peer: TLSPeer) -> str:
     return str(dict(part[0] for part in certificate["subject"])["commonName"])  # type: ignore[misc]
 
 
+@pytest.mark.every_scheduler
 def test_sighup_reloads_certificates_under_load(
     start_server: StartServer, certificates: TLSFiles, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_certificate_that_cannot_be_read_is_one_sentence(certificates: TLSFile
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.every_scheduler
 def test_clients_at_the_wrong_port_are_logged(start_server: StartServer, certificates: TLSFiles) -> None:
     server = start_server("--port", "0", *certificates.options(), ports=2)
     with pytest.raises(ssl.SSLError):

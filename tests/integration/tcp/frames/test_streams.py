@@ -16,6 +16,8 @@ from tests.harness.processes import ServerProcess
 from tests.harness.sessions import answers, feed, new_session
 from tests.harness.waiting import all_at_once, wait_until
 
+pytestmark = pytest.mark.every_scheduler
+
 VALUE = {"größe": [1, -2.5, None, "\U0001f511"]}
 STORY = frame({"command": "SET", "key": "k", "value": VALUE}, ascii_only=False)
 GET_REPLY = {"status_code": 200, "value": VALUE}

@@ -1,0 +1,1 @@
+"""The table of libraries in docs/libraries.md."""
