@@ -89,8 +89,6 @@ def test_the_next_command_after_a_restart_connects_again(mortal_target: AnyServe
 
 
 def test_the_selected_database_and_the_password_are_repeated(mortal_target: AnyServer, history: Path) -> None:
-    if mortal_target.kind != "redis":
-        pytest.skip("kvline has one database")
     with Prompt(mortal_target, history=history) as terminal:
         terminal.type("SELECT 5" + ENTER)
         terminal.expect(f"{terminal.prompt}[5]> ")
