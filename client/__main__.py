@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
-from client.command_line import parse
+from client.command_line import INTERRUPTED, parse
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.conversation import PASSWORD_ADVICE, CannotConnect, Conversation, LoginFailed
 from client.protocol import Login
 from client.render.forms import FORMS, Renderer, for_terminal
 from common.program import start_command
 from common.resp_client import MalformedReply
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

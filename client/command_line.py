@@ -24,6 +24,9 @@ from common.program import program_name
 
 SHELLS = ("bash", "zsh", "fish")
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
 WIDTH = 100
 """Columns of ``--help``."""
 

@@ -6,12 +6,15 @@ Whatever the server sends: the client ends, with a sentence if it cannot go on, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from client.__main__ import main
+from client.protocol import ClientProtocol
+from client.render.forms import FORMS, for_terminal
+from common.resp_client import MalformedReply
 from tests.harness.fake_redis import CLOSE, FakeRedis, Step, array, bulk
 
 TEXT = b"\x1b[2J\x1b]0;title\x07\x9b31m\xe2\x80\xae"
@@ -89,6 +92,24 @@ def test_a_tool_ends_and_prints_nothing_that_controls_the_terminal(
 ) -> None:
     with closing(hostile_server(reply, closes=False)) as fake:
         assert_controls_nothing(run_at(fake, *options, capfd=capfd))
+
+
+def test_a_cursor_that_is_no_number_ends_a_scan(capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(hostile_server(REPLIES["cursor"], closes=False)) as fake:
+        run_at(fake, "--scan", capfd=capfd)
+        assert fake.count(b"SCAN") == 1
+
+
+@EACH_REPLY
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_json_and_csv_control_no_terminal(form: str, reply: Step | Sequence[Step]) -> None:
+    if isinstance(reply, bytes):
+        protocol = ClientProtocol()
+        protocol.encode([b"GET"])
+        with suppress(MalformedReply):
+            for received in protocol.receive(reply):
+                shown = b"".join(for_terminal(FORMS[form])(received.replies[0]))
+                assert_controls_nothing(shown.decode())
 
 
 @EACH_REPLY

@@ -19,7 +19,7 @@ from client.connection import SocketConnection
 from client.conversation import Conversation
 from client.protocol import Login
 from client.settings import parse_url
-from client.tools.top.app import Top
+from client.tools.top.app import Sampled, Top
 from client.tools.top.start import show_top
 from common.extras import MissingExtra
 from server.app import Server
@@ -130,6 +130,10 @@ def test_the_clients_are_sorted_by_the_column_that_s_selects() -> None:
             await view.expect("clients by idle ")
 
         look_at(fake, look)
+
+
+def test_a_snapshot_replaces_one_that_still_waits_to_be_drawn() -> None:
+    assert Sampled("later").can_replace(Sampled("earlier"))
 
 
 def test_nothing_is_sent_while_the_view_is_paused() -> None:
