@@ -249,6 +249,68 @@ def not_in_transaction(command: bytes) -> ErrorReply:
     return _error(b"%b can't run in a transaction on this backing server" % command)
 
 
+# ---------------------------------------------------------------- scripts
+
+NO_SCRIPT = ErrorReply(b"NOSCRIPT", b"No matching script. Please use EVAL.")
+SCRIPT_BUSY = ErrorReply(
+    b"BUSY", b"Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", ErrorKind.UNAVAILABLE
+)
+NO_SCRIPT_RUNS = ErrorReply(b"NOTBUSY", b"No scripts in execution right now.")
+SCRIPT_HAS_WRITTEN = ErrorReply(
+    b"UNKILLABLE",
+    b"Sorry the script already executed write commands against the dataset. You can either wait the script "
+    b"termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+)
+SCRIPT_KILLED = _error(b"Script killed by user with SCRIPT KILL...")
+TOO_MANY_SCRIPT_KEYS = _error(b"Number of keys can't be greater than number of args")
+NEGATIVE_SCRIPT_KEYS = _error(b"Number of keys can't be negative")
+UNKNOWN_COMMAND_IN_SCRIPT = _error(b"Unknown Redis command called from script")
+WRONG_ARITY_IN_SCRIPT = _error(b"Wrong number of args calling Redis command from script")
+NOT_ALLOWED_IN_SCRIPT = _error(b"This Redis command is not allowed from script")
+READ_ONLY_SCRIPT = _error(b"Write commands are not allowed from read-only scripts.")
+WRITING_SCRIPT = _error(b"Can not execute a script with write flag using *_ro command.")
+SCRIPT_OUT_OF_MEMORY = ErrorReply(
+    b"OOM",
+    b"allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+    ErrorKind.OUT_OF_MEMORY,
+)
+INVALID_SCRIPT_FLUSH = _error(b"SCRIPT FLUSH only support SYNC|ASYNC option")
+INVALID_SHEBANG = _error(b"Invalid script shebang")
+INVALID_SHEBANG_ENGINE = _error(b"Invalid engine in script shebang")
+NO_SCRIPT_DEBUGGER = _error(b"the debugger of scripts is not available")
+
+
+def scripts_unavailable(reason: str) -> ErrorReply:
+    return _error(reason.encode(errors="replace"))
+
+
+def unexpected_engine(name: bytes) -> ErrorReply:
+    return _error(b"Unexpected engine in script shebang: " + name[:MAX_ECHOED])
+
+
+def unexpected_script_flag(flag: bytes) -> ErrorReply:
+    return _error(b"Unexpected flag in script shebang: " + flag[:MAX_ECHOED])
+
+
+def unknown_shebang_option(option: bytes) -> ErrorReply:
+    return _error(b"Unknown lua shebang option: " + option[:MAX_ECHOED])
+
+
+def script_not_compiled(problem: bytes) -> ErrorReply:
+    return _error(b"Error compiling script (new function): " + problem)
+
+
+def script_failed(text: bytes, digest: bytes, place: bytes | None) -> ErrorReply:
+    """Return the error of a script that has failed, as in Redis (`luaCallFunction`)."""
+    if place is None:
+        return _error(b"Error running script f_%b, %.100b" % (digest, text))
+    return ErrorReply.from_text(b"%b script: %b, on %b." % (text, digest, place))
+
+
+def script_writes_too_much(limit: int) -> ErrorReply:
+    return _error(b"the script has written more than %d bytes" % limit)
+
+
 # ---------------------------------------------------------------- connections and clients
 
 TOO_MANY_CLIENTS = _error(b"max number of clients reached")
@@ -531,6 +593,7 @@ class HTTPProblem:
 
 
 HTTP_MALFORMED = HTTPProblem(400, "malformed HTTP request")
+HTTP_TLS_ONLY = HTTPProblem(400, "this port speaks HTTPS only; use an https URL")
 HTTP_UPGRADE_WITH_BODY = HTTPProblem(
     400, "protocol upgrades are not supported; send a request with a body without an Upgrade header"
 )

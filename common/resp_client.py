@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, Reply, SimpleString
 from common.resp import CRLF, bulk_header, parse_length
+from common.set_reply import SetReply
 
 
 def encode_request(args: Iterable[bytes]) -> bytes:
@@ -28,6 +29,9 @@ class Push(list[Reply]):
     """A push of RESP3: data that replies to no request. A list like any other for everything else."""
 
 
+_LISTS: dict[int, Callable[[], list[Reply]]] = {0x3E: Push, 0x7E: SetReply}
+
+
 class _Aggregate:
     """An array, set, push or map whose items are not complete yet."""
 
@@ -35,7 +39,7 @@ class _Aggregate:
 
     def __init__(self, mark: int, count: int) -> None:
         self.is_map = mark == 0x25
-        self.items: list[Reply] = Push() if mark == 0x3E else []
+        self.items: list[Reply] = _LISTS.get(mark, list)()
         self.missing = count * 2 if self.is_map else count
 
     def value(self) -> Reply:
@@ -60,8 +64,8 @@ class ReplyDecoder:
     Most reads contain whole replies without aggregates. Such a read is split at every CRLF, like requests in
     `common.resp_requests`, because a loop in Python per line takes several times as long.
 
-    Sets become lists, pushes a `Push`. Attributes (``|``) and streamed types (``$?``) of RESP3 are malformed here.
-    Redis 7 sends the former only for DEBUG PROTOCOL, and the latter never.
+    Sets become a `SetReply`, pushes a `Push`. Attributes (``|``) and streamed types (``$?``) of RESP3 are malformed
+    here. Redis 7 sends the former only for DEBUG PROTOCOL, and the latter never.
     """
 
     def __init__(self, max_size: float = math.inf) -> None:

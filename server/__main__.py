@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from common import __version__  # before modules that an old Python cannot import
 from server.app import Server, StartError
@@ -13,6 +14,9 @@ from server.engines.base import StartInterrupted
 from server.process import StopSignal, freeze_heap, prepare
 from server.settings import SettingsError, SettingsReader
 from server.stderr_log import NOTICE, open_standard_streams
+
+if TYPE_CHECKING:
+    from server.net.certificates import Certificates
 
 logger = logging.getLogger(__name__)
 
@@ -67,17 +71,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _reload(server: Server) -> None:
     """Handle SIGHUP. It does not stop the server, so that one in the background survives the end of its terminal."""
-    if server.certificates is None:
+    if server.certificates is not None:
+        _reload_certificates(server.certificates)
+    if server.settings.password_file is not None:
+        _reload_password(server)
+    elif server.certificates is None:
         logger.info("SIGHUP: there is nothing to reload")
-        return
+
+
+def _reload_certificates(certificates: Certificates) -> None:
     from server.net.certificates import CertificateError  # noqa: PLC0415  # imports ssl, which takes long
 
     try:
-        server.certificates.reload()
+        certificates.reload()
     except CertificateError as problem:
         logger.warning("SIGHUP: the certificates are not replaced: %s", problem)
     else:
         logger.info("SIGHUP: the certificates are reloaded")
+
+
+def _reload_password(server: Server) -> None:
+    try:
+        server.reload_password()
+    except SettingsError as problem:
+        logger.warning("SIGHUP: the password is not replaced: %s", problem)
+    else:
+        logger.info("SIGHUP: the password is reloaded")
 
 
 def _check(directory: str) -> int:

@@ -133,6 +133,14 @@ class Server:
         # The same path as for CONFIG SET, so that a setting cannot have one effect at the start and another one later.
         self.context.change_settings({name: getattr(self.settings, name) for name in changeable})
 
+    def reload_password(self) -> None:
+        """Read the password file again. Clients that have authenticated stay so, as after CONFIG SET requirepass.
+
+        Raises `SettingsError`, and changes nothing, if the file cannot be used or the setting ``http_token`` differs.
+        """
+        read_again = with_password(dataclasses.replace(self.settings, password=""))
+        self.context.change_settings({"password": read_again.password})
+
     def start(self) -> None:
         """Listen on every port, or on none: raises `StartError` if one of them cannot be used.
 
@@ -195,6 +203,7 @@ class Server:
                 thread.join(max(0.0, give_up_at - time.monotonic()))
             if left := len(self.context.clients):
                 logger.info("connections that were not ready within %g s, and are cut off: %d", SHUTDOWN_TIMEOUT, left)
+            self.context.scripts.stop(self.context.engine.persistence)
             # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
             self.context.engine.stop()
             for thread in threads:

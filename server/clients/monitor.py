@@ -48,14 +48,16 @@ class MonitorHub:
             self._hub.add(REQUESTS, subscriber)
             self._inspection.set("monitor", used=True)
 
-    def publish(self, args: Args, client: ClientInfo) -> None:
+    def publish(self, args: Args, client: ClientInfo, *, by_script: bool = False) -> None:
         """Send a command, already redacted, to all subscribers in the form of Redis's MONITOR.
 
+        In place of the address of the client that has sent it, ``lua`` is shown for one that its script has called.
         Arguments beyond `MAX_SHOWN` bytes are abbreviated as in SLOWLOG.
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, _shown_address(client), shown)
+        origin = b"lua" if by_script else _shown_address(client)
+        line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, origin, shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
 

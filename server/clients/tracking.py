@@ -194,7 +194,7 @@ class Tracking:
 
     def _readers(self, change: Change) -> Iterator[Tracker]:
         """Yield the clients that have read a key, and still track what they read."""
-        for client_id in sorted(change.clients):
+        for client_id in change.clients:
             tracker = self._trackers.get(client_id)
             if tracker is None or tracker.options.broadcast:
                 continue

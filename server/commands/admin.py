@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from common.errors import COUNT_TOO_LOW, NO_LOG, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, CommandError
+from common.errors import COUNT_TOO_LOW, NO_LOG, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, SCRIPT_BUSY, CommandError
 from common.replies import NO_REPLY, OK, Reply, SimpleString
 from server.args.integers import parse_integer
 from server.args.options import parse_options, require
@@ -65,6 +65,8 @@ def shutdown(session: Session, *args: bytes) -> Reply:
     if b"ABORT" in options:
         require(len(options) == 1)
         raise CommandError(NO_SHUTDOWN_TO_ABORT)
+    if b"NOSAVE" not in options and session.context.scripts.is_busy:  # the command is allowed then, but only so
+        raise CommandError(SCRIPT_BUSY)
     if session.context.shut_down is None:
         raise CommandError(NO_SHUTDOWN_HERE)
     if b"SAVE" in options:

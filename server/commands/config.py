@@ -83,6 +83,9 @@ def config_set(session: Session, name: bytes, value: bytes, *more: bytes) -> Rep
     return OK
 
 
+group.may_take_long("CONFIG|SET", lambda *_: True)  # it may wait for a script, which has the keyspace lock
+
+
 def get_config(context: ServerContext, patterns: Sequence[bytes]) -> dict[bytes, Reply]:
     """Return the parameters whose names match one of the patterns, with their values as text."""
     # In any case, as in Redis. A dict, so a parameter that several patterns match appears once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from common.errors import (
     BAD_DUMP_FORMAT,
@@ -19,6 +19,7 @@ from common.replies import OK
 from server.args.expire_time import EPOCH_MILLISECONDS, MILLISECONDS, to_expires_at
 from server.args.integers import parse_integer
 from server.args.options import parse_options
+from server.keyspace.eviction import LeastFrequentlyUsed, LeastRecentlyUsed
 from server.keyspace.store import Store
 from server.rdb.payload import BadFormat, WrongChecksum, dump, load
 from server.registry import ONE_KEY, OVERWRITE, CommandGroup, Flag, Stages
@@ -32,6 +33,13 @@ FREQUENCIES = range(256)
 
 _Content: TypeAlias = tuple[int, bytes]
 """A time to live in milliseconds, 0 for none, and a value."""
+
+
+class _Usage(NamedTuple):
+    """For how many seconds a key was not used, and the counter of its uses; None if it is not given."""
+
+    idle_time: int | None
+    frequency: int | None
 
 
 @group.reads_in_stages(
@@ -61,22 +69,34 @@ def restore(key: bytes, ttl: bytes, serialized: bytes, *args: bytes) -> Stages[S
     options = parse_options(
         args, flags=(b"REPLACE", b"ABSTTL"), valued=(b"IDLETIME", b"FREQ"), exclusive=[(b"IDLETIME", b"FREQ")]
     )
-    _check_usage(options.get(b"IDLETIME"), options.get(b"FREQ"))
+    usage = _parse_usage(options.get(b"IDLETIME"), options.get(b"FREQ"))
     content: _Content | CommandError
     try:
         content = _parse_ttl(ttl), _load(serialized)
     except CommandError as problem:
         content = problem  # raised only if the key may be created, as in `restoreCommand`
-    yield partial(_restore, key=key, content=content, replace=b"REPLACE" in options, absolute=b"ABSTTL" in options)
+    yield partial(
+        _restore,
+        key=key,
+        content=content,
+        replace=b"REPLACE" in options,
+        absolute=b"ABSTTL" in options,
+        usage=usage,
+    )
     return OK
 
 
-def _check_usage(idle_time: bytes | None, frequency: bytes | None) -> None:
-    """Check the arguments of IDLETIME and FREQ. They have no effect, because neither is tracked."""
-    if idle_time is not None and parse_integer(idle_time) < 0:
+def _parse_usage(idle_time: bytes | None, frequency: bytes | None) -> _Usage:
+    """Return the arguments of IDLETIME and FREQ. Raises `CommandError`."""
+    usage = _Usage(
+        None if idle_time is None else parse_integer(idle_time),
+        None if frequency is None else parse_integer(frequency),
+    )
+    if usage.idle_time is not None and usage.idle_time < 0:
         raise CommandError(INVALID_IDLE_TIME)
-    if frequency is not None and parse_integer(frequency) not in FREQUENCIES:
+    if usage.frequency is not None and usage.frequency not in FREQUENCIES:
         raise CommandError(INVALID_FREQUENCY)
+    return usage
 
 
 def _parse_ttl(ttl: bytes) -> int:
@@ -100,7 +120,9 @@ def _load(serialized: bytes) -> bytes:
         raise CommandError(BAD_DUMP_FORMAT) from None
 
 
-def _restore(store: Store, *, key: bytes, content: _Content | CommandError, replace: bool, absolute: bool) -> None:
+def _restore(
+    store: Store, *, key: bytes, content: _Content | CommandError, replace: bool, absolute: bool, usage: _Usage
+) -> None:
     """Create the key, under the lock. Raises `CommandError` if it exists, or what the parsing raised."""
     if not replace and key in store:
         raise CommandError(KEY_IS_BUSY)
@@ -111,9 +133,20 @@ def _restore(store: Store, *, key: bytes, content: _Content | CommandError, repl
         raise CommandError(BAD_DUMP_FORMAT)
     if not ttl:
         store.set(key, value)
+        _apply_usage(store, key, usage)
         return
     expires_at = to_expires_at(ttl, EPOCH_MILLISECONDS if absolute else MILLISECONDS, store.now(), b"restore")
     if expires_at > store.now():
         store.set(key, value, expires_at)
+        _apply_usage(store, key, usage)
     else:
         store.delete(key)  # as in Redis: a time in the past is a success without a key
+
+
+def _apply_usage(store: Store, key: bytes, usage: _Usage) -> None:
+    """Pass it to the eviction policy. As in Redis, what the policy does not track has no effect."""
+    policy = None if store.memory is None else store.memory.policy
+    if usage.idle_time is not None and isinstance(policy, LeastRecentlyUsed):
+        policy.set_idle_time(key, usage.idle_time)
+    if usage.frequency is not None and isinstance(policy, LeastFrequentlyUsed):
+        policy.set_frequency(key, usage.frequency)

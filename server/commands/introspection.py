@@ -154,11 +154,11 @@ def _with_keys(commands: CommandTable, args: Args) -> tuple[Command, Args]:
         command = commands.resolve(args)
     except ArityError as problem:
         # `resolve` checks the number first, so a command without keys must be recognised here.
-        error = INVALID_NUMBER_OF_ARGUMENTS if problem.command.keys.first else NO_KEY_ARGUMENTS
+        error = INVALID_NUMBER_OF_ARGUMENTS if problem.command.keys.exist else NO_KEY_ARGUMENTS
         raise CommandError(error) from None
     except CommandError:  # an unknown subcommand
         raise CommandError(INVALID_COMMAND) from None
-    if not command.keys.first:
+    if not command.keys.exist:
         raise CommandError(NO_KEY_ARGUMENTS)
     return command, args
 
@@ -188,10 +188,12 @@ def _statuses(names: Iterable[str]) -> SetReply:
 
 def _describe_keys(keys: KeySpec) -> Reply:
     last = keys.last - keys.first if keys.last > 0 else keys.last  # relative to the first one, unless from the end
+    by_range: Reply = {b"type": b"range", b"spec": {b"lastkey": last, b"keystep": keys.step, b"limit": 0}}
+    by_count: Reply = {b"type": b"keynum", b"spec": {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}}
     return {
         b"flags": _statuses(keys.flags.names),
-        b"begin_search": {b"type": b"index", b"spec": {b"index": keys.first}},
-        b"find_keys": {b"type": b"range", b"spec": {b"lastkey": last, b"keystep": keys.step, b"limit": 0}},
+        b"begin_search": {b"type": b"index", b"spec": {b"index": keys.count_at or keys.first}},
+        b"find_keys": by_count if keys.count_at else by_range,
     }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from itertools import repeat
 
 from common.errors import DECREMENT_WOULD_OVERFLOW, NOT_A_FLOAT, WOULD_BE_INFINITE, CommandError
 from common.replies import Reply
@@ -38,6 +37,12 @@ _PRINTED_STEP = Decimal("1e-17")
 
 @group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby")
 def incr(store: Store, key: bytes) -> Reply:
+    value = store.get(key)
+    # The usual case of `parse_integer` and `add`, without the cost of the calls.
+    if value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
+        total = int(value) + 1
+        store.overwrite(key, b"%d" % total)
+        return total
     return incrby(store, key, 1)
 
 
@@ -65,15 +70,15 @@ def decrby(store: Store, key: bytes, decrement: int) -> Reply:
     return incrby(store, key, -decrement)
 
 
-def _add_columns(store: Store, keys: Sequence[bytes], increments: Iterable[int]) -> list[Reply | Exception] | None:
-    """Execute several calls of `incrby`."""
+def _add_columns(store: Store, keys: Sequence[bytes], increment: int) -> list[Reply | Exception] | None:
+    """Execute several calls of INCR or DECR."""
     values = store.unobserved_values
     if values is None:
         return None
     outcomes: list[Reply | Exception] = []
-    for key, increment in zip(keys, increments, strict=False):
+    for key in keys:
         value = values.get(key)
-        # The usual case of `parse_integer`, without the cost of a call.
+        # As in `incr`.
         if value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
             total = int(value) + increment
         else:
@@ -88,11 +93,11 @@ def _add_columns(store: Store, keys: Sequence[bytes], increments: Iterable[int])
 
 
 def _incr_columns(store: Store, keys: Sequence[bytes]) -> list[Reply | Exception] | None:
-    return _add_columns(store, keys, repeat(1))
+    return _add_columns(store, keys, 1)
 
 
 def _decr_columns(store: Store, keys: Sequence[bytes]) -> list[Reply | Exception] | None:
-    return _add_columns(store, keys, repeat(-1))
+    return _add_columns(store, keys, -1)
 
 
 group.by_columns("INCR", _incr_columns)

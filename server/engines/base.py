@@ -204,6 +204,10 @@ class Persistence(Protocol):
         """Set the size from which the log is rewritten when it has doubled."""
         ...
 
+    def discard_script(self) -> None:
+        """Let the changes of the script that runs be undone when it ends, because the server stops."""
+        ...
+
     def save(self) -> None:
         """Write a snapshot, and return when it is complete. Raises `CommandError`."""
         ...
@@ -316,6 +320,10 @@ class Engine(Protocol[W]):
 
     def key_counts(self) -> KeyCounts | None:
         """Count the keys. Returns None if that is not possible at present."""
+        ...
+
+    def limit_waits(self, refuse: Callable[[], None]) -> None:
+        """Call a function regularly while a request waits for another one. It raises `CommandError` to end the wait."""
         ...
 
     def info_sections(self) -> Mapping[str, InfoSection]:

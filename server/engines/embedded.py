@@ -15,10 +15,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter_ns
-from types import TracebackType
-from typing import Protocol
 
 from common.codec import Args
 from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
@@ -35,6 +33,7 @@ from server.engines.base import (
     TransactionPart,
     WouldBlock,
 )
+from server.engines.waits import KeyspaceLock, LockWaits
 from server.keyspace.databases import Databases, DatabasesObserver
 from server.keyspace.memory import DatabaseMemory, MemoryLimit
 from server.keyspace.store import Store
@@ -58,33 +57,20 @@ SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the active expire thread to end."""
 
 
-class KeyspaceLock(Protocol):
-    """A re-entrant lock (`threading.RLock`)."""
-
-    def acquire(self) -> bool: ...
-
-    def release(self) -> None: ...
-
-    def __enter__(self) -> bool: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-
 class EmbeddedDatabase:
     """Executes commands on a store in this process, under the keyspace lock."""
 
-    def __init__(self, store: Store, lock: KeyspaceLock) -> None:
+    def __init__(self, store: Store, waits: LockWaits) -> None:
         self._store = store
-        self._lock = lock
-        self._acquire, self._release = lock.acquire, lock.release
+        self._waits = waits
+        self._acquire, self._release = waits.acquire, waits.lock.release
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises what the command raises."""
         # The hottest path. A with statement and the unpacking of a slice would each cost 3 % of a pipelined GET
         # (`python -m benchmarks compare`), so the lock is taken by hand and the usual lengths are spelled out.
-        self._acquire()
+        if not self._acquire():
+            self._waits.wait()
         try:
             call.started = perf_counter_ns()
             store = self._store
@@ -108,7 +94,8 @@ class EmbeddedDatabase:
         run, by_columns = command.run, command.by_columns
         outcomes: list[Reply | Exception] = []
         append = outcomes.append
-        self._acquire()
+        if not self._acquire():
+            self._waits.wait()
         try:
             call.started = perf_counter_ns()
             store = self._store
@@ -151,7 +138,7 @@ class EmbeddedDatabase:
         is_first = True
         while True:
             ready = perf_counter_ns()
-            with self._step() as store:
+            with self._long_step() if command.needs_session else self._step() as store:
                 call.started += perf_counter_ns() - ready  # the wait for the lock does not count
                 if is_first and store.memory is not None:
                     _obey(store.memory, store, command, args, call)
@@ -177,6 +164,10 @@ class EmbeddedDatabase:
         with self._step() as store:
             return not command.is_short(store, args)
 
+    def limit_waits(self) -> None:
+        """Take the lock from now on as `LockWaits` does."""
+        self._acquire = self._waits.acquire
+
     def new_watch(self) -> Watch:
         """Return a watch without keys."""
         return Watch()
@@ -188,15 +179,18 @@ class EmbeddedDatabase:
 
     def unwatch(self, watch: Watch) -> None:
         """End a watch."""
-        with self._step() as store:
-            store.unwatch(watch)
+        self._waits.unwatch(self._store, watch)
 
     @contextmanager
     def _step(self) -> Iterator[Store]:
-        """Take the lock, begin a step (see `Store.begin_step`) and yield the store."""
-        with self._lock:
+        """Take the lock, begin a step (see `Store.begin_step`) and yield the store. Raises `CommandError`."""
+        with self._waits.holding():
             self._store.begin_step()
             yield self._store
+
+    def _long_step(self) -> AbstractContextManager[Store]:
+        """Do the same for a step that may take very long, because it runs a script."""
+        return self._step()
 
 
 class EmbeddedEngine:
@@ -208,6 +202,7 @@ class EmbeddedEngine:
 
     def __init__(self, store: Store, limits: Limits = DEFAULT_LIMITS, databases: int = DEFAULT_DATABASES) -> None:
         self._lock: KeyspaceLock = threading.RLock()
+        self._waits = LockWaits(self._lock)
         self._stores = Databases(store, databases)
         self._databases: dict[int, EmbeddedDatabase] = {}
         self._stopping = threading.Event()
@@ -220,12 +215,18 @@ class EmbeddedEngine:
         """Return what executes commands on a database. Raises `CommandError`."""
         database = self._databases.get(index)
         if database is None:
-            with self._lock:
+            with self._waits.holding():
                 database = self._databases.setdefault(index, self._new_database(self._stores[index]))
         return database
 
     def _new_database(self, store: Store) -> EmbeddedDatabase:
-        return EmbeddedDatabase(store, self._lock)
+        return EmbeddedDatabase(store, self._waits)
+
+    def limit_waits(self, refuse: Callable[[], None]) -> None:
+        """Let requests not wait for the lock for longer than ``refuse`` allows it."""
+        self._waits.limit(refuse)
+        for database in self._databases.values():
+            database.limit_waits()
 
     def execute_all(
         self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
@@ -239,7 +240,9 @@ class EmbeddedEngine:
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
         waiting: list[int] = []  # the places of the commands whose last stage has not run
-        with self._step({*watches, *(index for index, _ in parts)}) as stores:
+        indexes = {*watches, *(index for index, _ in parts)}
+        runs_scripts = any(command.needs_session for _, queue in parts for command, _ in queue)
+        with self._long_step(indexes) if runs_scripts else self._step(indexes) as stores:
             if stores.memory is not None:
                 _obey_all(stores.memory, stores, parts, call)
             if _is_dirty(stores, watches):
@@ -280,16 +283,19 @@ class EmbeddedEngine:
             self._stores.stop_observing(observer)
             self._after_expiry = {each: call for each, call in self._after_expiry.items() if each is not observer}
 
-    def key_counts(self) -> KeyCounts:
-        """Count the keys."""
-        with self._step() as stores:
-            return KeyCounts(
-                {store.index: DatabaseCounts(len(store), store.expiring_keys) for store in stores},
-                sum([store.expired_keys for store in stores]),
-                sum([store.evicted_keys for store in stores]),
-                sum([store.hits for store in stores]),
-                sum([store.misses for store in stores]),
-            )
+    def key_counts(self) -> KeyCounts | None:
+        """Count the keys. Returns None while a slow script runs."""
+        try:
+            with self._step() as stores:
+                return KeyCounts(
+                    {store.index: DatabaseCounts(len(store), store.expiring_keys) for store in stores},
+                    sum([store.expired_keys for store in stores]),
+                    sum([store.evicted_keys for store in stores]),
+                    sum([store.hits for store in stores]),
+                    sum([store.misses for store in stores]),
+                )
+        except CommandError:
+            return None
 
     def info_sections(self) -> Mapping[str, InfoSection]:
         """Return nothing: every engine has the sections about keys."""
@@ -309,7 +315,8 @@ class EmbeddedEngine:
 
     def limit_memory(self, limit: int, policy: str) -> None:
         """Set how many bytes the keys may take, 0 for any number, and which of them are evicted."""
-        with self._step() as stores:
+        with self._lock:
+            stores = self._begin_step()
             stores.limit_memory(limit, policy)
 
     def used_memory(self) -> int | None:
@@ -338,7 +345,9 @@ class EmbeddedEngine:
 
     def expire_slice(self) -> bool:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
-        with self._step() as stores:
+        with self._lock:
+            stores = self._begin_step()
+            self._waits.remove_ended_watches()
             stop = _time_limit(EXPIRE_SLICE)
             # Last the database in which the last slice has ended: an endless supply there must not delay the others.
             for store in sorted(stores, key=lambda store: store.index <= self._expired_last):
@@ -353,19 +362,28 @@ class EmbeddedEngine:
         memory = self._stores.memory
         if memory is None:
             return True
-        with self._step([0]) as stores:
+        with self._lock:
+            stores = self._begin_step([0])
             return memory.tend(stores[0].now(), _time_limit(EVICT_SLICE))
 
     @contextmanager
     def _step(self, indexes: Collection[int] = ()) -> Iterator[Databases]:
-        """Take the lock, begin a step of these databases, or of all of them, and yield all."""
-        with self._lock:
-            stores = self._stores
-            first, *others = [stores[index] for index in indexes] or stores
-            first.begin_step()
-            for store in others:  # at the same time
-                store.begin_step(first.now())
-            yield stores
+        """Take the lock, begin a step of these databases, or of all of them, and yield all. Raises `CommandError`."""
+        with self._waits.holding():
+            yield self._begin_step(indexes)
+
+    def _long_step(self, indexes: Collection[int]) -> AbstractContextManager[Databases]:
+        """Do the same for a step that may take very long, because it runs a script."""
+        return self._step(indexes)
+
+    def _begin_step(self, indexes: Collection[int] = ()) -> Databases:
+        """Begin a step of these databases, or of all of them. Return all. The caller has the lock."""
+        stores = self._stores
+        first, *others = [stores[index] for index in indexes] or stores
+        first.begin_step()
+        for store in others:  # at the same time
+            store.begin_step(first.now())
+        return stores
 
     def _run_active_expire(self) -> None:
         pause = EXPIRE_INTERVAL
@@ -391,6 +409,21 @@ def _obey(memory: DatabaseMemory, store: Store, command: Command, args: Args, ca
     if limit.tracks_use and _touches(command, call):
         keys = command.used_keys
         memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
+
+
+def note_use(store: Store, command: Command, args: Args, call: CallContext) -> None:
+    """Note which keys a command uses that a script calls. The caller has the lock."""
+    memory = store.memory
+    if memory is not None and memory.limit.tracks_use and _touches(command, call):
+        memory.use(command.used_keys.of(args))
+
+
+def make_room_in(store: Store) -> bool:
+    """Evict keys if the memory limit is exceeded. Return false if none can be evicted. The caller has the lock."""
+    memory = store.memory
+    if memory is None or not memory.limit.is_exceeded:
+        return True
+    return memory.limit.make_room(store.now(), _time_limit(EVICT_SLICE))
 
 
 def _obey_batch(

@@ -6,8 +6,12 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
-from common.tls_socket import describe
+from common.errors import HTTP_TLS_ONLY
+from common.tls_socket import HANDSHAKE_RECORD, MAX_RECORD_SIZE, describe
+from server.http.encoder import encode_head
+from server.http.messages import HTTPError
 from server.net.certificates import Certificates
 from server.net.connection import LINGER_TIMEOUT
 from server.net.handshakes import HANDSHAKE_TIMEOUT
@@ -21,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 class TLSAcceptor:
     """Accepts the connections of a socket on the event loop, and performs their handshakes.
+
+    A client that does not speak TLS gets status 400.
 
     ``new_connection`` makes the protocol of a connection, ``accept_failed`` is called with an error of the system.
     """
@@ -67,13 +73,43 @@ class TLSAcceptor:
         self._places.release()
 
     async def _perform_handshake(self, accepted: socket.socket) -> None:
+        time_limit = self._loop.time() + HANDSHAKE_TIMEOUT
         try:
+            with ExitStack() as stack:
+                stack.enter_context(accepted)
+                if not await self._speaks_tls(accepted, time_limit):
+                    await self._refuse_plaintext(accepted)
+                    return
+                stack.pop_all()  # the event loop closes it
             await self._loop.connect_accepted_socket(
                 self._new_connection,
                 accepted,
                 ssl=self._certificates.context,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                ssl_handshake_timeout=time_limit - self._loop.time(),
                 ssl_shutdown_timeout=LINGER_TIMEOUT,
             )
         except OSError as problem:
             logger.debug("an HTTPS handshake failed: %s", describe(problem))
+
+    async def _speaks_tls(self, accepted: socket.socket, time_limit: float) -> bool:
+        """Wait for the first byte, and leave it in the socket. Raises `OSError`, also after the time limit."""
+        accepted.setblocking(False)
+        readable = asyncio.Event()
+        self._loop.add_reader(accepted, readable.set)
+        try:
+            async with asyncio.timeout_at(time_limit):
+                await readable.wait()
+        finally:
+            self._loop.remove_reader(accepted)
+        return accepted.recv(1, socket.MSG_PEEK) in (HANDSHAKE_RECORD, b"")
+
+    async def _refuse_plaintext(self, accepted: socket.socket) -> None:
+        """Reply with status 400, as nginx does, and discard what the client still sends, as every lingering close."""
+        logger.debug("a client of the HTTPS port does not speak TLS")
+        response = HTTPError(HTTP_TLS_ONLY).response()
+        assert isinstance(response.body, bytes)
+        async with asyncio.timeout(LINGER_TIMEOUT):
+            await self._loop.sock_sendall(accepted, encode_head(response, keep_alive=False) + response.body)
+            accepted.shutdown(socket.SHUT_WR)
+            while await self._loop.sock_recv(accepted, MAX_RECORD_SIZE):
+                pass

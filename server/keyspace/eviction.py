@@ -300,6 +300,11 @@ class LeastRecentlyUsed(MarkedKeys):
         earlier = self._lifetime / 2 if mark % 2 else 0  # approximately what was subtracted
         return max(0, int(self._now - mark // 2 - earlier)) // 1000
 
+    def set_idle_time(self, key: bytes, seconds: int) -> None:
+        """Mark a key as not used for so many seconds. Has no effect if it is not tracked."""
+        if key in self._marks:
+            self._marks[key] = 2 * max(0, self._now - 1000 * seconds)
+
 
 LOG_FACTOR = 10
 """How slowly the counter of a frequency grows: to 18 with 1,000 uses, to 143 with 100,000 (Redis: lfu-log-factor)."""
@@ -351,6 +356,11 @@ class LeastFrequentlyUsed(MarkedKeys):
         """Return the counter of an existing key, from 0 to 255; None if it is not tracked."""
         mark = self._marks.get(key)
         return None if mark is None else max(0, mark - self._minute)
+
+    def set_frequency(self, key: bytes, count: int) -> None:
+        """Set the counter of a key, from 0 to 255. Has no effect if it is not tracked."""
+        if key in self._marks:
+            self._marks[key] = self._shared[count]
 
 
 def tracks_use(name: str) -> bool:

@@ -5,9 +5,9 @@
     heap of slots                          to find the earliest one
 
 Setting, changing and removing an expiry takes the same time however many there are. A slot is a period of a few
-seconds, or a second of a period in which many keys expire. Few keys of a slot are a tuple, because a set takes 216 bytes
-for one key, and 70 bytes per key for some tens of them. Slots whose keys are all removed stay in the heap until they are
-most of it.
+seconds, or a second of a period in which many keys expire. Few keys of a slot are a tuple, because a set takes 216
+bytes for one key, and 70 bytes per key for some tens of them. Slots whose keys are all removed stay in the heap until
+they are most of it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class ExpirationIndex:
         return keys
 
     def _slots_until(self, end: int) -> Iterator[int]:
-        """Yield the slots that begin until a second, in any order. In a heap, what is after a later one is later too."""
+        """Yield the slots that begin until a second, in any order. What is after a later one in a heap is later too."""
         places = [0]
         while places:
             place = places.pop()

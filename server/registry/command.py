@@ -74,6 +74,9 @@ class Flag(EnumFlag):
     STALE = auto()
     """Allowed on a replica with stale data."""
 
+    SKIP_MONITOR = auto()
+    """Not shown by MONITOR in the usual way: the command shows itself, before what it executes."""
+
     SKIP_SLOWLOG = auto()
     """Never listed by SLOWLOG."""
 
@@ -82,6 +85,9 @@ class Flag(EnumFlag):
 
     NO_AUTH = auto()
     """Allowed before authentication."""
+
+    NO_MANDATORY_KEYS = auto()
+    """Can be sent without keys, although it has arguments that are keys."""
 
     NO_ASYNC_LOADING = auto()
     """Refused while a replica loads a keyspace and serves another one."""
@@ -118,6 +124,9 @@ class Flag(EnumFlag):
     replies, because counting in the store would cost a GET a tenth of its time. Not a flag of Redis, so not reported.
     """
 
+    MAY_WRITE = auto()
+    """Whether it changes the keyspace depends on its arguments (EVAL). Not a flag of Redis, so not reported."""
+
     NO_BATCH = auto()
     """Copies a stored value, so pipelined requests are executed one by one. Not a flag of Redis, so not reported."""
 
@@ -134,6 +143,7 @@ _INTERNAL_FLAGS = (
     | Flag.WHILE_SUBSCRIBED
     | Flag.NO_TOUCH
     | Flag.NULL_IS_MISS
+    | Flag.MAY_WRITE
     | Flag.NO_BATCH
 )
 
@@ -170,6 +180,7 @@ class Command:
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     may_take_long: Callable[..., bool] | None = None  # of a control command, which may; it gets what ``run`` gets
     is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
+    needs_session: bool = False  # its stages get the session before the arguments
     several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
     redact: Callable[[Args], Args] | None = None  # redacts some arguments of a SENSITIVE command instead of all
@@ -204,7 +215,7 @@ class Command:
     @property
     def writes(self) -> bool:
         """Whether it may change the keyspace."""
-        return Flag.WRITE in self.flags
+        return bool(self.flags & (Flag.WRITE | Flag.MAY_WRITE))
 
     @property
     def arity(self) -> int:

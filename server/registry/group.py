@@ -136,6 +136,18 @@ class CommandGroup:
             usage, summary, Flag.WRITE | flags, keys, docs, is_short, redact, several_steps=True
         )
 
+    def in_session(
+        self,
+        usage: str,
+        summary: str,
+        flags: Flag = NO_FLAGS,
+        *,
+        keys: KeySpecs = NO_KEYS,
+        **docs: Unpack[Documentation],
+    ) -> Callable[[StagedFunction], StagedFunction]:
+        """Register a command in stages that gets the session before its arguments, because it runs others (EVAL)."""
+        return self._register_staged(usage, summary, flags, keys, docs, None, needs_session=True)
+
     def control(
         self,
         usage: str,
@@ -212,18 +224,27 @@ class CommandGroup:
         redact: Callable[[Args], Args] | None = None,
         *,
         several_steps: bool = False,
+        needs_session: bool = False,
         event: str = SET_EVENT,
     ) -> Callable[[StagedFunction], StagedFunction]:
-        if _depth(usage) > 1:
+        depth = _depth(usage)
+        if depth > 1 and not needs_session:
             raise ValueError("a subcommand cannot run in stages")
 
         def register(function: StagedFunction) -> StagedFunction:
-            arity = _arity(_parameters(function), depth=1)
-            stages = _converting(function)
+            arity = _arity(_parameters(function)[needs_session:], depth)
+            stages = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
             run = _in_single_step(stages)
             entry = self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=True, run=run)
             self.commands.append(
-                replace(entry, stages=stages, is_short=is_short, several_steps=several_steps, redact=redact)
+                replace(
+                    entry,
+                    stages=stages,
+                    is_short=is_short,
+                    several_steps=several_steps,
+                    needs_session=needs_session,
+                    redact=redact,
+                )
             )
             return function
 
@@ -266,17 +287,17 @@ class CommandGroup:
 def _with_usual_flags(keys: KeySpecs, writes: bool) -> tuple[KeySpec, ...]:
     """Return the key specifications, with flags."""
     specs = keys if isinstance(keys, tuple) else (keys,)
-    return tuple(each if each.flags else each.used(CHANGE if writes else READ) for each in specs if each.first)
+    return tuple(each if each.flags else each.used(CHANGE if writes else READ) for each in specs if each.exist)
 
 
 # ---------------------------------------------------------------- how an entry calls its function
 
 
-def _without_subcommand_name(run: Function) -> Function:
+def _without_subcommand_name(run: Callable[..., T]) -> Callable[..., T]:
     """Remove the subcommand's name, which `Command.run` gets as the first argument."""
 
     @wraps(run)
-    def run_subcommand(target: Any, _: bytes, *args: bytes) -> Reply:
+    def run_subcommand(target: Any, _: bytes, *args: bytes) -> T:
         return run(target, *args)
 
     return run_subcommand

@@ -71,11 +71,16 @@ class KeySpec:
     flags: KeyFlag = NO_FLAGS
     """What the command does with them. None stands for the usual flags of a command that reads or writes."""
 
+    count_at: int = 0
+    """The place of the argument that says how many keys follow it; 0 if they are not counted."""
+
     without: tuple[bytes, KeyFlag] | None = None
     """Other flags, for requests without an option: what VARIABLE_FLAGS announces."""
 
     def of(self, args: list[A]) -> list[A]:
         """Return the keys among a request's arguments, or the columns of keys among those of a batch."""
+        if self.count_at:
+            return args[self.count_at + 1 : self.count_at + 1 + _count(args[self.count_at])]
         if self.movable is not None:
             found: list[A] = self.movable(args)
             return found
@@ -83,6 +88,11 @@ class KeySpec:
             return []
         last = self.last if self.last > 0 else len(args) + self.last
         return args[self.first : last + 1 : self.step]
+
+    @property
+    def exist(self) -> bool:
+        """Whether a request can have keys."""
+        return bool(self.first or self.count_at)
 
     def used(self, flags: KeyFlag, without: tuple[bytes, KeyFlag] | None = None) -> KeySpec:
         """Return the same keys with these flags."""
@@ -99,6 +109,11 @@ class KeySpec:
         if self.without is not None and self.without[0] not in map(bytes.upper, after_value):
             return self.without[1]
         return self.flags & ~KeyFlag.VARIABLE_FLAGS
+
+
+def _count(arg: Any) -> int:
+    """Return a number of keys, or 0 if it is not valid."""
+    return int(arg) if isinstance(arg, bytes) and arg.isdigit() and len(arg) < 10 else 0
 
 
 NO_KEYS = KeySpec(0, 0, 0)

@@ -25,6 +25,8 @@ from server.clients.stats import StatsRegistry
 from server.clients.tracking import Tracking
 from server.engines.base import Engine
 from server.registry import CommandTable
+from server.scripts.service import Scripts
+from server.scripts.service import are_available as scripts_are_available
 from server.session.auth import Authenticator
 from server.settings import DEFAULT_FSYNC, DEFAULT_REWRITE_MIN_SIZE, Settings
 from server.stderr_log import set_log_level
@@ -56,6 +58,7 @@ class ServerContext:
     pubsub: PubSub = field(default_factory=PubSub)
     key_events: KeyEvents = field(init=False)
     tracking: Tracking = field(init=False)
+    scripts: Scripts = field(init=False)
     push_limit: PushLimit = field(default_factory=PushLimit)
     """How much may wait for a client that does not read what it is pushed."""
 
@@ -74,6 +77,9 @@ class ServerContext:
         self.pause = ClientPause(self.inspection)
         self.key_events = KeyEvents(self.pubsub, self.inspection)
         self.tracking = Tracking(self.engine, self.clients, self.inspection)
+        self.scripts = Scripts(self.inspection)
+        if scripts_are_available():  # otherwise no request has to wait for long
+            self.engine.limit_waits(self.scripts.refuse_if_busy)
 
     @property
     def stats(self) -> StatsRegistry:
@@ -120,12 +126,8 @@ class ServerContext:
                 self.clients.apply_timeouts()
             if "log_level" in values:
                 set_log_level(settings.log_level)
-            if "slowlog_slower_than" in values:
-                slower_than = settings.slowlog_slower_than
-                self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
-            if "slowlog_max_len" in values:
-                self.slowlog.max_length = settings.slowlog_max_len
             self._apply_to_pushes(values, settings)
+            self._apply_to_durations(values, settings)
 
     def _apply_to_pushes(self, values: Mapping[str, Any], settings: Settings) -> None:
         """Apply what concerns data that is sent without a request."""
@@ -135,3 +137,13 @@ class ServerContext:
             self.key_events.configure(settings.notify_keyspace_events, self.engine)
         if "tracking_table_max_keys" in values:
             self.tracking.limit_keys(settings.tracking_table_max_keys)
+
+    def _apply_to_durations(self, values: Mapping[str, Any], settings: Settings) -> None:
+        """Apply what concerns commands that take long."""
+        if "busy_reply_threshold" in values:
+            self.scripts.threshold = settings.busy_reply_threshold / 1000
+        if "slowlog_slower_than" in values:
+            slower_than = settings.slowlog_slower_than
+            self.slowlog.threshold = inf if slower_than < 0 else slower_than * 1000
+        if "slowlog_max_len" in values:
+            self.slowlog.max_length = settings.slowlog_max_len

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from time import perf_counter_ns
 from types import NoneType
 from typing import cast
@@ -21,6 +23,7 @@ from common.errors import (
     MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
+    SCRIPT_BUSY,
     SUBSCRIBE_NEEDS_CONNECTION,
     TRACKING_NEEDS_CONNECTION,
     WRONG_PASSWORD,
@@ -189,9 +192,12 @@ class Session:
                 command = self._resolve(args)
             except CommandError as problem:
                 error = self._refuse(problem)
-                if isinstance(problem, ArityError) and Flag.ENDS_TRANSACTION in problem.command.flags:
+                if isinstance(problem, ArityError) and _ends_transaction(problem.command):
                     return self._abort_transaction(problem.command, args, error)
                 return error
+        if self._inspection.needed and self.context.scripts.is_busy and Flag.ALLOW_BUSY not in command.flags:
+            error = self._refuse(RejectedCommand(command, SCRIPT_BUSY))
+            return self._abort_transaction(command, args, error) if _ends_transaction(command) else error
         if self._inspection.needed and self._pause.concerns(write=self._writes(command)):
             self._deferred = command, args  # also in a thread that may wait, so that the replies before it are sent
             return DEFERRED
@@ -200,8 +206,7 @@ class Session:
     def _writes(self, command: Command) -> bool:
         """Return whether a command may change the keyspace, by itself or by the transaction that it executes."""
         transaction = self.transaction
-        is_exec = Flag.ENDS_TRANSACTION in command.flags
-        return command.writes or (is_exec and transaction is not None and transaction.writes)
+        return command.writes or (_ends_transaction(command) and transaction is not None and transaction.writes)
 
     def _execute_accepted(self, command: Command, args: Args, may_defer: bool) -> Reply:
         """Execute or queue a request that need not wait for the end of a pause."""
@@ -251,9 +256,9 @@ class Session:
         call = self._call
         try:
             if command.targets_keyspace:
-                observed = self._observed(command) if self._inspection.needed else command
+                observed = self.observed(command) if self._inspection.needed else command
                 execute = self._execute_keyspace if command.is_single_step else self._database.execute_in_stages
-                reply = execute(observed, args, call)
+                reply = execute(self._bound(observed), args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = self._call_control(command, args)
@@ -266,8 +271,19 @@ class Session:
             self._end_caching(command)
         return reply
 
-    def _observed(self, command: Command) -> Command:
-        """Return a command that does the same, and calls the features that observe it while it changes the keyspace."""
+    def _bound(self, command: Command) -> Command:
+        """Return the command as the engine can execute it: one that runs other commands gets this session."""
+        if not command.needs_session or command.stages is None:
+            return command
+        return replace(command, stages=partial(command.stages, self))
+
+    def observed(self, command: Command) -> Command:
+        """Return a command that does the same, and calls the features that observe it while it changes the keyspace.
+
+        Of one that runs other commands, only those are observed.
+        """
+        if command.needs_session:
+            return command
         named = self.context.key_events.naming(command)
         tracker = self.client.tracker
         return named if tracker is None else self.context.tracking.observing(tracker, named)
@@ -299,7 +315,7 @@ class Session:
         After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
         was refused. Administrative commands are not shown.
         """
-        if self._monitors.has_subscribers and Flag.ADMIN not in command.flags:
+        if self._monitors.has_subscribers and not command.flags & (Flag.ADMIN | Flag.SKIP_MONITOR):
             self._monitors.publish(command.redacted(args), self.client)
 
     def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
@@ -382,13 +398,13 @@ class Session:
         for each in queue:
             command, args = each
             if command.targets_keyspace:
-                part.append(each)
+                part.append((self._bound(command), args) if command.needs_session else each)
             elif Flag.SELECTS in command.flags and (index := self._selected_by(args)) is not None:
                 part = []
                 parts.append((index, part))
         if self._inspection.needed:
             for _, part in parts:
-                part[:] = [(self._observed(command), args) for command, args in part]
+                part[:] = [(self.observed(command), args) for command, args in part]
         return [(index, part) for index, part in parts if part]
 
     def _selected_by(self, args: Args) -> int | None:
@@ -472,10 +488,10 @@ class Session:
     def _update_find(self) -> None:
         """Find no command for a client that may not send all of them: one that has not authenticated, or is restricted.
 
-        Nor for one that tracks. Then every request goes through `_execute_unusual` and `_resolve`, which checks the
-        flags. So `execute` and `execute_batch` need no check of their own.
+        Then every request goes through `_resolve`, which checks the flags. So `execute` and `execute_batch` need no
+        check of their own.
         """
-        is_free = self.authenticated and not self.is_restricted and self.client.tracker is None
+        is_free = self.authenticated and not self.is_restricted
         self._find = (self.context.commands.by_common_case if is_free else _NO_COMMANDS).get
 
     # ---------------------------------------------------------------- state of the connection
@@ -593,3 +609,8 @@ class Session:
         client.push_receiver = None if pushes is None else pushes.receiver
         self.is_restricted = pushes is not None and pushes.look_like_replies
         self._update_find()
+
+
+def _ends_transaction(command: Command) -> bool:
+    """Return whether a command is EXEC."""
+    return Flag.ENDS_TRANSACTION in command.flags

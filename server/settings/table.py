@@ -74,6 +74,9 @@ DEFAULT_SLOWLOG_SLOWER_THAN = 10_000
 
 DEFAULT_SLOWLOG_MAX_LEN = 128
 
+DEFAULT_BUSY_REPLY_THRESHOLD = 5000
+"""Milliseconds, as in Redis."""
+
 CLIENTS = Integer(f"a number of clients is from 1 to {MAX_MAX_CLIENTS}", maximum=MAX_MAX_CLIENTS)
 FRAME = Integer(
     SIZE.rule,
@@ -274,6 +277,10 @@ class Settings:
         "the threads that serve the connections; 0: one for each connection, as always with --backend", group=PROCESS)
     all_cores: bool = setting(
         False, SWITCH, "let all threads use all cores, which is slower with the GIL", group=PROCESS)
+    busy_reply_threshold: int = setting(
+        DEFAULT_BUSY_REPLY_THRESHOLD, Integer("must be a number of at least 0", minimum=0),
+        "the milliseconds after which a script that runs makes other requests fail (BUSY)",
+        option="", variable="", config="busy-reply-threshold", mutable=True)
     slowlog_slower_than: int = setting(
         DEFAULT_SLOWLOG_SLOWER_THAN, Integer("must be a number of microseconds, or -1", minimum=-1),
         "log commands in SLOWLOG that take longer, in microseconds; -1 logs none",
@@ -436,6 +443,7 @@ CONSTANTS = (_constant("save", ""),)
 """Parameters of Redis that clients read with CONFIG GET, for features that kvline does not have."""
 
 _DERIVED = (
+    next(entry for entry in SETTINGS if entry.name == "busy_reply_threshold")._replace(config="lua-time-limit"),
     Setting(kind=Presence(""), help="whether there is a log", default="", name="data", unset="", config="appendonly"),
     Setting(kind=Text("DIR"), help="the directory of the log", default="", name="data", unset="", config="dir"),
 )

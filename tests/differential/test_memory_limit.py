@@ -8,6 +8,7 @@ import pytest
 
 from common.resp_client import encode_request
 from common.text import split_args
+from server.rdb.payload import dump
 from server.settings.kinds import EVICTION
 from tests.differential.comparison import Sessions
 from tests.harness.resp_wire import Servers
@@ -156,3 +157,12 @@ def test_lowering_the_limit_below_what_is_used_is_accepted(sessions: Sessions) -
 @pytest.mark.parametrize("policy", ["allkeys-lfu", "allkeys-lru"])
 def test_object_reports_what_the_policy_tracks(sessions: Sessions, policy: str) -> None:
     send_lines(sessions, 0, f"CONFIG SET maxmemory-policy {policy}", "SET k v", "OBJECT FREQ k", "OBJECT IDLETIME k")
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lfu", "allkeys-lru", "noeviction"])
+@pytest.mark.parametrize("usage", ["FREQ 0", "FREQ 200", "FREQ 255", "IDLETIME 0", "IDLETIME 1000"])
+def test_restore_sets_what_the_policy_tracks(sessions: Sessions, policy: str, usage: str) -> None:
+    listing = "OBJECT IDLETIME k" if policy == "allkeys-lru" else "OBJECT FREQ k"
+    send_lines(sessions, 0, f"CONFIG SET maxmemory-policy {policy}")
+    sessions.send(0, b"RESTORE", b"k", b"0", dump(b"v"), *usage.encode().split())
+    send_lines(sessions, 0, listing)

@@ -1,4 +1,4 @@
-"""docs/libraries.md has each library at its pinned version. Exclusions of redis-py's tests that are not true are errors."""
+"""docs/libraries.md has each library at its pinned version. Untrue exclusions of redis-py's tests are errors."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -89,6 +90,17 @@ class RealRedis:
     def close(self) -> None:
         self._server.signal(signal.SIGCONT)
         self._server.close()
+
+
+def wait_until_sent(server: AnyServer) -> None:
+    """Wait until a stopped server has a request that it does not read. See /proc/net/tcp in proc(5)."""
+
+    def is_sent() -> bool:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        queues = [row[4].partition(":")[2] for row in rows if row[1].endswith(f":{server.port:04X}") and row[3] == "01"]
+        return any(int(received, 16) for received in queues)
+
+    wait_until(is_sent, "the client has sent a request")
 
 
 def ask(server: AnyServer, *args: bytes) -> Reply:

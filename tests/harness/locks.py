@@ -24,10 +24,11 @@ class WatchedLock:
         self.taken = 0
         self.on_acquire: Callable[[], None] = lambda: None
 
-    def acquire(self) -> None:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         self.taken += self.depth == 0
         self.depth += 1
         self.on_acquire()
+        return True
 
     def release(self) -> None:
         assert self.depth > 0

@@ -41,7 +41,11 @@ def node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPath
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(folder / name, fresh)
             _install(fresh, folder.name)
-            fresh.rename(installed)  # atomic, so another run never sees an incomplete folder
+            try:
+                fresh.rename(installed)  # atomic, so another run never sees an incomplete folder
+            except OSError:  # ENOTEMPTY: another process has installed it meanwhile
+                if not installed.exists():
+                    raise
     return installed / "node_modules"
 
 

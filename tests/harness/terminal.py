@@ -108,10 +108,6 @@ class Terminal:
         wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "the program waits for a key")
         self.type("\x03")
 
-    def wait_until_line_is_read(self) -> None:
-        """Wait until the program no longer edits the line: readline turns the echo of the terminal off meanwhile."""
-        wait_until(lambda: self.mode[0], "the terminal echoes")
-
     def exit_status(self) -> int:
         """Wait until the program has ended. What it shows until then is in ``unexpected``."""
         deadline = time.monotonic() + TIMEOUT

@@ -268,7 +268,7 @@ def test_copies_of_the_keyspace_count(limited: ClientSession, store: Store) -> N
     assert replies[5:] == [DISCARDED] * 5
 
 
-@pytest.mark.parametrize("line", ["INFO", "CLIENT LIST", "HELP", "CONFIG GET *", "ECHO " + "x" * 500])
+@pytest.mark.parametrize("line", ["INFO", "CLIENT LIST", "COMMAND LIST", "CONFIG GET *", "ECHO " + "x" * 500])
 def test_control_commands_in_a_transaction_have_the_same_limit(limited: ClientSession, line: str) -> None:
     replies = transact(limited, *[line] * 100, "CLIENT SETNAME me")
     assert replies[0] != DISCARDED

@@ -28,6 +28,7 @@ from server.clients.prefixes import PrefixTable, check_collisions, overlap
 from server.clients.tracking_table import EVICTIONS_PER_READ, TrackingTable
 from server.keyspace.store import Store
 from server.session.context import ServerContext
+from server.session.timeouts import seconds_left
 from server.settings.output_limits import OutputLimit
 from tests.harness.clock import Clock
 from tests.harness.sessions import (
@@ -189,6 +190,17 @@ def test_the_invalidation_of_a_key_that_has_expired_follows_the_reply_to_the_acc
     assert invalidated(session) == [[b"y"]]
 
 
+def test_with_noloop_a_client_in_bcast_mode_is_sent_an_expired_key_that_its_own_command_meets(
+    session: ClientSession, clock: Clock
+) -> None:
+    track(session, "BCAST NOLOOP")
+    execute_line(session, "SET k 1 PX 10")
+    assert invalidated(session) == []
+    clock.forward(10)
+    execute_line(session, "GET k")
+    assert invalidated(session) == [[b"k"]]
+
+
 def test_an_evicted_key_is_invalidated(session: ClientSession, other: ClientSession) -> None:
     names = [b"k%d" % number for number in range(50)]
     for name in names:
@@ -270,6 +282,15 @@ def test_reset_ends_the_tracking_and_discards_invalidations(session: ClientSessi
     assert pushed(session) == []
     assert figures(session)["clients"] == 0
     assert not session.context.inspection.needed
+
+
+def test_a_tracking_client_is_not_exempt_from_the_idle_timeout(session: ClientSession, other: ClientSession) -> None:
+    execute_line(session, "CONFIG SET timeout 1000")
+    track(session)
+    other.feed(b"SUBSCRIBE a\n")
+    for each in (session, other):
+        each.client.call.started = each.client.touched_at = 0  # silent for a long time
+    assert seconds_left(session.session) < 0 < seconds_left(other.session)
 
 
 def test_invalidations_are_sent_although_replies_are_off(session: ClientSession, other: ClientSession) -> None:

@@ -45,10 +45,12 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "appendonly": "no",
         "auto-aof-rewrite-min-size": "67108864",
         "bind": "127.0.0.1",
+        "busy-reply-threshold": "5000",
         "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "databases": "16",
         "dir": "",
         "loglevel": "info",
+        "lua-time-limit": "5000",
         "maxclients": "10000",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
@@ -93,6 +95,8 @@ def test_config_get_in_resp3_is_a_map(session: ClientSession) -> None:
 # ---------------------------------------------------------------- SET
 
 CHANGES = {
+    "busy-reply-threshold": ["0", "1", "5000"],
+    "lua-time-limit": ["0", "1", "5000"],
     "slowlog-log-slower-than": ["0", "-1", "1", str(MAX_INTEGER // 1000)],
     "slowlog-max-len": ["0", "1", "1000"],
     "tracking-table-max-keys": ["0", "1", "1000"],

@@ -24,6 +24,7 @@ from server.keyspace.eviction import MIN_STALE_KEYS, SAMPLES, LeastRecentlyUsed,
 from server.keyspace.memory import ENTRY_SIZE, EXPIRY_SIZE
 from server.keyspace.observers import Removal
 from server.keyspace.store import Store
+from server.rdb.payload import dump
 from server.settings.kinds import EVICTION
 from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, execute, execute_line, feed, send_line, send_lines
@@ -604,6 +605,33 @@ def test_a_frequency_does_not_exceed_its_maximum(monkeypatch: pytest.MonkeyPatch
     store.memory.limit.tend(0, lambda: False)
     store.memory.use([b"k"])
     assert store.memory.policy.frequency(b"k") == 255
+
+
+@pytest.mark.parametrize("ttl", [0, 100_000])
+@pytest.mark.parametrize(
+    ("policy", "option", "listing", "figure"),
+    [
+        ("allkeys-lru", "IDLETIME 1000", "IDLETIME", 1000),
+        ("allkeys-lru", "FREQ 200", "IDLETIME", 0),
+        ("allkeys-lfu", "FREQ 200", "FREQ", 200),
+        ("allkeys-lfu", "FREQ 0", "FREQ", 0),
+        ("noeviction", "IDLETIME 1000", "IDLETIME", IDLE_TIME_NOT_TRACKED),
+    ],
+)
+def test_restore_sets_what_the_policy_tracks(
+    session: ClientSession, engine: EmbeddedEngine, ttl: int, policy: str, option: str, listing: str, figure: object
+) -> None:
+    engine.limit_memory(0, policy)
+    payload = dump(b"value")
+    for more in ([], [b"REPLACE"]):
+        args = [b"RESTORE", b"k", b"%d" % ttl, payload, *option.encode().split(), *more]
+        assert execute(session, *args) == OK
+        assert execute_line(session, f"OBJECT {listing} k") == figure
+
+
+def test_an_idle_time_of_restore_begins_no_earlier_than_the_epoch(lru: ClientSession, clock: Clock) -> None:
+    assert execute(lru, b"RESTORE", b"old", b"0", dump(b"v"), b"IDLETIME", b"%d" % (2**63 - 1)) == OK
+    assert execute_line(lru, "OBJECT IDLETIME old") == clock.now // 1000
 
 
 @pytest.mark.parametrize(

@@ -329,5 +329,7 @@ def test_every_flag_but_the_internal_ones_is_reported_by_its_name(flag: Flag) ->
         | Flag.NO_TOUCH
         | Flag.NULL_IS_MISS
         | Flag.NO_BATCH
+        | Flag.SELECTS
+        | Flag.MAY_WRITE
     )
     assert command.flag_names == ([] if internal else [str(flag.name).lower()])

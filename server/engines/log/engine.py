@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.codec import Args
@@ -12,16 +13,18 @@ from common.limits import DEFAULT_LIMITS, MIB, Limits
 from common.program import start_command
 from common.replies import Reply
 from server.engines.base import CallContext, EngineStartError, InfoSection, KeyCounts, TransactionPart
-from server.engines.embedded import EmbeddedDatabase, EmbeddedEngine, KeyspaceLock
+from server.engines.embedded import EmbeddedDatabase, EmbeddedEngine
 from server.engines.log.disk import DirectoryInUse, Disk
 from server.engines.log.log import EVERYSEC, DurableLog
 from server.engines.log.replay import never
 from server.engines.log.service import LogService
 from server.engines.log.start import open_log
 from server.engines.log.walk import Corruption
+from server.engines.waits import LockWaits
+from server.keyspace.databases import Databases
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import Command
+from server.registry import Command, Flag
 from server.settings.table import DEFAULT_DATABASES
 
 SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
@@ -43,8 +46,8 @@ class LogSettings:
 class DurableDatabase(EmbeddedDatabase):
     """Executes commands on a store whose changes are logged."""
 
-    def __init__(self, store: Store, lock: KeyspaceLock, log: DurableLog) -> None:
-        super().__init__(store, lock)
+    def __init__(self, store: Store, waits: LockWaits, log: DurableLog) -> None:
+        super().__init__(store, waits)
         self._log = log
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
@@ -73,6 +76,12 @@ class DurableDatabase(EmbeddedDatabase):
         """Do the same for a command with ``stages``."""
         _begin(self._log, command)
         return super().execute_in_stages(command, args, call)
+
+    @contextmanager
+    def _long_step(self) -> Iterator[Store]:
+        """Take the lock for a script. Other threads can commit meanwhile what was executed before it."""
+        with super()._step() as store, self._log.holding():
+            yield store
 
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command may take long. One that writes a snapshot does."""
@@ -146,7 +155,7 @@ class DurableEngine(EmbeddedEngine):
         """Return the figures of the log."""
         return {} if self.persistence is None else {"persistence": self.persistence.info()}
 
-    def key_counts(self) -> KeyCounts:
+    def key_counts(self) -> KeyCounts | None:
         """Count the keys. What is counted must be durable before it is replied, as what a command reads."""
         _begin(self._log)
         return super().key_counts()
@@ -160,6 +169,12 @@ class DurableEngine(EmbeddedEngine):
         except CommandError as problem:
             raise CommandError(exec_aborted_by(problem.reply)) from None
         return super().execute_all(parts, watches, call)
+
+    @contextmanager
+    def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
+        """Take the lock for a transaction with a script, in the same way."""
+        with super()._step(indexes) as stores, self._log.holding():
+            yield stores
 
     def evict_slice(self) -> bool:
         """Evict keys, and write that: what a record undoes is freed only then. Do nothing while the log is failing."""
@@ -178,7 +193,7 @@ class DurableEngine(EmbeddedEngine):
             super().check_memory()
 
     def _new_database(self, store: Store) -> EmbeddedDatabase:
-        return DurableDatabase(store, self._lock, self._log)
+        return DurableDatabase(store, self._waits, self._log)
 
 
 def _begin(log: DurableLog, *commands: Command) -> None:
@@ -194,7 +209,7 @@ def _attend(log: DurableLog, *commands: Command) -> None:
     log.attend()
     # Not under the lock. A command that is executed although the log fails at this moment is undone by its commit.
     problem = log.problem
-    if problem is not None and any(command.writes for command in commands):
+    if problem is not None and any(Flag.WRITE in command.flags for command in commands):
         raise CommandError(log_failing(problem))
 
 

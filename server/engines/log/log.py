@@ -23,8 +23,8 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from common.limits import MIB
@@ -36,6 +36,7 @@ from server.engines.log.recorder import MAX_PENDING, DatabaseRecorder, Entries
 from server.engines.log.records import Record, encode
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
+from server.engines.waits import KeyspaceLock
 from server.keyspace.databases import Databases
 from server.keyspace.store import Store
 
@@ -46,6 +47,9 @@ MIN_FREE = 4 * MIB
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
+HOLD_CHECK_INTERVAL = 0.01
+"""Seconds for which a commit waits for the keyspace lock before it looks whether a script has the lock."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -54,6 +58,17 @@ class _Thread(threading.local):
 
     failures: int | None = None
     """How many failures there were before its first command; None if it has executed nothing."""
+
+
+class _Held:
+    """The changes before a script that runs, which can be committed without the keyspace lock that the script has."""
+
+    __slots__ = ("appended", "is_unwanted", "pending")
+
+    def __init__(self, pending: Pending, appended: int) -> None:
+        self.pending: Pending | None = pending  # None when they were taken
+        self.appended = appended
+        self.is_unwanted = False  # whether the changes of the script are to be undone
 
 
 class DurableLog:
@@ -66,7 +81,7 @@ class DurableLog:
         self,
         disk: Disk,
         databases: Databases,
-        lock: AbstractContextManager[Any],
+        lock: KeyspaceLock,
         writer: BatchWriter,
         number: int,
         level: str = EVERYSEC,
@@ -93,6 +108,8 @@ class DurableLog:
         """The changes that are not written yet."""
         self.appended = 0
         """How many changes were recorded since the start."""
+        self._holding = threading.Lock()
+        self._held: _Held | None = None
         self.is_muted = False
         """Whether nothing is recorded, while changes are undone."""
         self._committed = 0  # those that are as durable as the level asks for
@@ -164,7 +181,12 @@ class DurableLog:
     @property
     def must_wait(self) -> bool:
         """Whether a commit now would wait for the disk. Otherwise it only writes to the kernel's cache, if anything."""
-        return self.level == ALWAYS and self._committed < self.appended
+        return self.level == ALWAYS and self._committed < self._target()
+
+    def _target(self) -> int:
+        """Return up to which change a commit now would commit. Those of a script that runs do not count yet."""
+        appended, held = self.appended, self._held  # in this order, because a script may begin in between
+        return appended if held is None else held.appended
 
     def attend(self) -> None:
         """Write what is pending if there is much of it. It does not end a request, so nothing is raised."""
@@ -182,12 +204,12 @@ class DurableLog:
         thread.failures = None
         if failures is None:
             failures = self.failures
-        if self._committed < self.appended or failures != self.failures:
+        if self._committed < self._target() or failures != self.failures:
             self.commit_since(failures)
 
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
-        target = self.appended
+        target = self._target()
         with self._leading:
             if failures == self.failures and self._committed < target:
                 self._commit_pending()
@@ -205,7 +227,10 @@ class DurableLog:
 
     def _commit_pending(self) -> None:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
-        with self.lock:
+        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
+            if self._commit_held():
+                return
+        try:
             problem = self.problem
             if problem is None or not self.pending.undo:
                 pending, self.pending = self.pending, Pending()
@@ -213,11 +238,54 @@ class DurableLog:
                 self.needs_attention = problem is not None
             else:  # executed in the moment in which the log failed
                 pending = None
+        finally:
+            self.lock.release()
         if pending is None:
             self.fail(str(problem), is_trusted=self.is_trusted)
         elif problem is not None or self._write(pending):
             self._committed = taken
             pending.free()
+
+    def _commit_held(self) -> bool:
+        """Do the same for the changes before a script that runs. Return whether one runs."""
+        with self._holding:
+            held = self._held
+            if held is None or self.problem is not None:
+                return False
+            pending, held.pending = held.pending, None
+        if pending is not None and self._write(pending):
+            self._committed = held.appended
+            pending.free()
+        return True
+
+    # ---------------------------------------------------------------- scripts
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the changes meanwhile apart, because they are to be one batch, and take long. Under the keyspace lock.
+
+        Other threads can commit the changes before them. After `discard_held` they are undone at the end.
+        """
+        with self._holding:
+            self._held = held = _Held(self.pending, self.appended)
+            self.pending = Pending()
+        try:
+            yield
+        finally:
+            with self._holding:
+                self._held = None
+            if held.is_unwanted:
+                self._roll_back()
+                self.pending = Pending()
+            if held.pending is not None:
+                held.pending.append(self.pending)
+                self.pending = held.pending
+
+    def discard_held(self) -> None:
+        """Let the changes of a script that runs be undone when it ends, because the server stops. For any thread."""
+        with self._holding:
+            if self._held is not None:
+                self._held.is_unwanted = True
 
     def _write(self, pending: Pending) -> bool:
         writer = self.writer
@@ -314,16 +382,20 @@ class DurableLog:
             self.needs_attention = True
             self.is_trusted = self.is_trusted and is_trusted
             self.failures += 1
-            self.is_muted = True
-            try:
-                self.pending.roll_back(self.databases)
-            finally:  # what is left after a MemoryError is undone by the next commit
-                self.is_muted = False
+            self._roll_back()
             undone, self.pending = self.pending, Pending()
             self._committed = self.appended
         if is_new:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
         undone.free()
+
+    def _roll_back(self) -> None:
+        """Undo the pending changes. The caller has the keyspace lock."""
+        self.is_muted = True
+        try:
+            self.pending.roll_back(self.databases)
+        finally:  # what is left after a MemoryError is undone by the next commit
+            self.is_muted = False
 
     def refuse(self, reason: str, *, is_lost: bool = False) -> None:
         """Refuse writes from now on, although the file can still be written. ``is_lost``: it was removed."""

@@ -80,6 +80,10 @@ class LogService:
         """Set the size from which the log is rewritten when it has doubled."""
         self.rewrite_min_size = size
 
+    def discard_script(self) -> None:
+        """Let the changes of the script that runs be undone when it ends, because the server stops."""
+        self.log.discard_held()
+
     # ---------------------------------------------------------------- rewriting
 
     def save(self) -> None:

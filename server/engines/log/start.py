@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any
 
 from common.limits import MIB
 from server.engines.log.disk import Disk, File
@@ -19,6 +17,7 @@ from server.engines.log.rewrite import SLICE_KEYS, record_of, remove_obsolete
 from server.engines.log.trailer import NO_CHAIN, Chain
 from server.engines.log.walk import Findings, Walk
 from server.engines.log.writer import BatchWriter
+from server.engines.waits import KeyspaceLock
 from server.keyspace.databases import Databases
 from server.keyspace.store import Store
 from server.settings.table import MAX_DATABASES
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 def open_log(
     disk: Disk,
     databases: Databases,
-    lock: AbstractContextManager[Any],
+    lock: KeyspaceLock,
     level: str,
     is_interrupted: Callable[[], bool] = never,
     *,

@@ -132,7 +132,7 @@ class CachedReads:
         for command, args in commands:
             if not command.writes:
                 continue
-            if command.keys.first:  # 0 for a command without keys
+            if command.keys.exist:
                 self._cache.invalidate(command.keys.of(args))
             else:  # FLUSHALL, FLUSHDB
                 self._cache.clear()
@@ -192,6 +192,9 @@ class CachedReads:
     def key_counts(self) -> KeyCounts | None:
         """Count the keys of the backing server."""
         return self._engine.key_counts()
+
+    def limit_waits(self, refuse: Callable[[], None]) -> None:
+        """Do nothing, as the engine."""
 
     def reset_stats(self) -> None:
         """Reset the engine's counters. Those of the cache count from the start of the server."""

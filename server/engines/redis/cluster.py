@@ -79,6 +79,10 @@ class Cluster:
             b"KEYS": self._concatenate,
             b"RANDOMKEY": self._random_key,
             b"SCAN": self._scan,
+            b"SCRIPT|EXISTS": self._exist_on_all,
+            b"SCRIPT|FLUSH": self._write_to_all,
+            b"SCRIPT|KILL": self._kill_on_any,
+            b"SCRIPT|LOAD": self._same_from_all,
         }
 
     def execute(self, command: Command, args: Args) -> Reply:
@@ -283,6 +287,30 @@ class Cluster:
             raise backend_unavailable(nodes_failed(len(failures), len(nodes)))
         if failures:
             raise failures[0]
+        return OK
+
+    def _same_from_all(self, args: Args) -> Reply:
+        """Run a command on every node, and return the last reply. Raises `CommandError` if one of them fails."""
+        return [node.execute(args, writes=True) for node in self.nodes()][-1]
+
+    def _exist_on_all(self, args: Args) -> Reply:
+        """Return for each script whether all nodes know it."""
+        replies = [node.execute(args) for node in self.nodes()]
+        known = [reply for reply in replies if isinstance(reply, list)]
+        return [int(all(each)) for each in zip(*known, strict=True)]
+
+    def _kill_on_any(self, args: Args) -> Reply:
+        """End the scripts that run on any node. Raises the error of the last node if none has ended one."""
+        problem: CommandError | None = None
+        is_killed = False
+        for node in self.nodes():
+            try:
+                node.execute(args)
+                is_killed = True
+            except CommandError as raised:
+                problem = raised
+        if problem is not None and not is_killed:
+            raise problem
         return OK
 
     def _sum(self, args: Args) -> Reply:

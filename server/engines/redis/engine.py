@@ -61,6 +61,9 @@ PUBLISHING = frozenset(
 )
 """Control commands that are forwarded: the backing server has all subscribers."""
 
+SCRIPTING = frozenset({b"SCRIPT|KILL"})
+"""A control command that is forwarded: the backing server runs the scripts."""
+
 SUBSCRIBING = frozenset({b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"})
 """Control commands that are refused: each subscriber would need a connection of its own to the backing server."""
 
@@ -80,7 +83,7 @@ class RedisEngine:
     """
 
     waits_for_io = True
-    forwards: Collection[bytes] = PUBLISHING | SUBSCRIBING | TRACKING
+    forwards: Collection[bytes] = PUBLISHING | SUBSCRIBING | TRACKING | SCRIPTING
     persistence: Persistence | None = None  # the backing Redis has its own
 
     def __init__(self, backend: Backend, timeout: float, description: InfoSection) -> None:
@@ -203,6 +206,9 @@ class RedisEngine:
     def unwatch(self, watch: BackendWatch) -> None:
         """End a watch. Raises nothing and does not wait for the backing server."""
         self._transactions.end(watch)
+
+    def limit_waits(self, refuse: Callable[[], None]) -> None:
+        """Do nothing: the backing server refuses requests while a script is slow."""
 
     # ---------------------------------------------------------------- figures
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.any_server import AnyServer, ask
+from tests.harness.any_server import AnyServer, ask, wait_until_sent
 from tests.harness.fake_redis import CLOSE, SILENT, FakeRedis
 from tests.harness.terminal import CTRL_D, ENTER, Prompt
 from tests.harness.waiting import wait_until
@@ -149,7 +149,7 @@ def test_a_connection_that_is_lost_before_the_reply_is_reported_and_nothing_is_s
         mortal_target.signal(signal.SIGSTOP)
         terminal.type("INCR n" + ENTER)
         terminal.expect("INCR n\n")
-        terminal.wait_until_line_is_read()
+        wait_until_sent(mortal_target)
         mortal_target.kill()
         shown = terminal.expect(NOT_CONNECTED)
         assert "The last command may have been executed.\n" in shown
@@ -173,7 +173,7 @@ def test_ctrl_c_while_the_server_hangs_returns_to_the_prompt(mortal_target: AnyS
         mortal_target.signal(signal.SIGSTOP)
         terminal.type("INCR n" + ENTER)
         terminal.expect("INCR n\n")
-        terminal.wait_until_line_is_read()
+        wait_until_sent(mortal_target)
         terminal.interrupt()
         assert "does not reply" in terminal.expect(NOT_CONNECTED)
         mortal_target.signal(signal.SIGCONT)
@@ -190,7 +190,7 @@ def test_a_transaction_that_is_lost_by_ctrl_c_is_reported_although_the_server_ha
         mortal_target.signal(signal.SIGSTOP)
         terminal.type("ECHO 1" + ENTER)
         terminal.expect("ECHO 1\n")
-        terminal.wait_until_line_is_read()
+        wait_until_sent(mortal_target)
         terminal.interrupt()
         terminal.expect(NOT_CONNECTED)
         mortal_target.signal(signal.SIGCONT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import socket
 import ssl
@@ -16,6 +17,7 @@ import pytest
 from server.app import Server
 from server.settings import Settings
 from tests.harness.certificates import Pair, TLSFiles, certificates
+from tests.harness.processes import Peer
 from tests.harness.waiting import TIMEOUT
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
@@ -107,10 +109,25 @@ def test_https_uses_reloaded_certificates(certificates: TLSFiles, tmp_path: Path
                 assert connection.sock.getpeercert(binary_form=True) == expected
 
 
-def test_a_client_without_tls_at_the_port_of_https_is_closed(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as plain:
-        plain.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert b"HTTP/1.1 200" not in plain.recv(1000)
+def test_a_request_without_tls_at_the_port_of_https_gets_status_400(server: Server) -> None:
+    with closing(http.client.HTTPConnection("localhost", port_of(server), timeout=TIMEOUT)) as plain:
+        plain.request("PUT", "/keys/a", b"x" * 100_000)  # more than the server reads before it replies
+        response = plain.getresponse()
+        assert (response.status, response.getheader("connection")) == (400, "close")
+        assert json.loads(response.read()) == {"error": "this port speaks HTTPS only; use an https URL"}
+
+
+def test_a_client_without_tls_at_the_port_of_https_is_closed_if_it_stays_silent(server: Server) -> None:
+    with closing(Peer(port_of(server))) as silent:
+        assert silent.rest() == b""
+
+
+@pytest.mark.parametrize("data", [b"PING\r\n", b"*1\r\n$4\r\nPING\r\n"], ids=["text", "RESP"])
+def test_other_protocols_without_tls_at_the_port_of_https_get_status_400(server: Server, data: bytes) -> None:
+    with closing(Peer(port_of(server))) as peer:
+        peer.send(data)
+        peer.finish_sending()
+        assert peer.rest().startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_curl_with_https(server: Server, certificates: TLSFiles) -> None:

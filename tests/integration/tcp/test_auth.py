@@ -69,6 +69,30 @@ def test_the_password_of_a_file_is_needed(start_server: StartServer, tmp_path: P
     assert peer.ask(b"PING") == b"PONG"
 
 
+def test_sighup_reloads_the_password_of_a_file(start_server: StartServer, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text(SECRET)
+    server = start_server("--port", "0", "--password-file", str(path))
+    authenticated = server.connect()
+    assert authenticated.ask(f"AUTH {SECRET}".encode()) == b"OK"
+
+    path.write_text("another-secret\n")
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: "SIGHUP: the password is reloaded\n" in server.log, "it is logged")
+    peer = server.connect()
+    assert peer.ask(f"AUTH {SECRET}".encode()) == WRONG_PASSWORD
+    assert peer.ask(b"AUTH another-secret") == b"OK"
+    assert authenticated.ask(b"PING") == b"PONG"
+
+    path.write_text("\nsecond line")
+    server.signal(signal.SIGHUP)
+    problem = f"SIGHUP: the password is not replaced: --password-file {path} has no password in its first line\n"
+    wait_until(lambda: problem in server.log, "the failure is logged")
+    assert server.connect().ask(b"AUTH another-secret") == b"OK"
+    for password in (SECRET, "another-secret", "second line"):
+        assert password not in server.log
+
+
 @pytest.mark.parametrize("content", [None, "", "\n"], ids=["missing", "empty", "an empty line"])
 def test_a_missing_or_empty_password_file_stops_the_start(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "password"

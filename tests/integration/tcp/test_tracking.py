@@ -10,29 +10,16 @@ from functools import partial
 import pytest
 
 from common.resp_client import encode_request
-from tests.harness.processes import (
-    Peer,
-    ServerProcess,
-    StartServer,
-    every_scheduler,
-    server,
-    shared_server,
-    start_server,
-)
+from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.resp_wire import Aggregate, Reply, payload, read_reply
 from tests.harness.waiting import all_at_once
 
-__all__ = ["every_scheduler", "server", "shared_server", "start_server"]
+pytestmark = pytest.mark.every_scheduler
 
 KEYS = [b"key%d" % number for number in range(8)]
 CACHES = 3
 WRITERS = 2
 ROUNDS = 300
-
-
-@pytest.fixture(scope="session")
-def scheduler(every_scheduler: dict[str, str]) -> dict[str, str]:
-    return every_scheduler
 
 
 @pytest.fixture

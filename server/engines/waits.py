@@ -1,0 +1,84 @@
+"""How requests wait for the keyspace lock.
+
+A script can hold the lock for as long as it likes. A thread that serves many connections must not wait for it for ever.
+So, if scripts are available, a request that finds the lock taken asks now and then whether it must go on waiting. While
+the lock is free, this costs it nothing but another way to call `acquire`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Protocol
+
+from server.keyspace.store import Store
+from server.keyspace.watches import Watch
+
+CHECK_INTERVAL = 0.1
+"""Seconds after which a request that waits for the lock asks whether it must go on waiting."""
+
+
+class KeyspaceLock(Protocol):
+    """A re-entrant lock (`threading.RLock`)."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    def release(self) -> None: ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class LockWaits:
+    """Takes the keyspace lock for requests."""
+
+    def __init__(self, lock: KeyspaceLock) -> None:
+        self.lock = lock
+        self.acquire: Callable[[], bool] = lock.acquire
+        """Takes the lock. If it returns false, `wait` must be called."""
+        self.ended_watches: deque[tuple[Store, Watch]] = deque()
+        """Watches that were ended while the lock was taken. The active expire thread removes them."""
+        self._refuse: Callable[[], None] | None = None
+
+    def limit(self, refuse: Callable[[], None]) -> None:
+        """Call a function regularly in a request that waits. It raises `CommandError` to end the wait."""
+        self._refuse = refuse
+        self.acquire = partial(self.lock.acquire, False)
+
+    def wait(self) -> None:
+        """Wait for the lock, which another thread holds, and take it. Raises `CommandError`."""
+        while not self.lock.acquire(timeout=CHECK_INTERVAL):
+            if self._refuse is not None:
+                self._refuse()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Take the lock. Raises `CommandError`."""
+        if not self.acquire():
+            self.wait()
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    def unwatch(self, store: Store, watch: Watch) -> None:
+        """End a watch, now or, if the lock is taken, soon."""
+        if not self.acquire():
+            self.ended_watches.append((store, watch))
+            return
+        try:
+            store.unwatch(watch)
+        finally:
+            self.lock.release()
+
+    def remove_ended_watches(self) -> None:
+        """Remove the watches that could not be removed when they ended. The caller has the lock."""
+        while self.ended_watches:
+            store, watch = self.ended_watches.popleft()
+            store.unwatch(watch)

@@ -1,0 +1,209 @@
+"""The Lua state that all scripts of a server share. Only one thread at a time uses it: the one with the keyspace lock.
+
+Lua's allocator fails when a script takes more than `MAX_SCRIPT_MEMORY`. Lua code handles that: it is an error of the
+script. But Python must not pass a value to Lua then, because an error of Lua that leaves a Python function would leave
+Python in an undefined state. So the limit is in effect only while Lua code runs, and a function that Lua calls returns
+a value only if there is certainly room for it (`Interpreter.has_room`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Protocol
+
+from lupa import lua51
+
+from common.codec import Args
+from common.limits import MIB
+from common.replies import ErrorReply, Reply, SimpleString
+from common.resp_replies import ReplyEncoder
+from server.scripts.libraries import LIBRARIES
+from server.scripts.outcome import Outcome, ScriptError
+from server.scripts.sandbox import SANDBOX
+
+MAX_SCRIPT_MEMORY = 256 * MIB
+"""Bytes that Lua may take: the values of the script that runs, and all compiled scripts."""
+
+MIN_GARBAGE = 16 * MIB
+"""Bytes that Lua takes after a script from which the garbage is collected at once, and not by and by."""
+
+HEADROOM = MIB
+"""Bytes that must be free besides the size of a value that is passed to Lua."""
+
+MAX_ARGUMENTS_AT_ONCE = 1000
+"""Arguments that are passed to Lua in one call. Its stack has room for 8000."""
+
+STATUS, ERROR, ENCODED, NO_MEMORY = 1, 2, 3, 4
+"""What is returned to Lua beside a value that it cannot recognise by its type."""
+
+
+class Host(Protocol):
+    """What a script asks the server while it runs. No method raises."""
+
+    def call(self, args: Args) -> Reply:
+        """Execute a command, and return its reply. An error is an `ErrorReply`."""
+        ...
+
+    def is_killed(self) -> bool:
+        """Return whether the script must end. Called regularly."""
+        ...
+
+    def log(self, level: int, text: bytes) -> None:
+        """Write a line to the server's log."""
+        ...
+
+
+class Interpreter:
+    """Compiles and runs scripts. `redis_version` is what scripts see as ``redis.REDIS_VERSION``."""
+
+    def __init__(self, redis_version: str) -> None:
+        self._runtime = lua51.LuaRuntime(
+            encoding=None,
+            register_eval=False,
+            register_builtins=False,
+            unpack_returned_tuples=True,
+            attribute_filter=_refuse_attribute,
+            max_memory=0,
+        )
+        self._host: Host | None = None
+        major, minor, patch = map(int, redis_version.split("."))
+        load_libraries = self._runtime.compile(LIBRARIES, name=b"=kvline")
+        self._run, self._add_arguments, self._compile = self._runtime.execute(
+            SANDBOX,
+            self._call,
+            self._set_memory_limit,
+            self._is_killed,
+            self._guarded(_sha1hex),
+            self._log,
+            load_libraries,
+            self._guarded(_pack_float),
+            _unpack_float,
+            redis_version.encode(),
+            major << 16 | minor << 8 | patch,
+            int.from_bytes(os.urandom(4)),
+            name=b"=kvline",
+        )
+
+    def compile(self, text: bytes) -> Any:
+        """Return the function of a script. Raises `ScriptError` with the text of Lua."""
+        try:
+            compiled, problem = self._compile(text)
+        except lua51.LuaError as failure:
+            raise ScriptError(_text_of(failure)) from None
+        finally:
+            self._runtime.set_max_memory(0)
+        if compiled is None:
+            raise ScriptError(problem)
+        return compiled
+
+    def run(self, function: Any, keys: Sequence[bytes], argv: Sequence[bytes], host: Host) -> Outcome:
+        """Run a compiled script, and return what its reply is made of. Raises `ScriptError`."""
+        self._host = host
+        try:
+            arguments = [*keys, *argv]
+            for at in range(0, len(arguments), MAX_ARGUMENTS_AT_ONCE):
+                self._add_arguments(*arguments[at : at + MAX_ARGUMENTS_AT_ONCE])
+            kind, value, *place = self._run(function, len(keys))
+        except lua51.LuaError as problem:  # outside of what the sandbox catches: killed, or no memory, at its end
+            raise ScriptError(_text_of(problem)) from None
+        finally:
+            self._host = None
+            self._runtime.set_max_memory(0)
+            if self._runtime.get_memory_used() > MIN_GARBAGE:
+                self._runtime.gccollect()
+        if kind in (b"error", b"failure"):
+            raise ScriptError(value, b"%b:%d" % tuple(place) if all(place) and place else None)
+        return Outcome(value, is_encoded=kind == b"resp")
+
+    # ---------------------------------------------------------------- what Lua calls; nothing here may raise
+
+    def has_room(self, size: int) -> bool:
+        """Return whether Lua can certainly take a value of this size."""
+        free: int = MAX_SCRIPT_MEMORY - self._runtime.get_memory_used()
+        return size + HEADROOM < free
+
+    def _guarded(self, function: Callable[..., bytes]) -> Callable[..., bytes | None]:
+        """Return a function that does the same, and returns None without memory for the result or after an error."""
+
+        def guarded(*args: Any) -> bytes | None:
+            try:
+                result = function(*args)
+                return result if self.has_room(len(result)) else None
+            except Exception:
+                return None
+
+        return guarded
+
+    def _call(self, version: int, *args: bytes) -> Any:
+        """Execute a command. Return its reply, or the reply and how it is to be read."""
+        try:
+            assert self._host is not None
+            reply = self._host.call(list(args))
+            if reply is None or type(reply) is int:
+                return reply
+            if isinstance(reply, bytes):
+                return reply if self.has_room(len(reply)) else (None, NO_MEMORY)
+            if isinstance(reply, SimpleString):
+                text, kind = reply.text, STATUS
+            elif isinstance(reply, ErrorReply):
+                text, kind = reply.text, ERROR
+            else:
+                text, kind = self._encoded(reply, version), ENCODED
+        except Exception:
+            return None, NO_MEMORY
+        return (text, kind) if self.has_room(len(text)) else (None, NO_MEMORY)
+
+    def _encoded(self, reply: Reply, version: int) -> bytes:
+        """Encode a reply in the version of RESP that the script has chosen."""
+        encoder = ReplyEncoder()
+        encoder.use(version)
+        pieces: list[bytes] = []
+        size = 0
+        for piece in encoder.stream(reply):
+            pieces.append(piece)
+            size += len(piece)
+            if not self.has_room(size):
+                raise MemoryError
+        return b"".join(pieces)
+
+    def _set_memory_limit(self, is_on: bool) -> None:
+        self._runtime.set_max_memory(MAX_SCRIPT_MEMORY if is_on else 0)
+
+    def _is_killed(self) -> bool:
+        return self._host is not None and self._host.is_killed()
+
+    def _log(self, level: int, text: bytes) -> None:
+        if self._host is not None:
+            self._host.log(level, text)
+
+
+def _text_of(problem: lua51.LuaError) -> bytes:
+    """Return the text of an error that Lua has not caught. Without memory there is none."""
+    return str(problem).encode(errors="replace") or b"not enough memory"
+
+
+def _refuse_attribute(*_: object) -> NoReturn:
+    raise AttributeError("not available in scripts")
+
+
+def _pack_float(number: float, size: int, is_big_endian: bool) -> bytes:
+    try:
+        return struct.pack(_FLOATS[size, is_big_endian], number)
+    except OverflowError:  # too large for a float: infinity, as the conversion in C
+        return struct.pack(_FLOATS[size, is_big_endian], math.copysign(math.inf, number))
+
+
+def _unpack_float(data: bytes, is_big_endian: bool) -> float:
+    number: float = struct.unpack(_FLOATS[len(data), is_big_endian], data)[0]
+    return number
+
+
+_FLOATS = {(4, False): "<f", (4, True): ">f", (8, False): "<d", (8, True): ">d"}
+
+
+def _sha1hex(text: bytes) -> bytes:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

@@ -1,0 +1,374 @@
+"""Scripts in one process: the sandbox against hostile scripts, bounds, busy servers, and what other features see.
+
+What scripts return is compared with Redis in tests/differential/test_scripts.py.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from common.replies import OK, ErrorReply, Reply
+from server.app import Server
+from server.keyspace.store import Store
+from server.scripts import cache, interpreter
+from server.session.context import ServerContext
+from server.settings import Settings
+from tests.harness.processes import Peer
+from tests.harness.sessions import ClientSession, execute, send_line, transport_of
+from tests.harness.waiting import wait_until
+
+pytest.importorskip("lupa", reason="the extra scripts is not installed")
+
+
+def run(session: ClientSession, script: str, *args: bytes) -> Reply:
+    """Run a script without keys."""
+    return execute(session, b"EVAL", script.encode(), b"0", *args)
+
+
+def error(session: ClientSession, script: str, *args: bytes) -> str:
+    reply = run(session, script, *args)
+    assert isinstance(reply, ErrorReply), reply
+    return reply.text.decode()
+
+
+# ---------------------------------------------------------------- the sandbox
+
+
+@pytest.mark.parametrize(
+    "name", ["python", "io", "os", "debug", "require", "package", "dofile", "loadfile", "getfenv", "newproxy", "print"]
+)
+def test_a_script_has_no_such_global(session: ClientSession, name: str) -> None:
+    expected = f"ERR user_script:1: Script attempted to access nonexistent global variable '{name}'"
+    assert error(session, f"return {name}").startswith(expected)
+    assert error(session, f"return _G['{name}']").startswith(expected)
+    assert error(session, f"return loadstring('return {name}')()").startswith("ERR [string")
+    assert run(session, f"return rawget(_G, '{name}')") is None
+
+
+WALK = """
+local seen, found = {}, {}
+local function walk(value, path)
+  local kind = type(value)
+  if kind == "userdata" and path ~= "_G.cjson.null" then found[#found + 1] = path end
+  if kind == "thread" then found[#found + 1] = path end
+  if kind ~= "table" or seen[value] then return end
+  seen[value] = true
+  for key, item in pairs(value) do
+    walk(key, path .. ".key")
+    walk(item, path .. "." .. tostring(key))
+  end
+  local metatable = getmetatable(value)
+  if metatable then walk(metatable, path .. ".metatable") end
+end
+walk(_G, "_G")
+walk(getmetatable(""), "string")
+return found
+"""
+
+
+def test_nothing_that_a_script_can_reach_is_a_python_object(session: ClientSession) -> None:
+    assert run(session, WALK) == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "return pcall(redis.call, setmetatable({}, {__tostring = function() return 'GET' end}))",
+        "return type(({pcall(redis.call)})[2])",
+        "local _, problem = pcall(redis.call, 'INCR', {}) return type(problem)",
+        "local _, problem = xpcall(function() redis.call('NOSUCH') end, function(e) return type(e) end) return problem",
+        "return type(({coroutine.resume(coroutine.create(function() redis.call('NOSUCH') end))})[2])",
+        "return type(redis.pcall('GET'))",
+    ],
+)
+def test_errors_are_values_of_lua(session: ClientSession, script: str) -> None:
+    reply = run(session, script)
+    assert reply in (None, [None], b"string", b"table")
+
+
+def test_what_a_script_changes_is_gone_with_it(session: ClientSession) -> None:
+    changes = """
+        rawset(KEYS, 'x', 1)
+        table.insert(string, 'x')
+        pcall(function() getmetatable('').__index.x = 1 end)
+        pcall(function() getmetatable('').y = 1 end)
+        pcall(rawset, getmetatable(_G), '__index', function() return 1 end)
+        pcall(setmetatable, redis, nil)
+    """
+    run(session, changes)
+    assert run(session, "return {#string, rawget(KEYS, 'x') or 0, ('').x == nil and 1 or 0}") == [0, 0, 1]
+    assert "nonexistent" in error(session, "return zzz")
+
+
+@pytest.mark.parametrize("code", ["string.dump(function() return 1 end)", "'\\27Lua'"])
+def test_precompiled_code_is_not_loaded(session: ClientSession, code: str) -> None:
+    assert run(session, f"return ({{loadstring({code})}})[2]") == b"precompiled code is not allowed"
+    assert run(session, f"local c = {code} return ({{load(function() local r = c c = nil return r end)}})[2]") == (
+        b"precompiled code is not allowed"
+    )
+    reply = execute(session, b"EVAL", b"\x1bLua", b"0")
+    assert isinstance(reply, ErrorReply)
+
+
+# ---------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "return string.rep('x', 2 ^ 29)",
+        "local t = {} while true do t[#t + 1] = string.rep('x', 1000000) .. #t end",
+        "local s = 'x' while true do s = s .. s end",
+        "local t = {} while true do pcall(function() t[#t + 1] = string.rep('x', 100000) .. #t end) end",
+        "local t = {} for i = 1, 1e9 do t[i] = i end",
+        "local t = {} while true do t[#t + 1] = redis.call('ECHO', string.rep('x', 100000)) .. #t end",
+        "local t = {} while true do t[#t + 1] = redis.call('MGET', 'k', 'k', 'k') end",
+        "return cjson.encode(string.rep('x', 2 ^ 23)):rep(2 ^ 10)",
+    ],
+)
+def test_a_script_that_needs_too_much_memory_fails(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(interpreter, "MAX_SCRIPT_MEMORY", 4 * 1024 * 1024)
+    monkeypatch.setattr(interpreter, "MIN_GARBAGE", 1024 * 1024)
+    if "while true do pcall" in script:  # a loop that goes on after each failure
+        session.context.scripts.threshold = 0
+        threading.Thread(target=kill_when_it_runs, args=(session.context,)).start()
+    assert "not enough memory" in (text := error(session, script)) or "Script killed" in text
+    assert run(session, "return #string.rep('x', 1000000)") == 1_000_000
+
+
+def kill_when_it_runs(context: ServerContext) -> None:
+    wait_until(lambda: context.scripts.is_busy, "the script runs")
+    context.scripts.kill()
+
+
+def test_a_large_reply_of_a_command_is_an_error_of_the_script(
+    session: ClientSession, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "MAX_SCRIPT_MEMORY", 4 * 1024 * 1024)
+    store.set(b"k", bytes(5 * 1024 * 1024))
+    for call in ("redis.call('GET', 'k')", "redis.call('MGET', 'k')", "redis.pcall('GET', 'k')"):
+        assert "not enough memory" in error(session, f"return #{call}")
+    assert run(session, "return redis.call('STRLEN', 'k')") == 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "local function f() return 1 + f() end return f()",
+        "local function f() return pcall(f) end return tostring(f())",
+        "local function f() return coroutine.wrap(f)() end return f()",
+        "local t = {} t[1] = t return t",
+        "local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x",
+        "return string.gsub('x', 'x', function() return cjson.decode(string.rep('[', 2000)) end)",
+        "local t = {} for i = 1, 10000 do t = {t} end return cjson.encode(t)",
+        "local t = {} for i = 1, 10000 do t = {t} end return #cmsgpack.pack(t)",
+    ],
+)
+def test_deep_recursion_ends_with_a_reply(session: ClientSession, script: str) -> None:
+    assert not isinstance(run(session, script), list)
+    assert run(session, "return 1") == 1
+
+
+def test_an_array_that_is_nested_too_deeply_is_an_error(session: ClientSession) -> None:
+    assert run(session, "local t = {} for i = 1, 60 do t = {t} end return t")
+    assert "reached lua stack limit" in error(session, "local t = {} for i = 1, 70 do t = {t} end return t")
+
+
+def test_a_script_has_a_bound_on_what_it_writes(session: ClientSession, store: Store) -> None:
+    session.context.limits = session.context.limits.__class__(max_request=10_000)
+    script = "for i = 1, 1000 do redis.call('SET', i, 'x') end"
+    assert error(session, script).startswith("ERR the script has written more than 10000 bytes script: ")
+    assert 10 < len(store) < 100
+
+
+def test_thousands_of_keys_and_arguments_are_passed(session: ClientSession) -> None:
+    many = [b"%d" % number for number in range(9000)]
+    reply = execute(session, b"EVAL", b"return {#KEYS, #ARGV, KEYS[3000], ARGV[6000]}", b"3000", *many)
+    assert reply == [3000, 6000, b"2999", b"8999"]
+
+
+def test_the_least_recently_used_script_is_evicted(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_SCRIPTS", 2)
+    digests = [execute(session, b"SCRIPT", b"LOAD", b"return %d" % number) for number in range(2)]
+    assert execute(session, b"EVALSHA", bytes(digests[0]), b"0") == 0  # type: ignore[arg-type]
+    run(session, "return 'third'")
+    assert execute(session, b"SCRIPT", b"EXISTS", *digests) == [1, 0]  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- slow scripts
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[Peer]:
+    peer = Peer(server.port)
+    try:
+        yield peer
+    finally:
+        peer.close()
+
+
+def ask(peer: Peer, line: str) -> str:
+    """Send a line of text, and return the line of its reply."""
+    return peer.ask(line.encode()).decode()
+
+
+@contextmanager
+def running(server: Server, script: str) -> Iterator[Peer]:
+    """Run a script that does not end by itself, and wait until it is slow."""
+    with connected(server) as peer:
+        peer.send(b"EVAL %b 0\r\n" % b'"'.join((b"", script.encode(), b"")))
+        wait_until(lambda: server.context.scripts.is_busy, "the script is slow")
+        yield peer
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(Settings(ports=(0,), busy_reply_threshold=1)) as started:
+        yield started
+
+
+BUSY = "(error) BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+
+ENDLESS = [
+    "while true do end",
+    "while true do pcall(function() while true do end end) end",
+    "while true do xpcall(function() while true do end end, function() while true do end end) end",
+    "coroutine.wrap(function() while true do end end)()",
+    "while true do pcall(coroutine.wrap(function() while true do end end)) end",
+    "local function f() return f() end f()",
+    "for i = 1, 1e300 do redis.call('GET', 'k') end",
+    "string.gsub(string.rep('x', 1000), '.', function() while true do end end)",
+    "loadstring('while true do end')()",
+    "table.sort({3, 1, 2}, function() while true do end end)",
+    "return setmetatable({}, {__index = function() while true do end end}).x",
+]
+
+
+@pytest.mark.parametrize("script", ENDLESS)
+def test_script_kill_ends_an_endless_script(server: Server, script: str) -> None:
+    with running(server, script) as peer, connected(server) as other:
+        assert ask(other, "GET k") == BUSY
+        assert ask(other, "SCRIPT KILL") == "OK"
+        assert "Script killed by user with SCRIPT KILL" in peer.line().decode()
+        assert ask(other, "SCRIPT KILL") == "(error) NOTBUSY No scripts in execution right now."
+        assert ask(other, "SET k v") == "OK"
+        assert not server.context.inspection.needed
+
+
+def test_a_slow_script_makes_other_requests_fail(server: Server) -> None:
+    with connected(server) as before, connected(server) as watching:
+        ask(before, "MULTI")
+        ask(before, "SET k v")
+        ask(watching, "WATCH k")
+        with running(server, "while true do end") as peer, connected(server) as other:
+            for line in ("GET k", "PING", "EVAL 'return 1' 0", "SCRIPT EXISTS x", "INFO", "CONFIG GET *"):
+                assert ask(other, line) == BUSY
+            assert ask(before, "EXEC") == BUSY.replace("BUSY", "EXECABORT Transaction discarded because of:", 1)
+            assert ask(watching, "UNWATCH") == "OK"
+            assert ask(other, "SHUTDOWN") == BUSY
+            assert ask(other, "MULTI") == "OK"
+            ask(other, "DISCARD")
+            assert ask(other, "SCRIPT KILL") == "OK"
+            peer.line()
+        assert ask(before, "GET k") == "(nil)"
+
+
+def test_a_script_that_has_written_is_not_killed(server: Server) -> None:
+    with running(server, "redis.call('SET', 'k', 'v') while redis.call('GET', 'k') do end"), connected(server) as other:
+        wait_until(lambda: "UNKILLABLE" in ask(other, "SCRIPT KILL"), "the script has written")
+        assert ask(other, "GET k") == BUSY
+
+
+def test_shutdown_nosave_stops_a_server_with_an_endless_script(server: Server) -> None:
+    with running(server, "redis.call('SET', 'k', 'v') while true do end"), connected(server) as other:
+        other.send(b"SHUTDOWN NOSAVE\r\n")
+        assert other.rest() == b""
+    wait_until(lambda: not any(thread.name == "shutdown" for thread in threading.enumerate()), "it has stopped")
+
+
+# ---------------------------------------------------------------- other features
+
+
+def test_a_script_is_one_step_of_the_keyspace(session: ClientSession, other: ClientSession) -> None:
+    send_line(other, "WATCH k")
+    run(session, "redis.call('SET', 'k', 1) redis.call('DEL', 'k')")
+    send_line(other, "MULTI")
+    send_line(other, "PING")
+    assert execute(other, b"EXEC") is None
+
+
+def test_monitor_shows_the_script_and_then_its_commands(session: ClientSession, other: ClientSession) -> None:
+    send_line(other, "MONITOR")
+    send_line(session, "EVAL \"return redis.call('SET', KEYS[1], 'v')\" 1 k")
+    lines = b"".join(transport_of(other).pushed).decode().splitlines()
+    assert lines[-2].endswith("""[0 10.0.0.1:5000] "EVAL" "return redis.call('SET', KEYS[1], 'v')" "1" "k\"""")
+    assert lines[-1].endswith("""[0 lua] "SET" "k" "v\"""")
+
+
+def test_the_commands_of_a_script_are_counted(session: ClientSession) -> None:
+    run(session, "redis.call('GET', 'k') redis.pcall('INCR', 'k') redis.call('SET', 'k', 'x') redis.pcall('INCR', 'k')")
+    stats = session.client.stats.by_command
+    counts = {command.name: (sum(stat.buckets), stat.failed) for command, stat in stats.items()}
+    assert (counts[b"GET"], counts[b"INCR"], counts[b"EVAL"]) == ((1, 0), (2, 1), (1, 0))
+
+
+def test_keyspace_notifications_name_the_commands_of_a_script(session: ClientSession, other: ClientSession) -> None:
+    send_line(session, "CONFIG SET notify-keyspace-events KEA")
+    send_line(other, "PSUBSCRIBE __keyevent*")
+    send_line(session, "EVAL \"redis.call('SET', 'k', 1) redis.call('INCR', 'k') return redis.call('DEL', 'k')\" 0")
+    pushed = b"".join(transport_of(other).pushed).decode().splitlines()
+    assert [line.split()[2].rpartition(":")[2] for line in pushed[1:]] == ["set", "incrby", "del"]
+
+
+def test_the_memory_limit_refuses_the_first_write_of_a_script(session: ClientSession) -> None:
+    send_line(session, "SET k v")
+    send_line(session, "CONFIG SET maxmemory 1")
+    assert error(session, "return redis.call('SET', 'a', 1)").startswith("OOM command not allowed")
+    assert run(session, "return redis.call('GET', 'k')") == b"v"
+    # After a write it is too late to refuse, as in Redis.
+    assert run(session, "redis.call('DEL', 'nokey') return redis.call('SET', 'a', 1)") == OK
+    assert error(session, "#!lua\nreturn 1").startswith("OOM allow-oom flag is not set")
+    assert run(session, "#!lua flags=no-writes\nreturn 1") == 1
+    assert run(session, "#!lua flags=allow-oom\nreturn redis.call('SET', 'b', 1)") == OK
+
+
+def test_a_script_can_select_another_database_for_itself(session: ClientSession) -> None:
+    assert run(session, "redis.call('SELECT', 3) return redis.call('SET', 'k', 'three')") == OK
+    assert run(session, "return redis.call('GET', 'k')") is None
+    send_line(session, "SELECT 3")
+    assert send_line(session, "GET k") == "three"
+    assert "DB index is out of range" in error(session, "return redis.call('SELECT', 99)")
+
+
+def test_time_stands_still_in_a_script(session: ClientSession) -> None:
+    script = "redis.call('SET', 'k', 'v', 'PX', 1) for i = 1, 1000000 do end return redis.call('EXISTS', 'k')"
+    assert run(session, script) == 1
+
+
+@pytest.mark.parametrize("command", ["INFO", "CLIENT ID", "CONFIG GET x", "EVAL x 0", "SCRIPT KILL", "MULTI", "QUIT"])
+def test_commands_that_are_not_for_scripts_are_refused(session: ClientSession, command: str) -> None:
+    args = ", ".join(f"'{arg}'" for arg in command.split())
+    assert error(session, f"return redis.call({args})").startswith("ERR This Redis command is not allowed from script")
+
+
+def test_redis_log_writes_to_the_servers_log(session: ClientSession, caplog: pytest.LogCaptureFixture) -> None:
+    run(session, "redis.log(redis.LOG_WARNING, 'from', 'Lua')")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "from Lua")]
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lupa", None)
+    monkeypatch.delitem(sys.modules, "server.scripts.interpreter", raising=False)
+    expected = "ERR a script needs the extra 'scripts' ("
+    assert error(session, "return 1").startswith(expected)
+    assert send_line(session, "SCRIPT LOAD x").startswith(f"(error) {expected}")
+    assert "scripts" in send_line(session, "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")
