@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 
-from client.conversation import Conversation, text_of
+from client.conversation import Conversation, bytes_of, text_of
 from client.tools import ToolFailed
 from common.replies import ErrorReply, Reply
+from common.text import without_controls
 
 MAX_NUMBER = 1e18
 """Larger numbers of a reply are cut to this one, so that everything that is calculated from them is finite."""
@@ -22,8 +23,9 @@ class ServerInfo:
 
     def __init__(self, reply: Reply) -> None:
         self.time = time.monotonic()
-        text = text_of(reply)
-        self.fields = dict(re.findall(r"^(\w+):(.*?)\r?$", text, re.MULTILINE))
+        # Over RESP2 the lines still have the ends that the server gave them.
+        text = without_controls(bytes_of(reply).replace(b"\r\n", b"\n").decode(errors="replace"))
+        self.fields = dict(re.findall(r"^(\w+):(.*)$", text, re.MULTILINE))
         self.keys = sum(_number(count) for count in re.findall(r"^db\d+:keys=(\d+)", text, re.MULTILINE))
         """The number of keys in all databases."""
 

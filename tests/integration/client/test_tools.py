@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.harness.any_server import AnyServer, ask
+from tests.harness.fake_redis import FakeRedis, bulk
 from tests.harness.processes import RUN_CLIENT, environment, run_client
 from tests.harness.waiting import TIMEOUT
 
@@ -68,6 +70,12 @@ def test_stat_prints_a_line_per_interval(filled: AnyServer) -> None:
     assert len(rows) == 3
     for row in rows:
         assert re.fullmatch(r" +2,501 +[0-9.]+ MiB +[1-9]\d* +[1-9][0-9,]* +[1-9][0-9,]* +-", row), row
+
+
+def test_stat_reads_the_lines_of_info_over_resp2_too() -> None:
+    with closing(FakeRedis({b"INFO": bulk(b"used_memory:2048\r\nconnected_clients:3\r\ndb0:keys=7,x=1\r\n")})) as fake:
+        ended = run_client("-p", str(fake.port), "--stat", "-i", "0.01", "-r", "1")
+    assert ended.stdout.decode().splitlines()[1].split() == ["7", "2.0", "KiB", "3", "0", "0", "-"]
 
 
 LATENCIES = re.compile(
