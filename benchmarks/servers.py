@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.wire import HOST, responds_to_ping
@@ -103,9 +104,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], log: int, tree: Path = ROOT) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server's process with its output in the file ``log``. The process is stopped at the end of the block."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+def process(
+    command: list[str], log: int, tree: Path = ROOT, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server's process with its output in the file ``log``. The process is stopped at the end of the block.
+
+    ``variables`` are set in its environment.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(tree), **variables}
     child = subprocess.Popen(
         command, cwd=tree, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
     )

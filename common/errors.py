@@ -281,7 +281,7 @@ NO_SCRIPT_DEBUGGER = _error(b"the debugger of scripts is not available")
 
 
 def scripts_unavailable(reason: str) -> ErrorReply:
-    return _error(reason.encode(errors="replace"))
+    return _error(b"scripts are not available: " + reason.encode(errors="replace"))
 
 
 def unexpected_engine(name: bytes) -> ErrorReply:
@@ -300,10 +300,13 @@ def script_not_compiled(problem: bytes) -> ErrorReply:
     return _error(b"Error compiling script (new function): " + problem)
 
 
-def script_failed(text: bytes, digest: bytes, place: bytes | None) -> ErrorReply:
-    """Return the error of a script that has failed, as in Redis (`luaCallFunction`)."""
-    if place is None:
-        return _error(b"Error running script f_%b, %.100b" % (digest, text))
+def lua_failed(digest: bytes, text: bytes) -> ErrorReply:
+    """Return the error of a script that Lua has ended, without memory for example, as in Redis (`luaCallFunction`)."""
+    return _error(b"Error running script f_%b, %b" % (digest, text[:100]))
+
+
+def script_failed(text: bytes, digest: bytes, place: bytes) -> ErrorReply:
+    """Return the error of a script that has failed at a place, with the code that the text begins with."""
     return ErrorReply.from_text(b"%b script: %b, on %b." % (text, digest, place))
 
 

@@ -89,6 +89,7 @@ class MemoryLimit:
     def observer_of(self, keyspace: Keyspace) -> DatabaseMemory:
         """Begin to count what a database takes, which takes about 40 ns for each of its keys."""
         keyspace.memory = self._databases[keyspace.index] = database = DatabaseMemory(self, keyspace)
+        keyspace.needs_begin = True
         return database
 
     def on_swap(self, first: int, second: int) -> None:

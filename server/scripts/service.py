@@ -24,6 +24,7 @@ from common.errors import (
     WRITING_SCRIPT,
     CommandError,
     log_failing,
+    lua_failed,
     script_failed,
     script_not_compiled,
     scripts_unavailable,
@@ -63,8 +64,9 @@ class Scripts:
         self._inspection = inspection
         self._cache = ScriptCache()
         self._interpreter: Interpreter | None = None
-        self._running: ScriptRun | None = None
-        self._state = threading.Lock()  # guards _running, so that the end of a script and a kill do not overlap
+        self.running: ScriptRun | None = None
+        """The script that runs at present."""
+        self._state = threading.Lock()  # guards `running`, so that the end of a script and a kill do not overlap
         self._is_noted = False  # whether sessions look at every request because of the script that runs
         self._is_stopping = False
 
@@ -100,16 +102,18 @@ class Scripts:
         """Run a script. Raises `CommandError`."""
         run = self._new_run(script.header, caller, store, reads_only=reads_only)
         with self._state:
-            self._running = run
+            self.running = run
             run.killed = self._is_stopping
             self._is_noted = False
         try:
             return self._require_interpreter().run(script.function, keys, argv, run)
         except ScriptError as problem:
+            if problem.place is None:
+                raise CommandError(lua_failed(script.digest, problem.text)) from None
             raise CommandError(script_failed(problem.text, script.digest, problem.place)) from None
         finally:
             with self._state:
-                self._running = None
+                self.running = None
                 if self._is_noted:
                     self._inspection.set(FEATURE, used=False)
 
@@ -163,7 +167,7 @@ class Scripts:
     @property
     def is_busy(self) -> bool:
         """Whether a script has run for so long that other requests are refused."""
-        run = self._running
+        run = self.running
         return run is not None and time.monotonic() - run.started >= self.threshold
 
     def refuse_if_busy(self) -> None:
@@ -176,7 +180,7 @@ class Scripts:
         if not self.is_busy:
             return False
         with self._state:
-            if self._running is not None:
+            if self.running is not None:
                 self._is_noted = True
                 self._inspection.set(FEATURE, used=True)
                 return True
@@ -185,15 +189,15 @@ class Scripts:
     def kill(self) -> None:
         """End the script that runs, unless it has written. Raises `CommandError`."""
         with self._state:
-            if self._running is None:
+            if self.running is None:
                 raise CommandError(NO_SCRIPT_RUNS)
-            self._running.kill()
+            self.running.kill()
 
     def stop(self, persistence: Persistence | None) -> None:
         """End the script that runs, and all later ones, because the server stops. Nothing of it is logged."""
         with self._state:
             self._is_stopping = True
-            if self._running is not None:
-                self._running.kill(always=True)
+            if self.running is not None:
+                self.running.kill(always=True)
                 if persistence is not None:
                     persistence.discard_script()

@@ -85,6 +85,7 @@ class Session:
         self._engine = context.engine
         self._database = context.engine.database(0)
         self._execute_keyspace = self._database.execute
+        client.database = 0  # an earlier session of the connection may have selected another one (HTTP)
         self._inspection = context.inspection
         self._monitors = context.monitors
         self._pause = context.pause

@@ -1,4 +1,4 @@
-"""redis-py's connections: pools, names, CLIENT, and what a server without password or databases refuses."""
+"""redis-py's connections: pools, names, CLIENT, and databases, and what a server without a password refuses."""
 
 from __future__ import annotations
 
@@ -93,12 +93,22 @@ def test_a_client_that_may_try_again_does_not_notice_that_it_was_killed(
     assert victim.client_id() > int(number)
 
 
-def test_the_only_database_is_number_zero(server: ServerProcess, connect: Connect) -> None:
+def test_a_url_selects_a_database(server: ServerProcess, connect: Connect) -> None:
     client = connect(server.port, **ONE)
     assert client.execute_command("SELECT", 0) in (True, b"OK")
     with refused("DB index is out of range"):
         client.execute_command("SELECT", 99)
     assert client.set("key", "value") is True
+    with redis.from_url(f"redis://127.0.0.1:{server.port}/1") as other:
+        assert other.get("key") is None
+        assert other.set("key", "other") is True
+        assert client.move("key", 1) is False
+        assert client.copy("key", "copied", destination_db=1) is True
+        assert client.swapdb(0, 1) is True
+        assert (client.get("key"), client.dbsize()) == (b"other", 2)
+        assert client.info("keyspace")["db1"]["keys"] == 1
+        assert other.flushdb() is True
+        assert client.info("keyspace").keys() == {"db0"}
     with pytest.raises(redis.ResponseError, match="DB index is out of range"):
         connect(server.port, db=99).ping()
 

@@ -56,7 +56,7 @@ FUNCTIONS = {
     and function.__module__ == errors.__name__
     and not name.startswith("_")
     and str(inspect.signature(function).return_annotation) in ("ErrorReply", "HTTPProblem", "CommandError")
-    and name not in ("with_kind", "protocol_error", "http_invalid_argument")  # these add no text
+    and name not in ("with_kind", "protocol_error", "http_invalid_argument", "script_failed")  # these add no text
 }
 
 

@@ -26,8 +26,10 @@ NO_BOUNDS = {
     "common.resp_replies.MAX_SHORT_ARRAY": "longer arrays are encoded in another way",
     "common.resp_requests.MAX_SPLIT_ARGS": "longer requests are decoded in another way",
     "common.text.MAX_CONTINUATION_BYTES": "a property of UTF-8",
+    "server.scripts.interpreter.MAX_ARGUMENTS_AT_ONCE": "more are passed in several calls",
     "server.args.integers.MAX_CURSOR": "a range of integers",
     "server.args.integers.MAX_CURSOR_LENGTH": "a range of integers",
+    "server.args.integers.MAX_INT": "a range of integers",
     "server.args.integers.MAX_INTEGER": "a range of integers",
     "server.args.integers.MAX_INTEGER_LENGTH": "a range of integers",
     "server.commands.keys.MAX_EMBSTR_SIZE": "decides what OBJECT ENCODING replies",
@@ -44,6 +46,7 @@ NO_BOUNDS = {
     "server.settings.table.DEFAULT_HEAD_TIMEOUT": "a default, in the table as --http-head-timeout",
     "server.settings.table.DEFAULT_AUTH_TIMEOUT": "a default, in the table as --auth-timeout",
     "server.settings.table.DEFAULT_IDLE_TIMEOUT": "a default, in the table as --http-idle-timeout",
+    "server.settings.table.MAX_DATABASES": "a range of a setting",
     "server.settings.table.MAX_MAX_CLIENTS": "a range of a setting",
 }
 """Constants that are called like a bound and bound nothing that a peer can use up."""

@@ -60,7 +60,7 @@ class Kvline:
 
 
 class RealRedis:
-    """A real Redis, with 16 databases."""
+    """A real Redis."""
 
     kind = "redis"
 
@@ -68,7 +68,7 @@ class RealRedis:
         found = find_redis()
         if found is None:
             pytest.skip("redis-server is not installed")
-        self._server = RedisServer(*found, databases="16")
+        self._server = RedisServer(*found)
         self.port = self._server.port
 
     def kill(self) -> None:

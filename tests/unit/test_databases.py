@@ -13,6 +13,7 @@ from common.errors import (
     OUT_OF_MEMORY,
     SAME_OBJECT,
 )
+from common.limits import Limits
 from common.replies import OK, ErrorReply, Reply
 from common.resp_client import encode_request
 from server.commands import COMMANDS
@@ -234,7 +235,22 @@ def test_compact_prints_all_databases_and_ends_in_database_0(session: ClientSess
     assert send_lines(rebuilt, "COMPACT") == ["SET b 0\nSET c 0\nSELECT 2\nSET a 2\nSELECT 0"]
 
 
+def test_a_key_that_has_expired_in_the_other_database_is_missing_there(session: ClientSession, clock: Clock) -> None:
+    """Its last step was at an earlier time."""
+    send_lines(session, "SELECT 1", "SET a 1 PX 1000", "TTL a", "SELECT 0", "SET a 2")
+    clock.forward(2000)
+    assert send_lines(session, "MOVE a 1", "SELECT 1", "GET a", "TTL a") == ["1", "OK", "2", "-1"]
+
+
+def test_a_value_has_the_same_limit_in_every_database(store: Store) -> None:
+    session = new_session(EmbeddedEngine(store, Limits(max_bulk=10)))
+    error = send_lines(session, "SETRANGE a 10 x")
+    assert send_lines(session, "SELECT 1", "SETRANGE a 10 x")[1:] == error
+    assert "exceeds maximum" in error[0]
+
+
 def test_a_scan_goes_on_after_the_databases_were_swapped(session: ClientSession, store: Store) -> None:
+    send_lines(session, "SELECT 1", "MSET a 1 b 2 c 3", "SCAN 0 COUNT 1", "SELECT 0")
     execute(session, b"MSET", *(arg for key in NINE for arg in (key, b"v")))
     cursor, page = execute_line(session, "SCAN 0 COUNT 4")  # type: ignore[misc]
     send_lines(session, "SWAPDB 0 1", "SELECT 1")
@@ -251,7 +267,8 @@ def test_the_active_expire_cycle_removes_keys_of_all_databases(
     for index in (0, 5):
         send_lines(session, f"SELECT {index}", "SET a 1 PX 100", "SET b 1")
     clock.forward(2000)
-    assert engine.expire_slice()
+    while not engine.expire_slice():  # a slice may end early on a busy machine
+        pass
     assert [each.expired_keys for each in store.databases] == [1, 1]
     counts = engine.key_counts()
     assert (counts.databases, counts.expired) == ({0: DatabaseCounts(1, 0), 5: DatabaseCounts(1, 0)}, 2)
@@ -288,14 +305,23 @@ def test_client_list_shows_the_selected_database(session: ClientSession) -> None
 # ---------------------------------------------------------------- the memory limit
 
 
+def evict(engine: EmbeddedEngine) -> None:
+    """Evict what the limit demands. A slice may end early on a busy machine."""
+    while not engine.evict_slice():
+        pass
+
+
 def sized(session: ClientSession, index: int, *keys: str) -> None:
     send_lines(session, f"SELECT {index}", *(f"SET {key} {'x' * 1000}" for key in keys))
 
 
 def test_one_limit_is_for_all_databases(session: ClientSession, store: Store, engine: EmbeddedEngine) -> None:
-    sized(session, 1, "a", "b")
+    sized(session, 1, "a")
     engine.limit_memory(5000, "noeviction")
+    sized(session, 1, "b")
     sized(session, 2, "a", "b", "c")
+    send_lines(session, "SELECT 1")
+    assert execute_line(session, "SET d 1") == OUT_OF_MEMORY
     assert store.databases.memory is not None
     store.databases.memory.check()
     assert engine.used_memory() == sum(
@@ -324,7 +350,7 @@ def test_the_key_that_a_policy_chooses_is_that_of_all_databases(
     engine.limit_memory(10**9, policy)
     sized(session, 2, "old")
     clock.forward(10 * 60_000)
-    engine.evict_slice()  # the policy notes the time
+    evict(engine)  # the policy notes the time
     sized(session, 0, "new")
     sized(session, 1, "soon", "late")
     send_lines(session, "EXPIRE soon 5", "EXPIRE late 100")
@@ -333,7 +359,7 @@ def test_the_key_that_a_policy_chooses_is_that_of_all_databases(
     if swap:
         send_lines(session, "SWAPDB 1 2", "SWAPDB 0 1")
     engine.limit_memory((engine.used_memory() or 0) - 1, policy)
-    assert engine.evict_slice()
+    evict(engine)
     left = {key.decode() for each in store.databases for key in each.all_keys()}
     assert left == {"old", "new", "soon", "late"} - {evicted}
     for each in store.databases:
@@ -346,9 +372,7 @@ def test_a_random_policy_evicts_from_each_database(
     for index in range(3):
         sized(session, index, *"abcdefghij")
     engine.limit_memory(1, "allkeys-random")
-    for _ in range(1000):
-        if engine.evict_slice():
-            break
+    evict(engine)
     assert [len(each) for each in store.databases] == [0, 0, 0]
     assert [each.evicted_keys for each in store.databases] == [10, 10, 10]
 

@@ -368,7 +368,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lupa", None)
     monkeypatch.delitem(sys.modules, "server.scripts.interpreter", raising=False)
-    expected = "ERR a script needs the extra 'scripts' ("
+    expected = "ERR scripts are not available: a script needs the extra 'scripts' ("
     assert error(session, "return 1").startswith(expected)
     assert send_line(session, "SCRIPT LOAD x").startswith(f"(error) {expected}")
     assert "scripts" in send_line(session, "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")

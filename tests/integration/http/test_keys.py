@@ -135,6 +135,31 @@ def test_a_value_is_returned_as_json_if_that_is_accepted(http: httpx.Client) -> 
     assert http.get("/keys/text").headers["vary"] == "accept, kvline-database"
 
 
+# ---------------------------------------------------------------- databases
+
+
+def test_a_header_selects_the_database_of_a_request(http: httpx.Client) -> None:
+    other = {"Kvline-Database": "1"}
+    assert http.put("/keys/k", content="0").status_code == 201
+    assert http.put("/keys/k", content="1", headers=other).status_code == 201
+    assert (http.get("/keys/k").text, http.get("/keys/k", headers=other).text) == ("0", "1")
+    assert http.post("/", json=["DBSIZE"], headers=other).json() == {"result": 1}
+    assert http.post("/multi-exec", json=[["SELECT", "0"], ["GET", "k"]], headers=other).json()[1] == {"result": "0"}
+    assert http.delete("/keys", headers=other).status_code == 204
+    assert (http.get("/keys/k").text, http.get("/keys/k", headers=other).status_code) == ("0", 404)
+
+
+@pytest.mark.parametrize(
+    ("index", "error"), [("16", "ERR DB index is out of range"), ("x", "ERR value is not an integer or out of range")]
+)
+def test_a_database_that_does_not_exist_is_refused_and_nothing_is_done(
+    http: httpx.Client, index: str, error: str
+) -> None:
+    answer = http.put("/keys/k", content="v", headers={"Kvline-Database": index})
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+    assert http.get("/keys/k").status_code == 404
+
+
 # ---------------------------------------------------------------- expiry and conditions
 
 

@@ -98,6 +98,7 @@ def test_a_connection_that_is_killed_during_a_response_is_removed_from_client_li
         ["CLIENT", "TRACKING", "ON", "BCAST"],
         ["RESET"],
         ["SELECT", "0"],
+        ["SELECT", "1"],
     ],
     ids=" ".join,
 )
@@ -112,7 +113,7 @@ def test_no_command_harms_the_next_request_on_its_connection(
     assert wire.ask(b"PUT", b"/keys/k", b"mine").status == 200
     assert wire.ask(b"GET", b"/keys/k").body == b"mine"
     line = str(result(wire, "CLIENT", "INFO"))
-    for state in (" name= ", " multi=-1 ", " watch=0 ", " resp=2"):
+    for state in (" name= ", " db=0 ", " multi=-1 ", " watch=0 ", " resp=2"):
         assert state in line + " "
     assert json.loads(wire.ask(b"POST", b"/multi-exec", b'[["GET", "k"]]').body) == [{"result": "mine"}]
 

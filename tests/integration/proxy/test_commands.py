@@ -14,6 +14,7 @@ from tests.harness.backing_redis import StartRedis, backend, execute, execute_ea
 from tests.harness.frame_client import FrameClient
 from tests.harness.processes import Peer, ServerProcess, StartServer, run_client
 from tests.harness.redis_server import HOST, RedisServer, free_port
+from tests.harness.resp_wire import Aggregate
 from tests.harness.sessions import load_transcripts
 from tests.harness.waiting import TIMEOUT
 
@@ -175,6 +176,12 @@ def test_another_database_is_served_as_database_0(start_redis: StartRedis, start
     execute_each(direct, "SET key zero", "SELECT 3", "SET key three EX 1000")
     assert execute(peer, "GET key") == b"$5\r\nthree\r\n"
     assert info(peer, "keyspace") == {"db0": "keys=1,expires=1,avg_ttl=0"}
+    assert execute(peer, "SELECT 0") == b"+OK\r\n"
+    assert execute(peer, "SELECT 1") == b"-ERR DB index is out of range\r\n"
+    assert execute(peer, "CONFIG GET databases") == Aggregate(b"*2\r\n", [b"$9\r\ndatabases\r\n", b"$1\r\n1\r\n"])
+    for line in ("MULTI", "SELECT 1", "GET key"):
+        execute(peer, line)
+    assert execute(peer, "EXEC") == Aggregate(b"*2\r\n", [b"-ERR DB index is out of range\r\n", b"$5\r\nthree\r\n"])
 
 
 def test_a_password_is_used_and_never_shown(start_redis: StartRedis, start_server: StartServer) -> None:

@@ -1,0 +1,92 @@
+"""Scripts and the durable log: a script is one batch, and others commit while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from server.engines.log.log import EVERYSEC
+from tests.harness.logs import LoggedServer
+from tests.harness.sessions import send_line
+from tests.harness.waiting import TIMEOUT, wait_until
+
+pytest.importorskip("lupa", reason="the extra scripts is not installed")
+
+LOG = "00000001.log"
+ENDLESS = "redis.call('SET', 'during', 1) while true do end"
+
+
+@contextmanager
+def running(server: LoggedServer, line: str) -> Iterator[threading.Thread]:
+    """Send a line whose script has written and does not end. At the end, stop the scripts of the server."""
+    session = server.connect()
+    thread = threading.Thread(target=send_line, args=(session, line))
+    thread.start()
+    try:
+        wait_until(lambda: (run := server.context.scripts.running) is not None and run.has_written, "it has written")
+        yield thread
+    finally:
+        server.context.scripts.stop(server.service)
+        thread.join(TIMEOUT)
+
+
+def test_a_script_is_one_batch() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    batches = server.log.batches
+    server.run("EVAL \"for i = 1, 10 do redis.call('SET', i, i) end redis.call('DEL', 'a')\" 0")
+    assert server.log.batches == batches + 1
+    assert LoggedServer(server.disk).store.all_keys() == [b"%d" % number for number in range(1, 11)]
+
+
+def test_what_was_executed_before_a_script_is_committed_while_it_runs() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    session = server.connect()
+    session.feed(b"SET before 1\n")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        server.log.commit()
+        assert b"SET before 1\n" in server.file(LOG)
+        server.log.commit()  # there is nothing more, and it does not wait for the script
+        assert b"during" not in server.file(LOG)
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_script_that_the_stop_of_the_server_ends_leaves_nothing(is_committed: bool) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    session = server.connect()
+    session.feed(b"SET before 1\n")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        if is_committed:
+            server.log.commit()
+    server.log.commit()
+    assert server.store.all_keys() == [b"before"]
+    assert LoggedServer(server.disk).store.all_keys() == [b"before"]
+
+
+def test_a_transaction_with_a_script_is_one_batch_and_ends_as_a_whole() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    session = server.connect()
+    session.feed(b"SET before 1\nMULTI\nSET queued 1\n" + f'EVAL "{ENDLESS}" 0\n'.encode())
+    thread = threading.Thread(target=session.feed, args=(b"EXEC\n",))
+    thread.start()
+    wait_until(lambda: (run := server.context.scripts.running) is not None and run.has_written, "it has written")
+    server.log.commit()
+    assert b"queued" not in server.file(LOG)
+    server.context.scripts.stop(server.service)
+    thread.join(TIMEOUT)
+    server.log.commit()
+    assert LoggedServer(server.disk).store.all_keys() == [b"before"]
+
+
+def test_writes_of_scripts_are_refused_while_the_log_is_failing() -> None:
+    server = LoggedServer()
+    server.run("SET k v")
+    server.log.refuse("the disk is full")
+    session = server.connect()
+    assert send_line(session, "EVAL \"return redis.call('GET', 'k')\" 0") == "v"
+    assert send_line(session, "EVAL \"return redis.call('SET', 'k', 1)\" 0").startswith("(error) MISCONF")
+    assert send_line(session, 'EVAL_RO "#!lua flags=no-writes\\nreturn 1" 0') == "1"
+    assert send_line(session, 'EVAL "#!lua\\nreturn 1" 0').startswith("(error) MISCONF")
