@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from server.app import Server, StartError
+from server.net import unix_listener
 from server.settings import Settings
 from tests.harness.frame_client import framed, take_answer
 from tests.harness.processes import Peer, ServerProcess, run_client
@@ -203,6 +205,20 @@ def test_of_servers_that_start_at_once_beside_a_stale_file_one_listens(path: Pat
         for server in servers:
             server.stop()
     assert not path.exists()
+
+
+def test_a_start_waits_for_another_one_in_the_same_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    monkeypatch.setattr(unix_listener, "LOCK_ATTEMPTS", 2)
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(StartError, match="another process has locked the folder"):
+        Server(Settings(ports=(), unix_socket=str(path))).start()
+    assert is_socket(path), "it is not replaced without the lock"
+    os.close(folder)
+    with Server(Settings(ports=(), unix_socket=str(path))), closing(UnixPeer(path)) as peer:
+        assert peer.ask(b"PING") == b"PONG"
 
 
 def test_a_file_that_is_no_socket_is_neither_replaced_nor_removed(path: Path) -> None:
