@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    client,
     compare,
     durability,
     eviction,
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Sizes], str]] = {
     "throughput": throughput.measure,
     "memory": memory.measure,
     "startup": startup.measure,
+    "client": client.measure,
     "piping": piping.measure,
     "idle": idle.measure,
     "expiry": expiry.measure,
@@ -47,8 +49,9 @@ HELP = """\
 measurements:
   throughput   requests per second and latencies of kvline, Redis and fakeredis
   memory       resident memory per key, kvline against Redis
-  startup      time from the start of the process to the first reply to PING, and of one command by the client
-  piping       a file of SET lines through kvline's client, and through redis-cli
+  startup      time from the start of the process to the first reply to PING, kvline against Redis
+  client       time of one command of the client beside redis-cli and Python, and until its prompt is shown
+  piping       a file of SET lines to kvline and Redis, through kvline's client and through redis-cli --pipe
   idle         throughput of kvline without and with many idle connections
   expiry       latencies of kvline while its keys expire, against a server whose keys have no expiry
   eviction     hit rates of the eviction policies beside Redis, resident memory at the limit, and what a limit costs

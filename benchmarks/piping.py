@@ -1,4 +1,4 @@
-"""A file of SET lines sent to kvline, with kvline's client and with redis-cli."""
+"""A file of SET lines sent to a server, with kvline's client and with ``redis-cli --pipe``."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import statistics
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import tool
 from benchmarks.report import section, table, thousands, times
 from benchmarks.rounds import median_ratio, progress
-from benchmarks.servers import ROOT, RunningServer, kvline
+from benchmarks.servers import ROOT, RunningServer, free_port, kvline, redis
 from benchmarks.sizes import Sizes
 from benchmarks.wire import count_keys, flush_keys, key, value
 
 OWN = "kvline client"
-OTHER = "redis-cli"
+OTHER = "redis-cli --pipe"
 PIPING_TIMEOUT = 600.0
 
 
 def measure(sizes: Sizes) -> str:
-    """Send the same file with both clients in turn. Return the table."""
+    """Send the same file to each server, with both clients in turn. Return the table."""
     lines = sizes.piped_lines
-    taken: dict[str, list[float]] = {OWN: [], OTHER: []}
-    with tempfile.TemporaryDirectory() as folder, kvline() as server:
-        file = Path(folder) / "sets"
+    resp_port = free_port()
+    taken: dict[tuple[str, str], list[float]] = {}
+    with ExitStack() as stack:
+        file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "sets"
         _write_lines(file, lines)
-        commands = {
-            OWN: [str(ROOT / "run_client.sh"), "--port", str(server.port)],
-            OTHER: [tool("redis-cli"), "-p", str(server.port)],
-        }
+        own = stack.enter_context(kvline(options=["--resp-port", str(resp_port)]))
+        # redis-cli --pipe reads RESP only. The replies to lines of text are RESP on this port, as they are in Redis.
+        ports = {own: resp_port, (other := stack.enter_context(redis())): other.port}
         for number in range(sizes.piping_rounds):
             progress(f"piping, round {number + 1} of {sizes.piping_rounds}")
-            for name, command in commands.items():
-                taken[name].append(_pipe(name, command, file, server, lines))
+            for server, pipe_port in ports.items():
+                commands = {
+                    OWN: [str(ROOT / "run_client.sh"), "--port", str(server.port), "--quiet"],
+                    OTHER: [tool("redis-cli"), "-p", str(pipe_port), "--pipe"],
+                }
+                for name, command in commands.items():
+                    taken.setdefault((server.name, name), []).append(_pipe(name, command, file, server, lines))
     rows = [
         (
+            server,
             name,
             f"{(middle := statistics.median(each)):.2f}",
             thousands(lines / middle),
-            times(_speed_ratio(taken, name)),
+            times(median_ratio(each, taken[server, OTHER])),
         )
-        for name, each in taken.items()
+        for (server, name), each in taken.items()
     ]
     return section(
         "Piping",
-        f"{thousands(lines)} lines `SET key value` from a file to kvline.",
-        table(("client", "seconds", "lines/s", "speed of redis-cli"), rows),
+        f"{thousands(lines)} lines `SET key value` from a file.",
+        table(("server", "client", "seconds", "lines/s", "time of redis-cli --pipe"), rows),
     )
-
-
-def _speed_ratio(taken: dict[str, list[float]], name: str) -> float:
-    return median_ratio(taken[OTHER], taken[name])
 
 
 def _write_lines(file: Path, lines: int) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import common as _checks_version  # noqa: F401  # before modules that an old Python cannot import
-from client.command_line import parse
+from client.command_line import INTERRUPTED, parse
 from client.connection import Connection, ConnectionLost, SocketConnection
 from client.conversation import PASSWORD_ADVICE, CannotConnect, Conversation, LoginFailed
 from client.protocol import Login
-from client.render.forms import FORMS, Renderer
+from client.render.forms import FORMS, Renderer, for_terminal
 from common.program import start_command
 from common.resp_client import MalformedReply
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +48,12 @@ def _report(problem: Exception, advice: str = "") -> int:
 
 def _start_advice(options: Namespace) -> str:
     settings = options.connection
-    if settings.socket_path or settings.tls:
+    if settings.tls:
         return ""
-    return f". Start one with {start_command('server')} --port {settings.port}"
+    from shlex import quote  # noqa: PLC0415  # takes 5 ms, which most starts do not need
+
+    place = f"--unix-socket {quote(settings.socket_path)}" if settings.socket_path else f"--port {settings.port}"
+    return f". Start one with {start_command('server')} {place}"
 
 
 def _converse(options: Namespace) -> Conversation:
@@ -117,28 +117,10 @@ def _run_command(conversation: Conversation, args: list[bytes], options: Namespa
 
 
 def _run_tool(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
-    from client.tools.dump import dump  # noqa: PLC0415
-    from client.tools.key_sizes import print_big_keys  # noqa: PLC0415
-    from client.tools.latency import print_latency  # noqa: PLC0415
-    from client.tools.scan import print_keys  # noqa: PLC0415
-    from client.tools.stat import print_statistics  # noqa: PLC0415
+    from client.tools.run import run_tool  # noqa: PLC0415
 
     _print_warnings(conversation)
-    pattern = options.pattern
-    match options.tool:
-        case "scan":
-            return print_keys(conversation, pattern, output, _renderer(options, output))
-        case "bigkeys" | "memkeys":
-            return print_big_keys(conversation, pattern, sys.stdout, memory=options.tool == "memkeys")
-        case "stat":
-            return print_statistics(conversation, sys.stdout, options.interval or 1.0, options.repeat)
-        case "latency":
-            interval = options.interval or (15.0 if options.history else 1.0)
-            return print_latency(conversation, sys.stdout, interval, history=options.history)
-    try:
-        return dump(conversation, pattern, options.dump, output)
-    except OSError as problem:
-        return _report(Exception(f"{options.dump}: {problem.strerror or problem}"))
+    return run_tool(conversation, options, output, _renderer(options, output), colours=_has_colours(options, output))
 
 
 def _run_file(conversation: Conversation, options: Namespace, output: BinaryIO) -> int:
@@ -188,8 +170,10 @@ def _run_shell(conversation: Conversation, options: Namespace, output: BinaryIO)
 
 def _renderer(options: Namespace, output: BinaryIO) -> Renderer:
     """Return the renderer that the options select: by default the text protocol's form, prettier at a terminal."""
-    if options.form in FORMS:
+    if options.form == "raw" or (options.form in FORMS and not output.isatty()):
         return FORMS[options.form]
+    if options.form in FORMS:
+        return for_terminal(FORMS[options.form])
     if options.form is None and not output.isatty():
         return FORMS["text"]
     from client.render.pretty import Pretty  # noqa: PLC0415

@@ -24,6 +24,9 @@ from common.program import program_name
 
 SHELLS = ("bash", "zsh", "fish")
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
 WIDTH = 100
 """Columns of ``--help``."""
 
@@ -104,7 +107,9 @@ def _add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-h", "--host", metavar="HOST", help=f"its address (default: {DEFAULT_HOST})")
     group.add_argument("-p", "--port", metavar="PORT", help=f"its port (default: {DEFAULT_PORT})")
     group.add_argument("-s", "--socket", metavar="PATH", help="the path of its Unix socket")
-    group.add_argument("-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]")
+    group.add_argument(
+        "-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or unix:///PATH"
+    )
     group.add_argument("--password-file", metavar="FILE", help="the password is the first line of this file")
     group.add_argument("--tls", action="store_true", help="use TLS, as with a URL that begins with rediss://")
     group.add_argument(
@@ -152,6 +157,7 @@ def _add_tools(parser: argparse.ArgumentParser) -> None:
     tool.add_argument("--memkeys", action="store_const", const="memkeys", dest="tool", help="the same by memory")
     tool.add_argument("--stat", action="store_const", const="stat", dest="tool", help="a line about the load a second")
     tool.add_argument("--latency", action="store_const", const="latency", dest="tool", help="how long PING takes")
+    tool.add_argument("--top", action="store_const", const="top", dest="tool", help="a full-screen live view")
     tool.add_argument("--dump", metavar="FILE", help="write the strings with their expiry (-: to standard output)")
     group.add_argument(
         "--pattern", metavar="PATTERN", help="with --scan, --bigkeys, --memkeys, --dump: these keys only"

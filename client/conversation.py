@@ -15,6 +15,7 @@ from common.codec import Args
 from common.passwords import PASSWORD_VARIABLE
 from common.replies import ErrorReply, Lines, Reply
 from common.resp_client import MalformedReply
+from common.text import without_controls
 
 BACK_OFF = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each attempt to connect again."""
@@ -99,14 +100,18 @@ class Conversation:
 
     def call(self, *args: bytes) -> Reply:
         """Send a request of the program itself, and return its reply. Raises as `exchange` does."""
-        replies: list[Reply] = []
-        self.exchange(self.protocol.encode(list(args)), lambda received: replies.extend(received.replies))
-        return replies[-1] if replies else None
+        replies = self.call_all([list(args)])
+        return replies[0] if replies else None
 
     def call_all(self, requests: list[Args]) -> list[Reply]:
-        """Send several such requests at once, and return their replies."""
+        """Send several such requests at once, and return one reply for each."""
         replies: list[Reply] = []
-        self.exchange(b"".join(map(self.protocol.encode, requests)), lambda received: replies.extend(received.replies))
+
+        def collect(received: Received) -> None:
+            if received.request.args:  # not what a server sends without being asked
+                replies.extend(received.replies)
+
+        self.exchange(b"".join(map(self.protocol.encode, requests)), collect)
         return replies
 
     @staticmethod
@@ -189,7 +194,7 @@ class Conversation:
             self.server = reply
         if not isinstance(reply, ErrorReply):
             return
-        text = f"{name.decode()} failed: {reply.text.decode(errors='replace')}"
+        text = f"{name.decode()} failed: {text_of(reply)}"
         # In another database than the one that was asked for, commands would do harm.
         if name == b"HELLO" and reply.code == b"NOAUTH":
             self.needs_password = True
@@ -204,15 +209,15 @@ class Conversation:
 
 def text_of(reply: Reply) -> str:
     """Return a reply as text, without characters that control a terminal. Empty if it is no text."""
+    return without_controls(bytes_of(reply).decode(errors="replace"))
+
+
+def bytes_of(reply: Reply) -> bytes:
+    """Return the bytes of a reply that is a text. Empty if it is none."""
     if isinstance(reply, Lines):
-        data = b"".join(reply.joined(b"\n"))
-    else:
-        data = reply if isinstance(reply, bytes) else getattr(reply, "text", b"")
-    return "".join(map(_shown, data.decode(errors="replace")))
-
-
-def _shown(character: str) -> str:
-    return character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        return b"".join(reply.joined(b"\n"))
+    data: bytes = reply if isinstance(reply, bytes) else getattr(reply, "text", b"")
+    return data
 
 
 def scan_keys(conversation: Conversation, *options: bytes) -> Iterator[list[bytes]]:
@@ -221,7 +226,7 @@ def scan_keys(conversation: Conversation, *options: bytes) -> Iterator[list[byte
     while True:
         reply = conversation.call(b"SCAN", cursor, *options)
         match reply:
-            case [bytes() as cursor, list() as keys]:
+            case [bytes() as cursor, list() as keys] if cursor.isdigit():
                 yield [key for key in keys if isinstance(key, bytes)]
             case ErrorReply():
                 raise ConnectionLost(f"SCAN failed: {text_of(reply)}")

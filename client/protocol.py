@@ -91,6 +91,13 @@ class Received(NamedTuple):
     replies: list[Reply]
 
 
+def has_failed(reply: Reply) -> bool:
+    """Return whether a command failed: its reply is an error, or one of a transaction's commands failed."""
+    if isinstance(reply, list):
+        return any(isinstance(each, ErrorReply) for each in reply)
+    return isinstance(reply, ErrorReply)
+
+
 class Login:
     """The state of a connection that is repeated on a new one, because its user relies on it."""
 
@@ -375,10 +382,3 @@ class ClientProtocol:
 
 
 _UNREQUESTED = Request()
-
-
-def has_failed(reply: Reply) -> bool:
-    """Return whether a command failed: its reply is an error, or one of a transaction's commands failed."""
-    if isinstance(reply, list):
-        return any(isinstance(each, ErrorReply) for each in reply)
-    return isinstance(reply, ErrorReply)

@@ -13,7 +13,8 @@ DEFAULT_URL_PORT = 6379
 URL_VARIABLES = ("KVLINE_URL", "REDIS_URL")
 """Environment variables that hold a URL. The first one that is set counts."""
 
-_SCHEMES = {"redis": False, "rediss": True, "unix": False}
+_UNIX_SCHEMES = ("unix", "redis+unix")
+_SCHEMES = {"redis": False, "rediss": True} | dict.fromkeys(_UNIX_SCHEMES, False)
 """Schemes of a URL, and whether they mean TLS."""
 
 
@@ -91,7 +92,8 @@ def parse_port(text: str) -> int:
 def parse_url(url: str) -> ConnectionSettings:
     """Parse ``redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`` or ``unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]``.
 
-    User, password and path may be percent-encoded. What precedes ``@`` is the password if it has no colon, as in
+    User, password and path may be percent-encoded. ``redis+unix`` means the same as ``unix``, and ``?password=`` gives
+    the password too, as in redis-py. What precedes ``@`` is the password if it has no colon, as in
     redis-cli. Raises `InvalidAddress`, whose text has no password in it.
     """
     from urllib.parse import parse_qs, unquote, urlsplit  # noqa: PLC0415  # takes 3 ms, which most starts do not need
@@ -103,11 +105,12 @@ def parse_url(url: str) -> ConnectionSettings:
         raise InvalidAddress(f"the URL cannot be read: {problem}") from None
     if parts.scheme not in _SCHEMES:
         raise InvalidAddress(f"a URL begins with redis://, rediss:// or unix://, not {parts.scheme + '://'!r}")
-    path, database = unquote(parts.path), parse_qs(parts.query).get("db", [""])[-1]
+    query = parse_qs(parts.query)
+    path, database = unquote(parts.path), query.get("db", [""])[-1]
     location: dict[str, str | int] = {"socket_path": path}
-    if parts.scheme == "unix":
-        if not path:
-            raise InvalidAddress("a URL with unix:// needs the path of a socket")
+    if parts.scheme in _UNIX_SCHEMES:
+        if not path or host:
+            raise InvalidAddress(f"a URL with {parts.scheme}:// needs an absolute path: {parts.scheme}:///PATH")
     else:
         # After the host only: `parts.port` would not quote what it refuses.
         port = parts.netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
@@ -115,13 +118,14 @@ def parse_url(url: str) -> ConnectionSettings:
         database = path.strip("/") or database
     if database and not database.isdecimal():
         raise InvalidAddress(f"a database is a number, not {database!r}")
-    user, password = parts.username, parts.password
+    user, password = (None if each is None else unquote(each) for each in (parts.username, parts.password))
+    password = query.get("password", [password])[-1]
     if password is None:
         user, password = None, user
     return ConnectionSettings(
         **location,  # type: ignore[arg-type]  # the keys are names of fields
-        user=unquote(user or ""),
-        password=None if password is None else unquote(password),
+        user=user or "",
+        password=password,
         database=int(database or 0),
         tls=_SCHEMES[parts.scheme],
     )

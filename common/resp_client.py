@@ -166,6 +166,7 @@ class ReplyDecoder:
                 # "*1" repeated costs a server four bytes a level, but the client a frame of its stack when it prints.
                 if len(self._open) == MAX_REPLY_DEPTH:
                     raise MalformedReply(f"a reply nested more than {MAX_REPLY_DEPTH} deep")
+                self._check_size(count * ELEMENT_SIZE)  # before an element is waited for
                 self._open.append(_Aggregate(mark, count))
                 return end + 2, False, None
             return end + 2, *self._complete(None if count < 0 else _Aggregate(mark, 0).value())

@@ -272,6 +272,13 @@ def printable(text: bytes) -> bytes:
     return (decoded if decoded.isprintable() else decoded.translate(_ESCAPED_IN_ERRORS)).encode()
 
 
+def without_controls(text: str) -> str:
+    """Replace what is not printable, except line breaks and tabs, so that the text controls no terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def _error_line(error: ErrorReply) -> bytes:
     """Print an error as one line.
 

@@ -12,20 +12,22 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from common.extras import MissingExtra, explain_import_error
 from common.passwords import PASSWORD_VARIABLE
 from server.clients.registry import ClientRegistry
 from server.commands import COMMANDS
 from server.engines.base import Engine, EngineStartError
 from server.engines.embedded import EmbeddedEngine
-from server.extras import MissingExtra, explain_import_error
 from server.keyspace.store import Clock, Store, system_clock
-from server.net.addresses import is_loopback
+from server.net.addresses import is_loopback, resolve
 from server.net.io_threads import IOThreads
 from server.net.listener import SHUTDOWN_TIMEOUT, Listener, Scheduler
 from server.net.threads import ThreadPerConnection
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class AnyListener(Protocol):
-    """A bound address that accepts connections: TCP or HTTP."""
+    """A bound address that accepts connections: TCP, a Unix socket, or HTTP."""
 
     @property
     def address(self) -> str: ...
@@ -60,8 +62,6 @@ class AnyListener(Protocol):
 
     def close(self) -> None: ...
 
-
-L = TypeVar("L", bound=AnyListener)
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Server:
         """The addresses that the server listens on, once it has started.
 
         Those of `ports` come first, then that of the setting ``resp_port``, then that of TLS as a URL (``rediss://``),
-        then HTTP's as a URL.
+        then the path of the Unix socket, then HTTP's as a URL.
         """
         self.ports: list[int] = []
         """The ports for text, RESP and JSON frames, in the order of the settings: a free port for each 0."""
@@ -153,17 +153,19 @@ class Server:
         # Then the settings get what CONFIG GET and INFO show, such as the ports that were picked for a 0. The engine is
         # the last that can fail, because it starts threads. It is started before the listeners, whose commands need it.
         try:
-            self.ports = [self._listen(port, self._new_tcp_listener).port for port in self.settings.ports]
+            self.ports = [self._listen_on_port(port, self._new_tcp_listener) for port in self.settings.ports]
             bound: dict[str, Any] = {"ports": tuple(self.ports)}
             if self.settings.backend is not None:
                 bound["databases"] = 1  # that of the URL
             if self.settings.resp_port is not None:
-                bound["resp_port"] = self._listen(self.settings.resp_port, self._new_tcp_listener).port
+                bound["resp_port"] = self._listen_on_port(self.settings.resp_port, self._new_tcp_listener)
             if self.settings.tls_port is not None:
-                self.tls_port = self._listen(self.settings.tls_port, self._new_tls_listener).port
+                self.tls_port = self._listen_on_port(self.settings.tls_port, self._new_tls_listener)
                 bound["tls_port"] = self.tls_port
+            if self.settings.unix_socket is not None:
+                self._listen(self.settings.unix_socket, self._new_unix_listener)
             if self.settings.http_port is not None:
-                bound["http_port"] = self._listen(self.settings.http_port, self._new_http_listener).port
+                bound["http_port"] = self._listen_on_port(self.settings.http_port, self._new_http_listener)
             self.context.settings = dataclasses.replace(self.settings, **bound)
             self.context.engine.start()
             self._warn_if_open()
@@ -228,13 +230,17 @@ class Server:
         # HTTP is bound after all other ports, so its address is the last one.
         return self.addresses[-1] if self.settings.http_port is not None else None
 
-    def _listen(self, port: int, new_listener: Callable[[int], L]) -> L:
-        """Bind a port. Raises `StartError`."""
+    def _listen_on_port(self, port: int, new_listener: Callable[[int], AnyListener]) -> int:
+        """Bind a port, and return which one it is. Raises `StartError`."""
+        return self._listen(f"{self.settings.host}:{port}", partial(new_listener, port)).port
+
+    def _listen(self, place: str, new_listener: Callable[[], AnyListener]) -> AnyListener:
+        """Bind an address. Raises `StartError`, whose text has ``place``."""
         try:
-            listener = new_listener(port)
+            listener = new_listener()
         except (OSError, UnicodeError) as problem:  # UnicodeError: a host name that IDNA cannot encode
             reason = getattr(problem, "strerror", None) or problem
-            raise StartError(f"can't listen on {self.settings.host}:{port}: {reason}") from problem
+            raise StartError(f"can't listen on {place}: {reason}") from problem
         except MissingExtra as problem:
             raise StartError(f"can't start: {problem}") from problem
         self._listeners.append(listener)
@@ -252,13 +258,21 @@ class Server:
             )
 
     def _new_tcp_listener(self, port: int) -> Listener:
-        return Listener(self.settings.host, port, self.context, self._scheduler)
+        return Listener(*resolve(self.settings.host, port), self.context, self._scheduler)
 
     def _new_tls_listener(self, port: int) -> AnyListener:
         from server.net.tls_listener import TLSListener  # noqa: PLC0415  # ssl takes long to import
 
         assert self.certificates is not None, "checked with the settings"
-        return TLSListener(self.settings.host, port, self.context, self._scheduler, self.certificates)
+        return TLSListener(*resolve(self.settings.host, port), self.context, self._scheduler, self.certificates)
+
+    def _new_unix_listener(self) -> AnyListener:
+        settings = self.settings
+        if sys.platform != "win32" and settings.unix_socket is not None:
+            from server.net.unix_listener import UnixListener  # noqa: PLC0415  # needs fcntl, which Windows lacks
+
+            return UnixListener(settings.unix_socket, settings.unix_socket_mode or 0, self.context, self._scheduler)
+        raise AssertionError("checked with the settings")
 
     def _new_http_listener(self, port: int) -> AnyListener:
         settings = self.settings

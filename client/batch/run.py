@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from client.batch.encoder import BatchEncoder
 from client.batch.progress import Progress
+from client.command_line import INTERRUPTED
 from client.connection import ConnectionLost
 from client.conversation import Conversation
 from client.protocol import Received, has_failed
@@ -17,9 +18,6 @@ from client.source import Source
 from common.replies import ErrorReply, Reply
 from common.resp_client import MalformedReply
 from common.text import printable
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 @dataclass(frozen=True, slots=True)

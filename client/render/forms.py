@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO, TypeAlias
 
 from common.replies import OK, ErrorReply, Lines, Reply, SimpleString
-from common.text import ENDING_IN_LF
+from common.text import ENDING_IN_LF, without_controls
 
 Renderer: TypeAlias = Callable[[Reply], Iterator[bytes]]
 
@@ -40,6 +40,16 @@ def render_json(reply: Reply) -> Iterator[bytes]:
 def render_csv(reply: Reply) -> Iterator[bytes]:
     """Print a reply as a line of CSV (RFC 4180). Nested arrays are flat, as in redis-cli."""
     yield b",".join(map(_csv_field, _flat(reply))) + b"\n"
+
+
+def for_terminal(render: Renderer) -> Renderer:
+    """Return a renderer that prints the same without what controls a terminal. Each piece must be whole characters."""
+
+    def render_visible(reply: Reply) -> Iterator[bytes]:
+        for piece in render(reply):
+            yield without_controls(piece.decode(errors="replace")).encode()
+
+    return render_visible
 
 
 FORMS: Mapping[str, Renderer] = {"text": render_text, "raw": render_raw, "json": render_json, "csv": render_csv}

@@ -1,1 +1,5 @@
-"""Tools that look at a whole keyspace or at the server: ``--scan``, ``--bigkeys``, ``--stat`` and so on."""
+"""Tools that look at a whole keyspace or at the server: ``--scan``, ``--bigkeys``, ``--stat``, ``--top`` and so on."""
+
+
+class ToolFailed(Exception):
+    """Raised if a tool cannot do its work. The text is shown to the user."""

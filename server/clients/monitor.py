@@ -56,7 +56,7 @@ class MonitorHub:
         """
         now = time.time_ns() // 1000
         shown = b" ".join(map(quote_always, _abbreviated(args)))
-        origin = b"lua" if by_script else client.address.encode()
+        origin = b"lua" if by_script else _shown_address(client)
         line = b"%d.%06d [%d %b] %b" % (now // 10**6, now % 10**6, client.database, origin, shown)
         with self._hub.lock:
             self._hub.push(REQUESTS, SimpleString(line))
@@ -66,6 +66,11 @@ class MonitorHub:
         with self._hub.lock:
             self._hub.remove(REQUESTS, subscriber)
             self._inspection.set("monitor", used=self.has_subscribers)
+
+
+def _shown_address(client: ClientInfo) -> bytes:
+    """Return the address of a client as Redis's MONITOR shows it (``replicationFeedMonitors``)."""
+    return f"unix:{client.address.removesuffix(':0')}".encode() if client.has_unix_socket else client.address.encode()
 
 
 def _abbreviated(args: Args) -> Iterator[bytes]:

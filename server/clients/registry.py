@@ -74,6 +74,7 @@ class ClientInfo:
     library_name: bytes = b""
     library_version: bytes = b""
     fd: int = -1  # of its socket
+    has_unix_socket: bool = False
     database: int = 0  # the one that is selected
     protocol_version: int = 2
     last_command: Command | None = None

@@ -171,10 +171,10 @@ def _describe(client: ClientInfo) -> bytes:
 
 
 def _flags(client: ClientInfo) -> str:
-    """Return Redis's letters, N for none of them.
+    """Return Redis's letters, in its order. N is for none of the others.
 
     O is for MONITOR, P for subscriptions, x for an open transaction, t for tracking, R for a redirection to a client
-    that has disconnected, B for BCAST.
+    that has disconnected, B for BCAST, U for a Unix socket.
     """
     tracker = client.tracker  # read once: its own thread may clear it
     letters = {
@@ -184,6 +184,7 @@ def _flags(client: ClientInfo) -> str:
         "t": tracker is not None,
         "R": tracker is not None and tracker.is_broken,
         "B": tracker is not None and tracker.options.broadcast,
+        "U": client.has_unix_socket,
     }
     return "".join(letter for letter, is_set in letters.items() if is_set) or "N"
 

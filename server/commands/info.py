@@ -22,6 +22,7 @@ from server.process import is_compiled, peak_resident_bytes, resident_bytes, tot
 from server.registry import CONTROL, CommandGroup
 from server.session.context import ServerContext
 from server.session.session import Session
+from server.settings import Settings
 
 group = CommandGroup("server")
 
@@ -88,12 +89,24 @@ def _server(context: ServerContext) -> InfoSection:
         "process_supervised": "no",
         "run_id": context.run_id,
         "tcp_port": next(iter(context.settings.ports), context.settings.tls_port or 0),  # as in Redis
+        **_listeners(context.settings),
         "server_time_usec": time.time_ns() // 1000,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime // 86400,
         "executable": sys.executable,
         "config_file": os.path.abspath(context.settings.config_file) if context.settings.config_file else "",
     }
+
+
+def _listeners(settings: Settings) -> dict[str, str]:
+    """Describe what the server listens on besides HTTP, in the form of Redis 7.2."""
+    ports = [("tcp", port) for port in (*settings.ports, settings.resp_port) if port is not None]
+    if settings.tls_port is not None:
+        ports.append(("tls", settings.tls_port))
+    listeners = [f"name={name},bind={settings.host},port={port}" for name, port in ports]
+    if settings.unix_socket is not None:
+        listeners.append(f"name=unix,bind={settings.unix_socket}")
+    return {f"listener{number}": listener for number, listener in enumerate(listeners)}
 
 
 def _clients(context: ServerContext) -> InfoSection:

@@ -1,4 +1,4 @@
-"""Socket addresses: how they are written, and how a host and a port are resolved."""
+"""Socket addresses: how they are written, and how a host and a port are resolved. That of a Unix socket is its path."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ from typing import Any
 
 
 def format_address(address: Any) -> str:
-    """Format a socket address: ``127.0.0.1:9736``, ``[::1]:9736``."""
+    """Format a socket address: ``127.0.0.1:9736``, ``[::1]:9736``, and as in Redis ``/run/kvline.sock:0``."""
+    if is_path(address):
+        return f"{address}:{port_of(address)}"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_path(address: Any) -> bool:
+    """Return whether an address is that of a Unix socket."""
+    return isinstance(address, str)
+
+
+def port_of(address: Any) -> int:
+    """Return the port of an address; 0 for a Unix socket."""
+    return 0 if is_path(address) else int(address[1])
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:

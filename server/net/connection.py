@@ -21,7 +21,7 @@ from math import inf
 from typing import Any
 
 from server.clients.push import PushQueue
-from server.net.addresses import format_address
+from server.net.addresses import format_address, is_path, port_of
 from server.net.io_thread import IOThread
 from server.net.keepalive import enable_keepalive
 from server.net.timers import Timer
@@ -69,7 +69,7 @@ class Connection(ABC):
         self.socket = sock
         self._clients = context.clients
         self._push_limit = context.push_limit
-        with contextlib.suppress(OSError):  # the peer has closed it already
+        with contextlib.suppress(OSError):  # the peer has closed it already, or it is a Unix socket
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # telnet sends the second byte of a Synch as urgent data. Otherwise the first one would be received alone.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
@@ -80,8 +80,9 @@ class Connection(ABC):
         # Interned, because most connections have the same local address.
         self._client = context.clients.add(self.address, sys.intern(format_address(local_address)), self)
         self._client.fd = sock.fileno()
+        self._client.has_unix_socket = is_path(local_address)
         self.session = Session(context, self._client)
-        self.stream = self._new_stream(context, local_address[1] == context.settings.resp_port)
+        self.stream = self._new_stream(context, port_of(local_address) == context.settings.resp_port)
 
     @abstractmethod
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:

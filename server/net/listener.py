@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from common.errors import NO_THREAD_FOR_CLIENT, TOO_MANY_CLIENTS
 from common.replies import ErrorReply
 from server.clients.registry import TooManyClients
-from server.net.addresses import format_address, resolve
+from server.net.addresses import format_address, port_of
 from server.net.connection import Connection
 from server.session.context import ServerContext
 from server.stderr_log import RepeatedMessage
@@ -72,15 +72,20 @@ class Scheduler(Protocol[C]):
 
 
 class Listener(socketserver.ThreadingTCPServer):
-    """Accepts the connections of one address. Raises `OSError` if the address cannot be bound."""
+    """Accepts the connections of one address, as `server.net.addresses.resolve` returns it.
+
+    Raises `OSError` if the address cannot be bound.
+    """
 
     allow_reuse_address = True
     daemon_threads = True  # a peer that never reads must not keep the process alive
     block_on_close = False
     request_queue_size = BACKLOG
 
-    def __init__(self, host: str, port: int, context: ServerContext, scheduler: Scheduler[Any]) -> None:
-        self.address_family, address = resolve(host, port)
+    def __init__(
+        self, family: socket.AddressFamily, address: Any, context: ServerContext, scheduler: Scheduler[Any]
+    ) -> None:
+        self.address_family = family
         self._context = context
         self._scheduler = scheduler
         self._stopping = threading.Event()
@@ -103,8 +108,7 @@ class Listener(socketserver.ThreadingTCPServer):
     @property
     def port(self) -> int:
         """The bound port."""
-        port: int = self.socket.getsockname()[1]
-        return port
+        return port_of(self.socket.getsockname())
 
     def start(self) -> None:
         """Accept connections in a thread until `stop`."""

@@ -22,15 +22,15 @@ class TLSListener(Listener):
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        family: socket.AddressFamily,
+        address: Any,
         context: ServerContext,
         scheduler: Scheduler[Any],
         certificates: Certificates,
     ) -> None:
         self._certificates = certificates
         self._handshakes: Handshakes
-        super().__init__(host, port, context, scheduler)
+        super().__init__(family, address, context, scheduler)
 
     @property
     def address(self) -> str:

@@ -29,10 +29,10 @@ from common.errors import (
     script_not_compiled,
     scripts_unavailable,
 )
+from common.extras import explain_import_error
 from server.clients.inspection import Inspection
 from server.engines.base import Persistence
 from server.engines.embedded import make_room_in
-from server.extras import explain_import_error
 from server.keyspace.store import Store
 from server.scripts.cache import Script, ScriptCache
 from server.scripts.header import Header, parse_header

@@ -7,7 +7,9 @@ with one sentence for a person, the second with the text that Redis uses for the
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -132,6 +134,22 @@ class Seconds:
         return f"{value:g}"
 
 
+class FileMode:
+    """The permissions of a file, as three octal digits: 770."""
+
+    metavar = "MODE"
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"0?[0-7]{1,3}", text):
+            raise ValueError(f"permissions are octal digits from 0 to 777, not {text!r}")
+        return int(text, 8)
+
+    parse_config = parse  # as for `Seconds`
+
+    def format(self, value: int) -> str:
+        return f"{value:o}"
+
+
 class Choice(NamedTuple):
     """One of a few names. ``name`` replaces them in the help if they are too many for a line."""
 
@@ -220,6 +238,21 @@ def check_directory(text: str) -> str:
     return text
 
 
+MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes of the path of a Unix socket: ``sun_path`` without the null byte (unix(7); 104 bytes on BSD and macOS)."""
+
+
+def check_socket_path(text: str) -> str:
+    """Return the path of a Unix socket, or raise `ValueError` if it cannot be one."""
+    if sys.platform == "win32":
+        raise ValueError("Python has no Unix sockets on Windows")
+    if not text or not text.isprintable():  # it is printed in CLIENT LIST, MONITOR and the log
+        raise ValueError("must be a path of printable characters")
+    if (size := len(os.fsencode(text))) > MAX_SOCKET_PATH:
+        raise ValueError(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes, and this one has {size}")
+    return text
+
+
 def check_origin(text: str) -> str:
     """Return an origin in lower case without a slash at its end (RFC 6454, 6.2), or raise `ValueError`."""
     # Browsers send it in this form, and it is compared as a string. A slash at the end is a frequent mistake.
@@ -234,6 +267,7 @@ SIZE = Integer("a limit is a number of bytes, at least 1", metavar="BYTES")
 COUNT = Integer("must be a number of at least 1", maximum=999_999_999, metavar="NUMBER")
 COUNT_OR_0 = Integer("must be a number of at least 0", 0, MAX_INTEGER, "NUMBER")
 SECONDS = Seconds()
+FILE_MODE = FileMode()
 MEMORY = Memory()
 EVICTION = Choice(
     (

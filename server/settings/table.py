@@ -20,6 +20,7 @@ from server.settings.kinds import (
     COUNT,
     COUNT_OR_0,
     EVICTION,
+    FILE_MODE,
     MEMORY,
     PORT,
     SECONDS,
@@ -31,6 +32,7 @@ from server.settings.kinds import (
     Text,
     check_directory,
     check_origin,
+    check_socket_path,
     check_token,
 )
 from server.settings.output_limits import DEFAULT_OUTPUT_LIMITS, OutputLimits, OutputLimitsKind
@@ -181,6 +183,12 @@ class Settings:
     resp_port: int | None = setting(
         None, PORT, "a port whose replies are RESP, also to lines of text; for redis-benchmark and health checks",
         group=LISTENERS)
+    unix_socket: str | None = setting(
+        None, Text("PATH", check_socket_path), "the path of a Unix socket to listen on, besides the ports",
+        group=LISTENERS, config="unixsocket")
+    unix_socket_mode: int | None = setting(
+        None, FILE_MODE, "the permissions of this socket in octal, such as 770; 0: those that the umask leaves",
+        unset=0, requires="unix_socket", group=LISTENERS, config="unixsocketperm")
 
     tls_port: int | None = setting(
         None, PORT, "a port for TLS; 0 picks a free one", unset=0, requires="tls_cert", group=TLS, config="tls-port")

@@ -31,6 +31,7 @@ FIELDS = {
 OTHER_FIELDS = {
     "kvline_version",
     "kvline_build",
+    "listener0",  # as in Redis 7.2
     "acl_access_denied_auth",
     "python_version",
     "monitoring_clients",

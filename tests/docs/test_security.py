@@ -39,6 +39,7 @@ NO_BOUNDS = {
     "server.engines.redis.time_limit.MIN_TIMEOUT": "a range of a setting",
     "server.settings.kinds.MAX_INTEGER": "a range of integers",
     "server.settings.kinds.MAX_SECONDS": "a range of settings",
+    "server.settings.kinds.MAX_SOCKET_PATH": "a range of a setting",
     "common.errors.HTTP_REQUEST_TIMEOUT": "the text of an error",
     "server.settings.table.DEFAULT_BACKEND_TIMEOUT": "a default, in the table as --backend-timeout",
     "server.settings.table.DEFAULT_BODY_TIMEOUT": "a default, in the table as --http-body-timeout",

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import pytest
 
-PACKAGES = {"cachetools", "httptools", "httpx", "hypothesis", "pexpect", "redis", "upstash_redis", "yaml"}
+PACKAGES = {
+    "cachetools",
+    "httptools",
+    "httpx",
+    "hypothesis",
+    "pexpect",
+    "redis",
+    "textual",
+    "textual_plotext",
+    "upstash_redis",
+    "yaml",
+}
 """What requirements.txt lists, by the names that are imported. Any other missing module is an error of a test."""
 
 POSIX_MODULES = {"fcntl", "pty", "resource", "termios", "tty"}

@@ -33,6 +33,8 @@ class Terminal:
     def __init__(self, *command: str | Path, **variables: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, b"\x32\x00\xc8\x00\x00\x00\x00\x00")  # 50 lines of 200 columns
+        self.initial_attributes = self.attributes
+        """The attributes before the program was started."""
         self._received = ""
         self._decoder = getincrementaldecoder("utf-8")()
         self._shown = 0  # how much of it has been expected already
@@ -70,6 +72,11 @@ class Terminal:
     def received(self) -> str:
         """Everything that the program has written, with its escape sequences."""
         return self._received
+
+    @property
+    def attributes(self) -> list[object]:
+        """The attributes of the terminal, as `termios.tcgetattr` returns them."""
+        return termios.tcgetattr(self._master)
 
     @property
     def mode(self) -> tuple[bool, str]:

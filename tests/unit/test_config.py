@@ -68,6 +68,8 @@ def test_config_get_returns_every_setting(session: ClientSession) -> None:
         "tls-key-file": "",
         "tls-port": "0",
         "tracking-table-max-keys": "1000000",
+        "unixsocket": "",
+        "unixsocketperm": "0",
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from common.extras import MissingExtra, explain_import_error
 from common.program import install_command
-from server.extras import MissingExtra, explain_import_error
 
 
 def test_a_missing_package_names_the_option_the_extra_and_the_command_that_installs_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from server.settings import (
     SettingsReader,
     check,
 )
-from server.settings.kinds import Switch
+from server.settings.kinds import MAX_SOCKET_PATH, Switch
 from server.settings.output_limits import OutputLimit, OutputLimits
 from server.settings.sources import new_parser
 
@@ -31,6 +32,8 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "host": ("::1", "::1"),
     "ports": ("7000", (7000,)),
     "resp_port": ("7002", 7002),
+    "unix_socket": ("/run/kvline.sock", "/run/kvline.sock"),
+    "unix_socket_mode": ("770", 0o770),
     "tls_port": ("7003", 7003),
     "tls_cert": ("cert.pem", "cert.pem"),
     "tls_key": ("key.pem", "key.pem"),
@@ -97,6 +100,7 @@ REQUIREMENTS = {
     "data": {"KVLINE_DATA": "data"},
     "tls_cert": TLS,
     "tls_key": TLS,
+    "unix_socket": {"KVLINE_UNIX_SOCKET": "kvline.sock"},
 }
 
 
@@ -154,7 +158,10 @@ def test_a_default_is_a_value_of_its_kind(entry: Setting) -> None:
         assert value is None or entry.kind.parse(entry.kind.format(value)) == value
 
 
-@pytest.mark.parametrize("entry", PARAMETERS.values(), ids=lambda entry: entry.config)
+SET_PARAMETERS = [entry for entry in PARAMETERS.values() if entry.mutable or entry.text(Settings())]
+
+
+@pytest.mark.parametrize("entry", SET_PARAMETERS, ids=lambda entry: entry.config)
 def test_every_parameter_of_config_reads_back_as_the_text_that_it_was_set_to(entry: Setting) -> None:
     text = entry.text(Settings())
     assert entry.kind.format(entry.kind.parse_config(text)) == text
@@ -459,6 +466,10 @@ def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str,
 # ---------------------------------------------------------------- several settings together
 
 
+def too_long_path(size: int) -> str:
+    return f"the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes, and this one has {size}"
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -471,6 +482,13 @@ def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str,
             {"data": "data", "backend": "redis://localhost"},
             "--data can't be combined with --backend, because the backing Redis stores the data",
         ),
+        (
+            {"unix_socket": "/" + "x" * MAX_SOCKET_PATH},
+            f"--unix-socket is not valid: {too_long_path(MAX_SOCKET_PATH + 1)}",
+        ),
+        ({"unix_socket": ""}, "--unix-socket is not valid: must be a path of printable characters"),
+        ({"unix_socket": "a\nb"}, "--unix-socket is not valid: must be a path of printable characters"),
+        ({"unix_socket_mode": 0o770}, "--unix-socket-mode needs --unix-socket"),
         ({"ports": (0, 70000)}, "--port is not valid: a port is a number from 0 to 65535, not '70000'"),
         ({"max_clients": 0}, "--max-clients is not valid: a number of clients is from 1 to 4294967295, not '0'"),
         ({"slowlog_max_len": -1}, "slowlog_max_len is not valid: must be a number of at least 0, not '-1'"),
@@ -479,6 +497,20 @@ def test_changed_settings_are_shown_as_options_without_secrets(values: dict[str,
 def test_settings_that_cannot_be_used_are_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=f"^{re.escape(sentence)}$"):
         check(Settings(**values))
+
+
+@pytest.mark.parametrize("mode", ["888", "1770", "-1", "rwx", ""])
+def test_permissions_that_are_not_octal_are_refused(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+    printed = refused(capsys, "--unix-socket", "s", f"--unix-socket-mode={mode}")
+    assert printed == f"argument --unix-socket-mode: permissions are octal digits from 0 to 777, not {mode!r}"
+
+
+def test_a_unix_socket_is_refused_on_windows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    printed = refused(capsys, "--unix-socket", "s")
+    assert printed == "argument --unix-socket: Python has no Unix sockets on Windows"
 
 
 @pytest.mark.parametrize(

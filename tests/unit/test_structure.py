@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = [
     ["common"],
-    ["server.stderr_log", "server.extras"],
+    ["server.stderr_log"],
     ["server.process"],
     ["server.settings"],
     ["server.args"],
@@ -47,6 +47,7 @@ MAY_USE_NETWORK = (
     "client.connection",
     "client.tls",
     "client.source",
+    "client.tools.top.app",  # Textual runs on asyncio
     "common.tls_socket",
 )
 

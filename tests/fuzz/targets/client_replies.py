@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Sequence
 
 from client.protocol import MAX_REPLY_SIZE, ClientProtocol
-from client.render.forms import FORMS, print_replies
+from client.render.forms import FORMS, for_terminal, print_replies
 from client.render.pretty import Pretty
 from common.replies import ErrorReply, Reply
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder
@@ -96,7 +96,8 @@ def check(data: bytes) -> None:
     for render in FORMS.values():
         print_replies(render, replies, io.BytesIO())
     screen = io.BytesIO()
-    print_replies(Pretty(), replies, screen)
+    for render in (Pretty(), for_terminal(FORMS["json"]), for_terminal(FORMS["csv"])):
+        print_replies(render, replies, screen)
     text = screen.getvalue().decode()
     assert all(character.isprintable() or character in "\n\t" for character in text), "no escape reaches a terminal"
     assert whole is not None

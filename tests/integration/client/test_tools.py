@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.harness.any_server import AnyServer, ask
-from tests.harness.processes import run_client
+from tests.harness.fake_redis import FakeRedis, bulk
+from tests.harness.processes import RUN_CLIENT, environment, run_client
+from tests.harness.waiting import TIMEOUT
 
 
 def run_tool(server: AnyServer, *options: str, status: int = 0) -> str:
@@ -67,14 +72,31 @@ def test_stat_prints_a_line_per_interval(filled: AnyServer) -> None:
         assert re.fullmatch(r" +2,501 +[0-9.]+ MiB +[1-9]\d* +[1-9][0-9,]* +[1-9][0-9,]* +-", row), row
 
 
-@pytest.mark.parametrize("options", [["--latency"], ["--latency", "--history"]])
-def test_latency_prints_percentiles(target: AnyServer, options: list[str]) -> None:
-    ended = run_client("-p", str(target.port), *options[:1], "-i", "0.2")
+def test_stat_reads_the_lines_of_info_over_resp2_too() -> None:
+    with closing(FakeRedis({b"INFO": bulk(b"used_memory:2048\r\nconnected_clients:3\r\ndb0:keys=7,x=1\r\n")})) as fake:
+        ended = run_client("-p", str(fake.port), "--stat", "-i", "0.01", "-r", "1")
+    assert ended.stdout.decode().splitlines()[1].split() == ["7", "2.0", "KiB", "3", "0", "0", "-"]
+
+
+LATENCIES = re.compile(
+    r"min {0}  avg {0}  max {0}  p50 {0}  p99 {0}  p99\.9 {0} ms  \(\d+ samples\)\n".replace("{0}", r"\d+\.\d\d")
+)
+
+
+def test_latency_prints_percentiles(target: AnyServer) -> None:
+    ended = run_client("-p", str(target.port), "--latency", "-i", "0.2")
     assert ended.returncode == 0
-    number = r"\d+\.\d\d"
-    percentiles = rf"p50 {number}  p99 {number}  p99\.9 {number}"
-    pattern = rf"min {number}  avg {number}  max {number}  {percentiles} ms  \(\d+ samples\)\n"
-    assert re.fullmatch(pattern, ended.stdout.decode())
+    assert LATENCIES.fullmatch(ended.stdout.decode())
+
+
+def test_the_history_of_the_latency_is_a_line_of_percentiles_per_interval_until_ctrl_c(target: AnyServer) -> None:
+    command = [RUN_CLIENT, "-p", str(target.port), "--latency", "--history", "-i", "0.05"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as client:
+        assert client.stdout is not None
+        for _ in range(3):
+            assert LATENCIES.fullmatch(client.stdout.readline())
+        client.send_signal(signal.SIGINT)
+        assert client.wait(TIMEOUT) == 130
 
 
 def test_a_dump_restores_strings_and_their_expiry(target: AnyServer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import closing
 
@@ -41,7 +42,7 @@ def test_connections_that_get_no_thread_are_refused_and_logged_once(caplog: pyte
     caplog.set_level(logging.INFO)
     scheduler = LimitedScheduler()
     context = ServerContext(new_engine(), COMMANDS)
-    listener = Listener("127.0.0.1", 0, context, scheduler)
+    listener = Listener(socket.AF_INET, ("127.0.0.1", 0), context, scheduler)
     scheduler.start()
     listener.start()
     try:

@@ -18,7 +18,7 @@ from tests.harness.waiting import TIMEOUT
 pytestmark = pytest.mark.skipif(readline is None, reason="this Python has no readline module")
 
 PROGRAM = ["-m", "tests.harness.fake_terminal"]
-CTRL_C, CTRL_D, TAB, UP, ENTER = "\x03", "\x04", "\t", "\x1b[A", "\r"
+CTRL_C, CTRL_D, CTRL_R, TAB, UP, ENTER = "\x03", "\x04", "\x12", "\t", "\x1b[A", "\r"
 
 PLAIN = "dumb"
 HINTING = "xterm-256color"
@@ -91,6 +91,15 @@ def test_the_editor_with_hints_is_chosen_if_terminal_and_package_allow(
 ) -> None:
     child = start(term, *hidden_modules)
     assert class_name(child) == name
+    send_eof(child)
+
+
+def test_ctrl_r_finds_a_line_of_the_history_with_readline_too(start: Start, history: Path) -> None:
+    history.write_text("SET name Ada\nGET other\nPING\n")
+    child = start(PLAIN)
+    child.expect_exact("ask>")
+    child.send(f"{CTRL_R}nam{ENTER}")
+    child.expect_exact("got 'SET name Ada'.")
     send_eof(child)
 
 

@@ -21,6 +21,8 @@ from client.settings import ConnectionSettings, InvalidAddress, parse_url, setti
         ("redis://:secret@host", ConnectionSettings("host", 6379, password="secret")),
         ("redis://secret@host", ConnectionSettings("host", 6379, password="secret")),
         ("unix:///tmp/a%20b?db=2", ConnectionSettings(socket_path="/tmp/a b", database=2)),
+        ("redis+unix://:pw@/tmp/s", ConnectionSettings(socket_path="/tmp/s", password="pw")),
+        ("unix://ada@/s?password=p%40", ConnectionSettings(socket_path="/s", user="ada", password="p@")),
     ],
 )
 def test_a_url_has_address_login_and_database(url: str, expected: ConnectionSettings) -> None:
@@ -29,7 +31,17 @@ def test_a_url_has_address_login_and_database(url: str, expected: ConnectionSett
 
 @pytest.mark.parametrize(
     "url",
-    ["host", "http://host", "redis://h:0", "redis://h:x", "redis://h/x", "redis://[::1", "unix://", "redis://h:65536"],
+    [
+        "host",
+        "http://host",
+        "redis://h:0",
+        "redis://h:x",
+        "redis://h/x",
+        "redis://[::1",
+        "unix://",
+        "unix://tmp/s",
+        "redis://h:65536",
+    ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(InvalidAddress) as problem:

@@ -1,4 +1,4 @@
-"""Optional dependencies of the server."""
+"""Optional dependencies of the server and of the client."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class MissingExtra(Exception):
 def explain_import_error(option: str, extra: str, problem: ImportError) -> Exception:
     """Return what to raise for a failed import: the error itself if a module of this project is to blame."""
     package = (problem.name or "").partition(".")[0]
-    return problem if package in ("common", "server", "kvline") else MissingExtra(option, extra, problem)
+    return problem if package in ("client", "common", "server", "kvline") else MissingExtra(option, extra, problem)
