@@ -62,6 +62,7 @@ def _run(
     keys=KEYS.used(CHANGE),
     since="2.6.0",
     complexity=COMPLEXITY,
+    types={"numkeys": "integer"},
 )
 def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
     find = partial(session.context.scripts.compiled, script, digest_of(script))
@@ -75,6 +76,7 @@ def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stag
     keys=KEYS.used(READ),
     since="7.0.0",
     complexity=COMPLEXITY,
+    types={"numkeys": "integer"},
 )
 def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
     find = partial(session.context.scripts.compiled, script, digest_of(script))
@@ -88,6 +90,7 @@ def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> St
     keys=KEYS.used(CHANGE),
     since="2.6.0",
     complexity=COMPLEXITY,
+    types={"numkeys": "integer"},
 )
 def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
     if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
@@ -103,6 +106,7 @@ def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stag
     keys=KEYS.used(READ),
     since="7.0.0",
     complexity=COMPLEXITY,
+    types={"numkeys": "integer"},
 )
 def evalsha_ro(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
     if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis

@@ -55,7 +55,8 @@ def client_tracking(session: Session, mode: bytes, *args: bytes) -> Reply:
 
 
 def _tracking_may_take_long(session: Session, *args: bytes) -> bool:
-    return len(args) > MAX_QUICK_ARGS  # prefixes, which are compared with each other
+    # Prefixes are compared with each other. A script has the lock that the first client waits for.
+    return len(args) > MAX_QUICK_ARGS or session.context.scripts.running is not None
 
 
 group.may_take_long("CLIENT|TRACKING", _tracking_may_take_long)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from time import perf_counter_ns
 
@@ -180,7 +180,7 @@ class EmbeddedDatabase:
 
     def unwatch(self, watch: Watch) -> None:
         """End a watch."""
-        self._waits.run_soon(partial(self._store.unwatch, watch))
+        self._waits.do_soon(lambda: self._store.unwatch(watch))
 
     @contextmanager
     def _step(self) -> Iterator[Store]:
@@ -189,9 +189,11 @@ class EmbeddedDatabase:
             self._store.begin_step()
             yield self._store
 
-    def _long_step(self) -> AbstractContextManager[Store]:
+    @contextmanager  # as in the subclass: mypyc cannot override a plain method by a decorated one
+    def _long_step(self) -> Iterator[Store]:
         """Do the same for a step that may take very long, because it runs a script."""
-        return self._step()
+        with self._step() as store:
+            yield store
 
 
 class EmbeddedEngine:
@@ -241,7 +243,7 @@ class EmbeddedEngine:
         outcomes: list[Reply | Exception] = []
         durations: list[int] = []
         waiting: list[int] = []  # the places of the commands whose last stage has not run
-        indexes = {*watches, *(index for index, _ in parts)}
+        indexes = {*watches, *[index for index, _ in parts]}
         runs_scripts = any(command.needs_session for _, queue in parts for command, _ in queue)
         with self._long_step(indexes) if runs_scripts else self._step(indexes) as stores:
             if stores.memory is not None:
@@ -275,19 +277,19 @@ class EmbeddedEngine:
     def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Notify one more observer of every change, and call a function after each active expire cycle."""
         with self._waits.holding():
-            self._waits.run_postponed()  # it may be the end of the same observer
+            self._waits.do_postponed()  # it may be the end of an earlier observation
             self._stores.observe(observer)
             self._after_expiry = {**self._after_expiry, observer: after_expiry}
 
     def stop_observing_keys(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
         """Notify this observer no more, and call a function under the lock. If the lock is taken, do it soon."""
+        self._waits.do_soon(partial(self._stop_observing, observer, stopped))
 
-        def stop() -> None:
+    def _stop_observing(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
+        if observer in self._after_expiry:
             self._stores.stop_observing(observer)
             self._after_expiry = {each: call for each, call in self._after_expiry.items() if each is not observer}
             stopped()
-
-        self._waits.run_soon(stop)
 
     def key_counts(self) -> KeyCounts | None:
         """Count the keys. Returns None while a slow script runs."""
@@ -353,7 +355,7 @@ class EmbeddedEngine:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
         with self._lock:
             stores = self._begin_step()
-            self._waits.run_postponed()
+            self._waits.do_postponed()
             stop = _time_limit(EXPIRE_SLICE)
             # Last the database in which the last slice has ended: an endless supply there must not delay the others.
             for store in sorted(stores, key=lambda store: store.index <= self._expired_last):
@@ -378,9 +380,11 @@ class EmbeddedEngine:
         with self._waits.holding():
             yield self._begin_step(indexes)
 
-    def _long_step(self, indexes: Collection[int]) -> AbstractContextManager[Databases]:
+    @contextmanager
+    def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
         """Do the same for a step that may take very long, because it runs a script."""
-        return self._step(indexes)
+        with self._step(indexes) as stores:
+            yield stores
 
     def _begin_step(self, indexes: Collection[int] = ()) -> Databases:
         """Begin a step of these databases, or of all of them. Return all. The caller has the lock."""

@@ -236,6 +236,8 @@ class Command:
         for flag, categories in _CATEGORIES.items():
             if flag in self.flags:
                 found |= categories
+        if "scripting" in found:  # whatever the script does
+            found -= _CATEGORIES[Flag.READONLY]
         if "fast" not in found:
             found.add("slow")
         return sorted(found)

@@ -103,7 +103,7 @@ class _Parser:
                 if repeats and [each.name for each in arguments[first:]] == list(_names(group)):
                     arguments[first:] = [replace(group, multiple=True, token=arguments[first].token)]
                 else:
-                    arguments.append(replace(group, optional=True, multiple=repeats))
+                    arguments.append(replace(group, optional=True, multiple=repeats or group.multiple))
             elif word == "<":
                 arguments.append(self._group(">")[0])
             elif _TOKEN.fullmatch(word):

@@ -14,12 +14,13 @@ import pytest
 
 from common.replies import OK, ErrorReply, Reply
 from server.app import Server
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.scripts import cache, interpreter
 from server.session.context import ServerContext
 from server.settings import Settings
 from tests.harness.processes import Peer
-from tests.harness.sessions import ClientSession, execute, send_line, transport_of
+from tests.harness.sessions import ClientSession, execute, new_session, send_line, transport_of
 from tests.harness.waiting import wait_until
 
 pytest.importorskip("lupa", reason="the extra scripts is not installed")
@@ -280,6 +281,20 @@ def test_a_slow_script_makes_other_requests_fail(server: Server) -> None:
         assert ask(before, "GET k") == "(nil)"
 
 
+def test_clients_that_watch_or_track_can_disconnect_while_a_script_is_slow(server: Server) -> None:
+    with connected(server) as watching, connected(server) as tracking:
+        assert ask(watching, "WATCH k") == "OK"
+        tracking.send(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n")
+        wait_until(lambda: server.context.tracking.figures.clients == 1, "the client tracks")
+        with running(server, "while true do end") as peer, connected(server) as other:
+            watching.close()
+            tracking.close()
+            assert ask(other, "PING") == BUSY
+            assert ask(other, "SCRIPT KILL") == "OK"
+            peer.line()
+            assert ask(other, "SET k v") == "OK"
+
+
 def test_a_script_that_has_written_is_not_killed(server: Server) -> None:
     with running(server, "redis.call('SET', 'k', 'v') while redis.call('GET', 'k') do end"), connected(server) as other:
         wait_until(lambda: "UNKILLABLE" in ask(other, "SCRIPT KILL"), "the script has written")
@@ -347,7 +362,8 @@ def test_a_script_can_select_another_database_for_itself(session: ClientSession)
     assert "DB index is out of range" in error(session, "return redis.call('SELECT', 99)")
 
 
-def test_time_stands_still_in_a_script(session: ClientSession) -> None:
+def test_time_stands_still_in_a_script() -> None:
+    session = new_session(EmbeddedEngine(Store()))  # with the clock of the system
     script = "redis.call('SET', 'k', 'v', 'PX', 1) for i = 1, 1000000 do end return redis.call('EXISTS', 'k')"
     assert run(session, script) == 1
 
@@ -372,3 +388,13 @@ def test_without_the_extra_the_error_says_what_to_install(
     assert error(session, "return 1").startswith(expected)
     assert send_line(session, "SCRIPT LOAD x").startswith(f"(error) {expected}")
     assert "scripts" in send_line(session, "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0")
+
+
+def test_client_tracking_notes_what_a_script_reads(session: ClientSession, other: ClientSession) -> None:
+    execute(session, b"HELLO", b"3")
+    execute(session, b"CLIENT", b"TRACKING", b"ON")
+    assert run(session, "redis.call('SET', 'own', 1) return redis.call('GET', 'k')") is None
+    send_line(other, "SET own 2")
+    assert transport_of(session).pushed == []
+    send_line(other, "SET k 1")
+    assert transport_of(session).pushed == [b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"]

@@ -80,7 +80,7 @@ class DurableDatabase(EmbeddedDatabase):
     @contextmanager
     def _long_step(self) -> Iterator[Store]:
         """Take the lock for a script. Other threads can commit meanwhile what was executed before it."""
-        with super()._step() as store, self._log.holding():
+        with self._step() as store, self._log.holding():
             yield store
 
     def may_block(self, command: Command, args: Args) -> bool:
@@ -173,7 +173,7 @@ class DurableEngine(EmbeddedEngine):
     @contextmanager
     def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
         """Take the lock for a transaction with a script, in the same way."""
-        with super()._step(indexes) as stores, self._log.holding():
+        with self._step(indexes) as stores, self._log.holding():
             yield stores
 
     def evict_slice(self) -> bool:

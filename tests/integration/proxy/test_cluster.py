@@ -199,6 +199,25 @@ def test_commands_on_all_keys_are_run_on_all_nodes(cluster: ThreeNodes, peer: Pe
     assert execute(peer, "RANDOMKEY") == b"$-1\r\n"
 
 
+def test_scripts_are_loaded_on_all_nodes_and_run_on_that_of_their_keys(cluster: ThreeNodes, peer: Peer) -> None:
+    client = redis_py.Redis(port=peer.socket.getpeername()[1])
+    digest = client.script_load("return redis.call('SET', KEYS[1], ARGV[1])")
+    assert [execute(node.connect(), f"SCRIPT EXISTS {digest}") for node in cluster.nodes] == [
+        Aggregate(b"*1\r\n", [b":1\r\n"])
+    ] * 3
+    assert client.script_exists(digest, "0" * 40) == [True, False]
+    for number in range(20):
+        assert client.evalsha(digest, 1, f"key{number}", number) == b"OK"
+        assert client.get(f"key{number}") == b"%d" % number
+    with pytest.raises(redis_py.ResponseError, match="hash to the same slot"):
+        client.eval("return 1", 2, "a", "b")
+    with pytest.raises(redis_py.ResponseError, match="No scripts in execution"):
+        client.script_kill()
+    assert client.script_flush()
+    assert client.script_exists(digest) == [False]
+    client.close()
+
+
 def test_scan_iterates_over_all_nodes(shared_server: ServerProcess, peer: Peer) -> None:
     client = redis_py.Redis(port=shared_server.port)
     for number in range(500):
