@@ -180,7 +180,7 @@ class EmbeddedDatabase:
 
     def unwatch(self, watch: Watch) -> None:
         """End a watch."""
-        self._waits.run_soon(partial(self._store.unwatch, watch))
+        self._waits.do_soon(partial(self._store.unwatch, watch))
 
     @contextmanager
     def _step(self) -> Iterator[Store]:
@@ -277,19 +277,19 @@ class EmbeddedEngine:
     def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Notify one more observer of every change, and call a function after each active expire cycle."""
         with self._waits.holding():
-            self._waits.run_postponed()  # it may be the end of the same observer
+            self._waits.do_postponed()  # it may be the end of an earlier observation
             self._stores.observe(observer)
             self._after_expiry = {**self._after_expiry, observer: after_expiry}
 
     def stop_observing_keys(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
         """Notify this observer no more, and call a function under the lock. If the lock is taken, do it soon."""
+        self._waits.do_soon(partial(self._stop_observing, observer, stopped))
 
-        def stop() -> None:
+    def _stop_observing(self, observer: DatabasesObserver, stopped: Callable[[], None]) -> None:
+        if observer in self._after_expiry:
             self._stores.stop_observing(observer)
             self._after_expiry = {each: call for each, call in self._after_expiry.items() if each is not observer}
             stopped()
-
-        self._waits.run_soon(stop)
 
     def key_counts(self) -> KeyCounts | None:
         """Count the keys. Returns None while a slow script runs."""
@@ -355,7 +355,7 @@ class EmbeddedEngine:
         """Remove expired keys for up to `EXPIRE_SLICE`. Return whether none is left."""
         with self._lock:
             stores = self._begin_step()
-            self._waits.run_postponed()
+            self._waits.do_postponed()
             stop = _time_limit(EXPIRE_SLICE)
             # Last the database in which the last slice has ended: an endless supply there must not delay the others.
             for store in sorted(stores, key=lambda store: store.index <= self._expired_last):

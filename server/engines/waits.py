@@ -39,7 +39,7 @@ class LockWaits:
         self.lock = lock
         self.acquire: Callable[[], bool] = lock.acquire
         """Takes the lock. If it returns false, `wait` must be called."""
-        self._postponed: deque[Callable[[], None]] = deque()
+        self._postponed: deque[Callable[[], object]] = deque()  # what could not be done at once
         self._refuse: Callable[[], None] | None = None
 
     def limit(self, refuse: Callable[[], None]) -> None:
@@ -63,17 +63,17 @@ class LockWaits:
         finally:
             self.lock.release()
 
-    def run_soon(self, action: Callable[[], None]) -> None:
-        """Do something under the lock, now or, if it is taken, when the active expire thread has it."""
+    def do_soon(self, function: Callable[[], object]) -> None:
+        """Call a function with the lock: now or, if the lock is taken, later, so that a connection can be closed."""
         if not self.acquire():
-            self._postponed.append(action)
+            self._postponed.append(function)
             return
         try:
-            action()
+            function()
         finally:
             self.lock.release()
 
-    def run_postponed(self) -> None:
-        """Do what could not be done when it was asked for. The caller has the lock."""
+    def do_postponed(self) -> None:
+        """Do what was postponed, in order. The caller has the lock. The active expire thread calls it regularly."""
         while self._postponed:
             self._postponed.popleft()()
