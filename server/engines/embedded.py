@@ -180,7 +180,7 @@ class EmbeddedDatabase:
 
     def unwatch(self, watch: Watch) -> None:
         """End a watch."""
-        self._waits.do_soon(partial(self._store.unwatch, watch))
+        self._waits.do_soon(lambda: self._store.unwatch(watch))
 
     @contextmanager
     def _step(self) -> Iterator[Store]:

@@ -14,6 +14,8 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
+from common.errors import CommandError
+
 CHECK_INTERVAL = 0.1
 """Seconds after which a request that waits for the lock asks whether it must go on waiting."""
 
@@ -64,8 +66,14 @@ class LockWaits:
             self.lock.release()
 
     def do_soon(self, function: Callable[[], object]) -> None:
-        """Call a function with the lock: now or, if the lock is taken, later, so that a connection can be closed."""
-        if not self.acquire():
+        """Call a function with the lock: now or, while a slow script has the lock, later.
+
+        So a connection can be closed meanwhile.
+        """
+        try:
+            if not self.acquire():
+                self.wait()
+        except CommandError:
             self._postponed.append(function)
             return
         try:

@@ -24,9 +24,11 @@ UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 NO_BOUNDS = {
     "common.resp_replies.MAX_SHORT_ARRAY": "longer arrays are encoded in another way",
+    "common.resp_requests.MAX_UNIFORM_ARGS": "requests with more arguments are decoded in another way",
     "common.resp_requests.MAX_SPLIT_ARGS": "longer requests are decoded in another way",
     "common.text.MAX_CONTINUATION_BYTES": "a property of UTF-8",
     "server.scripts.interpreter.MAX_ARGUMENTS_AT_ONCE": "more are passed in several calls",
+    "server.args.integers.MAX_QUICK_DIGITS": "longer numbers are parsed in another way",
     "server.args.integers.MAX_CURSOR": "a range of integers",
     "server.args.integers.MAX_CURSOR_LENGTH": "a range of integers",
     "server.args.integers.MAX_INT": "a range of integers",

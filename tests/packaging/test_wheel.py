@@ -55,7 +55,7 @@ def test_the_wheel_has_every_module_of_the_checkout(wheel: Path) -> None:
 
 
 def test_the_wheel_has_the_extras_of_the_project(wheel: Path) -> None:
-    assert EXTRAS.keys() == {"shell", "http", "proxy", "console", "all", "docs", "test"}
+    assert EXTRAS.keys() == {"shell", "top", "http", "proxy", "scripts", "console", "all", "docs", "test"}
     with ZipFile(wheel) as archive:
         metadata = archive.read(f"kvline-{__version__}.dist-info/METADATA").decode()
     assert set(re.findall(r"^Provides-Extra: (\S+)$", metadata, re.MULTILINE)) == EXTRAS.keys()

@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
         OutputLimits(OutputLimit(0, 0, 0), OutputLimit(1, 2, 3), OutputLimit(64 * 2**20, 0, 0)),
     ),
     "notify_keyspace_events": ("KEA", "g$lshzxetdKE"),
+    "tracking_table_max_keys": ("100", 100),
     "max_memory": ("64mb", 64 * MIB),
     "eviction": ("allkeys-lru", "allkeys-lru"),
     "databases": ("3", 3),

@@ -1,12 +1,13 @@
 """The fixtures of the tests of servers with a durable log."""
 
+import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import ServerProcess, StartServer, start_server
+from tests.harness.processes import Peer, ServerProcess, StartServer, start_server
 
 __all__ = ["start_server"]
 
@@ -28,6 +29,12 @@ def kill(server: ServerProcess) -> None:
     server.signal(signal.SIGKILL)
     server.exit_status()
     server.close_peers()
+
+
+def ask_anew(server: ServerProcess, command: bytes) -> bytes:
+    """Send a command on a connection of its own: a write that fails closes its connection, and has no reply."""
+    with contextlib.closing(Peer(server.port)) as peer:
+        return peer.ask(command)
 
 
 def compact(server: ServerProcess) -> bytes:

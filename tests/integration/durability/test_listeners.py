@@ -23,6 +23,7 @@ from tests.harness.logs import new_disk
 from tests.harness.processes import Peer, StartServer
 from tests.harness.simulated_disk import SimulatedDisk
 from tests.harness.waiting import TIMEOUT, wait_until
+from tests.integration.durability.conftest import ask_anew
 
 MISCONF = b"(error) MISCONF Errors writing to the AOF file: Input/output error"
 
@@ -271,11 +272,11 @@ def test_a_full_file_system_refuses_writes_and_they_resume_when_there_is_space(
     start_server: StartServer, small_disk: Path
 ) -> None:
     server = start_server("--port", "0", "--data", str(small_disk / "data"))
-    peer = server.connect()
-    assert peer.ask(b"SET a 1") == b"OK"
+    assert ask_anew(server, b"SET a 1") == b"OK"
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 13 * 1024 * 1024)
-    wait_until(lambda: peer.ask(b"SET b 2").startswith(b"(error) MISCONF"), "writes are refused")
+    wait_until(lambda: ask_anew(server, b"SET b 2").startswith(b"(error) MISCONF"), "writes are refused")
+    peer = server.connect()
     assert peer.ask(b"GET a") == b"1"
     filler.unlink()
     wait_until(lambda: peer.ask(b"SET b 3") == b"OK", "writes are accepted")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.processes import ROOT, RUN_SERVER, environment
 from tests.harness.waiting import TIMEOUT, wait_until
-from tests.integration.durability.conftest import Start, compact, kill
+from tests.integration.durability.conftest import Start, ask_anew, compact, kill
 
 MANY = 20_000
 
@@ -90,14 +90,14 @@ def test_a_signal_during_the_replay_stops_the_server_before_it_has_started(start
 @pytest.mark.parametrize("is_renamed", [True, False], ids=["renamed", "removed"])
 def test_writes_are_refused_after_the_directory_was_taken_away(start: Start, tmp_path: Path, is_renamed: bool) -> None:
     server = start()
-    peer = server.connect()
-    assert peer.ask(b"SET a 1") == b"OK"
+    assert ask_anew(server, b"SET a 1") == b"OK"
     if is_renamed:
         (tmp_path / "data").rename(tmp_path / "elsewhere")
     else:
         shutil.rmtree(tmp_path / "data")
     refused = b"(error) MISCONF Errors writing to the AOF file: No such file or directory"
-    wait_until(lambda: peer.ask(b"SET b 2") == refused, "writes are refused")
+    wait_until(lambda: ask_anew(server, b"SET b 2") == refused, "writes are refused")
+    peer = server.connect()
     assert peer.ask(b"GET a") == b"1"
     if not is_renamed:
         (tmp_path / "data").mkdir()  # another server may lock it, so this one does not write there

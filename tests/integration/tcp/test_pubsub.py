@@ -111,7 +111,7 @@ def test_stress_no_message_is_lost_and_all_subscribers_have_one_order(server: Se
 def test_backpressure_a_subscriber_that_never_reads_delays_no_publisher_and_is_closed(
     start_server: StartServer,
 ) -> None:
-    server = start_server("--client-output-buffer-limit", "pubsub 2mb 0 0", "--log-level", "debug")
+    server = start_server("--port", "0", "--client-output-buffer-limit", "pubsub 2mb 0 0", "--log-level", "debug")
     with ExitStack() as peers:
         slow, quick, publisher = (connect(peers, server) for _ in range(3))
         subscribe(slow, b"SUBSCRIBE", b"a")
