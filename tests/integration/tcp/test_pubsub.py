@@ -189,7 +189,7 @@ def test_subscribers_are_disconnected_when_the_server_stops(start_server: StartS
 
 
 def test_a_client_with_subscriptions_is_exempt_from_the_idle_timeout(start_server: StartServer) -> None:
-    server = start_server("--idle-timeout", "1")
+    server = start_server("--port", "0", "--idle-timeout", "1")
     with ExitStack() as peers:
         subscriber, idle = connect(peers, server), connect(peers, server)
         subscribe(subscriber, b"SUBSCRIBE", b"a")

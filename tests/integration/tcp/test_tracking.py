@@ -134,7 +134,7 @@ def test_invalidations_are_redirected_to_an_idle_client_with_resp3(
 
 
 def test_backpressure_a_tracking_client_that_never_reads_is_closed(start_server: StartServer) -> None:
-    server = start_server("--client-output-buffer-limit", "pubsub 2mb 0 0")
+    server = start_server("--port", "0", "--client-output-buffer-limit", "pubsub 2mb 0 0")
     with ExitStack() as peers:
         connect(peers, server, b"HELLO 3", b"CLIENT TRACKING ON BCAST")
         quick = Cache(connect(peers, server, b"HELLO 3", b"CLIENT TRACKING ON BCAST"))
