@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytest.importorskip("lupa", reason="the extra scripts is not installed")
+
 from common.replies import OK, ErrorReply, Reply
 from server.app import Server
 from server.engines.embedded import EmbeddedEngine
@@ -22,8 +24,6 @@ from server.settings import Settings
 from tests.harness.processes import Peer
 from tests.harness.sessions import ClientSession, execute, new_session, send_line, transport_of
 from tests.harness.waiting import wait_until
-
-pytest.importorskip("lupa", reason="the extra scripts is not installed")
 
 
 def run(session: ClientSession, script: str, *args: bytes) -> Reply:
