@@ -96,6 +96,8 @@ def test_there_is_no_advice_without_documents() -> None:
 
 @pytest.mark.parametrize("name", [name for name, (_, lines) in EXAMPLES.items() if lines])
 def test_an_example_prints_what_it_shows(name: str) -> None:
+    if name.startswith(("EVAL", "SCRIPT")):
+        pytest.importorskip("lupa", reason="the extra scripts is not installed")
     conversation = local_conversation()
     screen = io.BytesIO()
     _, lines = EXAMPLES[name]
