@@ -14,7 +14,7 @@ from common.resp_client import encode_request
 from common.text import split_args
 from tests.harness.processes import Peer
 from tests.harness.profiles import examples
-from tests.harness.resp_wire import Aggregate, Reply, Servers, read_reply
+from tests.harness.resp_wire import Aggregate, Reply, Servers, read_reply, replies_before
 from tests.harness.waiting import wait_until
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
@@ -360,23 +360,11 @@ class Conversation:
         """Return what a connection receives before the reply to a PING that it sends now."""
         if self._in_multi[number]:
             return []
-        token = b"barrier-%d" % next(self._tokens)
-        peer = self.peers[number]
-        peer.send(encode_request([b"PING", token]))
-        received: list[Reply] = []
-        while not _contains(reply := read_reply(peer), token):
-            received.append(reply)
-        return received
+        return replies_before(self.peers[number], b"barrier-%d" % next(self._tokens))
 
     def close(self) -> None:
         for peer in self.peers:
             peer.close()
-
-
-def _contains(reply: Reply, token: bytes) -> bool:
-    if isinstance(reply, Aggregate):
-        return any(_contains(item, token) for item in reply.items)
-    return token in reply
 
 
 def in_any_order(args: list[bytes], received: list[list[Reply]]) -> object:

@@ -16,7 +16,7 @@ from common.text import split_args
 from tests.harness.processes import Peer
 from tests.harness.profiles import examples
 from tests.harness.redis_server import RedisServer, find_redis
-from tests.harness.resp_wire import Aggregate, Reply, Servers, read_reply
+from tests.harness.resp_wire import Aggregate, Reply, Servers, read_reply, replies_before
 from tests.harness.waiting import wait_until
 
 CONNECTIONS = 3
@@ -482,13 +482,7 @@ class Conversation:
         """Return what a connection receives before the reply to a PING that it sends now."""
         if number in self._killed:
             return []
-        token = b"barrier-%d" % next(self._tokens)
-        peer = self.peers[number]
-        peer.send(encode_request([b"PING", token]))
-        received: list[Reply] = []
-        while not _contains(reply := read_reply(peer), token):
-            received.append(reply)
-        return received
+        return replies_before(self.peers[number], b"barrier-%d" % next(self._tokens))
 
     def close(self) -> None:
         for peer in self.peers:
@@ -500,12 +494,6 @@ def _is_invalidation(reply: Reply) -> bool:
         [b"$10\r\ninvalidate\r\n"],
         [b"$21\r\ntracking-redir-broken\r\n"],
     )
-
-
-def _contains(reply: Reply, token: bytes) -> bool:
-    if isinstance(reply, Aggregate):
-        return any(_contains(item, token) for item in reply.items)
-    return token in reply
 
 
 Step = tuple[int, list[list[bytes]]]

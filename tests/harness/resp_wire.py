@@ -42,6 +42,21 @@ def read_reply(peer: Peer) -> Reply:
     return line
 
 
+def replies_before(peer: Peer, token: bytes) -> list[Reply]:
+    """Return what a connection receives before the reply to a PING with this token, which is sent now."""
+    peer.send(encode_request([b"PING", token]))
+    received: list[Reply] = []
+    while not _contains(reply := read_reply(peer), token):
+        received.append(reply)
+    return received
+
+
+def _contains(reply: Reply, token: bytes) -> bool:
+    if isinstance(reply, Aggregate):
+        return any(_contains(item, token) for item in reply.items)
+    return token in reply
+
+
 def payload(bulk: Reply) -> bytes:
     """Return the content of a bulk string."""
     data = scalar(bulk)
