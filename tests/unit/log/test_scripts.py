@@ -42,6 +42,21 @@ def test_a_script_is_one_batch() -> None:
     assert LoggedServer(server.disk).store.all_keys() == [b"%d" % number for number in range(1, 11)]
 
 
+@pytest.mark.parametrize("database", [0, 2])
+def test_the_changes_of_a_script_are_recorded_in_its_database_after_those_of_another_one(database: int) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run_without_commit("SET a 0")
+    server.connect().feed(b"SELECT 3\nSET a 3\n")
+    script = f"redis.call('SELECT', {database}) redis.call('SET', 'b', 1)"
+    server.run_without_commit(f'EVAL "{script}" 0')
+    server.connect().feed(b"SELECT 3\nSET c 3\n")
+    server.log.commit()
+    expected = {0: [(b"a", b"0", None)], 3: [(b"a", b"3", None), (b"c", b"3", None)]}
+    expected.setdefault(database, []).append((b"b", b"1", None))
+    assert server.all_items() == expected
+    assert server.restart().all_items() == expected
+
+
 def test_what_was_executed_before_a_script_is_committed_while_it_runs() -> None:
     server = LoggedServer(level=EVERYSEC)
     session = server.connect()
