@@ -180,7 +180,7 @@ class Scripts:
         if not self.is_busy:
             return False
         with self._state:
-            if self.running is not None:
+            if self.is_busy:  # it may have ended meanwhile, and another one may have begun
                 self._is_noted = True
                 self._inspection.set(FEATURE, used=True)
                 return True

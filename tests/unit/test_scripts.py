@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 pytest.importorskip("lupa", reason="the extra scripts is not installed")
 
-from common.replies import OK, ErrorReply, Reply
+from common.errors import SCRIPT_BUSY, CommandError
+from common.replies import DEFERRED, OK, ErrorReply, Reply
+from common.resp_client import ReplyDecoder, encode_request
+from common.resp_requests import MIN_BATCH
 from server.app import Server
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
@@ -22,8 +25,17 @@ from server.scripts import cache, interpreter
 from server.session.context import ServerContext
 from server.settings import Settings
 from tests.harness.processes import Peer
-from tests.harness.sessions import ClientSession, execute, new_session, send_line, transport_of
-from tests.harness.waiting import wait_until
+from tests.harness.sessions import (
+    ClientSession,
+    connect,
+    execute,
+    execute_line,
+    new_session,
+    send_line,
+    send_lines,
+    transport_of,
+)
+from tests.harness.waiting import TIMEOUT, wait_until
 
 
 def run(session: ClientSession, script: str, *args: bytes) -> Reply:
@@ -306,6 +318,84 @@ def test_shutdown_nosave_stops_a_server_with_an_endless_script(server: Server) -
         other.send(b"SHUTDOWN NOSAVE\r\n")
         assert other.rest() == b""
     wait_until(lambda: not any(thread.name == "shutdown" for thread in threading.enumerate()), "it has stopped")
+
+
+# ---------------------------------------------------------------- requests that wait for a script that becomes slow
+
+
+@contextmanager
+def becoming_slow(
+    session: ClientSession, at_refusal: Callable[[ServerContext], object] = lambda _: None
+) -> Iterator[None]:
+    """Run a script that does not end, and refuse each request that has to wait for it."""
+    context = session.context
+
+    def refuse() -> None:
+        at_refusal(context)
+        raise CommandError(SCRIPT_BUSY)
+
+    context.engine.limit_waits(refuse)
+    thread = threading.Thread(target=run, args=(connect(context), "while true do end"))
+    thread.start()
+    try:
+        wait_until(lambda: context.scripts.running is not None, "the script runs")
+        yield
+    finally:
+        end_script(context)
+        thread.join(TIMEOUT)
+
+
+def end_script(context: ServerContext) -> None:
+    """End the script that runs, if any. Requests wait for that."""
+    context.engine.limit_waits(lambda: None)
+    with suppress(CommandError):
+        context.scripts.kill()
+
+
+def test_each_request_of_a_pipeline_is_refused_while_a_script_becomes_slow(session: ClientSession) -> None:
+    pipeline = encode_request([b"GET", b"k"]) * MIN_BATCH
+    with becoming_slow(session):
+        assert ReplyDecoder().feed(session.feed(pipeline)) == [SCRIPT_BUSY] * MIN_BATCH
+    assert ReplyDecoder().feed(session.feed(pipeline)) == [None] * MIN_BATCH
+
+
+def test_a_request_that_may_be_short_is_refused_while_a_script_becomes_slow(session: ClientSession) -> None:
+    with becoming_slow(session):
+        assert session.session.try_execute([b"BITCOUNT", b"k"]) is DEFERRED
+        assert session.session.execute_deferred() == SCRIPT_BUSY
+    assert session.session.try_execute([b"BITCOUNT", b"k"]) == 0
+
+
+def test_statistics_are_not_reset_while_a_script_becomes_slow(session: ClientSession) -> None:
+    """The thread that executes CONFIG RESETSTAT may be the one that has to execute SCRIPT KILL."""
+    send_line(session, "ECHO x")
+    with becoming_slow(session):
+        assert send_line(session, "CONFIG RESETSTAT") == BUSY
+    assert "cmdstat_echo" in send_line(session, "INFO commandstats")
+
+
+def test_a_setting_that_a_slow_script_does_not_allow_to_change_keeps_its_value(
+    session: ClientSession, other: ClientSession
+) -> None:
+    name = "notify-keyspace-events"
+    with becoming_slow(session):
+        assert send_line(session, f"CONFIG SET maxclients 7 {name} KEA") == BUSY
+    assert execute_line(session, f"CONFIG GET {name}") == [name.encode(), b""]
+    assert execute_line(session, "CONFIG GET maxclients") == [b"maxclients", b"10000"]
+    assert send_line(session, f"CONFIG SET {name} KEA") == "OK"
+    other.feed(b"PSUBSCRIBE __keyevent*\n")
+    other.stream.take_pushes()
+    send_line(session, "SET k v")
+    assert other.stream.take_pushes() == b"pmessage __keyevent* __keyevent@0__:set k\n"
+
+
+def test_a_transaction_is_refused_if_a_slow_script_keeps_it_from_selecting_a_database(
+    session: ClientSession, store: Store
+) -> None:
+    send_lines(session, "MULTI", "SELECT 5", "SET k v")
+    with becoming_slow(session, end_script):
+        assert send_line(session, "EXEC") == BUSY
+    assert store.all_keys() == []
 
 
 # ---------------------------------------------------------------- other features
