@@ -85,13 +85,15 @@ def test_a_transaction_with_a_script_is_one_batch_and_ends_as_a_whole() -> None:
     server = LoggedServer(level=EVERYSEC)
     session = server.connect()
     session.feed(b"SET before 1\nMULTI\nSET queued 1\n" + f'EVAL "{ENDLESS}" 0\n'.encode())
-    thread = threading.Thread(target=session.feed, args=(b"EXEC\n",))
+    replies: list[bytes] = []
+    thread = threading.Thread(target=lambda: replies.append(session.feed(b"EXEC\n")))
     thread.start()
     wait_until(lambda: (run := server.context.scripts.running) is not None and run.has_written, "it has written")
     server.log.commit()
     assert b"queued" not in server.file(LOG)
     server.context.scripts.stop(server.service)
     thread.join(TIMEOUT)
+    assert replies == [b"(error) MISCONF Errors writing to the AOF file: the server is stopping\n"]
     server.log.commit()
     assert LoggedServer(server.disk).store.all_keys() == [b"before"]
 
