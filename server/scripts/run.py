@@ -23,7 +23,7 @@ from common.errors import (
     log_failing,
     script_writes_too_much,
 )
-from common.limits import Limits
+from common.limits import KIB, Limits
 from common.replies import OK, Reply
 from server.args.integers import parse_int
 from server.clients.inspection import Inspection
@@ -39,6 +39,9 @@ CONTROL_COMMANDS = frozenset({b"ECHO", b"PING", b"PUBLISH", b"SPUBLISH", b"TIME"
 
 ARGUMENT_OVERHEAD = 64
 """Bytes charged per argument of a write besides its length, as for a transaction."""
+
+MAX_LOG_LENGTH = KIB
+"""Bytes of a text that a script writes to the server's log, as in Redis (``LOG_MAX_LEN``). The rest is cut off."""
 
 LOG_LEVELS = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
 """The levels of ``redis.LOG_DEBUG`` and so on."""
@@ -85,6 +88,7 @@ class ScriptRun:
         self.has_written = False
         """Whether it has executed a command that writes, so that SCRIPT KILL is refused."""
         self.killed = False
+        """Whether it must end."""
         self._state = threading.Lock()  # so that a script is not killed while it begins to write
         self._caller = caller
         self._context = caller.context
@@ -118,7 +122,7 @@ class ScriptRun:
 
     def log(self, level: int, text: bytes) -> None:
         """Write a line to the server's log."""
-        logger.log(LOG_LEVELS[level], "%s", text.decode(errors="replace"))
+        logger.log(LOG_LEVELS[level], "%s", text[:MAX_LOG_LENGTH].decode(errors="replace"))
 
     def _resolve(self, args: Args) -> Command:
         """Return the command of a call, in the order of the checks of Redis (`scriptCall`). Raises `CommandError`."""

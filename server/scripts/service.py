@@ -129,6 +129,8 @@ class Scripts:
                 raise CommandError(script_not_compiled(problem.text)) from None
             script = Script(digest, header, function, len(text))
             self._cache.add(script)
+            while interpreter.needs_memory() and len(self._cache) > 1:
+                self._cache.evict_half()
         return script
 
     def _require_interpreter(self) -> Interpreter:

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("lupa", reason="the extra scripts is not installed")
 
 from common.errors import SCRIPT_BUSY, CommandError
+from common.limits import MIB
 from common.replies import DEFERRED, OK, ErrorReply, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.resp_requests import MIN_BATCH
@@ -194,6 +195,11 @@ def test_an_array_that_is_nested_too_deeply_is_an_error(session: ClientSession) 
     assert "reached lua stack limit" in error(session, "local t = {} for i = 1, 70 do t = {t} end return t")
 
 
+@pytest.mark.parametrize("text", ["", "abc", "12345678901234567890", "9" * 5000])
+def test_a_big_number_need_not_be_a_number(session: ClientSession, text: str) -> None:
+    assert run(session, f"return {{big_number='{text}'}}") == text.encode()
+
+
 def test_a_script_has_a_bound_on_what_it_writes(session: ClientSession, store: Store) -> None:
     session.context.limits = session.context.limits.__class__(max_request=10_000)
     script = "for i = 1, 1000 do redis.call('SET', i, 'x') end"
@@ -213,6 +219,45 @@ def test_the_least_recently_used_script_is_evicted(session: ClientSession, monke
     assert execute(session, b"EVALSHA", bytes(digests[0]), b"0") == 0  # type: ignore[arg-type]
     run(session, "return 'third'")
     assert execute(session, b"SCRIPT", b"EXISTS", *digests) == [1, 0]  # type: ignore[arg-type]
+
+
+def test_scripts_are_evicted_that_take_much_memory_when_they_are_compiled(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "MAX_SCRIPT_MEMORY", 4 * MIB)
+    monkeypatch.setattr(interpreter, "MAX_COMPILED_MEMORY", 2 * MIB)
+    monkeypatch.setattr(interpreter, "MIN_GARBAGE", MIB // 4)
+    script = b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d"
+    digests = [execute(session, b"SCRIPT", b"LOAD", script % number) for number in range(20)]
+    known = execute(session, b"SCRIPT", b"EXISTS", *digests)  # type: ignore[arg-type]
+    assert isinstance(known, list)
+    assert known[0] == 0
+    assert known[-1] == 1
+    assert 4 < known.count(1) < 16
+    assert run(session, "return #string.rep('x', 100000)") == 100_000
+
+
+def test_a_script_does_not_collect_the_garbage_because_many_others_are_known(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "MIN_GARBAGE", MIB // 4)
+    collections: list[int] = []
+    collect = interpreter.Interpreter._collect
+
+    def counted(self: interpreter.Interpreter) -> None:
+        collections.append(1)
+        collect(self)
+
+    monkeypatch.setattr(interpreter.Interpreter, "_collect", counted)
+    for number in range(5):
+        execute(
+            session, b"SCRIPT", b"LOAD", b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d" % number
+        )
+    for _ in range(20):
+        run(session, "return 1")
+    assert len(collections) == 1
+    run(session, "return #string.rep('x', 1000000)")
+    assert len(collections) == 2
 
 
 # ---------------------------------------------------------------- slow scripts
@@ -273,6 +318,29 @@ def test_script_kill_ends_an_endless_script(server: Server, script: str) -> None
         assert ask(other, "SCRIPT KILL") == "(error) NOTBUSY No scripts in execution right now."
         assert ask(other, "SET k v") == "OK"
         assert not server.context.inspection.needed
+
+
+class Killer:
+    """An observer that kills the script that sets a key."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+
+    def observer_of(self, store: Store) -> Killer:
+        return self
+
+    def on_set(self, *_: object) -> None:
+        assert self._context.scripts.running is not None
+        self._context.scripts.running.kill(always=True)
+
+
+@pytest.mark.parametrize("call", ["redis.call(%s)", "pcall(redis.call, %s)", "coroutine.wrap(redis.call)(%s)"])
+def test_a_script_that_is_killed_executes_no_more_commands(session: ClientSession, store: Store, call: str) -> None:
+    """Its instructions are counted, and many slow commands could be executed before the next check."""
+    session.context.engine.observe_keys(Killer(session.context), lambda: None)  # type: ignore[arg-type]
+    text = error(session, " ".join(call % f"'SET', '{key}', 1" for key in "abc"))
+    assert text.startswith("ERR Script killed by user with SCRIPT KILL...")
+    assert store.all_keys() == [b"a"]
 
 
 def test_a_slow_script_makes_other_requests_fail(server: Server) -> None:
@@ -465,8 +533,9 @@ def test_commands_that_are_not_for_scripts_are_refused(session: ClientSession, c
 
 
 def test_redis_log_writes_to_the_servers_log(session: ClientSession, caplog: pytest.LogCaptureFixture) -> None:
-    run(session, "redis.log(redis.LOG_WARNING, 'from', 'Lua')")
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "from Lua")]
+    run(session, "redis.log(redis.LOG_WARNING, 'from', 'Lua') redis.log(redis.LOG_WARNING, string.rep('x', 10000))")
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert lines == [("WARNING", "from Lua"), ("WARNING", "x" * 1024)]
 
 
 def test_without_the_extra_the_error_says_what_to_install(
