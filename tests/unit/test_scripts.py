@@ -221,14 +221,17 @@ def test_the_least_recently_used_script_is_evicted(session: ClientSession, monke
     assert execute(session, b"SCRIPT", b"EXISTS", *digests) == [1, 0]  # type: ignore[arg-type]
 
 
+MANY_FUNCTIONS = b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d"
+"""A script that takes far more memory than its text."""
+
+
 def test_scripts_are_evicted_that_take_much_memory_when_they_are_compiled(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interpreter, "MAX_SCRIPT_MEMORY", 4 * MIB)
     monkeypatch.setattr(interpreter, "MAX_COMPILED_MEMORY", 2 * MIB)
     monkeypatch.setattr(interpreter, "MIN_GARBAGE", MIB // 4)
-    script = b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d"
-    digests = [execute(session, b"SCRIPT", b"LOAD", script % number) for number in range(20)]
+    digests = [execute(session, b"SCRIPT", b"LOAD", MANY_FUNCTIONS % number) for number in range(20)]
     known = execute(session, b"SCRIPT", b"EXISTS", *digests)  # type: ignore[arg-type]
     assert isinstance(known, list)
     assert known[0] == 0
@@ -250,9 +253,7 @@ def test_a_script_does_not_collect_the_garbage_because_many_others_are_known(
 
     monkeypatch.setattr(interpreter.Interpreter, "_collect", counted)
     for number in range(5):
-        execute(
-            session, b"SCRIPT", b"LOAD", b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d" % number
-        )
+        execute(session, b"SCRIPT", b"LOAD", MANY_FUNCTIONS % number)
     for _ in range(20):
         run(session, "return 1")
     assert len(collections) == 1
