@@ -6,8 +6,9 @@ a whole, clients see a history in which all of them ran one after another, in th
 serialisability.
 
 Under the lock there is no socket, no disk, no log line and no other lock, except for what a script calls (PUBLISH,
-``redis.log``). Arguments are parsed before it is taken, and replies are encoded after it is released. Commands that have more to do run in stages (`server.registry`), of which one
-is under the lock. The lock is re-entrant, so that code that holds it may execute commands.
+``redis.log``). Arguments are parsed before it is taken, and replies are encoded after it is released. Commands that
+have more to do run in stages (`server.registry`), of which one is under the lock. The lock is re-entrant, so that code
+that holds it may execute commands.
 """
 
 from __future__ import annotations
