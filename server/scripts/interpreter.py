@@ -127,7 +127,7 @@ class Interpreter:
         return Outcome(value, is_encoded=kind == b"resp")
 
     def needs_memory(self) -> bool:
-        """Return whether compiled scripts must be evicted, so that the next ones have room."""
+        """Collect the garbage if there is much. Return whether scripts must be evicted, so that the next have room."""
         if self._runtime.get_memory_used() <= max(MAX_COMPILED_MEMORY, self._in_use + MIN_GARBAGE):
             return False
         self._collect()

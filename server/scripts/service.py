@@ -129,7 +129,7 @@ class Scripts:
                 raise CommandError(script_not_compiled(problem.text)) from None
             script = Script(digest, header, function, len(text))
             self._cache.add(script)
-            while interpreter.needs_memory() and len(self._cache) > 1:
+            if interpreter.needs_memory():
                 self._cache.evict_half()
         return script
 

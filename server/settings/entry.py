@@ -94,9 +94,8 @@ def setting(
     blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. If there is none,
     CONFIG GET prints ``unset_config``. ``requires`` names another setting, without which this one is an error.
     ``group`` is a section of ``--help``. ``config`` is the name of the parameter in CONFIG, and CONFIG SET may change a
-    ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
-    in the log, and CONFIG GET shows only whether it is set. An ``embedded`` one concerns the keyspace in this process,
-    and cannot be used with a backing Redis.
+    ``mutable`` one. A ``secret`` appears neither in ``repr`` nor in the log, and CONFIG GET shows only whether it is
+    set. An ``embedded`` one concerns the keyspace in this process, and cannot be used with a backing Redis.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
