@@ -78,5 +78,5 @@ class ScriptCache:
 
 
 def digest_of(text: bytes) -> bytes:
-    """Return the name of a script: the SHA-1 of its text, in lower case."""
+    """Return the SHA-1 of a text in lower case, which is the name of a script."""
     return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

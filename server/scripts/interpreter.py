@@ -8,7 +8,6 @@ a value only if there is certainly room for it (`Interpreter.has_room`).
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import struct
@@ -21,6 +20,7 @@ from common.codec import Args
 from common.limits import MIB
 from common.replies import ErrorReply, Reply, SimpleString
 from common.resp_replies import ReplyEncoder
+from server.scripts.cache import digest_of
 from server.scripts.libraries import LIBRARIES
 from server.scripts.outcome import Outcome, ScriptError
 from server.scripts.sandbox import SANDBOX
@@ -84,7 +84,7 @@ class Interpreter:
             self._call,
             self._set_memory_limit,
             self._is_killed,
-            self._guarded(_sha1hex),
+            self._guarded(digest_of),
             self._log,
             load_libraries,
             self._guarded(_pack_float),
@@ -223,7 +223,3 @@ def _unpack_float(data: bytes, is_big_endian: bool) -> float:
 
 
 _FLOATS = {(4, False): "<f", (4, True): ">f", (8, False): "<d", (8, True): ">d"}
-
-
-def _sha1hex(text: bytes) -> bytes:
-    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
