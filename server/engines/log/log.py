@@ -64,12 +64,13 @@ class _Thread(threading.local):
 class _Held:
     """The changes before a script that runs, which can be committed without the keyspace lock that the script has."""
 
-    __slots__ = ("appended", "is_unwanted", "pending")
+    __slots__ = ("appended", "failure", "is_unwanted", "pending")
 
     def __init__(self, pending: Pending, appended: int) -> None:
         self.pending: Pending | None = pending  # None when they were taken
         self.appended = appended
         self.is_unwanted = False  # whether the changes of the script are to be undone
+        self.failure: str | None = None  # why they and those before the script are to be undone
 
 
 class DurableLog:
@@ -228,9 +229,8 @@ class DurableLog:
 
     def _commit_pending(self) -> None:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
-        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
-            if self._commit_held():
-                return
+        if not self._lock_between_scripts():
+            return
         try:
             problem = self.problem
             if problem is None or not self.pending.undo:
@@ -247,14 +247,30 @@ class DurableLog:
             self._committed = taken
             pending.free()
 
-    def _commit_held(self) -> bool:
-        """Do the same for the changes before a script that runs. Return whether one runs."""
-        with self._holding:
-            held = self._held
-            if held is None or self.problem is not None:
+    def _lock_between_scripts(self) -> bool:
+        """Take the keyspace lock. If a script has it, commit the changes before the script instead, and return false.
+
+        A leader must not wait for the end of a script. Threads that serve many connections wait for the leader, and
+        SCRIPT KILL could not be received.
+        """
+        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
+            if self._commit_held():
                 return False
-            pending, held.pending = held.pending, None
-        if pending is not None and self._write(pending):
+        return True
+
+    def _commit_held(self) -> bool:
+        """Commit the changes before a script that runs. Return whether one runs. The leader calls it."""
+        with self._holding:
+            held, problem = self._held, self.problem
+            if held is None:
+                return False
+            pending = None
+            if problem is None and held.failure is None:
+                pending, held.pending = held.pending, None
+            is_refused = problem is not None and held.pending is not None and bool(held.pending.undo)
+        if is_refused:  # executed in the moment in which the log failed
+            self.fail(str(problem), is_trusted=self.is_trusted)
+        elif pending is not None and self._write(pending):
             self._committed = held.appended
             pending.free()
         return True
@@ -265,8 +281,8 @@ class DurableLog:
     def holding(self) -> Iterator[None]:
         """Keep the changes meanwhile apart, because they are to be one batch, and take long. Under the keyspace lock.
 
-        Other threads can commit the changes before them. After `discard_held` they are undone at the end, and
-        `CommandError` is raised.
+        Other threads can commit the changes before them. After `discard_held`, or if that commit fails, they are
+        undone at the end, and `CommandError` is raised.
         """
         with self._holding:
             self._held = held = _Held(self.pending, self.appended)
@@ -282,8 +298,10 @@ class DurableLog:
             if held.pending is not None:
                 held.pending.append(self.pending)
                 self.pending = held.pending
+            if held.failure is not None:
+                self._undo_pending(held.failure)
             if held.is_unwanted:  # a transaction must not be replied as if its other commands had been executed
-                raise CommandError(log_failing(SERVER_STOPPING.decode())) from None
+                raise CommandError(log_failing(held.failure or SERVER_STOPPING.decode())) from None
 
     def discard_held(self) -> None:
         """Let the changes of a script that runs be undone when it ends, because the server stops. For any thread."""
@@ -360,7 +378,8 @@ class DurableLog:
         The comment keeps the first one's trailer in a line of its own even if the line break before it is damaged.
         """
         with self.exclusive():
-            if self.problem is not None or not self._marked < self._data_end <= self._synced:
+            is_due = self._marked < self._data_end <= self._synced
+            if not is_due or self.problem is not None or not self.is_trusted:
                 return
             try:
                 self.writer.append([b"# synced\n"], self._synced)
@@ -375,23 +394,51 @@ class DurableLog:
     def fail(self, reason: str, pending: Pending | None = None, *, is_trusted: bool) -> None:
         """Refuse writes from now on, and undo the changes that are not durable. The leader calls it.
 
-        ``pending`` is what the leader has taken. ``is_trusted`` says whether the file may be written again.
+        If a script has the keyspace lock, that is done at its end, and its changes are undone as well. Commits fail at
+        once. ``pending`` is what the leader has taken. ``is_trusted`` says whether the file may be written again.
         """
-        with self.lock:
-            if pending is not None:
-                pending.append(self.pending)
-                self.pending = pending
-            is_new = self.problem is None
-            self.problem = reason
-            self.needs_attention = True
-            self.is_trusted = self.is_trusted and is_trusted
-            self.failures += 1
-            self._roll_back()
-            undone, self.pending = self.pending, Pending()
-            self._committed = self.appended
-        if is_new:
+        is_new, failures = self.problem is None, self.failures
+        self.is_trusted = self.is_trusted and is_trusted
+        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
+            if self._fail_held(reason, pending):
+                break
+        else:
+            try:
+                if pending is not None:
+                    pending.append(self.pending)
+                    self.pending = pending
+                self.failures += 1
+                undone = self._undo_pending(reason)
+            finally:
+                self.lock.release()
+            undone.free()
+        if is_new and failures != self.failures:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
-        undone.free()
+
+    def _fail_held(self, reason: str, pending: Pending | None) -> bool:
+        """Let a script that runs undo its changes and those before it at its end. Return whether one runs."""
+        with self._holding:
+            held = self._held
+            if held is None:
+                return False
+            if pending is not None:
+                if held.pending is not None:
+                    pending.append(held.pending)
+                held.pending = pending
+            if held.failure is None:
+                held.failure, held.is_unwanted = reason, True
+                self.failures += 1
+                self._committed = held.appended
+        return True
+
+    def _undo_pending(self, reason: str) -> Pending:
+        """Refuse writes, undo the pending changes and return them. The caller has the keyspace lock."""
+        self.problem = reason
+        self.needs_attention = True
+        self._roll_back()
+        undone, self.pending = self.pending, Pending()
+        self._committed = self.appended
+        return undone
 
     def _roll_back(self) -> None:
         """Undo the pending changes. The caller has the keyspace lock."""
@@ -422,50 +469,62 @@ class DurableLog:
                 self.is_trusted = True
             for file in retired:
                 file.close()
-        while not self._is_resumed():
-            with self.lock:
-                recorders = list(self.recorders.values())
-                expired = [each.take_unrecorded() for each in recorders]
-                pending = Pending()
-                for recorder, keys in zip(recorders, expired, strict=True):
-                    pending.select(recorder.index)
-                    pending.records += [(b"DEL", key) for key in keys]
+        while self._lock_between_scripts():  # if a script runs, the next tick of the service resumes the log
             try:
-                self._append(pending.complete_records())
+                expired = self._take_unrecorded()
+                if not expired.records:
+                    self.problem = None
+                    self.needs_attention = False
+                    break
+            finally:
+                self.lock.release()
+            try:
+                self._append(expired.complete_records())
             except Exception as problem:
-                with self.lock:
-                    for recorder, keys in zip(recorders, expired, strict=True):
-                        recorder.unrecorded |= keys
-                self._fail_write(problem)
+                self._fail_write(problem, expired)
                 return
+        else:
+            return
         logger.warning("the log can be written again, and writes are accepted")
 
-    def _is_resumed(self) -> bool:
-        """Accept writes, unless there are expired keys to record first."""
-        with self.lock:
-            if any(each.unrecorded for each in self.recorders.values()):
-                return False
-            self.problem = None
-            self.needs_attention = False
-            return True
+    def _take_unrecorded(self) -> Pending:
+        """Return the records of keys that have expired while the log was failing. The caller has the keyspace lock."""
+        pending = Pending()
+        for recorder in self.recorders.values():
+            if keys := recorder.take_unrecorded():
+                pending.select(recorder.index)
+                pending.records += [(b"DEL", key) for key in keys]
+                pending.undo += [(recorder.unrecorded.add, key) for key in keys]
+        return pending
 
     # ---------------------------------------------------------------- rotation
 
     def rotate(self, file: File, number: int) -> Chain | None:
-        """Continue in a new log, and begin a visit of all keys that exist now. The leader calls it.
+        """Wait until no script runs, continue in a new log, and begin a visit of all keys that exist now.
 
-        Returns the end of the chain of the old log; None if the log is failing. Raises `OSError` if the header of the
-        new log cannot be written: then the old one is continued.
+        Returns the end of the chain of the old log; None if the log is failing. Raises `OSError` if that fails now, or
+        if the header of the new log cannot be written: then the old one is continued.
         """
-        with self.lock:
+        while True:
+            with self.exclusive():
+                if self._lock_between_scripts():
+                    return self._rotate(file, number)
+            with self.lock:  # other threads are the leader until the script ends
+                pass
+
+    def _rotate(self, file: File, number: int) -> Chain | None:
+        """Do the same. The caller is the leader, and has the keyspace lock, which is released here."""
+        try:
             self.begin_visit()
             if self.problem is not None:
                 self.is_trusted = False  # from now on a later log may replace this one
                 return None
             pending, self.pending = self.pending, Pending()
             taken = self.appended
+        finally:
+            self.lock.release()
         if not self._write(pending):
-            return None
+            raise CommitFailed(self.problem)
         self._committed = taken
         pending.free()
         chain = self.writer.chain

@@ -56,19 +56,14 @@ def rewrite(log: DurableLog) -> Iterator[int]:
         file = log.disk.create(log_name(number))
         try:
             log.disk.sync_directory()
-            with log.exclusive():
-                is_failing = log.problem is not None
-                chain = log.rotate(file, number)
-        except OSError:
+            chain = log.rotate(file, number)
+        except OSError:  # `CommitFailed`, too
             _discard(log, file, number)
             raise
-        if is_failing:
+        if chain is None:
             yield from _restart(log, file, number)
-        elif chain is not None:
-            yield from _snapshot(log, number, chain)
         else:
-            _discard(log, file, number)
-            raise RewriteFailed(str(log.problem))  # as after a failure of the disk
+            yield from _snapshot(log, number, chain)
     except OSError as problem:
         raise RewriteFailed(str(problem)) from problem
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import pytest
 
+from server.engines.base import CommitFailed
 from server.engines.log.log import EVERYSEC
-from tests.harness.logs import LoggedServer
+from tests.harness.logs import LoggedServer, fail_once
 from tests.harness.sessions import send_line
 from tests.harness.waiting import TIMEOUT, wait_until
 
@@ -107,3 +109,85 @@ def test_writes_of_scripts_are_refused_while_the_log_is_failing() -> None:
     assert send_line(session, "EVAL \"return redis.call('SET', 'k', 1)\" 0").startswith("(error) MISCONF")
     assert send_line(session, 'EVAL_RO "#!lua flags=no-writes\\nreturn 1" 0') == "1"
     assert send_line(session, 'EVAL "#!lua\\nreturn 1" 0').startswith("(error) MISCONF")
+
+
+def outcome_during_a_script(function: Callable[[], object]) -> BaseException | None:
+    """Return what a function raises, if anything. It must end although a script runs."""
+    future: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as problem:
+            future.set_exception(problem)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.exception(TIMEOUT)
+
+
+@pytest.mark.parametrize("call", ["append", "sync"])
+def test_a_commit_fails_at_once_while_a_script_runs_and_its_end_undoes_the_changes_before_it(call: str) -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.run_without_commit("APPEND a 2")
+    server.run_without_commit("SET before 1")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        server.disk.on_call = fail_once(call)
+        failures = server.log.failures
+        assert isinstance(outcome_during_a_script(lambda: server.log.commit_since(failures)), CommitFailed)
+        assert outcome_during_a_script(server.log.commit) is None
+        assert outcome_during_a_script(server.service.tick) is None
+    assert server.all_items() == {0: [(b"a", b"1", None)]}
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    server.service.tick()
+    assert server.run("SET after 1") == ["OK"]
+    assert server.restart().store.all_keys() == [b"a", b"after"]
+
+
+def test_writes_can_be_refused_while_a_script_runs_and_are_accepted_after_it() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run_without_commit("SET before 1")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        assert outcome_during_a_script(lambda: server.log.refuse("the disk is full")) is None
+    assert server.store.all_keys() == [b"before"]  # it was committed by the refusal
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    assert server.run("SET k 1")[0].startswith("(error) MISCONF")
+    server.service.tick()
+    assert server.run("SET after 1") == ["OK"]
+    assert server.restart().store.all_keys() == [b"before", b"after"]
+
+
+def test_a_change_that_was_executed_while_the_log_failed_is_refused_although_a_script_runs() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.log.refuse("the disk is full")
+    server.store.set(b"late", b"1")  # by a thread that had looked whether writes are refused before
+    reading = "redis.call('GET', 'late') while true do end"
+    thread = threading.Thread(target=send_line, args=(server.connect(), f'EVAL "{reading}" 0'))
+    thread.start()
+    wait_until(lambda: server.context.scripts.running is not None, "the script runs")
+    try:
+        failures = server.log.failures
+        assert isinstance(outcome_during_a_script(lambda: server.log.commit_since(failures)), CommitFailed)
+        assert outcome_during_a_script(server.service.tick) is None  # it cannot resume the log
+    finally:
+        server.context.scripts.stop(server.service)
+        thread.join(TIMEOUT)
+    assert server.store.all_keys() == []
+    server.service.tick()
+    assert server.log.problem is None
+
+
+def test_other_threads_write_the_log_while_a_rewrite_waits_for_a_script() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run_without_commit("SET before 1")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        rewrite = threading.Thread(target=server.rewrite)
+        rewrite.start()
+        wait_until(lambda: "00000002.log" in server.disk.names(), "the rewrite has begun")
+        assert outcome_during_a_script(server.log.commit) is None
+        assert outcome_during_a_script(server.log.write_pending) is None
+    rewrite.join(TIMEOUT)
+    assert LoggedServer(server.disk).store.all_keys() == [b"before"]
+    assert "00000001.log" not in server.disk.names()
