@@ -161,7 +161,11 @@ class BackgroundStream(io.TextIOBase):
 
     def _run(self) -> None:
         while (text := self._next()) is not None:
-            if not _write(self._descriptor, text.encode(errors="backslashreplace")):
+            try:
+                is_written = _write(self._descriptor, text.encode(errors="backslashreplace"))
+            except Exception:  # MemoryError: the thread must survive, and cannot log it
+                is_written = False
+            if not is_written:
                 with self._changed:
                     self.dropped += 1
             elif dropped := self._dropped_before_now():
@@ -224,8 +228,8 @@ class RepeatedMessage:
         self._next_at = -inf
         self._left_out = 0
 
-    def log(self, *args: object) -> None:
-        """Log the message with these arguments, unless the last line is too recent."""
+    def log(self, *args: object, exc_info: BaseException | None = None) -> None:
+        """Log the message with these arguments, and with a traceback, unless the last line is too recent."""
         now = time.monotonic()
         with self._lock:
             if now < self._next_at:
@@ -233,10 +237,10 @@ class RepeatedMessage:
                 return
             left_out, self._left_out = self._left_out, 0
             self._next_at = now + self._interval
+        message = self._message
         if left_out:
-            self._log.log(self._level, f"{self._message} (and %d more since the last line)", *args, left_out)
-        else:
-            self._log.log(self._level, self._message, *args)
+            message, args = f"{message} (and %d more since the last line)", (*args, left_out)
+        self._log.log(self._level, message, *args, exc_info=exc_info)
 
     def reset(self) -> int | None:
         """Log the next message in any case. Return how many were left out, or None if nothing was logged before."""

@@ -13,6 +13,7 @@ that holds it may execute commands.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
 from server.settings.table import DEFAULT_DATABASES
+from server.stderr_log import RepeatedMessage
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
@@ -57,6 +59,10 @@ EXPIRE_INTERVAL = 0.25
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the active expire thread to end."""
+
+_failed = RepeatedMessage(
+    logging.getLogger(__name__), logging.ERROR, "the active expire thread failed unexpectedly, and goes on"
+)
 
 
 class EmbeddedDatabase:
@@ -402,11 +408,20 @@ class EmbeddedEngine:
     def _run_active_expire(self) -> None:
         pause = EXPIRE_INTERVAL
         while not self._stopping.wait(pause):
-            is_done = self.expire_slice()
-            is_done = self.evict_slice() and is_done
+            is_done = _run_or_log(self.expire_slice)
+            is_done = _run_or_log(self.evict_slice) and is_done
             pause = EXPIRE_INTERVAL if is_done else EXPIRE_PAUSE
             for after_expiry in self._after_expiry.values():  # it is replaced, never changed
-                after_expiry()
+                _run_or_log(after_expiry)
+
+
+def _run_or_log(function: Callable[[], bool | None]) -> bool:
+    """Call a function, and return its result. If it fails, log that, and return true: nothing is left to do now."""
+    try:
+        return bool(function())
+    except Exception as problem:
+        _failed.log(exc_info=problem)
+        return True
 
 
 def _time_limit(nanoseconds: int) -> Callable[[], bool]:

@@ -94,6 +94,7 @@ class HTTPListener:
         self._is_running = threading.Event()
         self._stop_requested = asyncio.Event()
         self._accept_failed = RepeatedMessage(logger, logging.WARNING, "cannot accept connections at present: %s")
+        self._check_failed = RepeatedMessage(logger, logging.ERROR, "a check of a connection failed unexpectedly")
         self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
 
     def start(self) -> None:
@@ -171,7 +172,10 @@ class HTTPListener:
             now = time()
             # A copy, because a connection that closes removes itself.
             for connection in list(self._connections):
-                connection.check_progress(now, timeouts)
+                try:
+                    connection.check_progress(now, timeouts)
+                except Exception as problem:
+                    self._check_failed.log(exc_info=problem)
 
     async def _close_connections(self) -> None:
         """Let each connection finish the request that it executes, and abort those that take too long."""

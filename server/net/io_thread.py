@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 from server.net.poller import READABLE, new_poller
 from server.net.timers import Timer, TimerHeap
+from server.stderr_log import RepeatedMessage
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for an I/O thread to end."""
@@ -21,8 +23,13 @@ WAKEUPS_SIZE = 4096
 """Bytes that are read from the socket for wake-ups at once. Each wake-up is a byte."""
 
 
+_failed = RepeatedMessage(logging.getLogger(__name__), logging.ERROR, "a function that %r called failed unexpectedly")
+
+
 class IOThread:
     """A thread that waits for sockets, calls and timers, and calls a function for each. None of them may wait.
+
+    None of them should raise. If one does, that is logged, its socket is watched no more, and the thread goes on.
 
     `call` and ``len`` may be used by any thread, everything else by this thread alone.
     """
@@ -99,16 +106,37 @@ class IOThread:
             for fd, _ in poll(self._seconds_to_timer()):
                 ready = find(fd)  # None: an earlier turn has closed it
                 if ready is not None:
-                    ready()
+                    try:
+                        ready()
+                    except Exception as problem:
+                        self._log_failure(problem)
+                        self._unwatch_failed(fd)
             for _ in range(len(calls)):  # not those that they add
-                calls.popleft()()
+                try:
+                    calls.popleft()()
+                except Exception as problem:
+                    self._log_failure(problem)
             if timers:
-                self._timers.run_due()
+                try:
+                    self._timers.run_due()
+                except Exception as problem:  # the timers after it are due in the next turn
+                    self._log_failure(problem)
             while self._before_wait:
-                self._before_wait.pop()()
+                try:
+                    self._before_wait.pop()()
+                except Exception as problem:
+                    self._log_failure(problem)
         self._poller.close()
         self._receiver.close()
         self._sender.close()
+
+    def _log_failure(self, problem: Exception) -> None:
+        _failed.log(self._thread.name, exc_info=problem)
+
+    def _unwatch_failed(self, fd: int) -> None:
+        """Wait no more for a socket whose function has failed. It would be called again at once."""
+        with contextlib.suppress(OSError, ValueError, KeyError):  # it is closed
+            self.unwatch(fd)
 
     def _seconds_to_timer(self) -> float | None:
         if self._calls:

@@ -96,14 +96,13 @@ class Listener(socketserver.ThreadingTCPServer):
         self._stopping = threading.Event()
         self._accept_pause = ACCEPT_PAUSE
         self._no_thread = RepeatedMessage(logger, logging.ERROR, "connections are refused at present: %s", inf)
+        self._accept_failed = RepeatedMessage(logger, logging.ERROR, "the accept failed unexpectedly, and goes on")
         self._connections: dict[socket.socket, Connection] = {}
         self._serve: dict[socket.socket, Callable[[], None]] = {}  # what the thread of a connection calls
         self._connections_changed = threading.Condition()
         super().__init__(address, socketserver.BaseRequestHandler)  # the handler is not used: see `finish_request`
         self.socket.setblocking(False)  # a peer that resets before it is accepted must not block the accept
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(STOP_POLL_INTERVAL,), name=f"accept {self.address}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._accept_until_stopped, name=f"accept {self.address}", daemon=True)
 
     @property
     def address(self) -> str:
@@ -141,6 +140,14 @@ class Listener(socketserver.ThreadingTCPServer):
                 end(connection)
             self._connections_changed.wait_for(lambda: not self._connections, SHUTDOWN_TIMEOUT)
             return len(self._connections)
+
+    def _accept_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.serve_forever(STOP_POLL_INTERVAL)
+            except Exception as problem:  # MemoryError: the next connections may be served again
+                self._accept_failed.log(exc_info=problem)
+                self._stopping.wait(MAX_ACCEPT_PAUSE)
 
     # ---------------------------------------------------------------- called by socketserver
 
@@ -206,13 +213,15 @@ class Listener(socketserver.ThreadingTCPServer):
         """Close a connection, however it ended, and even if no thread could be started for it."""
         with self._connections_changed:
             connection = self._connections.get(request)
-        if connection is not None:
-            connection.close()
-        super().close_request(request)
-        self._serve.pop(request, None)  # no thread could be started
-        with self._connections_changed:
-            self._connections.pop(request, None)
-            self._connections_changed.notify_all()
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            super().close_request(request)
+            self._serve.pop(request, None)  # no thread could be started
+            with self._connections_changed:
+                self._connections.pop(request, None)
+                self._connections_changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a connection failed, which is a bug."""

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("cachetools", reason="the extra proxy is not installed")
 pytest.importorskip("redis", reason="the extra proxy is not installed")
 
-from common.errors import CONNECTION_CLOSED, CommandError, backend_unavailable
+from common.errors import CONNECTION_CLOSED, backend_unavailable
 from common.replies import OK, ErrorReply, Reply
+from server.engines.redis import tracking as tracking_module
 from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.connection import BackendConnection
 from server.engines.redis.tracking import Tracking
@@ -23,7 +24,7 @@ class FakeConnection:
     """A connection to a server that accepts tracking, unless ``refusal`` is set."""
 
     def __init__(self, cache: ReadThroughCache) -> None:
-        self.messages: queue.Queue[Reply | CommandError] = queue.Queue()
+        self.messages: queue.Queue[Reply | Exception] = queue.Queue()
         self.refusal: ErrorReply | None = None
         self.connected = 0
         self._cache = cache
@@ -43,7 +44,7 @@ class FakeConnection:
             message = self.messages.get(timeout=0.05)
         except queue.Empty:
             raise TimeoutError from None
-        if isinstance(message, CommandError):
+        if isinstance(message, Exception):
             raise message
         return message
 
@@ -118,3 +119,13 @@ def test_a_lost_connection_empties_the_cache_and_is_logged_once(
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "cache bypassed (tracking is not connected)"
     ]
+
+
+def test_an_unexpected_failure_empties_the_cache_and_tracking_is_connected_again(
+    tracking: Tracking, connection: FakeConnection, cache: ReadThroughCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking_module, "RETRY_INTERVAL", 0.001)
+    cache.get(b"a", lambda _: b"value")
+    connection.messages.put(MemoryError("the test"))
+    wait_until(lambda: connection.connected == 2 and tracking.connected, "tracking is connected again")
+    assert cache.get_cached(b"a") is None

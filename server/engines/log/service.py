@@ -20,6 +20,7 @@ from server.engines.base import InfoSection
 from server.engines.log.log import MIN_FREE, NO, DurableLog, reason_of
 from server.engines.log.names import Names, log_name
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
+from server.stderr_log import RepeatedMessage
 
 TICK_INTERVAL = 1.0
 """Seconds between two syncs at the level ``everysec``, as in Redis."""
@@ -52,6 +53,7 @@ class LogService:
         self._last_seconds = -1
         self._started: float | None = None  # when the rewrite in progress began
         self._rewrites = 0
+        self._failed = RepeatedMessage(logger, logging.ERROR, "the log's thread failed unexpectedly, and goes on")
         self.commit = log.commit  # without the cost of another call
         self.commit_since = log.commit_since
 
@@ -127,6 +129,9 @@ class LogService:
         except RewriteFailed as problem:
             self._last_succeeded = False
             logger.warning("the log could not be rewritten: %s", problem)
+        except BaseException:  # the thread ends, and its traceback is logged
+            self._last_succeeded = False
+            raise
         finally:
             self._last_seconds = round(time.monotonic() - started)
             self._started = None
@@ -239,8 +244,8 @@ class LogService:
         while not self._stopping.wait(TICK_INTERVAL):
             try:
                 self.tick()
-            except Exception:
-                logger.exception("the log's thread failed unexpectedly")
+            except Exception as problem:
+                self._failed.log(exc_info=problem)
 
     # ---------------------------------------------------------------- INFO
 

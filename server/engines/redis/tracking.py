@@ -19,6 +19,7 @@ from server.engines.redis.cache import ReadThroughCache
 from server.engines.redis.connection import BackendConnection
 from server.engines.redis.replies import raise_for_error
 from server.engines.redis.time_limit import time_limit
+from server.stderr_log import RepeatedMessage
 
 CHECK_INTERVAL = 1.0
 """Seconds of silence after which a PING checks the connection. A network can lose it without closing it."""
@@ -30,6 +31,7 @@ SHUTDOWN_TIMEOUT = 1.0
 """Seconds to wait for the end of the thread."""
 
 logger = logging.getLogger(__name__)
+_failed = RepeatedMessage(logger, logging.ERROR, "cache bypassed (tracking failed unexpectedly, and goes on)")
 
 
 class Tracking:
@@ -67,6 +69,8 @@ class Tracking:
                     reason = problem.reply.text.decode(errors="replace")
                     logger.warning("cache bypassed (tracking is not connected): %s", reason)
                     logged = True
+            except Exception as problem:  # the cache must not be read any more
+                _failed.log(exc_info=problem)
             # In this order: a reader that saw the old state may store an entry after the clear, but nothing reads it.
             self.connected = False
             self._cache.clear()
