@@ -296,6 +296,11 @@ def unknown_shebang_option(option: bytes) -> ErrorReply:
     return _error(b"Unknown lua shebang option: " + option[:MAX_ECHOED])
 
 
+def script_too_long(limit: int) -> ErrorReply:
+    """A script whose text is longer than the limit, in bytes."""
+    return ErrorReply(b"ERR", b"a script may have up to %d bytes" % limit)
+
+
 def script_not_compiled(problem: bytes) -> ErrorReply:
     return _error(b"Error compiling script (new function): " + problem)
 

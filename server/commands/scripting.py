@@ -22,7 +22,7 @@ from common.replies import OK, Reply
 from server.args.integers import parse_integer
 from server.keyspace.store import Store
 from server.registry import CHANGE, READ, CommandGroup, Flag, KeySpec, Stages
-from server.scripts.cache import DIGEST_LENGTH, Script, digest_of
+from server.scripts.cache import DIGEST_LENGTH, Script
 from server.scripts.outcome import Outcome
 from server.session.session import Session
 
@@ -37,14 +37,19 @@ Find: TypeAlias = Callable[[], Script]
 
 
 def _run(
-    session: Session, name: bytes, find: Find, text: bytes, count: bytes, args: Sequence[bytes]
+    session: Session, name: bytes, find: Find | None, text: bytes, count: bytes, args: Sequence[bytes]
 ) -> Stages[Store, Outcome]:
-    """Run a script by the stages of its command. ``text`` is the first argument of the command ``name``."""
+    """Run a script by the stages of its command. ``text`` is the first argument of the command ``name``.
+
+    Without ``find``, it is the script.
+    """
     keys = parse_integer(count)
     if keys > len(args):
         raise CommandError(TOO_MANY_SCRIPT_KEYS)
     if keys < 0:
         raise CommandError(NEGATIVE_SCRIPT_KEYS)
+    if find is None:
+        find = partial(session.context.scripts.compiled, session.context.scripts.prepare(text))
 
     def step(store: Store) -> Outcome:
         if session.context.monitors.has_subscribers:  # first, as in Redis, so that what the script calls follows it
@@ -65,8 +70,7 @@ def _run(
     types={"numkeys": "integer"},
 )
 def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    find = partial(session.context.scripts.compiled, script, digest_of(script))
-    return (yield from _run(session, b"EVAL", find, script, numkeys, args))
+    return (yield from _run(session, b"EVAL", None, script, numkeys, args))
 
 
 @group.in_session(
@@ -79,8 +83,7 @@ def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stag
     types={"numkeys": "integer"},
 )
 def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    find = partial(session.context.scripts.compiled, script, digest_of(script))
-    return (yield from _run(session, b"EVAL_RO", find, script, numkeys, args))
+    return (yield from _run(session, b"EVAL_RO", None, script, numkeys, args))
 
 
 @group.in_session(
@@ -128,8 +131,8 @@ group.container("SCRIPT", "Manage the scripts that the server knows.", since="2.
     complexity="O(N) where N is the length of the script",
 )
 def script_load(session: Session, script: bytes) -> Stages[Store, bytes]:
-    digest = digest_of(script)
-    return (yield lambda _: session.context.scripts.compiled(script, digest).digest)
+    source = session.context.scripts.prepare(script)
+    return (yield lambda _: session.context.scripts.compiled(source).source.digest)
 
 
 @group.in_session(

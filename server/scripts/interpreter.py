@@ -95,10 +95,13 @@ class Interpreter:
             name=b"=kvline",
         )
 
-    def compile(self, text: bytes) -> Any:
-        """Return the function of a script. Raises `ScriptError` with the text of Lua."""
+    def compile(self, code: bytes, *, is_bytecode: bool = False) -> Any:
+        """Return the function of a script or of its bytecode. Raises `ScriptError` with the text of Lua.
+
+        Lua checks no bytecode: pass only what `to_bytecode` has returned.
+        """
         try:
-            compiled, problem = self._compile(text)
+            compiled, problem = self._compile(code, is_bytecode)
         except lua51.LuaError as failure:
             raise ScriptError(_text_of(failure)) from None
         finally:
@@ -199,6 +202,42 @@ class Interpreter:
     def _log(self, level: int, text: bytes) -> None:
         if self._host is not None:
             self._host.log(level, text)
+
+
+def to_bytecode(text: bytes) -> bytes:
+    """Compile a script in a Lua state of its own, without the keyspace lock. Raises `ScriptError` with the text of Lua.
+
+    The time of Lua's compiler can be quadratic (a long chain of ``or``), and nothing can interrupt it.
+    """
+    runtime = lua51.LuaRuntime(
+        encoding=None,
+        register_eval=False,
+        register_builtins=False,
+        unpack_returned_tuples=True,
+        attribute_filter=_refuse_attribute,
+        max_memory=0,
+    )
+    dump = runtime.execute(TO_BYTECODE, name=b"=kvline")
+    runtime.set_max_memory(MAX_SCRIPT_MEMORY)
+    try:
+        bytecode, problem = dump(text)
+    except lua51.LuaError as failure:
+        raise ScriptError(_text_of(failure)) from None
+    if bytecode is None:
+        raise ScriptError(problem)
+    compiled: bytes = bytecode
+    return compiled
+
+
+TO_BYTECODE = b"""
+local loadstring, dump = loadstring, string.dump
+return function(text)
+  if text:byte(1) == 27 then return nil, "precompiled code is not allowed" end
+  local compiled, problem = loadstring(text, "@user_script")
+  if not compiled then return nil, problem end
+  return dump(compiled), nil
+end
+"""
 
 
 def _text_of(problem: lua51.LuaError) -> bytes:

@@ -522,8 +522,8 @@ function run(compiled, key_count)
   return "error", one_line(tostring(text)), type(source) == "string" and source, type(place) == "number" and place
 end
 
-local function compile(text)
-  if byte(text, 1) == 27 then return nil, "precompiled code is not allowed" end
+local function compile(text, is_bytecode)
+  if not is_bytecode and byte(text, 1) == 27 then return nil, "precompiled code is not allowed" end
   set_memory_limit(true)
   local ok, compiled, problem = pcall(loadstring, text, "@user_script")
   set_memory_limit(false)

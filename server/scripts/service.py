@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from common.errors import (
     lua_failed,
     script_failed,
     script_not_compiled,
+    script_too_long,
     scripts_unavailable,
 )
 from common.extras import explain_import_error
@@ -34,7 +35,7 @@ from server.clients.inspection import Inspection
 from server.engines.base import Persistence
 from server.engines.embedded import make_room_in
 from server.keyspace.store import Store
-from server.scripts.cache import Script, ScriptCache
+from server.scripts.cache import MAX_QUICK_SIZE, MAX_SCRIPT_SIZE, Script, ScriptCache, Source, digest_of
 from server.scripts.header import Header, parse_header
 from server.scripts.outcome import Outcome, ScriptError
 from server.scripts.run import Caller, ScriptRun
@@ -70,6 +71,27 @@ class Scripts:
         self._is_noted = False  # whether sessions look at every request because of the script that runs
         self._is_stopping = False
 
+    def prepare(self, text: bytes) -> Source:
+        """Return a script that is compiled fast with the keyspace lock: a long one is compiled here. Without the lock.
+
+        Raises `CommandError`.
+        """
+        if len(text) > MAX_SCRIPT_SIZE:
+            raise CommandError(script_too_long(MAX_SCRIPT_SIZE))
+        digest = digest_of(text)
+        source = self._cache.find_source(digest)
+        if source is None:
+            _, to_bytecode = _import_lua()
+            header = parse_header(text)
+            code = header.body
+            if len(text) > MAX_QUICK_SIZE:
+                try:
+                    code = to_bytecode(code)
+                except ScriptError as problem:
+                    raise CommandError(script_not_compiled(problem.text)) from None
+            source = Source(digest, header, code, len(text))
+        return source
+
     # ---------------------------------------------------------------- with the keyspace lock
 
     def exist(self, digests: Sequence[bytes]) -> list[bool]:
@@ -100,7 +122,7 @@ class Scripts:
         reads_only: bool,
     ) -> Outcome:
         """Run a script. Raises `CommandError`."""
-        run = self._new_run(script.header, caller, store, reads_only=reads_only)
+        run = self._new_run(script.source.header, caller, store, reads_only=reads_only)
         with self._state:
             self.running = run
             run.killed = self._is_stopping
@@ -109,25 +131,24 @@ class Scripts:
             return self._require_interpreter().run(script.function, keys, argv, run)
         except ScriptError as problem:
             if problem.place is None:
-                raise CommandError(lua_failed(script.digest, problem.text)) from None
-            raise CommandError(script_failed(problem.text, script.digest, problem.place)) from None
+                raise CommandError(lua_failed(script.source.digest, problem.text)) from None
+            raise CommandError(script_failed(problem.text, script.source.digest, problem.place)) from None
         finally:
             with self._state:
                 self.running = None
                 if self._is_noted:
                     self._inspection.set(FEATURE, used=False)
 
-    def compiled(self, text: bytes, digest: bytes) -> Script:
-        """Compile a script whose SHA-1 is given, and keep it. Raises `CommandError`."""
+    def compiled(self, source: Source) -> Script:
+        """Compile a script that `prepare` has returned, and keep it. Raises `CommandError`."""
         interpreter = self._require_interpreter()
-        script = self._cache.get(digest)
+        script = self._cache.get(source.digest)
         if script is None:
-            header = parse_header(text)
             try:
-                function = interpreter.compile(header.body)
+                function = interpreter.compile(source.code, is_bytecode=source.is_bytecode)
             except ScriptError as problem:
                 raise CommandError(script_not_compiled(problem.text)) from None
-            script = Script(digest, header, function, len(text))
+            script = Script(source, function)
             self._cache.add(script)
             if interpreter.needs_memory():
                 self._cache.evict_half()
@@ -136,12 +157,8 @@ class Scripts:
     def _require_interpreter(self) -> Interpreter:
         """Return the Lua state, which the first script makes. Raises `CommandError` without the extra."""
         if self._interpreter is None:
-            try:
-                from server.scripts.interpreter import Interpreter  # noqa: PLC0415  # an optional dependency
-            except ImportError as problem:
-                reason = explain_import_error("a script", "scripts", problem)
-                raise CommandError(scripts_unavailable(str(reason))) from None
-            self._interpreter = Interpreter(REDIS_VERSION)
+            interpreter, _ = _import_lua()
+            self._interpreter = interpreter(REDIS_VERSION)
         return self._interpreter
 
     def _new_run(self, header: Header, caller: Caller, store: Store, *, reads_only: bool) -> ScriptRun:
@@ -203,3 +220,13 @@ class Scripts:
                 self.running.kill(always=True)
                 if persistence is not None:
                     persistence.discard_script()
+
+
+def _import_lua() -> tuple[type[Interpreter], Callable[[bytes], bytes]]:
+    """Return what needs Lua: `Interpreter` and `to_bytecode`. Raises `CommandError` without the extra."""
+    try:
+        from server.scripts.interpreter import Interpreter, to_bytecode  # noqa: PLC0415  # an optional dependency
+    except ImportError as problem:
+        reason = explain_import_error("a script", "scripts", problem)
+        raise CommandError(scripts_unavailable(str(reason))) from None
+    return Interpreter, to_bytecode

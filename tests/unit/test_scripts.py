@@ -23,6 +23,7 @@ from server.app import Server
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from server.scripts import cache, interpreter
+from server.scripts.cache import MAX_QUICK_SIZE, MAX_SCRIPT_SIZE, digest_of
 from server.session.context import ServerContext
 from server.settings import Settings
 from tests.harness.processes import Peer
@@ -558,3 +559,50 @@ def test_client_tracking_notes_what_a_script_reads(session: ClientSession, other
     assert transport_of(session).pushed == []
     send_line(other, "SET k 1")
     assert transport_of(session).pushed == [b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"]
+
+
+def long_script(size: int) -> str:
+    """Return a script of so many bytes that returns 1."""
+    return "return 1".ljust(size, " ")
+
+
+@pytest.mark.parametrize("size", [MAX_QUICK_SIZE, MAX_QUICK_SIZE + 1, MAX_SCRIPT_SIZE])
+def test_a_script_of_any_size_up_to_the_bound_is_compiled_and_known(session: ClientSession, size: int) -> None:
+    script = long_script(size)
+    assert run(session, script) == 1
+    assert execute(session, b"EVALSHA", digest_of(script.encode()), b"0") == 1
+    assert run(session, script) == 1
+
+
+def test_a_script_beyond_the_bound_is_refused(session: ClientSession) -> None:
+    script = long_script(MAX_SCRIPT_SIZE + 1)
+    assert error(session, script) == "ERR a script may have up to 262144 bytes"
+    reply = execute(session, b"SCRIPT", b"LOAD", script.encode())
+    assert isinstance(reply, ErrorReply)
+
+
+def test_a_long_script_is_compiled_without_the_keyspace_lock_and_only_once(
+    session: ClientSession, engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[bool] = []
+    to_bytecode = interpreter.to_bytecode
+
+    def note(text: bytes) -> bytes:
+        taken = threading.Thread(target=lambda: compiled.append(engine.key_counts() is not None), daemon=True)
+        taken.start()
+        taken.join(TIMEOUT)
+        return to_bytecode(text)
+
+    monkeypatch.setattr(interpreter, "to_bytecode", note)
+    for _ in range(2):
+        assert run(session, long_script(MAX_QUICK_SIZE + 1)) == 1
+    assert compiled == [True]
+
+
+@pytest.mark.parametrize("padding", [0, MAX_QUICK_SIZE])
+def test_errors_of_short_and_long_scripts_are_alike(session: ClientSession, padding: int) -> None:
+    spaces = " " * padding
+    assert "user_script:2: '=' expected near 'is'" in error(session, f"\nthis is{spaces} wrong")
+    assert "user_script:2: boom" in error(session, f"{spaces}\nerror('boom')")
+    assert "precompiled code is not allowed" in error(session, f"\x1bLua{spaces}")
+    assert "ERR Unexpected engine" in error(session, f"#!js\n{spaces}return 1")
