@@ -21,12 +21,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+PROGRAMS = {"client": "client.main", "server": "server.__main__"}
+"""The modules whose function ``main`` is the program."""
+
 PRELOADED = (
-    "client.__main__",
+    *PROGRAMS.values(),
     "client.batch.run",
     "client.local",
     "client.single_command",
-    "server.__main__",
     "server.engines.log.engine",
     "server.engines.redis.factory",
     "server.http.listener",
@@ -171,7 +173,7 @@ def _become(streams: Sequence[int], program: str, args: Sequence[str], environme
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [program, *args]
-    status: int = importlib.import_module(f"{program}.__main__").main()
+    status: int = importlib.import_module(PROGRAMS[program]).main()
     return status
 
 

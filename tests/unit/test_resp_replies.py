@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.codec import PIECE_SIZE, encode_together
+from common.codec import encode_together
+from common.pieces import PIECE_SIZE
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder, encode_request
 from common.resp_replies import ReplyEncoder

@@ -24,7 +24,7 @@ MAX_PROMPT_MODULES = 420
 PROGRAM = """
 import sys
 before = set(sys.modules)
-from client.__main__ import main
+from client.main import main
 path = sys.argv.pop(1)
 try:
     sys.exit(main())
