@@ -72,7 +72,7 @@ def quote(arg: bytes) -> bytes:
     """
     # `translate` deletes the bytes that need no quotes. A regular expression is no faster, and `re` is slow to import.
     if not arg.translate(None, _BARE_ASCII):
-        if arg and not arg.startswith(b"("):
+        if arg and arg[0] != 0x28:  # "("
             return arg
     elif not arg.isascii() and _is_bare_text(arg):
         return arg

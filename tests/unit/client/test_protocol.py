@@ -202,6 +202,16 @@ def test_monitor_streams_until_reset() -> None:
     assert not protocol.pending
 
 
+@pytest.mark.parametrize(
+    "status", [b"1700000000.123456 0", b"1700000000.12345 [0", b"1700000000 [0", b".123456 [0", b"x.123456 [0", b" [0"]
+)
+def test_a_status_that_is_no_line_of_monitor_replies_to_the_request(status: bytes) -> None:
+    protocol = sent(b"MONITOR")
+    protocol.receive(b"+OK\r\n")
+    sent(b"ECHO x", protocol=protocol)
+    assert [name for name, _ in shown(protocol, MONITOR_LINE + b"+%b\r\n" % status)] == [b"", b"ECHO"]
+
+
 def test_a_refused_monitor_does_not_stream() -> None:
     protocol = sent(b"MONITOR")
     protocol.receive(b"-ERR no\r\n")
