@@ -81,6 +81,11 @@ class HTTPListener:
             if problem.errno is None:
                 raise
             raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own text has the address too
+        bound = self._socket.getsockname()
+        self.address = ("http://" if certificates is None else "https://") + format_address(bound)
+        """The URL of the listener, with the port that was bound."""
+        self.port: int = bound[1]
+        """The port that was bound."""
         self._application = application
         self._timeouts = timeouts
         self._certificates = certificates
@@ -90,17 +95,6 @@ class HTTPListener:
         self._stop_requested = asyncio.Event()
         self._accept_failed = RepeatedMessage(logger, logging.WARNING, "cannot accept connections at present: %s")
         self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
-
-    @property
-    def address(self) -> str:
-        """The URL of the listener, with the port that was bound."""
-        return ("http://" if self._certificates is None else "https://") + format_address(self._socket.getsockname())
-
-    @property
-    def port(self) -> int:
-        """The port that was bound."""
-        port: int = self._socket.getsockname()[1]
-        return port
 
     def start(self) -> None:
         """Accept connections in a thread until `stop` is called."""
