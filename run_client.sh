@@ -10,5 +10,5 @@ python=$("$here/scripts/find_python.sh") || exit
 PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 KVLINE_PROGRAM=${0##*/} # how the program names itself
 export PYTHONPATH KVLINE_PROGRAM
-# -P: do not import modules from the current folder, or from that of the file. -m would import runpy, in 4 ms.
+# -P: do not import modules from the current folder, or from that of the file. -m would import runpy too.
 exec "$python" -P "$here/client/__main__.py" "$@"

