@@ -110,7 +110,11 @@ class LogService:
         self._rewriter = threading.Thread(
             target=self._rewrite, args=(self._stopping.wait,), name="log rewrite", daemon=True
         )
-        self._rewriter.start()
+        try:
+            self._rewriter.start()
+        except BaseException:  # the system has no thread left
+            self._rewriting.release()
+            raise
         return True
 
     def _rewrite(self, pause: Sleep) -> None:
@@ -163,17 +167,18 @@ class LogService:
             is_lost = isinstance(problem, FileNotFoundError)
             if log.problem is None or (is_lost and log.is_trusted):
                 log.refuse(reason_of(problem), is_lost=is_lost)
-            return
-        if log.problem is not None:
+        elif log.problem is not None:
             self._resume()
             return
         try:
             log.write_pending()
-            if log.level != NO and log.needs_sync:
+            if log.level != NO and log.needs_sync and log.is_trusted:  # also while writes are refused
                 log.sync_or_fail()
             log.mark()
         except OSError as failed:
             logger.debug("the log could not be synced: %s", failed)
+            return
+        if log.problem is not None:
             return
         if self._needs_rewrite:
             self._begin_rewrite()
@@ -185,13 +190,19 @@ class LogService:
         disk = self.log.disk
         try:
             disk.check()
-            if self.log.is_trusted:  # otherwise another file replaces it
-                disk.size(log_name(self.log.number))
+            if self.log.is_trusted and not self._is_log_unchanged():  # otherwise another file replaces it
+                return FileNotFoundError(errno.ENOENT, "the log was changed by another program")
             if disk.free_bytes() < min_free:
                 return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
         except OSError as problem:
             return problem
         return None
+
+    def _is_log_unchanged(self) -> bool:
+        """Return whether the log has the size that was written. An editor replaces it, and logrotate truncates it."""
+        log = self.log
+        with log.exclusive():
+            return log.disk.size(log_name(log.number)) == log.writer.size
 
     def _resume(self) -> None:
         log = self.log
@@ -225,8 +236,9 @@ class LogService:
             if thread is not None and thread.ident is not None:
                 thread.join(STOP_TIMEOUT)
         try:
-            if self.log.problem is None:
-                self.log.flush()
+            self.log.write_pending()
+            if self.log.is_trusted:  # also while writes are refused
+                self.log.sync_or_fail()
                 self.log.mark()
                 self.log.sync_or_fail()
         except OSError as problem:

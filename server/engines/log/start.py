@@ -143,7 +143,7 @@ def _write_again(disk: Disk, findings: Findings) -> None:
 
 def _begin_anew(disk: Disk, databases: Databases, walk: Walk, chain: Chain) -> tuple[BatchWriter, int]:
     """Write a snapshot of what was replayed, and a new log. Keep copies of all files that were there."""
-    for name in walk.names.data():
+    for name in walk.names.all():  # what a damaged snapshot has replaced may still be there, undamaged
         _copy(disk, name, _free_name(disk, name))
     number = walk.names.last + 1
     writer = _begin(disk, number, chain)
