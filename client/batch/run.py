@@ -73,6 +73,7 @@ class Batch:
         self._hides_errors = output.isatty() and sys.stderr.isatty()
         self._progress = Progress(options.size if options.quiet or not output.isatty() else 0)
         self._bytes_read = 0
+        self._first_database = conversation.protocol.login.database
         self.input_ended = False
 
     def run(self) -> int:
@@ -184,7 +185,10 @@ class Batch:
 
     def _resumption(self) -> str:
         confirmed = self._outcome.confirmed
-        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}"
+        database = self._conversation.protocol.login.database
+        # A line that selects it is not read again.
+        option = f" --database {database}" if database != self._first_database else ""
+        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}{option}"
 
     def _sum_up(self) -> None:
         outcome, options = self._outcome, self._options

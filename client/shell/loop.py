@@ -227,6 +227,8 @@ class Shell:
             self._screen.remark("usage: PEEK key")
         elif self._conversation.protocol.in_transaction:
             self._screen.remark("PEEK needs replies, which the commands of an open transaction do not get")
+        elif self._conversation.name and not self._conversation.protocol.has_replies:
+            self._screen.remark("PEEK needs replies, which CLIENT REPLY has turned off")
         elif self._is_connected():
             key = line.args[1]
             self._guarded(lambda: self._screen.show(peek(self._conversation, key)))
