@@ -261,14 +261,6 @@ def test_what_the_user_has_set_is_repeated_on_a_new_connection() -> None:
     assert requests_after((b"HELLO 3 AUTH ada pw", b"%0\r\n"))[0] == [b"AUTH", b"ada", b"pw"]
 
 
-def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
-    assert (
-        requests_after((b"SELECT 99", b"-ERR\r\n"), (b"AUTH x", b"-WRONGPASS\r\n"), (b"HELLO 9", b"-NOPROTO\r\n"))
-        == FIRST
-    )
-    assert requests_after((b"MULTI", b"+OK\r\n"), (b"SELECT 5", b"+QUEUED\r\n"), (b"DISCARD", b"+OK\r\n")) == FIRST
-
-
 def test_after_reset_the_database_is_0_whatever_it_was_at_the_start() -> None:
     protocol = sent(b"RESET", protocol=ClientProtocol(Login(database=3)))
     protocol.receive(b"+RESET\r\n")
@@ -299,6 +291,14 @@ def test_what_the_server_refuses_before_authentication_is_repeated_after_it(line
     received = protocol.receive(b"+OK\r\n" * len(requests))
     assert [each.request.hidden for each in received] == [False] + [True] * (len(requests) - 1)
     assert repeated not in protocol.encode_line(line)
+
+
+def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
+    assert (
+        requests_after((b"SELECT 99", b"-ERR\r\n"), (b"AUTH x", b"-WRONGPASS\r\n"), (b"HELLO 9", b"-NOPROTO\r\n"))
+        == FIRST
+    )
+    assert requests_after((b"MULTI", b"+OK\r\n"), (b"SELECT 5", b"+QUEUED\r\n"), (b"DISCARD", b"+OK\r\n")) == FIRST
 
 
 # ---------------------------------------------------------------- bounds
