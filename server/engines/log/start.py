@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 from collections.abc import Callable, Iterator
 
@@ -79,6 +80,8 @@ def _walk(
 def check(disk: Disk) -> Iterator[str]:
     """Read the files of a directory, and yield what they contain in lines. Raises `Corruption` and `OSError`."""
     walk, replay = _walk(disk, Databases(Store(), MAX_DATABASES), never, salvage=False)
+    if not walk.names.all():  # a backup that failed must not pass
+        raise FileNotFoundError(errno.ENOENT, "there is no log")
     try:
         findings = walk.run()
     finally:

@@ -269,3 +269,8 @@ def test_check_reports_a_torn_tail_and_finds_damage() -> None:
     assert any("bytes that are not complete" in line for line in torn)
     with pytest.raises(Corruption, match=r"00000002\.base, byte"):
         list(check(disk_with({**files, SNAPSHOT: files[SNAPSHOT].replace(b"SET a", b"SET A")})))
+
+
+def test_check_of_a_directory_without_a_log_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match="there is no log"):
+        list(check(disk_with({"lock": b"", "data": b"SET a 1\n"})))
