@@ -102,15 +102,14 @@ class Batch:
     def _run_in_steps(self) -> None:
         """Send a line only after the reply to the line before it, so that nothing follows an error."""
         protocol, connection = self._conversation.protocol, self._conversation.connection
-        partial = b""
         while data := self._source.read():
-            *lines, partial = (partial + data).split(b"\n")
-            for line in [each + b"\n" for each in lines]:
-                if not self._run_step(self._encoder.feed(line)):
+            *ends, partial = data.split(b"\n")
+            for end in ends:
+                if not self._run_step(self._encoder.feed(end + b"\n")):
                     return
-        if partial:
-            self._encoder.feed(partial)
-            self._run_step(self._encoder.feed(b""))
+            if partial:
+                self._encoder.feed(partial)
+        self._run_step(self._encoder.feed(b""))
         while protocol.streaming:
             self.consume(connection.receive())
 
