@@ -48,6 +48,7 @@ class LogService:
         self._rewriting = threading.Lock()  # held by the thread that rewrites
         self._rewriter: threading.Thread | None = None
         self._base_size = self._snapshot_size()
+        self._has_snapshot = self._base_size > 0
         self._last_succeeded = True
         self._last_seconds = -1
         self._started: float | None = None  # when the rewrite in progress began
@@ -128,6 +129,7 @@ class LogService:
             self._last_succeeded = True
             self.last_save = int(time.time())
             self._rewrites += 1
+            self._has_snapshot = True
         except RewriteFailed as problem:
             self._last_succeeded = False
             logger.warning("the log could not be rewritten: %s", problem)
@@ -190,7 +192,7 @@ class LogService:
         disk = self.log.disk
         try:
             disk.check()
-            if self.log.is_trusted and not self._is_log_unchanged():  # otherwise another file replaces it
+            if self.log.is_trusted and not self._are_files_unchanged():  # otherwise others replace them
                 return FileNotFoundError(errno.ENOENT, "the log was changed by another program")
             if disk.free_bytes() < min_free:
                 return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
@@ -198,11 +200,17 @@ class LogService:
             return problem
         return None
 
-    def _is_log_unchanged(self) -> bool:
-        """Return whether the log has the size that was written. An editor replaces it, and logrotate truncates it."""
-        log = self.log
+    def _are_files_unchanged(self) -> bool:
+        """Return whether there is a snapshot, if there must be one, and the log has the size that was written.
+
+        An editor replaces a log, and logrotate truncates it.
+        """
+        log, disk = self.log, self.log.disk
+        # A rewrite that replaces the snapshot may hide both from a thread that lists the directory.
+        if self._has_snapshot and not self._rewriting.locked() and not Names.of(disk.names()).snapshots:
+            return False
         with log.exclusive():
-            return log.disk.size(log_name(log.number)) == log.writer.size
+            return disk.size(log_name(log.number)) == log.writer.size
 
     def _resume(self) -> None:
         log = self.log

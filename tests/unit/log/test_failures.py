@@ -408,6 +408,19 @@ def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked()
     assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
 
 
+def test_a_removed_snapshot_is_noticed_and_the_log_begins_anew() -> None:
+    server = LoggedServer()
+    server.run("SET a 1", "SAVE")
+    server.service.tick()
+    assert server.run("SET b 2") == ["OK"]
+    server.disk.remove("00000002.base")
+    server.service.tick()
+    assert server.run("SET b 3")[0].startswith("(error) MISCONF")
+    server.service.tick()
+    assert server.run("SET b 3") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"3", None)]
+
+
 def test_a_rewrite_does_not_touch_a_directory_that_is_not_the_one_that_was_locked() -> None:
     server = LoggedServer()
     server.run("SET a 1")
