@@ -157,6 +157,10 @@ class Conversation:
             else:
                 return
 
+    def forget_password(self) -> None:
+        """Log in without a password from now on, until AUTH succeeds."""
+        self._login.password = None
+
     def another(self, timeout: float) -> Conversation:
         """Return a conversation with the same server, logged in as this one is. Raises as the constructor does.
 

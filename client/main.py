@@ -33,6 +33,7 @@ def run() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client and return its exit status."""
+    _open_closed_streams()
     options = parse(arguments)
     try:
         conversation = _converse(options)
@@ -44,14 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(conversation, options)
     except (CannotConnect, ConnectionLost, MalformedReply) as problem:
         return _report(problem)
-    except BrokenPipeError:
-        # The reader of our output has closed it. Python would complain when it flushes the rest at exit.
+    except OSError as problem:
+        # Python would complain when it flushes the rest of the output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if isinstance(problem, BrokenPipeError):  # the reader of our output has closed it
+            return 1
+        return _report(Exception(f"cannot read the input, or write the output: {problem.strerror or problem}"))
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
         conversation.disconnect()
+
+
+def _open_closed_streams() -> None:
+    """Let output go nowhere that the parent process has closed. Else the socket would get its descriptor."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # open until the exit
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _report(problem: Exception, advice: str = "") -> int:
@@ -125,7 +136,7 @@ def _run_command(conversation: Conversation, args: list[bytes], options: Options
     from client.single_command import run_command  # noqa: PLC0415
 
     if options.from_stdin:
-        args.append(sys.stdin.buffer.read())
+        args.append(b"" if sys.stdin is None else sys.stdin.buffer.read())
     _print_warnings(conversation)
     render = _renderer(options, output)
     return run_command(conversation, args, output, render, repeat=options.runs, interval=options.interval)

@@ -47,6 +47,10 @@ MAX_REPLY_SIZE = 1024**3
 """Bytes of memory for one reply, about. The server might send one that never ends."""
 
 
+_MAX_DATABASE_DIGITS = 9
+"""Digits of the number of a database. No server has so many."""
+
+
 class _ReplyMode(Enum):
     """Which replies the server sends, as CLIENT REPLY sets it."""
 
@@ -107,14 +111,16 @@ class Login:
     """The state of a connection that is repeated on a new one, because its user relies on it."""
 
     def __init__(self, user: str = "", password: str | None = None, database: int = 0) -> None:
-        self._initial = (user, password, database)
+        self._initial = (user, password)
         self.version = 3
         """The version of RESP that the user wants."""
         self.reset()
+        self.database = database
 
     def reset(self) -> None:
-        """Return to the state at the start, as RESET does."""
-        self.user, self.password, self.database = self._initial
+        """Follow RESET, which selects database 0. The user and the password are those of the start again."""
+        self.user, self.password = self._initial
+        self.database = 0
         self.name = b""
         """What CLIENT SETNAME has set."""
 
@@ -154,6 +160,8 @@ class ClientProtocol:
         """Requests that have replies to come, in order."""
         self.login = Login() if login is None else login
         self._decoder = ReplyDecoder(max_reply_size)
+        self._is_login_incomplete = False
+        """Whether the server has refused a part of the login until it gets a password."""
         self._reply_mode = _ReplyMode.ON
         self._is_queueing = False
         """Whether the server queues the next request: after MULTI was sent, before EXEC, DISCARD or RESET is."""
@@ -171,6 +179,11 @@ class ClientProtocol:
     def streaming(self) -> bool:
         """Whether data arrives without a request: after MONITOR and SUBSCRIBE."""
         return self.monitoring or self._is_subscribed
+
+    @property
+    def has_replies(self) -> bool:
+        """Whether the server replies to the next request: CLIENT REPLY has not turned that off."""
+        return self._reply_mode is _ReplyMode.ON
 
     @property
     def shuts_server_down(self) -> bool:
@@ -204,7 +217,7 @@ class ClientProtocol:
             self._expect(request)
         if name == b"EXEC" or (name in TRANSACTION_COMMANDS and is_alone):
             self._is_queueing = name == b"MULTI"
-        return encode_request(args) + (b"" if hidden else self._negotiate_again(name))
+        return encode_request(args) + (b"" if hidden else self._negotiate_again(name) + self._log_in_again(name))
 
     def encode_refused(self, error: ErrorReply, line: int = 0) -> bytes:
         """Encode what replaces a command that cannot be sent. Its error is shown in order, instead of a reply.
@@ -236,6 +249,14 @@ class ClientProtocol:
         if name == b"RESET" or (name == b"AUTH" and self.version == 2):
             return self.encode([b"HELLO", b"%d" % self.login.version], hidden=True)
         return b""
+
+    def _log_in_again(self, name: bytes) -> bytes:
+        """Return hidden requests that repeat, after one that may authenticate, what the server has refused before."""
+        if self._is_queueing or not self._is_login_incomplete or name not in (b"AUTH", b"HELLO"):
+            return b""
+        self._is_login_incomplete = False
+        refused = [args for args in self.login.requests() if args[0] in (b"SELECT", b"CLIENT")]
+        return b"".join(self.encode(args, hidden=True) for args in refused)
 
     def _expect(self, request: Request) -> None:
         """Queue a request that is about to be sent, unless its reply is turned off."""
@@ -314,6 +335,8 @@ class ClientProtocol:
         # A refusal, or QUEUED, replies to the request as a whole.
         if not request.missing or isinstance(reply, ErrorReply | SimpleString):
             self.pending.popleft()
+        if request.hidden and isinstance(reply, ErrorReply) and reply.code == b"NOAUTH" and request.name != b"HELLO":
+            self._is_login_incomplete = True
         # By the reply and not by the request, because any command may be refused.
         if not isinstance(reply, ErrorReply) or reply.code == b"EXECABORT":
             self._follow(request, reply)
@@ -378,13 +401,14 @@ class ClientProtocol:
                 subscribed.clear()
             self._subscription_counts = {False: 0, True: 0}
             self.login.reset()
-        elif name == b"SELECT":
+        # Not every server refuses arguments that make no sense.
+        elif name == b"SELECT" and len(args) == 2 and _is_database(args[1]):
             self.login.database = int(args[1])
         elif name == b"AUTH":
             self._log_in(args[1:])
         elif name == b"CLIENT" and len(args) == 3 and args[1].upper() == b"SETNAME":
             self.login.name = args[2]
-        elif name == b"HELLO" and len(args) > 1:
+        elif name == b"HELLO" and args[1:2] in ([b"2"], [b"3"]):
             self.version = int(args[1])
             options = [each.upper() for each in args]
             if b"AUTH" in options:
@@ -392,9 +416,10 @@ class ClientProtocol:
                 self._log_in(args[at + 1 : at + 3])
 
     def _log_in(self, credentials: Sequence[bytes]) -> None:
-        *user, password = (each.decode("utf-8", "surrogateescape") for each in credentials)
-        self.login.user = user[0] if user else ""
-        self.login.password = password
+        texts = [each.decode("utf-8", "surrogateescape") for each in credentials]
+        if len(texts) in (1, 2):
+            self.login.user = texts[0] if len(texts) == 2 else ""
+            self.login.password = texts[-1]
 
 
 def _is_monitor_line(text: bytes) -> bool:
@@ -405,3 +430,7 @@ def _is_monitor_line(text: bytes) -> bool:
 
 
 _UNREQUESTED = Request()
+
+
+def _is_database(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _MAX_DATABASE_DIGITS

@@ -41,7 +41,7 @@ def run_command(
 
     number = 0
     try:
-        while not repeat or number < repeat:
+        while (not repeat or number < repeat) and not conversation.protocol.closing:
             if number:
                 time.sleep(interval)
             conversation.exchange(conversation.protocol.encode(args), show)

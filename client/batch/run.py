@@ -70,6 +70,7 @@ class Batch(Pipeline):
         self._hides_errors = output.isatty() and sys.stderr.isatty()
         self._progress = Progress(options.size if options.quiet or not output.isatty() else 0)
         self._bytes_read = 0
+        self._first_database = conversation.protocol.login.database
         self.input_ended = False
 
     def run(self) -> int:
@@ -98,15 +99,14 @@ class Batch(Pipeline):
     def _run_in_steps(self) -> None:
         """Send a line only after the reply to the line before it, so that nothing follows an error."""
         protocol, connection = self._conversation.protocol, self._conversation.connection
-        partial = b""
         while data := self._source.read():
-            *lines, partial = (partial + data).split(b"\n")
-            for line in [each + b"\n" for each in lines]:
-                if not self._run_step(self._encoder.feed(line)):
+            *ends, partial = data.split(b"\n")
+            for end in ends:
+                if not self._run_step(self._encoder.feed(end + b"\n")):
                     return
-        if partial:
-            self._encoder.feed(partial)
-            self._run_step(self._encoder.feed(b""))
+            if partial:
+                self._encoder.feed(partial)
+        self._run_step(self._encoder.feed(b""))
         while protocol.streaming:
             self.consume(connection.receive())
 
@@ -181,7 +181,10 @@ class Batch(Pipeline):
 
     def _resumption(self) -> str:
         confirmed = self._outcome.confirmed
-        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}"
+        database = self._conversation.protocol.login.database
+        # A line that selects it is not read again.
+        option = f" --database {database}" if database != self._first_database else ""
+        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}{option}"
 
     def _sum_up(self) -> None:
         outcome, options = self._outcome, self._options

@@ -211,11 +211,24 @@ class DurableLog:
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
         target = self._target()
-        with self._leading:
-            if failures == self.failures and self._committed < target:
-                self._commit_pending()
+        if self._leading.acquire(blocking=False) or self._lead(target):
+            try:
+                if failures == self.failures and self._committed < target:
+                    self._commit_pending()
+            finally:
+                self._leading.release()
         if failures != self.failures:
             raise CommitFailed("the log has failed")
+
+    def _lead(self, target: int) -> bool:
+        """Wait until no thread writes the log, and become the leader.
+
+        Return false if a leader that waits for a script has committed the target meanwhile.
+        """
+        while not self._leading.acquire(timeout=HOLD_CHECK_INTERVAL):
+            if self._committed >= target:
+                return False
+        return True
 
     def write_pending(self) -> None:
         """Write what is pending. Raises nothing."""
@@ -457,13 +470,17 @@ class DurableLog:
         Returns the end of the chain of the old log; None if the log is failing. Raises `OSError` if the header of the
         new log cannot be written: then the old one is continued.
         """
-        with self.lock:
+        while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
+            self._commit_held()  # threads that serve many connections must not wait for a script
+        try:
             self.begin_visit()
             if self.problem is not None:
                 self.is_trusted = False  # from now on a later log may replace this one
                 return None
             pending, self.pending = self.pending, Pending()
             taken = self.appended
+        finally:
+            self.lock.release()
         if not self._write(pending):
             return None
         self._committed = taken

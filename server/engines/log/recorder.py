@@ -136,12 +136,10 @@ class DatabaseRecorder:
         self.order.removed(key)
         if cause is not Removal.EXPIRED:
             self._record((b"DEL", key), undo_entry, key, before)
-        elif self._log.problem is None:
+        elif self._log.problem is None or self._log.pending.undo:  # in the order of the changes that are pending
             self._record((b"DEL", key), undo_expired, key, before)
         else:
             self.unrecorded.add(key)
-            if self._log.pending.undo:
-                self._log.pending.undo.append((undo_expired, self.store, key, before))
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Record a FLUSHDB, and keep what it removed until it is durable."""

@@ -25,6 +25,10 @@ UNLIMITED = Limits(max_line=2**62, max_bulk=2**62, max_args=64, max_request=2**6
 logger = logging.getLogger(__name__)
 
 
+def _new_detector() -> ProtocolDetector:
+    return ProtocolDetector(ReplyEncoder(), UNLIMITED)
+
+
 def never() -> bool:
     """Return False: a replay is not interrupted."""
     return False
@@ -47,8 +51,8 @@ class Replay:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.records = 0
-        self._store = store  # of the database that is selected
-        self._detector = ProtocolDetector(ReplyEncoder(), UNLIMITED)
+        self._first = self._store = store  # the latter is that of the database that is selected
+        self._detector = _new_detector()
         self._total = total
         self._is_interrupted = is_interrupted
         self._done = 0
@@ -64,8 +68,12 @@ class Replay:
         """
         if self._is_interrupted():
             raise StartInterrupted
+        self._store = self._first  # as each batch begins, also after one that has raised
         try:
             self._execute(self._requests(data))
+        except NotARecord:
+            self._detector = _new_detector()
+            raise
         except UnbalancedQuotes:
             raise NotARecord("unbalanced quotes") from None
         except CommandError:  # a database that does not exist is the only one

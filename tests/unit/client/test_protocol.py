@@ -8,7 +8,7 @@ from client.lines import encode_line
 from client.protocol import ClientProtocol, Login
 from common.errors import UNBALANCED_QUOTES
 from common.replies import OK, PONG, QUEUED, ErrorReply, Reply, SimpleString
-from common.resp_client import MalformedReply
+from common.resp_client import MalformedReply, encode_request
 from tests.harness.local_client import exchange_lines, local_conversation
 
 
@@ -268,12 +268,40 @@ def test_what_the_user_has_set_is_repeated_on_a_new_connection() -> None:
     ]
     expected = [[b"AUTH", b"ada", b"secret"], [b"HELLO", b"2"], [b"SELECT", b"5"], [b"CLIENT", b"SETNAME", b"me"]]
     assert requests_after(*done) == expected
-    assert requests_after(*done, (b"RESET", b"+RESET\r\n")) == [
-        [b"AUTH", b"first"],
-        [b"HELLO", b"2"],
-        [b"SELECT", b"1"],
-    ]
+    assert requests_after(*done, (b"RESET", b"+RESET\r\n")) == [[b"AUTH", b"first"], [b"HELLO", b"2"]]
     assert requests_after((b"HELLO 3 AUTH ada pw", b"%0\r\n"))[0] == [b"AUTH", b"ada", b"pw"]
+
+
+def test_after_reset_the_database_is_0_whatever_it_was_at_the_start() -> None:
+    protocol = sent(b"RESET", protocol=ClientProtocol(Login(database=3)))
+    protocol.receive(b"+RESET\r\n")
+    assert protocol.login.database == 0
+
+
+@pytest.mark.parametrize(
+    "line", [b"SELECT abc", b"SELECT", b"SELECT " + b"1" * 5000, b"AUTH", b"AUTH a b c", b"HELLO abc", b"HELLO 3 AUTH"]
+)
+def test_a_server_may_accept_arguments_that_make_no_sense(line: bytes) -> None:
+    protocol = sent(line)
+    assert shown(protocol, b"+OK\r\n")[0][1] == [OK]
+    assert (protocol.login.database, protocol.login.password) == (0, None)
+
+
+@pytest.mark.parametrize("line", [b"AUTH secret", b"HELLO 3 AUTH default secret"])
+def test_what_the_server_refuses_before_authentication_is_repeated_after_it(line: bytes) -> None:
+    login = Login(database=5)
+    login.name = b"me"
+    protocol = ClientProtocol(login)
+    protocol.login_requests()
+    protocol.receive(b"-NOAUTH\r\n" * 3)
+    repeated = encode_request([b"SELECT", b"5"]) + encode_request([b"CLIENT", b"SETNAME", b"me"])
+    assert protocol.encode_line(line).endswith(repeated)
+    requests = [each.name for each in protocol.pending]
+    protocol.receive(b"-WRONGPASS\r\n" + b"-NOAUTH\r\n" * (len(requests) - 1))
+    assert protocol.encode_line(line).endswith(repeated), "the password was wrong"
+    received = protocol.receive(b"+OK\r\n" * len(requests))
+    assert [each.request.hidden for each in received] == [False] + [True] * (len(requests) - 1)
+    assert repeated not in protocol.encode_line(line)
 
 
 def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:

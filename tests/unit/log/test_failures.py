@@ -160,6 +160,25 @@ def test_writes_are_refused_before_the_disk_is_full() -> None:
     assert server.run("SET a 1") == ["OK"]
 
 
+@pytest.mark.parametrize("stops", [False, True], ids=["a second later", "when the server stops"])
+def test_what_was_acknowledged_before_the_disk_was_full_is_synced(*, stops: bool) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run("SET a 1")
+    server.disk.on_call = fail_once("append", errno.ENOSPC)
+    server.run_without_commit("SET b 2")
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    server.disk.free = 0
+    assert server.log.needs_sync
+    if stops:
+        server.service.stop()
+    else:
+        server.service.tick()
+    assert not server.log.needs_sync
+    after = LoggedServer(server.disk.after_power_failure(server.disk.rng))
+    assert after.items() == [(b"a", b"1", None)]
+
+
 def test_a_partly_written_batch_is_cut_off() -> None:
     server = LoggedServer()
     server.run("SET a 1")
@@ -252,6 +271,19 @@ def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be
     server.service.tick()
     server.run("SET b 1")
     assert server.restart().items() == [(b"a", b"1", None), (b"b", b"1", None)], "the expiry is not recorded"
+
+
+def test_an_expiry_while_the_log_fails_is_recorded_after_the_pending_changes(clock: Clock) -> None:
+    server = failing("append", errno.ENOSPC, clock=clock)
+    problem, server.log.problem, server.log.needs_attention = server.log.problem, None, False
+    server.run_without_commit("SET a 1234 PX 10")  # executed in the moment in which the log fails
+    server.log.problem = problem
+    clock.forward(20)
+    assert server.run_without_commit("GET a") == "(nil)"
+    with server.log.exclusive():
+        server.log.resume()  # before the commit of these requests
+    assert server.run("SETRANGE a 1 x") == ["2"]
+    assert server.restart().items() == [(b"a", b"\0x", None)]
 
 
 def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_accepted(clock: Clock) -> None:
@@ -371,6 +403,57 @@ def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked()
     server.service.tick()
     assert server.run("SET b 2", "GET a")[0].startswith("(error) MISCONF")
     server.disk.is_replaced = False
+    server.service.tick()
+    assert server.run("SET b 2") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+
+
+def test_a_removed_snapshot_is_noticed_and_the_log_begins_anew() -> None:
+    server = LoggedServer()
+    server.run("SET a 1", "SAVE")
+    server.service.tick()
+    assert server.run("SET b 2") == ["OK"]
+    server.disk.remove("00000002.base")
+    server.service.tick()
+    assert server.run("SET b 3")[0].startswith("(error) MISCONF")
+    server.service.tick()
+    assert server.run("SET b 3") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"3", None)]
+
+
+def test_a_rewrite_does_not_touch_a_directory_that_is_not_the_one_that_was_locked() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.disk.is_replaced = True
+    server.service.tick()
+    calls = server.disk.calls
+    assert server.run("SAVE")[0].startswith("(error) ERR")
+    assert server.disk.calls == calls
+    assert server.run("SET b 2")[0].startswith("(error) MISCONF")
+
+
+def test_a_snapshot_is_not_completed_in_a_directory_that_was_replaced_meanwhile() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    steps = rewrite(server.log)
+    next(steps)
+    server.disk.is_replaced = True
+    with pytest.raises(RewriteFailed):
+        list(steps)
+    assert set(server.disk.files) == {LOG, "00000002.log"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"SET a 1\n", None], ids=["truncated", "replaced by a shorter one", "written by someone else"]
+)
+def test_a_log_that_another_program_changes_is_noticed_and_the_log_begins_anew(content: bytes | None) -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    data = server.disk.files[LOG].data
+    data[:] = data + b"SET c 3\n" if content is None else content
+    server.service.tick()
+    problem = "(error) MISCONF Errors writing to the AOF file: the log was changed by another program"
+    assert server.run("SET b 2") == [problem]
     server.service.tick()
     assert server.run("SET b 2") == ["OK"]
     assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
