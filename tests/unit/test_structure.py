@@ -22,7 +22,7 @@ LAYERS = [
     ["server.registry"],
     ["server.keyspace"],
     ["server.protocols"],
-    ["server.engines.base", "server.engines.waits"],
+    ["server.engines.base", "server.engines.memory_limit", "server.engines.waits"],
     ["server.engines.embedded", "server.engines.redis"],
     ["server.engines.log"],
     ["server.clients"],
