@@ -50,13 +50,13 @@ def before_batch(
     It cannot if the limit may be reached by one of its calls, and the next one would have to be refused.
     """
     limit = memory.limit
-    if limit.tracks_use and not (limit.notes_changes and is_by_columns and command.grows):
-        if not call.no_touch or _always_touches(command):
-            if command.used_keys is ONE_KEY:
-                memory.use(columns[0])
-            else:
-                for keys in command.used_keys.of([(), *columns]):
-                    memory.use(keys)
+    is_noted = limit.notes_changes and is_by_columns and command.grows
+    if limit.tracks_use and not is_noted and (not call.no_touch or _always_touches(command)):
+        if command.used_keys is ONE_KEY:
+            memory.use(columns[0])
+        else:
+            for keys in command.used_keys.of([(), *columns]):
+                memory.use(keys)
     if limit.used < limit.ample or not command.grows or limit.has_room_for(columns):
         return True
     return limit.can_evict(len(columns[0])) and make_room_in(store)

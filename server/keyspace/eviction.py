@@ -66,7 +66,7 @@ class Policy:
     """Whether `use` has an effect."""
 
     notes_changes = False
-    """Whether `change` has the effect of `use`, in less time. Then `use` need not be called for the same keys, but may."""
+    """Whether `change` has the effect of `use`. Then `use` need not be called for the same keys, but may be."""
 
     @property
     def evictable(self) -> int:

@@ -250,9 +250,7 @@ class Store:
         """Whether something is notified of changes."""
         return bool(self._observers)
 
-    def notify_changes(
-        self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]
-    ) -> None:
+    def notify_changes(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Notify the observers of what was set in `values_to_change`: see `KeyspaceObserver.on_set_many`."""
         for observer in self._observers:
             observer.on_set_many(keys, values, before)

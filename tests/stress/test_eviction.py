@@ -86,7 +86,9 @@ def change(peer: Peer, seed: int) -> None:
         for _ in batches:
             assert peer.line()[:1] in b"+:"
         lines = [chance.choice(CHANGES) for _ in range(20)]
-        peer.send(b"".join(line % {b"key": chance.choice(keys), b"other": chance.choice(keys)} + b"\n" for line in lines))
+        peer.send(
+            b"".join(line % {b"key": chance.choice(keys), b"other": chance.choice(keys)} + b"\n" for line in lines)
+        )
         for _ in lines:
             assert b"OOM" not in peer.line()
 
