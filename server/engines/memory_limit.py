@@ -33,6 +33,8 @@ def before_command(memory: DatabaseMemory, store: Store, command: Command, args:
     if limit.used > limit.maximum and command.grows:
         make_room(limit, store)
     if limit.tracks_use and (not call.no_touch or _always_touches(command)):
+        if limit.notes_changes and command.grows and command.by_columns is not None and len(args) == command.min_args:
+            return  # SET, INCR and DECR change their key
         keys = command.used_keys
         memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
 

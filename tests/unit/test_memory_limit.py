@@ -629,6 +629,17 @@ def test_with_client_no_touch_only_touch_counts_as_a_use(
     assert execute_line(lru, "OBJECT IDLETIME k") == 0
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_with_client_no_touch_a_new_value_counts_as_a_use_pipelined_or_not(
+    lru: ClientSession, engine: EmbeddedEngine, clock: Clock, count: int
+) -> None:
+    execute_line(lru, "CLIENT NO-TOUCH ON")
+    clock.forward(5000)
+    engine.evict_slice()
+    feed(lru, encode_request([b"SET", b"k", b"1"]) * count)
+    assert execute_line(lru, "OBJECT IDLETIME k") == 0
+
+
 def test_frequency_grows_with_uses_and_falls_with_time(
     session: ClientSession, engine: EmbeddedEngine, clock: Clock
 ) -> None:
