@@ -35,6 +35,7 @@ MODULES = (
     "server/clients/stats.py",
     "server/engines/embedded.py",
     "server/engines/log/engine.py",
+    "server/engines/memory_limit.py",
     "server/keyspace/expiration.py",
     "server/keyspace/observers.py",
     "server/keyspace/store.py",

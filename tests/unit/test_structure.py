@@ -23,6 +23,7 @@ LAYERS = [
     ["server.keyspace"],
     ["server.protocols"],
     ["server.engines.base", "server.engines.waits"],
+    ["server.engines.memory_limit"],
     ["server.engines.embedded", "server.engines.redis"],
     ["server.engines.log"],
     ["server.clients"],

@@ -5,7 +5,7 @@ Everything here runs under the keyspace lock, without I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Protocol, TypeAlias
 
@@ -99,16 +99,16 @@ class DatabaseRecorder:
             log.needs_attention = True
         log.appended += 1
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Record a SET for each key, with one function to undo all of them."""
         if None in before:
-            self.order.created(*[key for key, value in zip(values, before, strict=True) if value is None])
+            self.order.created(*[key for key, value in zip(keys, before, strict=True) if value is None])
         log = self._log
         pending = log.pending
         pending.select(self.index)
-        pending.records += zip(repeat(b"SET"), values.keys(), values.values())
-        pending.undo.append((undo_values, self.store, list(values), before))
-        pending.size += sum(map(len, values.values()))
+        pending.records += zip(repeat(b"SET"), keys, values)
+        pending.undo.append((undo_values, self.store, keys, before))
+        pending.size += sum(map(len, values))
         if pending.size > MAX_PENDING:
             log.needs_attention = True
         log.appended += 1
