@@ -66,12 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Begin with the folders whose modules take long. The processes of a parallel run then end at about the same time.
     """
-    items.sort(key=lambda item: _rank(_folders(item)))  # a stable sort, so a folder keeps its order
+    folders = {path: path.relative_to(Path(__file__).parent).parts[:-1] for path in {item.path for item in items}}
+    items.sort(key=lambda item: _rank(folders[item.path]))  # a stable sort, so a folder keeps its order
     for item in items:
-        folders = _folders(item)
-        for folder in folders:
-            if folder in FOLDERS:
-                item.add_marker(folder)
+        for folder in FOLDERS.intersection(folders[item.path]):
+            item.add_marker(folder)
         if is_compiled() and item.get_closest_marker("uncompiled"):
             item.add_marker(COMPILED)
 
@@ -81,11 +80,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scheduler" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_scheduler"):
         ids = [f"io-threads={count}" for count in SCHEDULERS]
         metafunc.parametrize("scheduler", SCHEDULERS, indirect=True, scope="session", ids=ids)
-
-
-def _folders(item: pytest.Item) -> tuple[str, ...]:
-    """Return the folders that a test is in, the outermost first."""
-    return item.path.relative_to(Path(__file__).parent).parts[:-1]
 
 
 def _rank(folders: tuple[str, ...]) -> int:
