@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from tests.harness.http_wire import Wire, start_with_http
+from tests.harness.npm import check_with_node, node_modules
 from tests.harness.processes import ServerProcess, server, start_server
 from tests.harness.waiting import TIMEOUT
 
-__all__ = ["server", "start_server"]
+__all__ = ["check_with_node", "node_modules", "server", "start_server"]
 
 
 @pytest.fixture(scope="session")
