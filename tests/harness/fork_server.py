@@ -7,6 +7,7 @@ processes cannot be given standard streams.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import json
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +26,11 @@ from pathlib import Path
 PRELOADED = (
     "client.__main__",
     "client.batch.run",
+    "client.editors.prompt_toolkit_editor",
     "client.local",
+    "client.render.pretty",
+    "client.shell.documentation",
+    "client.shell.screen",
     "client.single_command",
     "server.__main__",
     "server.engines.log.engine",
@@ -32,7 +38,10 @@ PRELOADED = (
     "server.http.listener",
     "server.net.tls_listener",
 )
-"""What a fork need not import. Modules whose packages are not installed are left out."""
+"""What a fork need not import. Modules whose packages are not installed are left out.
+
+Without ``readline``, which reads ``TERM`` when it is imported.
+"""
 
 MAX_REQUEST_BYTES = 1024 * 1024
 
@@ -91,13 +100,22 @@ class ForkServer:
             )
 
     def start(
-        self, program: str, args: Sequence[str], environment: Mapping[str, str], cwd: Path, streams: Sequence[int]
+        self,
+        program: str,
+        args: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        streams: Sequence[int],
+        *,
+        at_terminal: bool = False,
     ) -> Fork:
         """Start the program ``server`` or ``client``.
 
-        ``streams`` are the file descriptors of its stdin, stdout and stderr.
+        ``streams`` are the file descriptors of its stdin, stdout and stderr. ``at_terminal``: stdin becomes its
+        controlling terminal, as by ``setsid --ctty``.
         """
         request = {"program": program, "args": args, "environment": environment, "cwd": str(cwd)}
+        request["at_terminal"] = at_terminal
         status, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with remote, self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], [*streams, remote.fileno()])
@@ -162,11 +180,23 @@ class _Forking:
             each.close()
 
 
-def _become(streams: Sequence[int], program: str, args: Sequence[str], environment: Mapping[str, str], cwd: str) -> int:
+def _become(
+    streams: Sequence[int],
+    program: str,
+    args: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: str,
+    *,
+    at_terminal: bool,
+) -> int:
     """Run a program in this process. Return its exit status."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if at_terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  # as Python does at a terminal
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
