@@ -109,6 +109,12 @@ class Terminal:
         self._shown = at + len(text)
         return before
 
+    def shows(self, text: str) -> bool:
+        """Return whether this has been shown since the last expected text."""
+        while self._receive(0):
+            pass
+        return text in self.unexpected
+
     def interrupt(self) -> None:
         """Press Ctrl-C once the program waits for a key: CPython's `input` sleeps over one that comes just before."""
         stat = Path(f"/proc/{self.process.pid}/stat")
