@@ -7,6 +7,7 @@ processes cannot be given standard streams.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -22,6 +23,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 PRELOADED = (
     "client.__main__",
@@ -139,7 +141,7 @@ class _Forking:
         self._running: dict[int, socket.socket] = {}
 
     def run(self) -> int:
-        """Fork a process for each request until the tests end. Return the exit status, in each fork its own."""
+        """Fork a process for each request until the tests end. Return the exit status."""
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -158,7 +160,7 @@ class _Forking:
                 if pid == 0:
                     os.close(status)
                     self._release()
-                    return _become(streams, **json.loads(data))
+                    _end(_become(streams, **json.loads(data)))
                 self._running[pid] = socket.socket(fileno=status)
                 for stream in streams:
                     os.close(stream)
@@ -189,7 +191,7 @@ def _become(
     *,
     at_terminal: bool,
 ) -> int:
-    """Run a program in this process. Return its exit status."""
+    """Run a program in this process. Return its exit status. Raises what the program raises."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -201,8 +203,28 @@ def _become(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [program, *args]
-    status: int = importlib.import_module(f"{program}.__main__").main()
+    try:
+        status: int = importlib.import_module(f"{program}.__main__").main()
+    except SystemExit as exit_:
+        if not isinstance(exit_.code, int):
+            raise
+        return exit_.code
     return status
+
+
+def _end(status: int) -> NoReturn:
+    """End a fork as the interpreter ends, but free nothing: that would copy what the fork shares, which takes long."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except OSError:
+        sys.exit(status)  # the interpreter reports it, and has a status for that
+    os._exit(status)
 
 
 if __name__ == "__main__":
