@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.harness.http_wire import new_http_client
 from tests.harness.npm import NodeModules
 from tests.harness.processes import ServerProcess
 from tests.harness.redis_server import free_port
@@ -27,7 +28,7 @@ def console(server: ServerProcess, node_modules: NodeModules, tmp_path: Path) ->
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(["node", program, *options], stdout=log, stderr=log, cwd=tmp_path)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT) as client:
+        with new_http_client(f"http://127.0.0.1:{port}") as client:
             wait_until(lambda: process.poll() is not None or answers(client), "redis-commander replies")
             assert process.poll() is None, (tmp_path / "log").read_text()
             yield client
