@@ -214,9 +214,7 @@ def _become(
 
 def _end(status: int) -> NoReturn:
     """End a fork as the interpreter ends, but free nothing: that would copy what the fork shares, which takes long."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # waits for the threads that are no daemons, as `multiprocessing` does in a fork
     atexit._run_exitfuncs()
     try:
         for stream in (sys.stdout, sys.stderr):

@@ -83,10 +83,10 @@ def commandstats(http: httpx.Client) -> str:
 def test_compact_of_a_large_binary_value_delays_neither_other_requests_nor_the_stop(
     start_server: StartServer, path: bytes
 ) -> None:
-    """The line of one value of 100 MiB takes seconds to make. It is made in pieces, while the client reads."""
-    server = start_with_http(start_server, "--http-max-body", str(100 * MIB))
+    """The line of one value of 32 MiB takes long to make. It is made in pieces, while the client reads."""
+    server = start_with_http(start_server, "--http-max-body", str(32 * MIB))
     with new_http_client(server.http_url) as http, Wire(server.http_url) as wire:
-        http.put("/keys/big", content=b"\x00\xff" * (50 * MIB))
+        http.put("/keys/big", content=b"\x00\xff" * (16 * MIB))
         wire.send(request(b"GET", path))
         wait_until(lambda: "cmdstat_compact:" in commandstats(http), "the command is executed")
         assert wire.socket.recv(1), "the response has begun"
