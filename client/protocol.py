@@ -15,19 +15,16 @@ recognised by its form, so replies to requests in between are still assigned to 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
 
-from common.codec import Args
-from common.errors import UNBALANCED_QUOTES
-from common.limits import GIB
 from common.replies import ErrorReply, Reply, SimpleString
 from common.resp_client import Push, ReplyDecoder, encode_request
-from common.text import COMMENT, UnbalancedQuotes, split_args
+
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from common.codec import Args
 
 CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
 TRANSACTION_COMMANDS = {b"MULTI", b"EXEC", b"DISCARD", b"RESET"}
@@ -46,11 +43,8 @@ SPECIAL_COMMANDS = frozenset(
 )
 """Commands that change the state of the connection. All others get one reply and nothing else."""
 
-MAX_REPLY_SIZE = GIB
+MAX_REPLY_SIZE = 1024**3
 """Bytes of memory for one reply, about. The server might send one that never ends."""
-
-_MONITOR_LINE = re.compile(rb"\d+\.\d{6} \[")
-"""The beginning of a line of MONITOR: the time, and then the database and the client in brackets."""
 
 
 class _ReplyMode(Enum):
@@ -61,36 +55,45 @@ class _ReplyMode(Enum):
     SKIP_NEXT = auto()
 
 
-@dataclass(slots=True)
 class Request:
     """A request that has replies to come, or consecutive requests for which nothing special applies."""
 
-    args: Sequence[bytes] = ()
-    """The arguments. Empty for consecutive requests of a batch, and for what arrives without a request."""
+    __slots__ = ("args", "hidden", "line", "missing", "override")
 
-    line: int = 0
-    """The number of the (first) line of the input that contains it."""
-
-    missing: int = 1
-    """How many replies have not arrived yet."""
-
-    hidden: bool = False
-    """Sent by the program and not by its user, so the replies are not shown."""
-
-    override: ErrorReply | None = None
-    """Shown instead of the reply."""
+    def __init__(
+        self,
+        args: Sequence[bytes] = (),
+        line: int = 0,
+        missing: int = 1,
+        *,
+        hidden: bool = False,
+        override: ErrorReply | None = None,
+    ) -> None:
+        self.args = args
+        """The arguments. Empty for consecutive requests of a batch, and for what arrives without a request."""
+        self.line = line
+        """The number of the (first) line of the input that contains it."""
+        self.missing = missing
+        """How many replies have not arrived yet."""
+        self.hidden = hidden
+        """Sent by the program and not by its user, so the replies are not shown."""
+        self.override = override
+        """Shown instead of the reply."""
 
     @property
     def name(self) -> bytes:
         return self.args[0].upper() if self.args else b""
 
 
-class Received(NamedTuple):
+class Received:
     """Replies to one request, or to consecutive ones: ``line`` is that of the first reply."""
 
-    request: Request
-    line: int
-    replies: list[Reply]
+    __slots__ = ("line", "replies", "request")
+
+    def __init__(self, request: Request, line: int, replies: list[Reply]) -> None:
+        self.request = request
+        self.line = line
+        self.replies = replies
 
 
 def has_failed(reply: Reply) -> bool:
@@ -180,24 +183,6 @@ class ClientProtocol:
         """Return the first requests of a connection. Their replies are hidden."""
         return b"".join(self.encode(args, hidden=True) for args in self.login.requests())
 
-    def encode_line(self, line: bytes, number: int = 0) -> bytes:
-        """Encode a line of text. Nothing for an empty line and for a comment.
-
-        A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
-        The server gets a request with an empty name instead, which it refuses, so that an open transaction is
-        discarded at EXEC, as if the server had read the line.
-        """
-        if line.startswith(COMMENT):
-            return b""
-        try:
-            args = split_args(line)
-        except UnbalancedQuotes:
-            if self.closing:
-                return b""
-            self._expect(Request([b""], number, override=UNBALANCED_QUOTES))
-            return encode_request([b""])
-        return self.encode(args, number) if args else b""
-
     def encode(self, args: Args, line: int = 0, *, hidden: bool = False) -> bytes:
         """Encode a command. Nothing once the user has asked to disconnect."""
         if self.closing:
@@ -220,6 +205,17 @@ class ClientProtocol:
         if name == b"EXEC" or (name in TRANSACTION_COMMANDS and is_alone):
             self._is_queueing = name == b"MULTI"
         return encode_request(args) + (b"" if hidden else self._negotiate_again(name))
+
+    def encode_refused(self, error: ErrorReply, line: int = 0) -> bytes:
+        """Encode what replaces a command that cannot be sent. Its error is shown in order, instead of a reply.
+
+        The server gets a request with an empty name, which it refuses. So an open transaction is discarded at EXEC, as
+        if the server had refused the command itself.
+        """
+        if self.closing:
+            return b""
+        self._expect(Request([b""], line, override=error))
+        return encode_request([b""])
 
     def expect_run(self, count: int, line: int) -> None:
         """Expect one reply each to ``count`` requests from this line on, none of which is a special command."""
@@ -327,7 +323,7 @@ class ClientProtocol:
         """Return whether a reply belongs to no request: data that is streamed, or the reason why a connection ends."""
         if not self.pending:
             return True
-        if self.monitoring and isinstance(reply, SimpleString) and _MONITOR_LINE.match(reply.text):
+        if self.monitoring and isinstance(reply, SimpleString) and _is_monitor_line(reply.text):
             return True
         expected = self.pending[0].name.lower()
         kind = reply[0] if isinstance(reply, list) and reply else None
@@ -399,6 +395,13 @@ class ClientProtocol:
         *user, password = (each.decode("utf-8", "surrogateescape") for each in credentials)
         self.login.user = user[0] if user else ""
         self.login.password = password
+
+
+def _is_monitor_line(text: bytes) -> bool:
+    """Return whether a line begins like those of MONITOR: the time, then the database and the client in brackets."""
+    time, _, _ = text.partition(b" [")
+    seconds, _, fraction = time.partition(b".")
+    return len(time) < len(text) and seconds.isdigit() and fraction.isdigit() and len(fraction) == 6
 
 
 _UNREQUESTED = Request()

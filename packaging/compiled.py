@@ -24,6 +24,7 @@ MODULES = (
     "common/codec.py",
     "common/errors.py",
     "common/limits.py",
+    "common/pieces.py",
     "common/replies.py",
     "common/resp.py",
     "common/resp_replies.py",

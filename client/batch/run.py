@@ -10,7 +10,7 @@ from typing import BinaryIO
 from client.batch.encoder import BatchEncoder
 from client.batch.progress import Progress
 from client.command_line import INTERRUPTED
-from client.connection import ConnectionLost
+from client.connection import ConnectionLost, Pipeline
 from client.conversation import Conversation
 from client.protocol import Received, has_failed
 from client.render.forms import Renderer, print_replies
@@ -48,11 +48,8 @@ class _Outcome:
     began: float = field(default_factory=time.monotonic)
 
 
-class Batch:
-    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error.
-
-    It is the `client.connection.Pipeline` that the connection streams.
-    """
+class Batch(Pipeline):
+    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error."""
 
     def __init__(
         self,

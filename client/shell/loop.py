@@ -10,6 +10,7 @@ from client.conversation import LOGIN_TIMEOUT, CannotConnect, Conversation, Serv
 from client.editors.line_editor import LineEditor
 from client.hints.advice import advice
 from client.hints.help_page import help_page
+from client.lines import encode_line
 from client.protocol import CLOSING_COMMANDS, Received
 from client.shell.documentation import Documentation
 from client.shell.peek import peek
@@ -125,7 +126,7 @@ class Shell:
     def _run_command(self, line: TypedLine) -> None:
         """Send a command, and show its replies or pass them to a shell command."""
         protocol = self._conversation.protocol
-        request = protocol.encode_line(line.command)
+        request = encode_line(protocol, line.command)
         pipe = ShellPipe(line.shell_command) if line.shell_command else None
 
         def show(received: Received) -> None:

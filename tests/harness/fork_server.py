@@ -25,8 +25,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+PROGRAMS = {"client": "client.main", "server": "server.__main__"}
+"""The modules whose function ``main`` is the program."""
+
 PRELOADED = (
-    "client.__main__",
+    *PROGRAMS.values(),
     "client.batch.run",
     "client.editors.prompt_toolkit_editor",
     "client.local",
@@ -34,7 +37,6 @@ PRELOADED = (
     "client.shell.documentation",
     "client.shell.screen",
     "client.single_command",
-    "server.__main__",
     "server.engines.log.engine",
     "server.engines.redis.factory",
     "server.http.listener",
@@ -204,7 +206,7 @@ def _become(
     os.environ.update(environment)
     sys.argv = [program, *args]
     try:
-        status: int = importlib.import_module(f"{program}.__main__").main()
+        status: int = importlib.import_module(PROGRAMS[program]).main()
     except SystemExit as exit_:
         if not isinstance(exit_.code, int):
             raise

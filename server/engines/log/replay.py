@@ -10,7 +10,7 @@ from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
 from common.errors import CommandError
 from common.limits import Limits
 from common.resp_replies import ReplyEncoder
-from common.text import COMMENT, UnbalancedQuotes, split_args
+from common.text_args import COMMENT, UnbalancedQuotes, split_args
 from server.engines.base import EngineStartError, StartInterrupted
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
