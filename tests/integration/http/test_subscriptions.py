@@ -9,7 +9,7 @@ from base64 import b64decode
 import httpx
 import pytest
 
-from tests.harness.http_wire import Wire, request, start_with_http
+from tests.harness.http_wire import Wire, new_http_client, request, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
@@ -118,7 +118,7 @@ def test_subscribe_as_a_command_is_refused(http: httpx.Client) -> None:
 
 def test_the_token_is_needed_and_other_origins_are_refused(start_server: StartServer) -> None:
     server = start_with_http(start_server, KVLINE_HTTP_TOKEN="t0ken")
-    with httpx.Client(base_url=server.http_url) as http:
+    with new_http_client(server.http_url) as http:
         assert http.get("/subscribe?channel=a").status_code == 401
         headers = {"Authorization": "Bearer t0ken", "Origin": "http://example.org"}
         assert http.get("/subscribe?channel=a", headers=headers).status_code == 403
@@ -130,7 +130,7 @@ def test_backpressure_a_client_that_does_not_read_is_closed_at_the_limit(
     start_server: StartServer,
 ) -> None:
     server = start_with_http(start_server, "--client-output-buffer-limit", "pubsub 1mb 0 0")
-    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
+    with new_http_client(server.http_url) as http, Wire(server.http_url) as wire:
         Events(wire, b"channel=a").next()
         message = "x" * BIG
         wait_until(lambda: publish(http, "a", message) == 0, "the connection is closed")

@@ -109,6 +109,24 @@ def failing(what: str = "sync", number: int = errno.EIO, **options: object) -> L
     return server
 
 
+def with_expired_key(clock: Clock, *lines: str) -> LoggedServer:
+    """Return a server whose key a has expired while the disk was full, and that has not noticed the space since."""
+    server = LoggedServer(clock=clock)
+    server.run(*lines)
+    server.disk.free = 0
+    server.service.tick()
+    clock.forward(200)
+    assert server.run("GET a") == ["(nil)"]
+    server.disk.free = 4 * MIN_FREE
+    return server
+
+
+def check_writes_are_recorded_again(server: LoggedServer) -> None:
+    """Add the key b to a server with the key a."""
+    assert server.run("SET b 2") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+
+
 def test_while_the_log_fails_writes_are_refused_and_reads_served() -> None:
     server = failing()
     refused = "(error) MISCONF Errors writing to the AOF file: Input/output error"
@@ -190,13 +208,7 @@ def test_a_partly_written_batch_is_cut_off() -> None:
 
 
 def test_an_expired_key_that_is_created_again_after_a_failure_is_replayed_as_new(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1234 PX 100")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(200)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    server = with_expired_key(clock, "SET a 1234 PX 100")
     server.service.tick()
     server.run("SETRANGE a 1 x")
     assert server.restart().items() == [(b"a", b"\0x", None)]
@@ -287,13 +299,7 @@ def test_an_expiry_while_the_log_fails_is_recorded_after_the_pending_changes(clo
 
 
 def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_accepted(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1 PX 10", "SET b 1")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(20)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    server = with_expired_key(clock, "SET a 1 PX 10", "SET b 1")
     server.service.tick()
     assert b"\nDEL a\n" in server.file(LOG)
     size = len(server.file(LOG))
@@ -302,13 +308,7 @@ def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_acc
 
 
 def test_a_log_that_cannot_record_what_has_expired_goes_on_failing(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1234 PX 10")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(20)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    server = with_expired_key(clock, "SET a 1234 PX 10")
     server.disk.on_call = fail_once("append", errno.ENOSPC)
     server.service.tick()
     assert server.run("SET c 1")[0].startswith("(error) MISCONF")
@@ -391,8 +391,7 @@ def test_a_removed_log_is_noticed_and_the_log_begins_anew() -> None:
     server.service.tick()
     assert server.run("SET b 2") == ["(error) MISCONF Errors writing to the AOF file: No such file or directory"]
     server.service.tick()
-    assert server.run("SET b 2") == ["OK"]
-    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+    check_writes_are_recorded_again(server)
 
 
 def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked() -> None:
@@ -404,8 +403,7 @@ def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked()
     assert server.run("SET b 2", "GET a")[0].startswith("(error) MISCONF")
     server.disk.is_replaced = False
     server.service.tick()
-    assert server.run("SET b 2") == ["OK"]
-    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+    check_writes_are_recorded_again(server)
 
 
 def test_a_removed_snapshot_is_noticed_and_the_log_begins_anew() -> None:
@@ -542,5 +540,4 @@ def test_a_log_that_is_removed_while_it_fails_begins_anew() -> None:
     server.disk.remove(LOG)
     server.service.tick()
     server.service.tick()
-    assert server.run("SET b 2") == ["OK"]
-    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+    check_writes_are_recorded_again(server)
