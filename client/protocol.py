@@ -46,7 +46,6 @@ SPECIAL_COMMANDS = frozenset(
 MAX_REPLY_SIZE = 1024**3
 """Bytes of memory for one reply, about. The server might send one that never ends."""
 
-
 _MAX_DATABASE_DIGITS = 9
 """Digits of the number of a database. No server has so many."""
 
