@@ -201,8 +201,6 @@ class Server:
             give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT
             for thread in threads:
                 thread.join(max(0.0, give_up_at - time.monotonic()))
-            if left := len(self.context.clients):
-                logger.info("connections that were not ready within %g s, and are cut off: %d", SHUTDOWN_TIMEOUT, left)
             self.context.scripts.stop(self.context.engine.persistence)
             # Commands that still wait for a backing Redis fail now, so that their connections can be closed.
             self.context.engine.stop()

@@ -63,6 +63,7 @@ class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
     Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
+    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one.
     """
 
     id: int

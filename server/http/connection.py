@@ -35,7 +35,6 @@ from server.http.parser import IncomingRequest, RequestParser
 from server.http.progress import Awaited, Position, ProgressCheck
 from server.net.addresses import format_address
 from server.net.connection import LINGER_TIMEOUT
-from server.net.listener import SHUTDOWN_TIMEOUT
 from server.process import yield_cpu
 from server.session.session import Session
 from server.settings import HTTPTimeouts
@@ -110,15 +109,18 @@ class HTTPConnection(asyncio.Protocol):
     # ---------------------------------------------------------------- for the listener
 
     def shut_down(self) -> None:
-        """Close the connection after the response to the request that is executed, at the latest after a time limit."""
+        """Close the connection after the response to the request that is executed."""
         self._is_stopping = True
         if self._events is not None:
             self._events.end()
-        self._loop.call_later(SHUTDOWN_TIMEOUT, self._transport.abort)
         # Otherwise the next response ends the connection, because `_is_stopping` turns keep-alive off. Input that is
         # not parsed yet has had no effect.
         if self._task is None and not self._parser.requests:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection now, and discard what has not been sent."""
+        self._transport.abort()
 
     def check_progress(self, now: float, timeouts: HTTPTimeouts) -> None:
         """Close the connection if its client takes too long. ``now`` is the time of the event loop."""

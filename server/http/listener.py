@@ -17,7 +17,7 @@ from server.http.application import Application
 from server.http.connection import HTTPConnection
 from server.http.security import AccessPolicy, CORSPolicy
 from server.net.addresses import format_address, resolve
-from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT
+from server.net.listener import BACKLOG, SHUTDOWN_TIMEOUT, log_unfinished
 from server.session.context import ServerContext
 from server.settings import HTTPTimeouts
 from server.stderr_log import RepeatedMessage
@@ -81,6 +81,11 @@ class HTTPListener:
             if problem.errno is None:
                 raise
             raise OSError(problem.errno, os.strerror(problem.errno)) from None  # Python's own text has the address too
+        bound = self._socket.getsockname()
+        self.address = ("http://" if certificates is None else "https://") + format_address(bound)
+        """The URL of the listener, with the port that was bound."""
+        self.port: int = bound[1]
+        """The port that was bound."""
         self._application = application
         self._timeouts = timeouts
         self._certificates = certificates
@@ -90,17 +95,6 @@ class HTTPListener:
         self._stop_requested = asyncio.Event()
         self._accept_failed = RepeatedMessage(logger, logging.WARNING, "cannot accept connections at present: %s")
         self._thread = threading.Thread(target=self._run, name=f"http {self.address}", daemon=True)
-
-    @property
-    def address(self) -> str:
-        """The URL of the listener, with the port that was bound."""
-        return ("http://" if self._certificates is None else "https://") + format_address(self._socket.getsockname())
-
-    @property
-    def port(self) -> int:
-        """The port that was bound."""
-        port: int = self._socket.getsockname()[1]
-        return port
 
     def start(self) -> None:
         """Accept connections in a thread until `stop` is called."""
@@ -180,11 +174,20 @@ class HTTPListener:
                 connection.check_progress(now, timeouts)
 
     async def _close_connections(self) -> None:
-        """Let each connection finish the request that it executes, within the time limit of the connection."""
-        loop = asyncio.get_running_loop()
-        limit = loop.time() + SHUTDOWN_TIMEOUT + CANCEL_TIMEOUT
+        """Let each connection finish the request that it executes, and abort those that take too long."""
         for connection in list(self._connections):
             connection.shut_down()
+        await self._wait_for_connections(SHUTDOWN_TIMEOUT)
+        if self._connections:
+            log_unfinished(self.address, len(self._connections))
+            for connection in list(self._connections):
+                connection.abort()
+            await self._wait_for_connections(CANCEL_TIMEOUT)
+
+    async def _wait_for_connections(self, timeout: float) -> None:
+        """Wait until no connection is left. Give up after a timeout in seconds."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + timeout
         # Polled, because a server stops once. A connection stays in the set until its worker has ended.
         while self._connections and loop.time() < limit:
             await asyncio.sleep(0.01)

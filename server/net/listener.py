@@ -48,6 +48,11 @@ StartThread: TypeAlias = Callable[[Callable[[], None]], None]
 """Start a thread that serves one connection by calling a function, and then closes it."""
 
 
+def log_unfinished(address: str, count: int) -> None:
+    """Log how many connections of a listener are cut off at the stop."""
+    logger.info("%s: connections cut off that were not ready within %g s: %d", address, SHUTDOWN_TIMEOUT, count)
+
+
 class Scheduler(Protocol[C]):
     """Decides which thread serves a connection."""
 
@@ -116,22 +121,26 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def stop(self) -> None:
         """Accept no more connections, let running commands finish and be replied to, then close what is left."""
+        address = self.address
         self._stopping.set()
         self.shutdown()
         self._thread.join()
         self.server_close()
-        self._end_connections(Connection.finish)
-        self._end_connections(Connection.kill)  # those that wait for a peer that does not read
+        if left := self._end_connections(Connection.finish):  # they wait for a peer that does not read, or are busy
+            log_unfinished(address, left)
+            self._end_connections(Connection.kill)
 
     def close(self) -> None:
         """Release the address of a listener that was never started."""
         self.server_close()
 
-    def _end_connections(self, end: Callable[[Connection], None]) -> None:
+    def _end_connections(self, end: Callable[[Connection], None]) -> int:
+        """End all connections, wait until they have ended, and return how many have not within the time limit."""
         with self._connections_changed:
             for connection in self._connections.values():
                 end(connection)
             self._connections_changed.wait_for(lambda: not self._connections, SHUTDOWN_TIMEOUT)
+            return len(self._connections)
 
     # ---------------------------------------------------------------- called by socketserver
 

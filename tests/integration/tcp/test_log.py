@@ -10,7 +10,9 @@ import sys
 import pytest
 
 from common import __version__
-from tests.harness.http_wire import Wire, start_with_http
+from common.limits import MIB
+from common.resp_client import encode_request
+from tests.harness.http_wire import Wire, request, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
@@ -58,13 +60,19 @@ def test_the_reason_of_the_stop_is_logged(start_server: StartServer, how: str) -
 
 
 def test_connections_that_are_cut_off_at_the_stop_are_counted(start_server: StartServer) -> None:
-    server = start_server()
+    server = start_with_http(start_server)
     stalled = server.connect()
-    assert stalled.ask(b"SET big " + b"x" * 60_000) == b"OK"
-    stalled.send(b"GET big\n" * 1000)
-    assert stalled.receive(1) == b"x"
-    stop(server)
-    assert "INFO connections that were not ready within 2 s, and are cut off: 1\n" in server.log
+    size = 32 * MIB  # more than the system keeps for a peer that does not read
+    stalled.send(encode_request([b"SET", b"big", b"x" * size]))
+    assert stalled.line() == b"+OK\r\n"
+    stalled.send(encode_request([b"GET", b"big"]))
+    assert stalled.receive(1) == b"$"
+    with Wire(server.http_url) as wire:
+        wire.send(request(b"GET", b"/keys/big"))
+        assert wire.socket.recv(1) == b"H"
+        stop(server)
+    for url in (f"127.0.0.1:{server.port}", server.http_url):
+        assert f"INFO {url}: connections cut off that were not ready within 2 s: 1\n" in server.log
 
 
 def test_secrets_are_not_logged(start_server: StartServer) -> None:
