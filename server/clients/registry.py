@@ -78,7 +78,6 @@ class ClientInfo:
     has_unix_socket: bool = False
     database: int = 0  # the one that is selected
     protocol_version: int = 2
-    last_command: Command | None = None
     multi_commands: int = -1  # queued commands, -1 outside a transaction
     multi_bytes: int = 0  # of their arguments
     is_monitoring: bool = False
@@ -97,6 +96,11 @@ class ClientInfo:
     def touch(self) -> None:
         """Note that the client is active, in a case in which no command begins."""
         self.touched_at = perf_counter_ns()
+
+    @property
+    def last_command(self) -> Command | None:
+        """The last command that was executed, or is being executed."""
+        return self.call.command
 
     @property
     def active_at(self) -> int:
