@@ -80,6 +80,7 @@ class HTTPConnection(asyncio.Protocol):
         self._is_lost = False
         self._reads = 0
         self._responses = 0
+        self._written = 0  # bytes passed to the transport
         self._progress = ProgressCheck()
 
     @property
@@ -129,9 +130,13 @@ class HTTPConnection(asyncio.Protocol):
 
     def _position(self) -> Position | None:
         parser = self._parser
-        if self._client is None or self._is_closing or self._task is not None or parser.unparsed:
+        # Events have no end, so `client-output-buffer-limit` bounds how far a client may be behind.
+        if self._client is None or self._is_lost or self._events is not None:
             return None
-        if self._transport.get_write_buffer_size():  # a slow client still reads a response
+        # First, because a client may have to read while a body is streamed, and in the lingering close.
+        if unsent := self._transport.get_write_buffer_size():
+            return Position(Awaited.READING, self._written - unsent)
+        if self._is_closing or self._task is not None or parser.unparsed:
             return None
         if parser.is_in_body:
             return Position(Awaited.BODY, self._reads)
@@ -142,6 +147,10 @@ class HTTPConnection(asyncio.Protocol):
 
     def _time_out(self) -> None:
         parser = self._parser
+        if self._transport.get_write_buffer_size():
+            self._log("the client reads nothing of a response")
+            self._transport.abort()  # `close` would wait until the client has read it
+            return
         if not (parser.is_in_head or parser.is_in_body):
             # Without a 408, which a browser that connects in advance takes for the response to a later request.
             self._log("no request arrived in time")
@@ -385,6 +394,11 @@ class HTTPConnection(asyncio.Protocol):
     ) -> None:
         """Write events until the client disconnects or the server stops."""
         self._events = events
+        # What the client sends after this request will have no response. If it was kept, the socket would not be read,
+        # and the end of the input, by which a client ends its subscriptions, would not be noticed.
+        incoming.keep_alive = False
+        self._parser.close()
+        self._control_reading()
         session.client.subscriptions = events.subscriptions.counts
         if self._is_lost or self._is_stopping:
             events.end()
@@ -426,6 +440,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():  # else uvloop would raise RuntimeError
+            self._written += len(data)
             self._transport.write(data)
 
     async def _drain(self) -> None:
