@@ -62,7 +62,8 @@ class Share:
 class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
-    Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
+    Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it. CLIENT KILL
+    writes `is_killed`.
     """
 
     id: int
@@ -85,6 +86,7 @@ class ClientInfo:
     subscriptions: SubscriptionCounts = NO_SUBSCRIPTIONS
     tracker: Tracker | None = None  # after CLIENT TRACKING ON
     push_receiver: Subscriber | None = None  # for invalidations that another client redirects to it
+    is_killed: bool = False  # its connection is being closed: what waits to be executed is refused
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)
