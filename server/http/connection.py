@@ -35,6 +35,7 @@ from server.http.parser import IncomingRequest, RequestParser
 from server.http.progress import Awaited, Position, ProgressCheck
 from server.net.addresses import format_address
 from server.net.connection import LINGER_TIMEOUT
+from server.net.send_queue import unacknowledged_size
 from server.process import yield_cpu
 from server.session.session import Session
 from server.settings import HTTPTimeouts
@@ -44,6 +45,9 @@ LARGE_BODY = 64 * KIB
 
 LARGE_RESPONSE = 64 * KIB
 """Bytes of a response's body from which it is written without being copied after its head."""
+
+TLS_PART_SIZE = 128 * KIB
+"""Bytes of a response's body that are encrypted at a time."""
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused at the limit of clients may try again."""
@@ -135,7 +139,8 @@ class HTTPConnection(asyncio.Protocol):
             return None
         # First, because a client may have to read while a body is streamed, and in the lingering close.
         if unsent := self._transport.get_write_buffer_size():
-            return Position(Awaited.READING, self._written - unsent)
+            # With the kernel's buffer, which may have room for more only after megabytes of it were read.
+            return Position(Awaited.READING, self._written - unsent - unacknowledged_size(self._client.fd))
         if self._is_closing or self._task is not None or parser.unparsed:
             return None
         if parser.is_in_body:
@@ -323,7 +328,7 @@ class HTTPConnection(asyncio.Protocol):
             call = handler.send(None)
         except StopIteration as end:
             response: Response = end.value
-            if isinstance(response.body, bytes):
+            if isinstance(response.body, bytes) and not self._is_sent_in_parts(response.body):
                 # In this order, because `_end_session` lets other threads run, and the client is waiting.
                 self._write_response(incoming, response, closes=session.closing)
                 self._end_session(session)
@@ -341,12 +346,15 @@ class HTTPConnection(asyncio.Protocol):
             response = await pending
             # The body of a HEAD is not even made. RFC 9110 (9.3.2) lets a server omit headers whose values it knows
             # only after that, such as Content-Length.
-            if isinstance(response.body, bytes) or incoming.method == b"HEAD":
+            body = response.body
+            if incoming.method == b"HEAD" or (isinstance(body, bytes) and not self._is_sent_in_parts(body)):
                 self._write_response(incoming, response, closes=session.closing)
-            elif isinstance(response.body, EventStream):
-                await self._stream_events(incoming, session, response, response.body)
+            elif isinstance(body, bytes):
+                await self._write_in_parts(incoming, session, response, body)
+            elif isinstance(body, EventStream):
+                await self._stream_events(incoming, session, response, body)
             else:
-                await self._stream(incoming, session, response, partial(self._next_part, response.body))
+                await self._stream(incoming, session, response, partial(self._next_part, body))
         except Exception as problem:
             # The status has been sent. The client can see only from the missing end that the body is not complete.
             if isinstance(problem, CommandError):
@@ -388,6 +396,28 @@ class HTTPConnection(asyncio.Protocol):
             self._write(head)
             self._write(body)
         self._complete_response(keep_alive)
+
+    def _is_sent_in_parts(self, body: bytes) -> bool:
+        """Return whether a body must be encrypted in parts.
+
+        A transport of TLS encrypts all that is written, and reports as unsent only what is not encrypted. So it would
+        seem that the client has taken the body, and the connection would be closed as an idle one, or at once.
+        """
+        return len(body) > TLS_PART_SIZE and self._transport.get_extra_info("sslcontext") is not None
+
+    async def _write_in_parts(
+        self, incoming: IncomingRequest, session: Session, response: Response, body: bytes
+    ) -> None:
+        """Write a response whose body is complete, each part when the client has taken most of those before."""
+        keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
+        self._write(encode_head(response, keep_alive))
+        for at in range(0, len(body), TLS_PART_SIZE):
+            await self._drain()
+            if self._is_lost:
+                return
+            self._write(body[at : at + TLS_PART_SIZE])
+            await asyncio.sleep(0)  # other connections have their turns
+        self._complete_response(keep_alive and not self._is_stopping)
 
     async def _stream_events(
         self, incoming: IncomingRequest, session: Session, response: Response, events: EventStream
