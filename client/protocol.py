@@ -38,9 +38,11 @@ CANCELLATIONS = {b"UNSUBSCRIBE": b"channel", b"PUNSUBSCRIBE": b"pattern", b"SUNS
 _CONFIRMATIONS = {name.lower() for name in (*SUBSCRIPTIONS, *CANCELLATIONS)}
 _MESSAGES = {b"message", b"pmessage", b"smessage"}
 
+LOGIN_COMMANDS = {b"AUTH", b"CLIENT", b"HELLO", b"SELECT"}
+
 SPECIAL_COMMANDS = frozenset(
-    {*CLOSING_COMMANDS, *TRANSACTION_COMMANDS, *WATCH_COMMANDS, *SUBSCRIPTIONS, *CANCELLATIONS}
-    | {b"AUTH", b"CLIENT", b"HELLO", b"MONITOR", b"SELECT", b"SHUTDOWN"}
+    {*CLOSING_COMMANDS, *TRANSACTION_COMMANDS, *WATCH_COMMANDS, *SUBSCRIPTIONS, *CANCELLATIONS, *LOGIN_COMMANDS}
+    | {b"MONITOR", b"SHUTDOWN"}
 )
 """Commands that change the state of the connection. All others get one reply and nothing else."""
 
@@ -157,6 +159,10 @@ class ClientProtocol:
         self._subscription_counts = {False: 0, True: 0}
         """How many subscriptions the server has confirmed: of channels and patterns, and of shard channels."""
         self._is_subscribed = False
+        self._queued = 0
+        """How many commands the server has queued since MULTI."""
+        self._queued_logins: dict[int, Request] = {}
+        """Those of them that change what a new connection has to repeat, by their place in the transaction."""
 
     @property
     def streaming(self) -> bool:
@@ -296,6 +302,7 @@ class ClientProtocol:
             received.append(Received(_UNREQUESTED, 0, [replies[at]]))
             return at + 1
         received.append(Received(request, request.line, taken))
+        self._queued += len(taken)
         request.line += len(taken)
         request.missing -= len(taken)
         if not request.missing:
@@ -335,8 +342,14 @@ class ClientProtocol:
             self.in_transaction = self.watching = False
         if name == b"MULTI":
             self.in_transaction = True
+            self._queued = 0
+            self._queued_logins = {}
         elif self.in_transaction:  # the reply is QUEUED
-            return
+            if name in LOGIN_COMMANDS:
+                self._queued_logins[self._queued] = request
+            self._queued += 1
+        elif name == b"EXEC":
+            self._follow_transaction(reply)
         elif name in WATCH_COMMANDS:
             self.watching = name == b"WATCH"
         elif name == b"MONITOR":
@@ -345,6 +358,13 @@ class ClientProtocol:
             self._follow_subscription(reply)
         else:
             self._follow_login(name, args)
+
+    def _follow_transaction(self, reply: Reply) -> None:
+        """Update the state after EXEC, which has executed nothing if its reply is no array."""
+        if isinstance(reply, list) and len(reply) == self._queued:
+            for place, request in self._queued_logins.items():
+                if not isinstance(reply[place], ErrorReply):
+                    self._follow_login(request.name, request.args)
 
     def _follow_subscription(self, reply: Reply) -> None:
         """Read the confirmation of a subscription: its kind, its channel, and how many there are now."""

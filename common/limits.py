@@ -78,3 +78,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+ARGUMENT_OVERHEAD = 64
+"""Bytes charged per stored argument besides its length, so that a million empty arguments count too."""
+
+
+def size_of_args(args: Sequence[bytes]) -> int:
+    """Return how many bytes the arguments of a command take, with `ARGUMENT_OVERHEAD` for each."""
+    return sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)

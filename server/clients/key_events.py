@@ -60,15 +60,19 @@ class KeyEvents:
         """Whether it is a SET with KEEPTTL."""
 
     def configure(self, classes: str, engine: Engine[Any]) -> None:
-        """Publish the events of these classes from now on."""
-        self._classes = frozenset(classes)
+        """Publish the events of these classes from now on.
+
+        Raises `CommandError`, and then changes nothing, while a slow script runs.
+        """
+        chosen = frozenset(classes)
+        is_on = bool(chosen & set("KE") and chosen - set("KE"))
         was_on = self.is_on
-        self.is_on = bool(self._classes & set("KE") and self._classes - set("KE"))
-        if self.is_on and not was_on:
+        if is_on and not was_on:
             engine.observe_keys(self, self.publish_pending)
-        elif was_on and not self.is_on:
+        self._classes, self.is_on = chosen, is_on
+        if was_on and not is_on:
             engine.stop_observing_keys(self, self._pending.clear)
-        self._inspection.set("key events", used=self.is_on)
+        self._inspection.set("key events", used=is_on)
 
     # ---------------------------------------------------------------- for sessions
 

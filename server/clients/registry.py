@@ -62,8 +62,9 @@ class Share:
 class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
-    Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it. CLIENT KILL
-    writes `is_killed`.
+    Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
+    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one,
+    and ``is_killed`` by CLIENT KILL.
     """
 
     id: int

@@ -250,7 +250,10 @@ class Database(Protocol[W]):
         ...
 
     def would_block(self, command: Command, args: Args) -> bool:
-        """Return whether it may do so if it is executed now. Unlike `may_block`, this may depend on the keyspace."""
+        """Return whether it may do so if it is executed now. Unlike `may_block`, this may depend on the keyspace.
+
+        Never raises.
+        """
         ...
 
     def execute_batch(
@@ -259,7 +262,8 @@ class Database(Protocol[W]):
         """Execute one command several times, with the arguments of each row of the columns.
 
         Nothing is executed between them. A call that raises does not stop the others: its exception takes the place of
-        its reply. Returns None, having executed nothing, if the engine executes its commands one by one.
+        its reply. Returns None, having executed nothing, if the engine executes its commands one by one. Raises
+        `CommandError`, having executed nothing, while a slow script runs.
         """
         ...
 
@@ -334,7 +338,7 @@ class Engine(Protocol[W]):
         ...
 
     def reset_stats(self) -> None:
-        """Reset the engine's own counters, for CONFIG RESETSTAT."""
+        """Reset the engine's own counters, for CONFIG RESETSTAT. Raises `CommandError` while a slow script runs."""
         ...
 
     def apply_limits(self, limits: Limits) -> None:

@@ -5,9 +5,10 @@ first of them and, on its next key, miss the second. With one lock around each c
 a whole, clients see a history in which all of them ran one after another, in the order of real time: strict
 serialisability.
 
-Under the lock there is no socket, no disk, no log line and no other lock. Arguments are parsed before it is taken, and
-replies are encoded after it is released. Commands that have more to do run in stages (`server.registry`), of which one
-is under the lock. The lock is re-entrant, so that code that holds it may execute commands.
+Under the lock there is no socket, no disk, no log line and no other lock, except for what a script calls (PUBLISH,
+``redis.log``). Arguments are parsed before it is taken, and replies are encoded after it is released. Commands that
+have more to do run in stages (`server.registry`), of which one is under the lock. The lock is re-entrant, so that code
+that holds it may execute commands.
 """
 
 from __future__ import annotations
@@ -162,8 +163,11 @@ class EmbeddedDatabase:
             return False
         if command.is_short is None or len(args) > MAX_QUICK_ARGS:
             return True
-        with self._step() as store:
-            return not command.is_short(store, args)
+        try:
+            with self._step() as store:
+                return not command.is_short(store, args)
+        except CommandError:  # a slow script has the lock
+            return True
 
     def limit_waits(self) -> None:
         """Take the lock from now on as `LockWaits` does."""
@@ -310,8 +314,8 @@ class EmbeddedEngine:
         return {}
 
     def reset_stats(self) -> None:
-        """Count expired keys, hits and misses from zero."""
-        with self._lock:
+        """Count expired keys, hits and misses from zero. Raises `CommandError` while a slow script runs."""
+        with self._waits.holding():  # not the lock alone: the thread may serve many connections
             for store in self._stores:
                 store.expired_keys = store.hits = store.misses = 0
 

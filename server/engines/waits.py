@@ -51,9 +51,11 @@ class LockWaits:
 
     def wait(self) -> None:
         """Wait for the lock, which another thread holds, and take it. Raises `CommandError`."""
-        while not self.lock.acquire(timeout=CHECK_INTERVAL):
-            if self._refuse is not None:
+        while True:
+            if self._refuse is not None:  # before the wait, too: the thread may close many connections
                 self._refuse()
+            if self.lock.acquire(timeout=CHECK_INTERVAL):
+                return
 
     @contextmanager
     def holding(self) -> Iterator[None]:

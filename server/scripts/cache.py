@@ -60,8 +60,16 @@ class ScriptCache:
         self._scripts[script.digest] = script
         self._size += script.size
         while len(self._scripts) > MAX_SCRIPTS or (self._size > MAX_SCRIPTS_SIZE and len(self._scripts) > 1):
-            _, evicted = self._scripts.popitem(last=False)
-            self._size -= evicted.size
+            self._evict()
+
+    def evict_half(self) -> None:
+        """Evict half of the scripts, those that were not used for the longest time."""
+        for _ in range(len(self._scripts) // 2):
+            self._evict()
+
+    def _evict(self) -> None:
+        _, evicted = self._scripts.popitem(last=False)
+        self._size -= evicted.size
 
     def clear(self) -> None:
         """Remove all scripts."""
@@ -70,5 +78,5 @@ class ScriptCache:
 
 
 def digest_of(text: bytes) -> bytes:
-    """Return the name of a script: the SHA-1 of its text, in lower case."""
+    """Return the SHA-1 of a text in lower case, which is the name of a script."""
     return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

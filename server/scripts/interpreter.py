@@ -8,7 +8,6 @@ a value only if there is certainly room for it (`Interpreter.has_room`).
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import struct
@@ -21,6 +20,7 @@ from common.codec import Args
 from common.limits import MIB
 from common.replies import ErrorReply, Reply, SimpleString
 from common.resp_replies import ReplyEncoder
+from server.scripts.cache import digest_of
 from server.scripts.libraries import LIBRARIES
 from server.scripts.outcome import Outcome, ScriptError
 from server.scripts.sandbox import SANDBOX
@@ -28,8 +28,11 @@ from server.scripts.sandbox import SANDBOX
 MAX_SCRIPT_MEMORY = 256 * MIB
 """Bytes that Lua may take: the values of the script that runs, and all compiled scripts."""
 
+MAX_COMPILED_MEMORY = MAX_SCRIPT_MEMORY // 2
+"""Bytes up to which scripts are kept after they have run, so that the next one has room."""
+
 MIN_GARBAGE = 16 * MIB
-"""Bytes that Lua takes after a script from which the garbage is collected at once, and not by and by."""
+"""Bytes that Lua takes after a script, besides what is in use, from which the garbage is collected at once."""
 
 HEADROOM = MIB
 """Bytes that must be free besides the size of a value that is passed to Lua."""
@@ -37,12 +40,15 @@ HEADROOM = MIB
 MAX_ARGUMENTS_AT_ONCE = 1000
 """Arguments that are passed to Lua in one call. Its stack has room for 8000."""
 
-STATUS, ERROR, ENCODED, NO_MEMORY = 1, 2, 3, 4
+STATUS, ERROR, ENCODED, NO_MEMORY, KILLED = 1, 2, 3, 4, 5
 """What is returned to Lua beside a value that it cannot recognise by its type."""
 
 
 class Host(Protocol):
     """What a script asks the server while it runs. No method raises."""
+
+    killed: bool
+    """Whether the script must end, and may execute no more commands."""
 
     def call(self, args: Args) -> Reply:
         """Execute a command, and return its reply. An error is an `ErrorReply`."""
@@ -70,6 +76,7 @@ class Interpreter:
             max_memory=0,
         )
         self._host: Host | None = None
+        self._in_use = 0  # bytes that Lua took after the last collection
         major, minor, patch = map(int, redis_version.split("."))
         load_libraries = self._runtime.compile(LIBRARIES, name=b"=kvline")
         self._run, self._add_arguments, self._compile = self._runtime.execute(
@@ -77,7 +84,7 @@ class Interpreter:
             self._call,
             self._set_memory_limit,
             self._is_killed,
-            self._guarded(_sha1hex),
+            self._guarded(digest_of),
             self._log,
             load_libraries,
             self._guarded(_pack_float),
@@ -113,11 +120,22 @@ class Interpreter:
         finally:
             self._host = None
             self._runtime.set_max_memory(0)
-            if self._runtime.get_memory_used() > MIN_GARBAGE:
-                self._runtime.gccollect()
+            if self._runtime.get_memory_used() > self._in_use + MIN_GARBAGE:
+                self._collect()
         if kind in (b"error", b"failure"):
             raise ScriptError(value, b"%b:%d" % tuple(place) if all(place) and place else None)
         return Outcome(value, is_encoded=kind == b"resp")
+
+    def needs_memory(self) -> bool:
+        """Collect the garbage if there is much. Return whether scripts must be evicted, so that the next have room."""
+        if self._runtime.get_memory_used() <= max(MAX_COMPILED_MEMORY, self._in_use + MIN_GARBAGE):
+            return False
+        self._collect()
+        return self._in_use > MAX_COMPILED_MEMORY
+
+    def _collect(self) -> None:
+        self._runtime.gccollect()
+        self._in_use = self._runtime.get_memory_used()
 
     # ---------------------------------------------------------------- what Lua calls; nothing here may raise
 
@@ -142,6 +160,8 @@ class Interpreter:
         """Execute a command. Return its reply, or the reply and how it is to be read."""
         try:
             assert self._host is not None
+            if self._host.killed:  # a loop of slow commands has few instructions, so its hook is seldom called
+                return None, KILLED
             reply = self._host.call(list(args))
             if reply is None or type(reply) is int:
                 return reply
@@ -203,7 +223,3 @@ def _unpack_float(data: bytes, is_big_endian: bool) -> float:
 
 
 _FLOATS = {(4, False): "<f", (4, True): ">f", (8, False): "<d", (8, True): ">d"}
-
-
-def _sha1hex(text: bytes) -> bytes:
-    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

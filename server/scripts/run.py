@@ -23,7 +23,7 @@ from common.errors import (
     log_failing,
     script_writes_too_much,
 )
-from common.limits import Limits
+from common.limits import KIB, Limits, size_of_args
 from common.replies import OK, Reply
 from server.args.integers import parse_int
 from server.clients.inspection import Inspection
@@ -37,8 +37,8 @@ from server.registry import ArityError, Command, CommandTable, Flag
 CONTROL_COMMANDS = frozenset({b"ECHO", b"PING", b"PUBLISH", b"SPUBLISH", b"TIME"})
 """Commands that scripts can call although they do not access the keyspace. Others take locks, or read files."""
 
-ARGUMENT_OVERHEAD = 64
-"""Bytes charged per argument of a write besides its length, as for a transaction."""
+MAX_LOG_LENGTH = KIB
+"""Bytes of a text that a script writes to the server's log, as in Redis (``LOG_MAX_LEN``). The rest is cut off."""
 
 LOG_LEVELS = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
 """The levels of ``redis.LOG_DEBUG`` and so on."""
@@ -85,6 +85,7 @@ class ScriptRun:
         self.has_written = False
         """Whether it has executed a command that writes, so that SCRIPT KILL is refused."""
         self.killed = False
+        """Whether it must end."""
         self._state = threading.Lock()  # so that a script is not killed while it begins to write
         self._caller = caller
         self._context = caller.context
@@ -118,7 +119,7 @@ class ScriptRun:
 
     def log(self, level: int, text: bytes) -> None:
         """Write a line to the server's log."""
-        logger.log(LOG_LEVELS[level], "%s", text.decode(errors="replace"))
+        logger.log(LOG_LEVELS[level], "%s", text[:MAX_LOG_LENGTH].decode(errors="replace"))
 
     def _resolve(self, args: Args) -> Command:
         """Return the command of a call, in the order of the checks of Redis (`scriptCall`). Raises `CommandError`."""
@@ -150,7 +151,7 @@ class ScriptRun:
         if persistence is not None and persistence.problem is not None:
             raise CommandError(log_failing(persistence.problem))
         # What a script writes cannot go to the disk before it ends, so it needs the bound that a transaction has.
-        self._written += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
+        self._written += size_of_args(args)
         if self._written > self._context.limits.max_request:
             raise CommandError(script_writes_too_much(self._context.limits.max_request))
 

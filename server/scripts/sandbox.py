@@ -127,7 +127,7 @@ local function encode_table(value, out, depth)
   field = rawget(value, "set")
   if type(field) == "table" then return encode_pairs("~", field, false, out, depth + 1) end
   field = rawget(value, "big_number")
-  if type(field) == "string" then return encode_string("(", field, out) end
+  if type(field) == "string" then return encode(one_line(field), out, depth) end  -- it need not be a number
   field = rawget(value, "verbatim_string")
   if type(field) == "table" and type(field.string) == "string" and type(field.format) == "string" then
     out[#out + 1] = "=" .. (#field.string + 4) .. "\r\n" .. sub(field.format .. "   ", 1, 3) .. ":"
@@ -202,12 +202,16 @@ end
 local run
 local is_ending  -- whether the script was killed
 
-local function on_count()
-  if is_killed() and getinfo(2, "f").func ~= run then  -- which only cleans up
-    is_ending = true
-    sethook(on_count, "", 1)  -- otherwise pcall could catch the error, and the script go on
-    error({err = KILLED}, 0)
-  end
+local on_count
+
+local function end_script()
+  is_ending = true
+  sethook(on_count, "", 1)  -- otherwise pcall could catch the error, and the script go on
+  error({err = KILLED}, 0)
+end
+
+function on_count()
+  if is_killed() and getinfo(2, "f").func ~= run then end_script() end  -- run only cleans up
 end
 
 -- redis
@@ -230,7 +234,8 @@ local function run_command(...)
     return value
   elseif kind == 1 then return {ok = value}
   elseif kind == 2 then return nil, {err = value, ignore_error_stats_update = true}
-  elseif kind == 3 then return (parse(value, 1)) end
+  elseif kind == 3 then return (parse(value, 1))
+  elseif kind == 5 then end_script() end
   error("not enough memory", 0)
 end
 

@@ -129,6 +129,8 @@ class Scripts:
                 raise CommandError(script_not_compiled(problem.text)) from None
             script = Script(digest, header, function, len(text))
             self._cache.add(script)
+            if interpreter.needs_memory():
+                self._cache.evict_half()
         return script
 
     def _require_interpreter(self) -> Interpreter:
@@ -180,7 +182,7 @@ class Scripts:
         if not self.is_busy:
             return False
         with self._state:
-            if self.running is not None:
+            if self.is_busy:  # it may have ended meanwhile, and another one may have begun
                 self._is_noted = True
                 self._inspection.set(FEATURE, used=True)
                 return True

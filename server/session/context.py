@@ -103,10 +103,14 @@ class ServerContext:
     def change_settings(self, values: Mapping[str, Any]) -> None:
         """Change settings, by the names of their fields, and apply them. Safe to call from any thread.
 
-        A limit on input applies to new connections, everything else at once.
+        A limit on input applies to new connections, everything else at once. Raises `CommandError`, and then changes
+        nothing, if a slow script runs and a setting cannot be applied meanwhile.
         """
         with self._changing:  # else two CONFIG SET at once could lose one of the changes
-            self.settings = settings = dataclasses.replace(self.settings, **values)
+            settings = dataclasses.replace(self.settings, **values)
+            if "notify_keyspace_events" in values:  # first, because it may be refused
+                self.key_events.configure(settings.notify_keyspace_events, self.engine)
+            self.settings = settings
             if "max_bulk" in values:
                 max_request = settings.input_limits().max_request
                 self.limits = dataclasses.replace(self.limits, max_bulk=settings.max_bulk, max_request=max_request)
@@ -133,8 +137,6 @@ class ServerContext:
         """Apply what concerns data that is sent without a request."""
         if "output_limits" in values:
             self.push_limit.limit = settings.output_limits.pubsub
-        if "notify_keyspace_events" in values:
-            self.key_events.configure(settings.notify_keyspace_events, self.engine)
         if "tracking_table_max_keys" in values:
             self.tracking.limit_keys(settings.tracking_table_max_keys)
 

@@ -149,7 +149,10 @@ class Session:
             or self.transaction is not None
         ):
             return None
-        outcomes = self._database.execute_batch(command, batch.columns, self._call)
+        try:
+            outcomes = self._database.execute_batch(command, batch.columns, self._call)
+        except CommandError:  # a slow script has the lock, so each request is refused
+            return None
         if outcomes is None:
             return None
         if self._inspection.needed:
@@ -413,11 +416,16 @@ class Session:
         return [(index, part) for index, part in parts if part]
 
     def _selected_by(self, args: Args) -> int | None:
-        """Return the database that a queued SELECT selects, or None if it will fail."""
+        """Return the database that a queued SELECT selects, or None if it will fail.
+
+        Raises `CommandError` while a slow script runs: the SELECT could succeed when it is executed.
+        """
         try:
             index = parse_int(args[1])
             self._engine.database(index)
-        except CommandError:
+        except CommandError as problem:
+            if problem.reply is SCRIPT_BUSY:
+                raise
             return None
         return index
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from common.codec import Args
 from common.errors import TRANSACTION_TOO_LARGE, CommandError, watch_too_large
-from common.limits import Limits
+from common.limits import Limits, size_of_args
 from server.clients.registry import ClientInfo
 from server.engines.base import Engine, QueuedCommand
 from server.registry import MAX_QUICK_ARGS, Command
-
-ARGUMENT_OVERHEAD = 64
-"""Bytes charged per queued argument besides its length, so that a million empty arguments count too."""
 
 WATCH_OVERHEAD = 512
 """Bytes charged per watched key besides its length: an entry in two tables, and a set of its own."""
@@ -27,7 +24,7 @@ class Transaction:
     def __init__(self) -> None:
         self.queue: list[QueuedCommand] = []
         self.size = 0
-        """Bytes that the arguments take, with `ARGUMENT_OVERHEAD` for each."""
+        """Bytes that the arguments take. See `common.limits.size_of_args`."""
         self.may_take_long = False
         """Whether its execution could delay other connections."""
         self.writes = False
@@ -41,7 +38,7 @@ class Transaction:
         Raises `CommandError` and frees the queue if it takes more than ``limits.max_request`` bytes, or has more
         commands than ``limits.max_args``.
         """
-        self.size += sum(map(len, args)) + ARGUMENT_OVERHEAD * len(args)
+        self.size += size_of_args(args)
         if self.size > limits.max_request or len(self.queue) >= limits.max_args:
             self.queue.clear()
             raise CommandError(TRANSACTION_TOO_LARGE)

@@ -33,6 +33,7 @@ class Setting(NamedTuple):
     variable: str | None = None
     repeatable: bool = False
     unset: Any = None
+    unset_config: str = ""
     requires: str = ""
     group: Group | None = None
     config: str = ""
@@ -66,7 +67,7 @@ class Setting(NamedTuple):
             value = self.unset
         if self.secret and value:
             return REDACTED
-        return "" if value is None else self.kind.format(value)
+        return self.unset_config if value is None else self.kind.format(value)
 
 
 def setting(
@@ -78,6 +79,7 @@ def setting(
     variable: str | None = None,
     repeatable: bool = False,
     unset: Any = None,
+    unset_config: str = "",
     requires: str = "",
     group: Group | None = None,
     config: str = "",
@@ -89,11 +91,11 @@ def setting(
 
     ``option`` and ``variable`` follow from the field's name; an empty string means that there is none. The value of a
     ``repeatable`` setting is a tuple: the option may be given several times, and the variable is a list separated by
-    blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. ``requires`` names
-    another setting, without which this one is an error. ``group`` is a section of ``--help``. ``config`` is the name of
-    the parameter in CONFIG, and CONFIG SET may change a ``mutable`` one. A ``secret`` appears neither in ``repr`` nor
-    in the log, and CONFIG GET shows only whether it is set. An ``embedded`` one concerns the keyspace in this process,
-    and cannot be used with a backing Redis.
+    blanks or commas. ``unset`` is the value that is used if the setting is None or an empty tuple. If there is none,
+    CONFIG GET prints ``unset_config``. ``requires`` names another setting, without which this one is an error.
+    ``group`` is a section of ``--help``. ``config`` is the name of the parameter in CONFIG, and CONFIG SET may change a
+    ``mutable`` one. A ``secret`` appears neither in ``repr`` nor in the log, and CONFIG GET shows only whether it is
+    set. An ``embedded`` one concerns the keyspace in this process, and cannot be used with a backing Redis.
     """
     # Declared as returning T, so that a field has the type of its default. The entry travels in the field's metadata.
     entry = Setting(
@@ -104,6 +106,7 @@ def setting(
         variable=variable,
         repeatable=repeatable,
         unset=unset,
+        unset_config=unset_config,
         requires=requires,
         group=group,
         config=config,

@@ -191,7 +191,8 @@ class Settings:
         unset=0, requires="unix_socket", group=LISTENERS, config="unixsocketperm")
 
     tls_port: int | None = setting(
-        None, PORT, "a port for TLS; 0 picks a free one", unset=0, requires="tls_cert", group=TLS, config="tls-port")
+        None, PORT, "a port for TLS; 0 picks a free one", unset_config="0", requires="tls_cert", group=TLS,
+        config="tls-port")
     tls_cert: str | None = setting(
         None, Text("FILE"), "the server's certificate, and those of intermediate authorities, as PEM",
         requires="tls_key", group=TLS, config="tls-cert-file")

@@ -17,7 +17,7 @@ SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split("|"))
     for line in SECURITY.partition("## The bounds")[2].splitlines()
-    if re.match(r"\|(?! ---| what | \*\*)", line)
+    if re.match(r"\|(?! ---| what \|| \*\*)", line)
 ]
 
 UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -337,8 +337,8 @@ def test_client_kill_closes_a_tls_connection(start: Start, connect: Connect) -> 
     peer, other = connect(server), connect(server)
     killed = peer.ask(b"CLIENT ID")
     assert other.ask(b"CLIENT KILL ID " + killed) == b"1"
-    with pytest.raises(ssl.SSLEOFError):
-        peer.rest()
+    with suppress(ssl.SSLEOFError):  # Debian's Python 3.11.2 does not raise it if close_notify is missing
+        assert peer.rest() == b""
     wait_until(lambda: len(server.context.clients) == 1, "the client is deregistered")
 
 

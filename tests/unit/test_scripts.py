@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 pytest.importorskip("lupa", reason="the extra scripts is not installed")
 
-from common.replies import OK, ErrorReply, Reply
+from common.errors import SCRIPT_BUSY, CommandError
+from common.limits import MIB
+from common.replies import DEFERRED, OK, ErrorReply, Reply
+from common.resp_client import ReplyDecoder, encode_request
+from common.resp_requests import MIN_BATCH
 from server.app import Server
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
@@ -22,8 +26,17 @@ from server.scripts import cache, interpreter
 from server.session.context import ServerContext
 from server.settings import Settings
 from tests.harness.processes import Peer
-from tests.harness.sessions import ClientSession, execute, new_session, send_line, transport_of
-from tests.harness.waiting import wait_until
+from tests.harness.sessions import (
+    ClientSession,
+    connect,
+    execute,
+    execute_line,
+    new_session,
+    send_line,
+    send_lines,
+    transport_of,
+)
+from tests.harness.waiting import TIMEOUT, wait_until
 
 
 def run(session: ClientSession, script: str, *args: bytes) -> Reply:
@@ -182,6 +195,11 @@ def test_an_array_that_is_nested_too_deeply_is_an_error(session: ClientSession) 
     assert "reached lua stack limit" in error(session, "local t = {} for i = 1, 70 do t = {t} end return t")
 
 
+@pytest.mark.parametrize("text", ["", "abc", "12345678901234567890", "9" * 5000])
+def test_a_big_number_need_not_be_a_number(session: ClientSession, text: str) -> None:
+    assert run(session, f"return {{big_number='{text}'}}") == text.encode()
+
+
 def test_a_script_has_a_bound_on_what_it_writes(session: ClientSession, store: Store) -> None:
     session.context.limits = session.context.limits.__class__(max_request=10_000)
     script = "for i = 1, 1000 do redis.call('SET', i, 'x') end"
@@ -201,6 +219,46 @@ def test_the_least_recently_used_script_is_evicted(session: ClientSession, monke
     assert execute(session, b"EVALSHA", bytes(digests[0]), b"0") == 0  # type: ignore[arg-type]
     run(session, "return 'third'")
     assert execute(session, b"SCRIPT", b"EXISTS", *digests) == [1, 0]  # type: ignore[arg-type]
+
+
+MANY_FUNCTIONS = b"local t = {} " + b"t[1] = function() end " * 2000 + b"return %d"
+"""A script that takes far more memory than its text."""
+
+
+def test_scripts_are_evicted_that_take_much_memory_when_they_are_compiled(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "MAX_SCRIPT_MEMORY", 4 * MIB)
+    monkeypatch.setattr(interpreter, "MAX_COMPILED_MEMORY", 2 * MIB)
+    monkeypatch.setattr(interpreter, "MIN_GARBAGE", MIB // 4)
+    digests = [execute(session, b"SCRIPT", b"LOAD", MANY_FUNCTIONS % number) for number in range(20)]
+    known = execute(session, b"SCRIPT", b"EXISTS", *digests)  # type: ignore[arg-type]
+    assert isinstance(known, list)
+    assert known[0] == 0
+    assert known[-1] == 1
+    assert 4 < known.count(1) < 16
+    assert run(session, "return #string.rep('x', 100000)") == 100_000
+
+
+def test_a_script_does_not_collect_the_garbage_because_many_others_are_known(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "MIN_GARBAGE", MIB // 4)
+    collections: list[int] = []
+    collect = interpreter.Interpreter._collect
+
+    def counted(self: interpreter.Interpreter) -> None:
+        collections.append(1)
+        collect(self)
+
+    monkeypatch.setattr(interpreter.Interpreter, "_collect", counted)
+    for number in range(5):
+        execute(session, b"SCRIPT", b"LOAD", MANY_FUNCTIONS % number)
+    for _ in range(5):
+        run(session, "return 1")
+    assert len(collections) == 1
+    run(session, "return string.rep('x', 1000000)")
+    assert len(collections) == 2
 
 
 # ---------------------------------------------------------------- slow scripts
@@ -263,6 +321,29 @@ def test_script_kill_ends_an_endless_script(server: Server, script: str) -> None
         assert not server.context.inspection.needed
 
 
+class Killer:
+    """An observer that kills the script that sets a key."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+
+    def observer_of(self, store: Store) -> Killer:
+        return self
+
+    def on_set(self, *_: object) -> None:
+        assert self._context.scripts.running is not None
+        self._context.scripts.running.kill(always=True)
+
+
+@pytest.mark.parametrize("call", ["redis.call(%s)", "pcall(redis.call, %s)", "coroutine.wrap(redis.call)(%s)"])
+def test_a_script_that_is_killed_executes_no_more_commands(session: ClientSession, store: Store, call: str) -> None:
+    """Its instructions are counted, and many slow commands could be executed before the next check."""
+    session.context.engine.observe_keys(Killer(session.context), lambda: None)  # type: ignore[arg-type]
+    text = error(session, " ".join(call % f"'SET', '{key}', 1" for key in "abc"))
+    assert text.startswith("ERR Script killed by user with SCRIPT KILL...")
+    assert store.all_keys() == [b"a"]
+
+
 def test_a_slow_script_makes_other_requests_fail(server: Server) -> None:
     with connected(server) as before, connected(server) as watching:
         ask(before, "MULTI")
@@ -306,6 +387,84 @@ def test_shutdown_nosave_stops_a_server_with_an_endless_script(server: Server) -
         other.send(b"SHUTDOWN NOSAVE\r\n")
         assert other.rest() == b""
     wait_until(lambda: not any(thread.name == "shutdown" for thread in threading.enumerate()), "it has stopped")
+
+
+# ---------------------------------------------------------------- requests that wait for a script that becomes slow
+
+
+@contextmanager
+def becoming_slow(
+    session: ClientSession, at_refusal: Callable[[ServerContext], object] = lambda _: None
+) -> Iterator[None]:
+    """Run a script that does not end, and refuse each request that has to wait for it."""
+    context = session.context
+
+    def refuse() -> None:
+        at_refusal(context)
+        raise CommandError(SCRIPT_BUSY)
+
+    context.engine.limit_waits(refuse)
+    thread = threading.Thread(target=run, args=(connect(context), "while true do end"))
+    thread.start()
+    try:
+        wait_until(lambda: context.scripts.running is not None, "the script runs")
+        yield
+    finally:
+        end_script(context)
+        thread.join(TIMEOUT)
+
+
+def end_script(context: ServerContext) -> None:
+    """End the script that runs, if any. Requests wait for that."""
+    context.engine.limit_waits(lambda: None)
+    with suppress(CommandError):
+        context.scripts.kill()
+
+
+def test_each_request_of_a_pipeline_is_refused_while_a_script_becomes_slow(session: ClientSession) -> None:
+    pipeline = encode_request([b"GET", b"k"]) * MIN_BATCH
+    with becoming_slow(session):
+        assert ReplyDecoder().feed(session.feed(pipeline)) == [SCRIPT_BUSY] * MIN_BATCH
+    assert ReplyDecoder().feed(session.feed(pipeline)) == [None] * MIN_BATCH
+
+
+def test_a_request_that_may_be_short_is_refused_while_a_script_becomes_slow(session: ClientSession) -> None:
+    with becoming_slow(session):
+        assert session.session.try_execute([b"BITCOUNT", b"k"]) is DEFERRED
+        assert session.session.execute_deferred() == SCRIPT_BUSY
+    assert session.session.try_execute([b"BITCOUNT", b"k"]) == 0
+
+
+def test_statistics_are_not_reset_while_a_script_becomes_slow(session: ClientSession) -> None:
+    """The thread that executes CONFIG RESETSTAT may be the one that has to execute SCRIPT KILL."""
+    send_line(session, "ECHO x")
+    with becoming_slow(session):
+        assert send_line(session, "CONFIG RESETSTAT") == BUSY
+    assert "cmdstat_echo" in send_line(session, "INFO commandstats")
+
+
+def test_a_setting_that_a_slow_script_does_not_allow_to_change_keeps_its_value(
+    session: ClientSession, other: ClientSession
+) -> None:
+    name = "notify-keyspace-events"
+    with becoming_slow(session):
+        assert send_line(session, f"CONFIG SET maxclients 7 {name} KEA") == BUSY
+    assert execute_line(session, f"CONFIG GET {name}") == [name.encode(), b""]
+    assert execute_line(session, "CONFIG GET maxclients") == [b"maxclients", b"10000"]
+    assert send_line(session, f"CONFIG SET {name} KEA") == "OK"
+    other.feed(b"PSUBSCRIBE __keyevent*\n")
+    other.stream.take_pushes()
+    send_line(session, "SET k v")
+    assert other.stream.take_pushes() == b"pmessage __keyevent* __keyevent@0__:set k\n"
+
+
+def test_a_transaction_is_refused_if_a_slow_script_keeps_it_from_selecting_a_database(
+    session: ClientSession, store: Store
+) -> None:
+    send_lines(session, "MULTI", "SELECT 5", "SET k v")
+    with becoming_slow(session, end_script):
+        assert send_line(session, "EXEC") == BUSY
+    assert store.all_keys() == []
 
 
 # ---------------------------------------------------------------- other features
@@ -375,8 +534,9 @@ def test_commands_that_are_not_for_scripts_are_refused(session: ClientSession, c
 
 
 def test_redis_log_writes_to_the_servers_log(session: ClientSession, caplog: pytest.LogCaptureFixture) -> None:
-    run(session, "redis.log(redis.LOG_WARNING, 'from', 'Lua')")
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "from Lua")]
+    run(session, "redis.log(redis.LOG_WARNING, 'from', 'Lua') redis.log(redis.LOG_WARNING, string.rep('x', 10000))")
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert lines == [("WARNING", "from Lua"), ("WARNING", "x" * 1024)]
 
 
 def test_without_the_extra_the_error_says_what_to_install(

@@ -300,9 +300,13 @@ def test_help_has_every_option_with_its_default_by_section() -> None:
     assert places == sorted(places)
 
 
-def test_help_shows_no_default_for_what_is_off_by_default() -> None:
-    section = new_parser().format_help().partition("\ncache in front of")[2].partition("Every option")[0]
-    assert "--cache-ttl" in section
+@pytest.mark.parametrize(
+    ("begin", "end", "option"),
+    [("\ncache in front of", "Every option", "--cache-ttl"), ("\nTLS:", "\naccess:", "--tls-port")],
+)
+def test_help_shows_no_default_for_what_is_off_by_default(begin: str, end: str, option: str) -> None:
+    section = new_parser().format_help().partition(begin)[2].partition(end)[0]
+    assert option in section
     assert "default" not in section
 
 

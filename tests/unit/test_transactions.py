@@ -7,12 +7,11 @@ import gc
 import pytest
 
 from common.errors import TRANSACTION_TOO_LARGE, CommandError
-from common.limits import Limits
+from common.limits import ARGUMENT_OVERHEAD, Limits
 from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, SimpleString
 from common.resp_client import ReplyDecoder, encode_request
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
-from server.session.transaction import ARGUMENT_OVERHEAD
 from tests.harness.sessions import ClientSession, execute, feed, new_session, send_line, send_lines
 from tests.harness.stores import pairs
 

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from common.errors import SERVER_STOPPING, CommandError, log_failing
 from common.limits import MIB
 from server.engines.base import CommitFailed
 from server.engines.log.disk import Disk, File
@@ -264,7 +265,8 @@ class DurableLog:
     def holding(self) -> Iterator[None]:
         """Keep the changes meanwhile apart, because they are to be one batch, and take long. Under the keyspace lock.
 
-        Other threads can commit the changes before them. After `discard_held` they are undone at the end.
+        Other threads can commit the changes before them. After `discard_held` they are undone at the end, and
+        `CommandError` is raised.
         """
         with self._holding:
             self._held = held = _Held(self.pending, self.appended)
@@ -280,6 +282,8 @@ class DurableLog:
             if held.pending is not None:
                 held.pending.append(self.pending)
                 self.pending = held.pending
+            if held.is_unwanted:  # a transaction must not be replied as if its other commands had been executed
+                raise CommandError(log_failing(SERVER_STOPPING.decode())) from None
 
     def discard_held(self) -> None:
         """Let the changes of a script that runs be undone when it ends, because the server stops. For any thread."""
@@ -503,7 +507,7 @@ class DurableLog:
         """Close the files. Nothing is written any more, and every commit of a change fails."""
         with self.exclusive(), self._files:
             self.is_closed = True
-            self.problem = "the server is stopping"
+            self.problem = SERVER_STOPPING.decode()
             self.needs_attention = True
             for file in (*self._retired, self.writer.file):
                 file.close()

@@ -45,8 +45,11 @@ class Pending:
         return self.records
 
     def append(self, later: Pending) -> None:
-        """Append later changes."""
-        self.records += later.records
+        """Append later changes, whose records begin in database 0."""
+        if later.records:
+            self.select(0)
+            self.records += later.records
+            self.database = later.database
         self.undo += later.undo
         self.size += later.size
         self.cleared += later.cleared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def type_keys(history: Path, keys: Sequence[str], columns: int = 200, prompt: st
 
     def on_draw(screen: str) -> None:
         shown.append(screen)
-        if remaining:
+        # Something may be drawn twice, and the second time before the key that was sent has been read.
+        is_read = not select.select([pipe.fileno()], [], [], 0)[0]
+        if remaining and is_read:
             pipe.send_text(remaining.pop(0))
 
     with (

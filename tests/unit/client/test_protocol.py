@@ -273,6 +273,38 @@ def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
     assert requests_after((b"MULTI", b"+OK\r\n"), (b"SELECT 5", b"+QUEUED\r\n"), (b"DISCARD", b"+OK\r\n")) == FIRST
 
 
+TRANSACTION = [
+    (b"MULTI", b"+OK\r\n"),
+    (b"GET k", b"+QUEUED\r\n"),
+    (b"SELECT 5", b"+QUEUED\r\n"),
+    (b"CLIENT SETNAME me", b"+QUEUED\r\n"),
+    (b"SELECT 99", b"+QUEUED\r\n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (b"*4\r\n$-1\r\n+OK\r\n+OK\r\n-ERR\r\n", [*FIRST[:2], [b"SELECT", b"5"], [b"CLIENT", b"SETNAME", b"me"]]),
+        (b"_\r\n", FIRST),
+        (b"-EXECABORT\r\n", FIRST),
+    ],
+    ids=["executed", "a watched key has changed", "refused"],
+)
+def test_what_a_transaction_has_set_is_repeated_on_a_new_connection(reply: bytes, expected: list[list[bytes]]) -> None:
+    assert requests_after(*TRANSACTION, (b"EXEC", reply)) == expected
+    assert requests_after(*TRANSACTION, (b"DISCARD", b"+OK\r\n"), (b"MULTI", b"+OK\r\n"), (b"EXEC", b"*0\r\n")) == FIRST
+
+
+def test_a_database_that_is_selected_in_a_transaction_after_a_run_of_plain_commands_is_repeated() -> None:
+    protocol = ClientProtocol(Login())
+    sent(b"MULTI", protocol=protocol)
+    protocol.expect_run(3, 1)
+    sent(b"SELECT 2", b"EXEC", protocol=protocol)
+    protocol.receive(b"+OK\r\n" + b"+QUEUED\r\n" * 4 + b"*4\r\n-ERR\r\n-ERR\r\n:1\r\n+OK\r\n")
+    assert protocol.login.database == 2
+
+
 # ---------------------------------------------------------------- bounds
 
 

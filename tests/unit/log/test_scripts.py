@@ -42,6 +42,21 @@ def test_a_script_is_one_batch() -> None:
     assert LoggedServer(server.disk).store.all_keys() == [b"%d" % number for number in range(1, 11)]
 
 
+@pytest.mark.parametrize("database", [0, 2])
+def test_the_changes_of_a_script_are_recorded_in_its_database_after_those_of_another_one(database: int) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run_without_commit("SET a 0")
+    server.connect().feed(b"SELECT 3\nSET a 3\n")
+    script = f"redis.call('SELECT', {database}) redis.call('SET', 'b', 1)"
+    server.run_without_commit(f'EVAL "{script}" 0')
+    server.connect().feed(b"SELECT 3\nSET c 3\n")
+    server.log.commit()
+    expected = {0: [(b"a", b"0", None)], 3: [(b"a", b"3", None), (b"c", b"3", None)]}
+    expected.setdefault(database, []).append((b"b", b"1", None))
+    assert server.all_items() == expected
+    assert server.restart().all_items() == expected
+
+
 def test_what_was_executed_before_a_script_is_committed_while_it_runs() -> None:
     server = LoggedServer(level=EVERYSEC)
     session = server.connect()
@@ -70,13 +85,15 @@ def test_a_transaction_with_a_script_is_one_batch_and_ends_as_a_whole() -> None:
     server = LoggedServer(level=EVERYSEC)
     session = server.connect()
     session.feed(b"SET before 1\nMULTI\nSET queued 1\n" + f'EVAL "{ENDLESS}" 0\n'.encode())
-    thread = threading.Thread(target=session.feed, args=(b"EXEC\n",))
+    replies: list[bytes] = []
+    thread = threading.Thread(target=lambda: replies.append(session.feed(b"EXEC\n")))
     thread.start()
     wait_until(lambda: (run := server.context.scripts.running) is not None and run.has_written, "it has written")
     server.log.commit()
     assert b"queued" not in server.file(LOG)
     server.context.scripts.stop(server.service)
     thread.join(TIMEOUT)
+    assert replies == [b"(error) MISCONF Errors writing to the AOF file: the server is stopping\n"]
     server.log.commit()
     assert LoggedServer(server.disk).store.all_keys() == [b"before"]
 
