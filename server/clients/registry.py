@@ -63,7 +63,8 @@ class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
     Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
-    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one.
+    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one,
+    and ``is_killed`` by CLIENT KILL.
     """
 
     id: int
@@ -85,6 +86,7 @@ class ClientInfo:
     subscriptions: SubscriptionCounts = NO_SUBSCRIPTIONS
     tracker: Tracker | None = None  # after CLIENT TRACKING ON
     push_receiver: Subscriber | None = None  # for invalidations that another client redirects to it
+    is_killed: bool = False  # its connection is being closed: what waits to be executed is refused
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)

@@ -84,13 +84,14 @@ class Connection(ABC):
             if context.settings.tcp_keepalive:
                 enable_keepalive(sock, context.settings.tcp_keepalive)
         local_address = sock.getsockname()
-        # Registered last, because other threads can reach the connection from then on.
         # Interned, because most connections have the same local address.
-        self._client = context.clients.add(self.address, sys.intern(format_address(local_address)), self)
+        self._client = context.clients.add(self.address, sys.intern(format_address(local_address)))
         self._client.fd = sock.fileno()
         self._client.has_unix_socket = is_path(local_address)
         self.session = Session(context, self._client, stats=stats)
         self.stream = self._new_stream(context, port_of(local_address) == context.settings.resp_port)
+        # Last, because other threads can reach the connection from now on, by CLIENT KILL and CONFIG SET timeout.
+        self._client.transport = self
 
     @abstractmethod
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:

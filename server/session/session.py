@@ -19,6 +19,7 @@ from typing import cast
 
 from common.codec import Args, Encoder, ProtocolError, RequestBatch
 from common.errors import (
+    CLIENT_KILLED,
     INTERNAL_ERROR,
     MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
@@ -226,7 +227,10 @@ class Session:
         """Execute the request whose reply was `DEFERRED`. Another thread may call this."""
         assert self._deferred is not None, "a request was deferred"
         (command, args), self._deferred = self._deferred, None
-        self._pause.wait(write=self._writes(command))
+        self._pause.wait(self.client, write=self._writes(command))
+        if self.client.is_killed:
+            self.closing = True
+            return self._refuse(RejectedCommand(command, CLIENT_KILLED))
         return self._execute_accepted(command, args, may_defer=False)
 
     def _execute_unusual(self, command: Command | None, args: Args, may_defer: bool) -> Reply:

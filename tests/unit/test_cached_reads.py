@@ -151,6 +151,9 @@ WRITES = [
     "GETEX key EX 1",
     "FLUSHALL",
     "FLUSHDB",
+    "EVAL script 1 key",
+    "EVAL script 0",
+    "EVALSHA sha 0",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from base64 import b64decode
 
 import httpx
@@ -81,6 +82,25 @@ def test_client_list_shows_the_subscription_until_the_client_disconnects(
         assert "sub=1 psub=1" in listed
         wait_until(lambda: publish(http, "a", "x") == 1, "it is subscribed")
     wait_until(lambda: publish(http, "a", "x") == 0, "the subscription has ended with its connection")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [request(b"GET", b"/healthz"), request(b"GET", b"/healthz") * 5000, b"no HTTP"],
+    ids=["request", "requests", "no HTTP"],
+)
+def test_the_events_end_with_the_input_of_the_client_whatever_follows_the_request(
+    http: httpx.Client, wire: Wire, more: bytes
+) -> None:
+    events = Events(wire, b"channel=a")
+    assert events.headers[b"connection"] == b"close"
+    events.next()
+    wire.send(more)
+    publish(http, "a", "x")
+    assert events.next()[0] == "message"
+    wire.socket.shutdown(socket.SHUT_WR)
+    assert events.rest().endswith(b"0\r\n\r\n")
+    wait_until(lambda: publish(http, "a", "x") == 0, "the subscription has ended")
 
 
 @pytest.mark.parametrize(
