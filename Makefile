@@ -26,6 +26,9 @@ test: $(INSTALLED) ## run every test, with twice as many processes as there are 
 quick: $(INSTALLED) ## run the tests that start no server: unit and property, the latter with few examples
 	KVLINE_TEST_PROFILE=quick $(PYTEST) --dist load tests/unit tests/property
 
+thorough: $(INSTALLED) ## run the tests whose inputs are random, with ten times as many of them
+	KVLINE_TEST_PROFILE=thorough $(PYTEST) tests/property tests/differential
+
 coverage: $(INSTALLED) ## run every test with few examples, and measure branch coverage, of started processes too
 	KVLINE_TEST_PROFILE=quick $(PYTEST) --cov --cov-report term:skip-covered --cov-fail-under $(COVERAGE_FLOOR)
 
@@ -95,4 +98,4 @@ $(SITE_VENV)/.installed: pyproject.toml
 	$(SITE_VENV)/bin/python -m pip install $(PIP_OPTIONS) '.[docs]'
 	touch $@
 
-.PHONY: help test quick coverage lint bench demo smoke redis-py-tests libraries compiled compiled-test fuzz docker-test zipapp docs lock install
+.PHONY: help test quick thorough coverage lint bench demo smoke redis-py-tests libraries compiled compiled-test fuzz docker-test zipapp docs lock install

@@ -32,6 +32,15 @@ TURNOVER = 3
 
 VALUE_SIZES = (16, 100, 1_000, 20_000)
 
+DAY = 24 * 3600 * 1000
+"""Milliseconds."""
+
+LIFETIMES = {"none": 0, "a day": DAY, "3 years": 3 * 365 * DAY}
+"""When keys expire: not at all, many within the same seconds, or each by itself, which takes the most memory."""
+
+LONGEST_TEST = 1_000_000
+"""Milliseconds within which no key expires, because it is measured what eviction does."""
+
 COST_CASES = [Case(command, 50, pipeline) for pipeline in (1, 16) for command in ("SET", "GET")]
 
 
@@ -48,7 +57,10 @@ def measure(sizes: Sizes) -> str:
         table(("policy", "requests", "kvline", "Redis", "kvline/Redis"), rates_),
         f"Resident memory with a limit of {sizes.eviction_limit // MIB} MiB, after {TURNOVER} times as much was "
         "written, without that of an empty server.",
-        table(("policy", "bytes per value", "keys", "counted/limit", "resident/limit"), list(_memory(sizes))),
+        table(
+            ("policy", "bytes per value", "expire within", "keys", "counted/limit", "resident/limit"),
+            list(_memory(sizes)),
+        ),
         "Rates and CPU times per request with a limit that is not reached, to those without a limit.",
         table(("policy", "command", "connections", "-P", "rate", "CPU"), _costs(sizes)),
     )
@@ -129,13 +141,15 @@ def _info(server: RunningServer, field: str) -> int:
 
 
 def _memory(sizes: Sizes) -> Iterator[tuple[str, ...]]:
-    for policy in ("allkeys-lru", "volatile-ttl"):
+    for policy, lifetime in (("allkeys-lru", "none"), ("volatile-ttl", "a day"), ("volatile-lru", "a day")):
         for size in (*VALUE_SIZES, 0):
-            yield _memory_of(policy, size, sizes.eviction_limit)
+            yield _memory_of(policy, size, lifetime, sizes.eviction_limit)
+    yield _memory_of("volatile-ttl", min(VALUE_SIZES), "3 years", sizes.eviction_limit)
 
 
-def _memory_of(policy: str, size: int, limit: int) -> tuple[str, ...]:
+def _memory_of(policy: str, size: int, lifetime: str, limit: int) -> tuple[str, ...]:
     """Write ``TURNOVER`` times the limit with values of this size; 0: of all sizes, in random order."""
+    longest = LIFETIMES[lifetime]
     chance = random.Random(1)
     with kvline(options=("--max-memory", str(limit), "--eviction", policy)) as server:
         progress(f"memory with {policy} and values of {size or 'all'} bytes")
@@ -147,7 +161,7 @@ def _memory_of(policy: str, size: int, limit: int) -> tuple[str, ...]:
                 written += sum(lengths) + 200 * PIPELINE
                 requests = []
                 for length in lengths:
-                    expiry = ("PX", str(chance.randrange(10**6, 10**8))) if policy.startswith("volatile") else ()
+                    expiry = ("PX", str(chance.randrange(LONGEST_TEST, longest))) if longest else ()
                     requests.append(encode("SET", f"key:{number:012}", "x" * length, *expiry))
                     number += 1
                 connection.sendall(b"".join(requests))
@@ -155,7 +169,7 @@ def _memory_of(policy: str, size: int, limit: int) -> tuple[str, ...]:
                     raise BenchmarkError("the server refused a SET")
         used, keys = _info(server, "used_memory"), _info(server, "db0:keys")
         grown = resident(server.pid) - empty
-    return policy, str(size or "16 to 20000"), thousands(keys), times(used / limit), times(grown / limit)
+    return policy, str(size or "16 to 20000"), lifetime, thousands(keys), times(used / limit), times(grown / limit)
 
 
 # ---------------------------------------------------------------- cost

@@ -1,16 +1,17 @@
-"""The client's options, as argparse reads them. The man page and shell completion derive from the same parser."""
+"""The command line: which options are given, and where the server is then.
+
+Options are read as `argparse` reads them, with its error messages. It is not used, because its import and its
+parser take 7 ms.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
+from client.options import OPTIONS, USAGE, Option, Options
 from client.settings import (
-    DEFAULT_HOST,
-    DEFAULT_PORT,
     ConnectionSettings,
     InvalidAddress,
     TLSSettings,
@@ -18,154 +19,144 @@ from client.settings import (
     parse_url,
     settings_from_environment,
 )
-from common import __version__
 from common.passwords import PASSWORD_VARIABLE, check_password, read_password_file
-from common.program import program_name
-
-SHELLS = ("bash", "zsh", "fish")
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
-WIDTH = 100
-"""Columns of ``--help``."""
-
-EXAMPLES = """\
-examples:
-  {0}                                  a prompt
-  {0} SET name "Ada Lovelace"          one command
-  {0} -u redis://user:secret@host/2    another server, logged in
-  {0} -x SET picture < cat.png         the last argument from standard input
-  {0} --raw GET picture > cat.png      bytes as they are
-  {0} -r 5 -i 1 INCR visits            five times, once a second
-  {0} --file commands.txt --quiet      a batch: errors and a summary only
-  {0} --scan --pattern 'user:*'        the matching keys, one a line
-  {0} --dump backup.txt                strings with their expiry; `{0} --file backup.txt` restores them
-
-KVLINE_URL or REDIS_URL is used if no option says where the server is, and KVLINE_PASSWORD if no option
-or URL has a password. NO_COLOR turns colours off.
-Exit status: 0 success, 1 an error reply or no connection, 2 a wrong option, 130 Ctrl-C.
-"""
+WRONG_OPTION = 2
+"""The exit status if an option is wrong, as programs with `argparse` or getopt have it."""
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the options. ``connection`` of the result has the `ConnectionSettings`. Exits with 2 if one is wrong."""
-    parser = new_parser()
-    options = parser.parse_args(arguments)
-    if options.completion is not None or options.man:
-        from client.generated_documents import completion_script, man_page  # noqa: PLC0415
+class WrongOption(Exception):
+    """Raised if an option cannot be used. The text is shown to the user."""
 
-        sys.stdout.write(man_page(parser) if options.man else completion_script(parser, options.completion))
-        parser.exit()
+
+def parse(arguments: Sequence[str] | None) -> Options:
+    """Parse the options. Exits with `WRONG_OPTION` if one is wrong, and with 0 after printing what one asks for."""
     try:
+        options = read_options(sys.argv[1:] if arguments is None else arguments)
+        if options.help or options.version or options.man or options.completion is not None:
+            from client.generated_documents import requested_document  # noqa: PLC0415
+
+            sys.stdout.write(requested_document(options))
+            sys.exit()
         options.connection = _connection_settings(options)
-    except InvalidAddress as problem:
-        parser.error(str(problem))
-    if options.repeat is None:
-        # As in redis-cli: an interval alone repeats for ever.
-        options.repeat = 0 if options.interval or options.tool == "stat" else 1
-    if options.from_stdin and not options.args:
-        parser.error("-x needs a command, to which it appends an argument")
+        _check_command(options)
+    except (WrongOption, InvalidAddress) as problem:
+        from common.program import program_name  # noqa: PLC0415  # most starts do not print a usage line
+
+        program = program_name("client")
+        print(f"usage: {program} {USAGE}\n{program}: error: {problem}", file=sys.stderr)
+        sys.exit(WRONG_OPTION)
     return options
 
 
-def new_parser() -> argparse.ArgumentParser:
-    """Return the parser of the client's command line."""
-    program = program_name("client")
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Send commands to kvline or Redis: at a prompt, as a batch of lines, or one command.",
-        usage="%(prog)s [OPTION ...] [COMMAND [ARGUMENT ...]]",
-        epilog=EXAMPLES.format(program),
-        formatter_class=_HelpFormatter,
-        add_help=False,  # its -h would take the place of -h HOST
-        allow_abbrev=False,
-    )
-    _add_connection_options(parser)
-    _add_output_options(parser)
-    _add_command_options(parser)
-    _add_tools(parser)
-    other = parser.add_argument_group("other")
-    other.add_argument("--help", action="help", help="show this help")
-    other.add_argument("--completion", choices=SHELLS, metavar="SHELL", help="print a script: bash, zsh or fish")
-    other.add_argument("--man", action="store_true", help="print the man page (man -l FILE shows it)")
-    other.add_argument("--version", action="version", version=f"kvline {__version__}", help="print the version")
-    # REMAINDER: an argument of the command may begin with a minus, as in "INCRBY n -1".
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="COMMAND", help=argparse.SUPPRESS)
-    return parser
+def read_options(arguments: Sequence[str]) -> Options:
+    """Read the options before the command. What follows its name is its own, as in ``INCRBY n -1``.
+
+    Raises `WrongOption`. After ``--help`` and ``--version`` nothing is read.
+    """
+    reader = _Reader(arguments)
+    unknown: list[str] = []
+    while argument := reader.next_option():
+        flag, value = _split(argument)
+        if flag not in OPTIONS:
+            unknown.append(argument)
+            continue
+        reader.take(flag, value)
+        if reader.options.help or reader.options.version:
+            return reader.options
+    if unknown:
+        raise WrongOption(f"unrecognized arguments: {' '.join(unknown)}")
+    reader.options.args = reader.rest()
+    return reader.options
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Formats help with a fixed width. To ask for the terminal's takes 5 ms, because argparse does it per option."""
+class _Reader:
+    """The arguments that are still to be read, and the options that have been."""
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=WIDTH)
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.options = Options()
+        self._arguments = arguments
+        self._at = 0
+        self._given: dict[str, Option] = {}
+        """The option that was given of those that exclude each other."""
 
+    def next_option(self) -> str:
+        """Return the next argument if it is an option, else an empty text."""
+        if self._at == len(self._arguments) or not _is_option(self._arguments[self._at]):
+            return ""
+        self._at += 1
+        return self._arguments[self._at - 1]
 
-def _add_connection_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where the server is")
-    group.add_argument("-h", "--host", metavar="HOST", help=f"its address (default: {DEFAULT_HOST})")
-    group.add_argument("-p", "--port", metavar="PORT", help=f"its port (default: {DEFAULT_PORT})")
-    group.add_argument("-s", "--socket", metavar="PATH", help="the path of its Unix socket")
-    group.add_argument(
-        "-u", "--url", metavar="URL", help="redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or unix:///PATH"
-    )
-    group.add_argument("--password-file", metavar="FILE", help="the password is the first line of this file")
-    group.add_argument("--tls", action="store_true", help="use TLS, as with a URL that begins with rediss://")
-    group.add_argument(
-        "--cacert", metavar="FILE", help="the authority of the server's certificate (default: the system's)"
-    )
-    group.add_argument("--cert", metavar="FILE", help="the certificate of this client")
-    group.add_argument("--key", metavar="FILE", help="the key of this certificate")
-    group.add_argument("--sni", metavar="HOST", help="the server's name in its certificate (default: its address)")
-    group.add_argument("--insecure", action="store_true", help="do not verify the server's certificate")
-    group.add_argument("-n", "--database", metavar="N", type=_natural, help="select a database")
-    group.add_argument("--local", action="store_true", help="use a store in this process, without a server")
+    def rest(self) -> list[str]:
+        """Return the command: the arguments after the options, and after ``--`` if it ends them."""
+        command = list(self._arguments[self._at :])
+        return command[1:] if command[:1] == ["--"] else command
 
+    def take(self, flag: str, attached: str | None) -> None:
+        """Set an option. ``attached`` is its value, or further letters, if they are in the same argument."""
+        option = OPTIONS[flag]
+        while not option.metavar:
+            if attached is not None and (flag.startswith("--") or "-" + attached[:1] not in OPTIONS):
+                raise _wrong(option, f"ignored explicit argument {attached!r}")
+            self._set(option, option.value)
+            if attached is None:
+                return
+            flag, attached = "-" + attached[0], attached[1:] or None
+            option = OPTIONS[flag]
+        try:
+            self._set(option, option.convert(self._value(option) if attached is None else attached))
+        except ValueError as problem:
+            raise _wrong(option, str(problem)) from None
 
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how replies are printed")
-    form = group.add_mutually_exclusive_group()
-    form.add_argument("--raw", action="store_const", const="raw", dest="form", help="bytes as they are, one line end")
-    form.add_argument("--json", action="store_const", const="json", dest="form", help="a line of JSON per reply")
-    form.add_argument("--csv", action="store_const", const="csv", dest="form", help="a line of CSV per reply")
-    form.add_argument("--types", action="store_const", const="types", dest="form", help="values with their types")
-    group.add_argument("--no-color", action="store_true", help="no colours")
-    group.add_argument("--no-pager", action="store_true", help="no pager for long replies at a prompt")
+    def _value(self, option: Option) -> str:
+        """Take the next argument, which is the value of an option."""
+        following = self._arguments[self._at : self._at + 1]
+        if not following or following[0] == "--" or _is_option(following[0]):
+            raise _wrong(option, "expected one argument")
+        self._at += 1
+        return following[0]
 
-
-def _add_command_options(parser: argparse.ArgumentParser) -> None:
-    one = parser.add_argument_group("one command")
-    one.add_argument("-x", action="store_true", dest="from_stdin", help="append standard input as the last argument")
-    one.add_argument("-r", "--repeat", metavar="N", type=_natural, help="run it N times (0: for ever)")
-    one.add_argument("-i", "--interval", metavar="SECONDS", type=_seconds, default=0.0, help="wait between two runs")
-    one.add_argument("-e", action="store_true", help="accepted as in redis-cli: an error reply always gives status 1")
-    batch = parser.add_argument_group("a batch: lines from standard input, or from a file")
-    batch.add_argument("-f", "--file", metavar="FILE", help="read the lines from a file")
-    batch.add_argument("-q", "--quiet", action="store_true", help="print errors and the summary only")
-    batch.add_argument("--stop-on-error", action="store_true", help="send nothing after the first error reply")
-    batch.add_argument("--resume", metavar="LINE", type=_natural, default=1, help="begin with this line of the input")
-    prompt = parser.add_argument_group("a prompt")
-    prompt.add_argument("--no-confirm", action="store_true", help="do not ask before FLUSHALL, FLUSHDB and SHUTDOWN")
-
-
-def _add_tools(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("tools")
-    tool = group.add_mutually_exclusive_group()
-    tool.add_argument("--scan", action="store_const", const="scan", dest="tool", help="print the keys, one a line")
-    tool.add_argument("--bigkeys", action="store_const", const="bigkeys", dest="tool", help="the largest value by type")
-    tool.add_argument("--memkeys", action="store_const", const="memkeys", dest="tool", help="the same by memory")
-    tool.add_argument("--stat", action="store_const", const="stat", dest="tool", help="a line about the load a second")
-    tool.add_argument("--latency", action="store_const", const="latency", dest="tool", help="how long PING takes")
-    tool.add_argument("--top", action="store_const", const="top", dest="tool", help="a full-screen live view")
-    tool.add_argument("--dump", metavar="FILE", help="write the strings with their expiry (-: to standard output)")
-    group.add_argument(
-        "--pattern", metavar="PATTERN", help="with --scan, --bigkeys, --memkeys, --dump: these keys only"
-    )
-    group.add_argument("--history", action="store_true", help="with --latency: a line every 15 seconds (-i)")
+    def _set(self, option: Option, value: object) -> None:
+        if option.exclusive:
+            other = self._given.setdefault(option.exclusive, option)
+            if other is not option:
+                raise _wrong(option, f"not allowed with argument {other.title}")
+        setattr(self.options, option.name, value)
 
 
-def _connection_settings(options: argparse.Namespace) -> ConnectionSettings:
+def _is_option(argument: str) -> bool:
+    """Return whether an argument is an option, known or not. A negative number and a text with a space are none."""
+    if len(argument) < 2 or argument[0] != "-" or argument == "--":
+        return False
+    is_number = argument[1:].replace(".", "", 1).isdecimal()
+    return _split(argument)[0] in OPTIONS or not (is_number or " " in argument)
+
+
+def _split(argument: str) -> tuple[str, str | None]:
+    """Split ``--port=1``, ``-p1`` and ``-xr1`` into the first option and the rest. There is no rest in ``--port``."""
+    if argument in OPTIONS:
+        return argument, None
+    flag, equals, value = argument.partition("=")
+    if equals and flag in OPTIONS:
+        return flag, value
+    if argument[:2] in OPTIONS:  # a letter: "--" is no option
+        return argument[:2], argument[2:]
+    return argument, None
+
+
+def _wrong(option: Option, reason: str) -> WrongOption:
+    return WrongOption(f"argument {option.title}: {reason}")
+
+
+def _check_command(options: Options) -> None:
+    if options.from_stdin and not options.args:
+        raise WrongOption("-x needs a command, to which it appends an argument")
+
+
+def _connection_settings(options: Options) -> ConnectionSettings:
     """Return the settings that the options select. Raises `InvalidAddress`.
 
     The environment counts only if no option says where the server is: ``-p 9736`` must not reach another host.
@@ -177,32 +168,32 @@ def _connection_settings(options: argparse.Namespace) -> ConnectionSettings:
     else:
         settings = ConnectionSettings()
     if options.host is not None:
-        settings = replace(settings, host=options.host, socket_path="")
+        settings.host, settings.socket_path = options.host, ""
     if options.port is not None:
-        settings = replace(settings, port=parse_port(options.port), socket_path="")
+        settings.port, settings.socket_path = parse_port(options.port), ""
     if options.socket is not None:
-        settings = replace(settings, socket_path=options.socket)
+        settings.socket_path = options.socket
     if options.database is not None:
-        settings = replace(settings, database=options.database)
+        settings.database = options.database
     if options.password_file is not None or settings.password is None:
-        settings = replace(settings, password=_password(options))
-    return replace(settings, tls=settings.tls or options.tls, tls_settings=_tls_settings(options, settings))
+        settings.password = _password(options)
+    settings.tls = settings.tls or options.tls
+    settings.tls_settings = _tls_settings(options, settings)
+    return settings
 
 
-def _tls_settings(options: argparse.Namespace, settings: ConnectionSettings) -> TLSSettings:
-    given = TLSSettings(
-        options.cacert or "", options.cert or "", options.key or "", options.sni or "", verifies=not options.insecure
-    )
-    if given != TLSSettings() and not (settings.tls or options.tls):
+def _tls_settings(options: Options, settings: ConnectionSettings) -> TLSSettings:
+    given = TLSSettings(options.cacert, options.cert, options.key, options.sni, verifies=not options.insecure)
+    if given != TLSSettings() and not settings.tls:
         raise InvalidAddress("--cacert, --cert, --key, --sni and --insecure need --tls or a URL with rediss://")
     if given.key and not given.certificate:
         raise InvalidAddress("--key needs --cert")
-    if settings.socket_path and (settings.tls or options.tls):
+    if settings.socket_path and settings.tls:
         raise InvalidAddress("TLS needs a host, not a Unix socket")
     return given
 
 
-def _password(options: argparse.Namespace) -> str | None:
+def _password(options: Options) -> str | None:
     """Return the password of the file or of the environment, None without both. Raises `InvalidAddress`."""
     if options.local:
         return None
@@ -215,19 +206,3 @@ def _password(options: argparse.Namespace) -> str | None:
         return check_password(os.environ.get(PASSWORD_VARIABLE, "")) or None
     except ValueError as problem:
         raise InvalidAddress(f"{PASSWORD_VARIABLE}: {problem}") from None
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a number from 0 on, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"a number of seconds from 0 on, not {text!r}")
-    return seconds

@@ -5,11 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
-from contextlib import suppress
-from typing import Protocol
 
-from client.settings import ConnectionSettings
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from client.settings import ConnectionSettings
 
 RECEIVE_SIZE = 256 * 1024
 
@@ -24,59 +25,70 @@ class ConnectionLost(Exception):
     """Raised if the connection is closed or fails. The text is shown to the user."""
 
 
-class Pipeline(Protocol):
+class Pipeline(ABC):
     """What `Connection.stream` sends, and what happens to the replies."""
 
     input_ended: bool
     """Whether there are no more requests."""
 
+    @abstractmethod
     def fileno(self) -> int:
         """Return the descriptor of the input, which `select` can wait for."""
         ...
 
+    @abstractmethod
     def read_requests(self) -> bytes:
         """Read the next piece of input, and return the requests that it completes. Blocks if there is no input yet."""
         ...
 
+    @abstractmethod
     def consume(self, data: bytes) -> None:
         """Take what the server has sent."""
         ...
 
+    @abstractmethod
     def is_complete(self) -> bool:
         """Return whether all replies to what was sent have arrived."""
         ...
 
 
-class Connection(Protocol):
+class Connection(ABC):
     """Carries bytes to a server and back."""
 
     name: str
     """What the prompt shows: the server's address, or ``local``."""
 
+    @abstractmethod
     def send(self, data: bytes) -> None:
         """Send all of it. Raises `ConnectionLost`."""
         ...
 
+    @abstractmethod
     def receive(self) -> bytes:
         """Return the next bytes, at least one. Waits for them. Raises `ConnectionLost`."""
         ...
 
+    @abstractmethod
     def is_closed(self) -> bool:
         """Return whether the other end has closed the connection, without waiting."""
         ...
 
+    @abstractmethod
     def stream(self, pipeline: Pipeline) -> None:
         """Send the requests of a pipeline while its replies arrive, until it is complete. Raises `ConnectionLost`."""
         ...
 
+    @abstractmethod
     def set_timeout(self, seconds: float | None) -> None:
         """Let later operations fail after so many seconds. None: a command may take as long as it needs."""
         ...
 
+    @abstractmethod
     def another(self) -> Connection:
         """Return a new connection to the same server. Raises `OSError` or UnicodeError if it cannot connect."""
         ...
 
+    @abstractmethod
     def close(self) -> None: ...
 
 
@@ -105,7 +117,7 @@ def open_socket(settings: ConnectionSettings) -> socket.socket:
     return connected
 
 
-class SocketConnection:
+class SocketConnection(Connection):
     """A connection over a socket. Raises `OSError` or UnicodeError if it cannot connect."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
@@ -170,8 +182,10 @@ class SocketConnection:
                 sources = [server] if waits else [server, standard_input]
                 readable, writable, _ = select.select(sources, [server] if outgoing.size else [], [])
                 if server in readable:
-                    with suppress(BlockingIOError):  # a record of TLS is not complete
+                    try:  # noqa: SIM105  # contextlib takes a millisecond to import
                         pipeline.consume(self.receive())
+                    except BlockingIOError:  # a record of TLS is not complete
+                        pass
                 # After the replies: if the server has closed the connection, the reason that it sent is shown first.
                 if writable:
                     self._send_some(outgoing)
@@ -191,8 +205,10 @@ class SocketConnection:
 
     def close(self) -> None:
         """Close the connection. The server reads the end of the stream."""
-        with suppress(OSError):  # the server has closed it already
+        try:  # noqa: SIM105  # as above
             self._socket.shutdown(socket.SHUT_WR)
+        except OSError:  # the server has closed it already
+            pass
         self._socket.close()
 
     def _send_some(self, outgoing: _Outgoing) -> None:

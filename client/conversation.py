@@ -9,13 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from client.connection import Connection, ConnectionLost
+from client.connection import ConnectionLost
 from client.protocol import ClientProtocol, Login, Received
-from common.codec import Args
 from common.passwords import PASSWORD_VARIABLE
 from common.replies import ErrorReply, Lines, Reply
 from common.resp_client import MalformedReply
 from common.text import without_controls
+
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from client.connection import Connection
+    from common.codec import Args
 
 BACK_OFF = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each attempt to connect again."""
@@ -152,6 +156,10 @@ class Conversation:
                     raise
             else:
                 return
+
+    def forget_password(self) -> None:
+        """Log in without a password from now on, until AUTH succeeds."""
+        self._login.password = None
 
     def another(self, timeout: float) -> Conversation:
         """Return a conversation with the same server, logged in as this one is. Raises as the constructor does.

@@ -5,7 +5,7 @@ This is the only module of the client that loads the server's code. It is import
 
 from __future__ import annotations
 
-from client.connection import ConnectionLost, Pipeline
+from client.connection import Connection, ConnectionLost, Pipeline
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
@@ -21,8 +21,8 @@ def new_context() -> ServerContext:
     return ServerContext(EmbeddedEngine(Store()), COMMANDS)
 
 
-class LocalConnection:
-    """A `client.connection.Connection` to a session in this process."""
+class LocalConnection(Connection):
+    """A connection to a session in this process."""
 
     name = "local"
 

@@ -15,19 +15,16 @@ recognised by its form, so replies to requests in between are still assigned to 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
 
-from common.codec import Args
-from common.errors import UNBALANCED_QUOTES
-from common.limits import GIB
 from common.replies import ErrorReply, Reply, SimpleString
 from common.resp_client import Push, ReplyDecoder, encode_request
-from common.text import COMMENT, UnbalancedQuotes, split_args
+
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from common.codec import Args
 
 CLOSING_COMMANDS = {b"QUIT", b"DISCONNECT"}
 TRANSACTION_COMMANDS = {b"MULTI", b"EXEC", b"DISCARD", b"RESET"}
@@ -46,11 +43,11 @@ SPECIAL_COMMANDS = frozenset(
 )
 """Commands that change the state of the connection. All others get one reply and nothing else."""
 
-MAX_REPLY_SIZE = GIB
+MAX_REPLY_SIZE = 1024**3
 """Bytes of memory for one reply, about. The server might send one that never ends."""
 
-_MONITOR_LINE = re.compile(rb"\d+\.\d{6} \[")
-"""The beginning of a line of MONITOR: the time, and then the database and the client in brackets."""
+_MAX_DATABASE_DIGITS = 9
+"""Digits of the number of a database. No server has so many."""
 
 
 class _ReplyMode(Enum):
@@ -61,36 +58,45 @@ class _ReplyMode(Enum):
     SKIP_NEXT = auto()
 
 
-@dataclass(slots=True)
 class Request:
     """A request that has replies to come, or consecutive requests for which nothing special applies."""
 
-    args: Sequence[bytes] = ()
-    """The arguments. Empty for consecutive requests of a batch, and for what arrives without a request."""
+    __slots__ = ("args", "hidden", "line", "missing", "override")
 
-    line: int = 0
-    """The number of the (first) line of the input that contains it."""
-
-    missing: int = 1
-    """How many replies have not arrived yet."""
-
-    hidden: bool = False
-    """Sent by the program and not by its user, so the replies are not shown."""
-
-    override: ErrorReply | None = None
-    """Shown instead of the reply."""
+    def __init__(
+        self,
+        args: Sequence[bytes] = (),
+        line: int = 0,
+        missing: int = 1,
+        *,
+        hidden: bool = False,
+        override: ErrorReply | None = None,
+    ) -> None:
+        self.args = args
+        """The arguments. Empty for consecutive requests of a batch, and for what arrives without a request."""
+        self.line = line
+        """The number of the (first) line of the input that contains it."""
+        self.missing = missing
+        """How many replies have not arrived yet."""
+        self.hidden = hidden
+        """Sent by the program and not by its user, so the replies are not shown."""
+        self.override = override
+        """Shown instead of the reply."""
 
     @property
     def name(self) -> bytes:
         return self.args[0].upper() if self.args else b""
 
 
-class Received(NamedTuple):
+class Received:
     """Replies to one request, or to consecutive ones: ``line`` is that of the first reply."""
 
-    request: Request
-    line: int
-    replies: list[Reply]
+    __slots__ = ("line", "replies", "request")
+
+    def __init__(self, request: Request, line: int, replies: list[Reply]) -> None:
+        self.request = request
+        self.line = line
+        self.replies = replies
 
 
 def has_failed(reply: Reply) -> bool:
@@ -104,14 +110,16 @@ class Login:
     """The state of a connection that is repeated on a new one, because its user relies on it."""
 
     def __init__(self, user: str = "", password: str | None = None, database: int = 0) -> None:
-        self._initial = (user, password, database)
+        self._initial = (user, password)
         self.version = 3
         """The version of RESP that the user wants."""
         self.reset()
+        self.database = database
 
     def reset(self) -> None:
-        """Return to the state at the start, as RESET does."""
-        self.user, self.password, self.database = self._initial
+        """Follow RESET, which selects database 0. The user and the password are those of the start again."""
+        self.user, self.password = self._initial
+        self.database = 0
         self.name = b""
         """What CLIENT SETNAME has set."""
 
@@ -151,6 +159,8 @@ class ClientProtocol:
         """Requests that have replies to come, in order."""
         self.login = Login() if login is None else login
         self._decoder = ReplyDecoder(max_reply_size)
+        self._is_login_incomplete = False
+        """Whether the server has refused a part of the login until it gets a password."""
         self._reply_mode = _ReplyMode.ON
         self._is_queueing = False
         """Whether the server queues the next request: after MULTI was sent, before EXEC, DISCARD or RESET is."""
@@ -170,6 +180,11 @@ class ClientProtocol:
         return self.monitoring or self._is_subscribed
 
     @property
+    def has_replies(self) -> bool:
+        """Whether the server replies to the next request: CLIENT REPLY has not turned that off."""
+        return self._reply_mode is _ReplyMode.ON
+
+    @property
     def shuts_server_down(self) -> bool:
         """Whether the next reply is that to SHUTDOWN. A server that does shut down closes the connection instead."""
         return bool(self.pending) and self.pending[0].name == b"SHUTDOWN"
@@ -179,24 +194,6 @@ class ClientProtocol:
     def login_requests(self) -> bytes:
         """Return the first requests of a connection. Their replies are hidden."""
         return b"".join(self.encode(args, hidden=True) for args in self.login.requests())
-
-    def encode_line(self, line: bytes, number: int = 0) -> bytes:
-        """Encode a line of text. Nothing for an empty line and for a comment.
-
-        A line with unbalanced quotes is not sent. Its error is shown in order, between the replies before and after it.
-        The server gets a request with an empty name instead, which it refuses, so that an open transaction is
-        discarded at EXEC, as if the server had read the line.
-        """
-        if line.startswith(COMMENT):
-            return b""
-        try:
-            args = split_args(line)
-        except UnbalancedQuotes:
-            if self.closing:
-                return b""
-            self._expect(Request([b""], number, override=UNBALANCED_QUOTES))
-            return encode_request([b""])
-        return self.encode(args, number) if args else b""
 
     def encode(self, args: Args, line: int = 0, *, hidden: bool = False) -> bytes:
         """Encode a command. Nothing once the user has asked to disconnect."""
@@ -219,7 +216,18 @@ class ClientProtocol:
             self._expect(request)
         if name == b"EXEC" or (name in TRANSACTION_COMMANDS and is_alone):
             self._is_queueing = name == b"MULTI"
-        return encode_request(args) + (b"" if hidden else self._negotiate_again(name))
+        return encode_request(args) + (b"" if hidden else self._negotiate_again(name) + self._log_in_again(name))
+
+    def encode_refused(self, error: ErrorReply, line: int = 0) -> bytes:
+        """Encode what replaces a command that cannot be sent. Its error is shown in order, instead of a reply.
+
+        The server gets a request with an empty name, which it refuses. So an open transaction is discarded at EXEC, as
+        if the server had refused the command itself.
+        """
+        if self.closing:
+            return b""
+        self._expect(Request([b""], line, override=error))
+        return encode_request([b""])
 
     def expect_run(self, count: int, line: int) -> None:
         """Expect one reply each to ``count`` requests from this line on, none of which is a special command."""
@@ -240,6 +248,14 @@ class ClientProtocol:
         if name == b"RESET" or (name == b"AUTH" and self.version == 2):
             return self.encode([b"HELLO", b"%d" % self.login.version], hidden=True)
         return b""
+
+    def _log_in_again(self, name: bytes) -> bytes:
+        """Return hidden requests that repeat, after one that may authenticate, what the server has refused before."""
+        if self._is_queueing or not self._is_login_incomplete or name not in (b"AUTH", b"HELLO"):
+            return b""
+        self._is_login_incomplete = False
+        refused = [args for args in self.login.requests() if args[0] in (b"SELECT", b"CLIENT")]
+        return b"".join(self.encode(args, hidden=True) for args in refused)
 
     def _expect(self, request: Request) -> None:
         """Queue a request that is about to be sent, unless its reply is turned off."""
@@ -318,6 +334,8 @@ class ClientProtocol:
         # A refusal, or QUEUED, replies to the request as a whole.
         if not request.missing or isinstance(reply, ErrorReply | SimpleString):
             self.pending.popleft()
+        if request.hidden and isinstance(reply, ErrorReply) and reply.code == b"NOAUTH" and request.name != b"HELLO":
+            self._is_login_incomplete = True
         # By the reply and not by the request, because any command may be refused.
         if not isinstance(reply, ErrorReply) or reply.code == b"EXECABORT":
             self._follow(request, reply)
@@ -327,7 +345,7 @@ class ClientProtocol:
         """Return whether a reply belongs to no request: data that is streamed, or the reason why a connection ends."""
         if not self.pending:
             return True
-        if self.monitoring and isinstance(reply, SimpleString) and _MONITOR_LINE.match(reply.text):
+        if self.monitoring and isinstance(reply, SimpleString) and _is_monitor_line(reply.text):
             return True
         expected = self.pending[0].name.lower()
         kind = reply[0] if isinstance(reply, list) and reply else None
@@ -382,13 +400,14 @@ class ClientProtocol:
                 subscribed.clear()
             self._subscription_counts = {False: 0, True: 0}
             self.login.reset()
-        elif name == b"SELECT":
+        # Not every server refuses arguments that make no sense.
+        elif name == b"SELECT" and len(args) == 2 and _is_database(args[1]):
             self.login.database = int(args[1])
         elif name == b"AUTH":
             self._log_in(args[1:])
         elif name == b"CLIENT" and len(args) == 3 and args[1].upper() == b"SETNAME":
             self.login.name = args[2]
-        elif name == b"HELLO" and len(args) > 1:
+        elif name == b"HELLO" and args[1:2] in ([b"2"], [b"3"]):
             self.version = int(args[1])
             options = [each.upper() for each in args]
             if b"AUTH" in options:
@@ -396,9 +415,21 @@ class ClientProtocol:
                 self._log_in(args[at + 1 : at + 3])
 
     def _log_in(self, credentials: Sequence[bytes]) -> None:
-        *user, password = (each.decode("utf-8", "surrogateescape") for each in credentials)
-        self.login.user = user[0] if user else ""
-        self.login.password = password
+        texts = [each.decode("utf-8", "surrogateescape") for each in credentials]
+        if len(texts) in (1, 2):
+            self.login.user = texts[0] if len(texts) == 2 else ""
+            self.login.password = texts[-1]
+
+
+def _is_monitor_line(text: bytes) -> bool:
+    """Return whether a line begins like those of MONITOR: the time, then the database and the client in brackets."""
+    time, _, _ = text.partition(b" [")
+    seconds, _, fraction = time.partition(b".")
+    return len(time) < len(text) and seconds.isdigit() and fraction.isdigit() and len(fraction) == 6
 
 
 _UNREQUESTED = Request()
+
+
+def _is_database(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _MAX_DATABASE_DIGITS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9736
@@ -22,42 +21,62 @@ class InvalidAddress(ValueError):
     """Raised for a URL or a port that cannot be used. The text is shown to the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class TLSSettings:
+class _Settings:
+    """Settings that are equal if all of them are. `repr` has none of them, because one is a password."""
+
+    __slots__: tuple[str, ...] = ()
+    __hash__ = None  # type: ignore[assignment]  # options replace single settings
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+
+class TLSSettings(_Settings):
     """How TLS is used. An empty string means that the option was not given."""
 
-    authorities: str = ""
-    """A file with the authorities that may sign the server's certificate, as PEM. Empty: those of the system."""
+    __slots__ = ("authorities", "certificate", "key", "server_name", "verifies")
 
-    certificate: str = ""
-    """A file with the client's own certificate, as PEM."""
+    def __init__(
+        self, authorities: str = "", certificate: str = "", key: str = "", server_name: str = "", verifies: bool = True
+    ) -> None:
+        self.authorities = authorities
+        """A file with the authorities that may sign the server's certificate, as PEM. Empty: those of the system."""
+        self.certificate = certificate
+        """A file with the client's own certificate, as PEM."""
+        self.key = key
+        """A file with its key, as PEM. Empty: it is in the same file."""
+        self.server_name = server_name
+        """The name that the server's certificate must have, and that is sent to the server (SNI). Empty: the host."""
+        self.verifies = verifies
+        """Whether the server's certificate is verified."""
 
-    key: str = ""
-    """A file with its key, as PEM. Empty: it is in the same file."""
 
-    server_name: str = ""
-    """The name that the server's certificate must have, and that is sent to the server (SNI). Empty: the host."""
+class ConnectionSettings(_Settings):
+    """Where the server is and how to log in."""
 
-    verifies: bool = True
-    """Whether the server's certificate is verified."""
+    __slots__ = ("database", "host", "password", "port", "socket_path", "tls", "tls_settings", "user")
 
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """Where the server is and how to log in. Options replace single fields (`dataclasses.replace`)."""
-
-    host: str = DEFAULT_HOST
-    port: int = DEFAULT_PORT
-    socket_path: str = ""
-    """The path of a Unix socket, which replaces host and port. Empty for TCP."""
-
-    user: str = ""
-    """The name for AUTH. Empty for the default user."""
-
-    password: str | None = field(default=None, repr=False)
-    database: int = 0
-    tls: bool = False
-    tls_settings: TLSSettings = TLSSettings()
+    def __init__(
+        self,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        *,
+        socket_path: str = "",
+        user: str = "",
+        password: str | None = None,
+        database: int = 0,
+        tls: bool = False,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.socket_path = socket_path
+        """The path of a Unix socket, which replaces host and port. Empty for TCP."""
+        self.user = user
+        """The name for AUTH. Empty for the default user."""
+        self.password = password
+        self.database = database
+        self.tls = tls
+        self.tls_settings = TLSSettings()
 
     @property
     def name(self) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import BinaryIO
 
-from client.conversation import Conversation, ServerShutDown
-from client.protocol import Received, has_failed
-from client.render.forms import Renderer, print_replies
-from common.codec import Args
+from client.conversation import ServerShutDown
+from client.protocol import has_failed
+from client.render.forms import print_replies
+
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from client.conversation import Conversation
+    from client.protocol import Received
+    from client.render.forms import Renderer
+    from common.codec import Args
 
 
 def run_command(
@@ -34,7 +41,7 @@ def run_command(
 
     number = 0
     try:
-        while not repeat or number < repeat:
+        while (not repeat or number < repeat) and not conversation.protocol.closing:
             if number:
                 time.sleep(interval)
             conversation.exchange(conversation.protocol.encode(args), show)

@@ -7,6 +7,7 @@ __version__ = "0.2.0"
 REDIS_VERSION = "7.0.15"
 """The version of Redis whose commands, replies and errors kvline has. Clients decide by it which commands they use."""
 
-# Nothing else checks this for `python -m server` in a checkout. For a wheel pip does.
+# Nothing else checks this for `python -m server` in a checkout. For a wheel pip does. Python 2 can read this module.
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit("kvline needs Python 3.11 or later; this is {}.{}.{} at {}".format(*sys.version_info[:3], sys.executable))
+    version = ".".join(map(str, sys.version_info[:3]))
+    sys.exit("kvline needs Python 3.11 or later; this is " + version + " at " + sys.executable)

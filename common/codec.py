@@ -7,30 +7,12 @@ order. A `ProtocolReply` among the requests is sent in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 from common.limits import Limits
 from common.replies import ErrorReply, Reply
-
-PIECE_SIZE = 64 * 1024
-"""Bytes per piece in which a large value or block of lines is encoded. Memory then does not depend on its size."""
-
-
-def collected(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small parts to pieces of about `PIECE_SIZE` bytes."""
-    piece: list[bytes] = []
-    size = 0
-    for part in parts:
-        piece.append(part)
-        size += len(part)
-        if size >= PIECE_SIZE:
-            yield b"".join(piece)
-            piece.clear()
-            size = 0
-    if piece:
-        yield b"".join(piece)
 
 
 # Not an exception: a decoder returns the valid requests of a read together with the invalid one after them.
@@ -106,7 +88,7 @@ class Encoder(Protocol):
         ...
 
     def stream(self, reply: Reply) -> Iterator[bytes]:
-        """Encode any reply in pieces of at most about `PIECE_SIZE` bytes, or one line of `Lines`."""
+        """Encode any reply in pieces of at most about `common.pieces.PIECE_SIZE` bytes, or one line of `Lines`."""
         ...
 
 

@@ -343,6 +343,7 @@ WRONG_PASSWORD = ErrorReply(
 INVALID_CLIENT_ID = _error(b"Invalid client ID")
 CLIENT_ID_TOO_LOW = _error(b"client-id should be greater than 0")
 NO_SUCH_CLIENT = _error(b"No such client")
+CLIENT_KILLED = _error(b"the connection was closed by CLIENT KILL")
 INVALID_PAUSE_MODE = _error(b"CLIENT PAUSE mode must be WRITE or ALL")
 INVALID_UNBLOCK_REASON = _error(b"CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 TIMEOUT_NOT_AN_INTEGER = _error(b"timeout is not an integer or out of range")

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal
 
-Role = Literal["server", "client"]
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+    Role: TypeAlias = Literal["server", "client"]
 
 _IS_CHECKOUT = not __name__.startswith("kvline.")
 _ROOT = os.path.abspath(__file__).rsplit(os.sep, __name__.count(".") + 1)[0]

@@ -8,18 +8,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import TypeAlias
 
 from common.set_reply import SetReply
 
+# A start of the client imports neither `typing` nor `dataclasses`, which take longer than the rest of its imports.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeAlias
 
-@dataclass(frozen=True, slots=True)
-class SimpleString:
+
+class _Value:
+    """An immutable value: equal to one of the same class with the same `_compared` fields."""
+
+    __slots__ = ()
+
+    def _compared(self) -> tuple[object, ...]:
+        return ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, _Value) and other._compared() == self._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([repr(each) for each in self._compared()])})"
+
+
+class SimpleString(_Value):
     """A short status such as ``OK``. Never a stored value."""
 
-    text: bytes
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text: Final = text
+
+    def _compared(self) -> tuple[object, ...]:
+        return (self.text,)
 
 
 class ErrorKind(Enum):
@@ -50,17 +76,22 @@ class ErrorKind(Enum):
     """The backing Redis, or a connection to it, took too long."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
+class ErrorReply(_Value):
     """An error. ``code`` is in capitals, as in Redis: ``ERR``, ``EXECABORT``, ``NOPROTO``.
 
     The kind does not travel over RESP or text, so it does not take part in comparisons.
     """
 
-    code: bytes
-    message: bytes
+    __slots__ = ("code", "kind", "message")
+
+    def __init__(self, code: bytes, message: bytes, kind: ErrorKind = ErrorKind.CLIENT) -> None:
+        self.code: Final = code
+        self.message: Final = message
+        self.kind: Final = kind
+
     # `common.errors.with_kind` finds the kind of a backing server's error by comparing it with the errors from here.
-    kind: ErrorKind = field(default=ErrorKind.CLIENT, compare=False)
+    def _compared(self) -> tuple[object, ...]:
+        return self.code, self.message
 
     @classmethod
     def from_text(cls, text: bytes) -> ErrorReply:
@@ -79,8 +110,7 @@ Line: TypeAlias = bytes | Iterable[bytes]
 """A line of `Lines`. A long one is an iterable of its pieces, so that it never is in memory as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(_Value):
     """Lines of text for a person or for a file, without quoting. In RESP3 a verbatim string.
 
     ``lines`` may be lazy, so that the formatting is done while the reply is sent, outside the keyspace lock. An
@@ -89,13 +119,21 @@ class Lines:
     ends with it too, unless there are no lines.
     """
 
-    lines: Iterable[Line]
-    separator: bytes = b"\n"
-    terminated: bool = False
+    __slots__ = ("lines", "separator", "terminated")
+
+    def __init__(self, lines: Iterable[Line], separator: bytes = b"\n", terminated: bool = False) -> None:
+        self.lines: Final = lines
+        self.separator: Final = separator
+        self.terminated: Final = terminated
+
+    def _compared(self) -> tuple[object, ...]:
+        return self.lines, self.separator, self.terminated
 
     def repeatable(self) -> Lines:
         """Return the same lines, which can be read several times. Those of an iterator are collected."""
-        return replace(self, lines=list(self.lines)) if isinstance(self.lines, Iterator) else self
+        if not isinstance(self.lines, Iterator):
+            return self
+        return Lines(list(self.lines), self.separator, self.terminated)
 
     def as_string(self) -> Iterator[bytes]:
         """Yield the lines in pieces, as protocols send them that know no lines."""
@@ -126,26 +164,34 @@ PushItem: TypeAlias = bytes | int | tuple[bytes, ...] | None
 """A part of a push. A tuple is an array of keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(_Value):
     """Data that is sent without a request: its kind, such as ``message``, and what follows. RESP3 marks it as such."""
 
-    items: tuple[PushItem, ...]
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[PushItem, ...]) -> None:
+        self.items: Final = items
+
+    def _compared(self) -> tuple[object, ...]:
+        return (self.items,)
 
 
-@dataclass(frozen=True, slots=True)
-class NullArray:
+class NullArray(_Value):
     """Null instead of an array: the reply to an EXEC that did not run. RESP2 has a null of its own for it."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class NoReply:
+
+class NoReply(_Value):
     """Nothing is sent. The client turned replies off, or the command has no reply."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+
+class Deferred(_Value):
     """There is no reply yet: the request was accepted and is executed later. Never reaches an encoder."""
+
+    __slots__ = ()
 
 
 # A string, because the alias refers to itself.

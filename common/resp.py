@@ -6,17 +6,19 @@ What requests and replies have in common. The server reads requests (`common.res
 
 from __future__ import annotations
 
-import re
-
 CRLF = b"\r\n"
 
-# int() would also accept "+1", "1_0", " 1" and "01", which Redis refuses (`string2ll`).
-_LENGTH = re.compile(rb"0|-?[1-9][0-9]{0,18}")
+_LENGTH_LIMIT = 10**19  # 19 digits, as many as a 64-bit integer has
 
 
 def parse_length(digits: bytes) -> int | None:
     """Parse a declared length strictly: an optional minus, no leading zeros, no blanks (as Redis's string2ll)."""
-    return int(digits) if _LENGTH.fullmatch(digits) else None
+    try:
+        length = int(digits)
+    except ValueError:
+        return None
+    # int() also accepts "+1", "1_0", " 1", "01" and "-0". None of them is what the number is printed as.
+    return length if b"%d" % length == digits and -_LENGTH_LIMIT < length < _LENGTH_LIMIT else None
 
 
 class _Headers(dict[int, bytes]):

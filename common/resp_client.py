@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 
 from common.replies import OK, PONG, QUEUED, ErrorReply, Lines, Reply, SimpleString
@@ -211,19 +210,21 @@ def _string(mark: int, data: bytes) -> Reply:
 
 
 _BOOLEANS = {b"t": True, b"f": False}
-# int() and float() accept more than RESP: blanks around the digits, underscores, "infinity".
-_FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|inf)|-?nan", re.IGNORECASE)
-_INTEGER = re.compile(rb"[+-]?[0-9]+")
+_NOT_FINITE = {b"inf", b"+inf", b"-inf", b"nan", b"-nan"}
 
 
+# int() and float() accept more than RESP: blanks around the digits, underscores, "infinity", ".5".
 def _number(text: bytes) -> int:
-    if not _INTEGER.fullmatch(text):
+    digits = text[1:] if text.startswith((b"+", b"-")) else text
+    if not digits.isdigit():
         raise ValueError
     return int(text)
 
 
 def _float(text: bytes) -> float:
-    if not _FLOAT.fullmatch(text):
+    digits = text[1:] if text.startswith((b"+", b"-")) else text
+    is_finite = digits[:1].isdigit() and not digits.translate(None, b"0123456789.eE+-")
+    if not is_finite and text.lower() not in _NOT_FINITE:
         raise ValueError
     return float(text)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from common.codec import PIECE_SIZE, Columns, Scalars, collected, encode_together
+from common.codec import Columns, Scalars, encode_together
+from common.pieces import PIECE_SIZE, collected
 from common.replies import ErrorReply, Lines, NoReply, NullArray, Push, Reply, SimpleString
 from common.resp import CRLF, bulk_header
 from common.set_reply import SetReply

@@ -57,6 +57,7 @@ class RequestDecoder:
         "_line_counts",
         "_may_split",
         "_missing",
+        "_pieces",
         "_size",
         "_smallest_limit",
         "_uniform",
@@ -66,6 +67,7 @@ class RequestDecoder:
         self._encoder = encoder
         self.use(limits)
         self._may_split = True  # false after another protocol began within the same read
+        self._pieces: list[bytes] | None = None  # the read that `take_single` was called with, split at its CRLFs
         self._header = b""  # a partial header line
         self._args: Args = []  # the arguments of the partial request
         self._missing = 0  # the number of arguments that it still lacks
@@ -75,11 +77,21 @@ class RequestDecoder:
 
     def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
         """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
-        pieces: list[bytes] | None = None
+        if self._pieces is None:
+            args = self.take_single(data)
+            if args is not None:
+                return [(self._encoder, [args])], b""
+        pieces, self._pieces = self._pieces, None
+        return self._decode(data, pieces)
+
+    def take_single(self, data: bytes) -> Args | None:
+        """Return the request if the data is exactly one, as usual. After None, `decode` must be called with the data.
+
+        It spares this request the lists that `decode` makes, and the calls through which they are passed.
+        """
         if self._may_split and self._uniform is None and not self._missing and not self._header:
             pieces = data.split(CRLF)
             last = len(pieces) - 1
-            # Exactly one request, as usual.
             if self._line_counts.get(pieces[0]) == last and not pieces[last] and len(data) <= self._smallest_limit:
                 args = pieces[2:last:2]
                 place = 1
@@ -88,8 +100,9 @@ class RequestDecoder:
                         break
                     place += 2
                 else:
-                    return [(self._encoder, [args])], b""
-        return self._decode(data, pieces)
+                    return args
+            self._pieces = pieces
+        return None
 
     def _decode(self, data: bytes, pieces: list[bytes] | None) -> tuple[list[DecodedRequests], bytes]:
         """Do the same for any data. ``pieces`` are those at its CRLFs, if they are known."""

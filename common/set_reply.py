@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
 if TYPE_CHECKING:
     from common.replies import Reply
 

@@ -13,15 +13,34 @@ if sys.version_info < (3, 11):
     sys.exit(3)
 sys.stdout.write(sys.executable)'
 
+# A link to python3.11 says its version. Debian, Homebrew and virtual environments have such links. To start a Python and
+# ask takes 10 ms. Only links: a file with such a name may be a shim.
+is_link_to_new_python() {
+    [ -h "$1" ] && [ -x "$1" ] || return 1
+    case $(readlink -f "$1" 2>/dev/null) in
+        */shims/*) return 1 ;;
+        */python3.1[1-9]* | */python3.[2-9][0-9]*) return 0 ;;
+    esac
+    return 1
+}
+
 # python3 is the first on the PATH to try, because in an active virtual environment it is the one that has the extras.
 wanted=${1:-Python on the PATH}
-[ $# -gt 0 ] || set -- "$(dirname "$0")/../.venv/bin/python" \
-    python3 python3.14 python3.13 python3.12 python3.11 python
+if [ $# -eq 0 ]; then
+    case $0 in */*) root=${0%/*}/.. ;; *) root=.. ;; esac
+    root=$(cd "$root" && pwd)
+    set -- "$root/.venv/bin/python" python3 python3.14 python3.13 python3.12 python3.11 python
+fi
 
 too_old=
 for candidate; do
+    path=$(command -v "$candidate") || continue
+    if is_link_to_new_python "$path"; then
+        echo "$path"
+        exit
+    fi
     status=0
-    output=$("$candidate" -E -S -c "$check" 2>/dev/null) || status=$?
+    output=$("$path" -E -S -c "$check" 2>/dev/null) || status=$?
     case $status in
         0)
             echo "$output"

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from client.batch.encoder import BatchEncoder
 from client.batch.progress import Progress
 from client.command_line import INTERRUPTED
-from client.connection import ConnectionLost
+from client.connection import ConnectionLost, Pipeline
 from client.conversation import Conversation
 from client.protocol import Received, has_failed
 from client.render.forms import Renderer, print_replies
@@ -48,11 +48,8 @@ class _Outcome:
     began: float = field(default_factory=time.monotonic)
 
 
-class Batch:
-    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error.
-
-    It is the `client.connection.Pipeline` that the connection streams.
-    """
+class Batch(Pipeline):
+    """One run of a batch. ``source`` is the input. Replies are written to ``output``, errors to standard error."""
 
     def __init__(
         self,
@@ -73,6 +70,7 @@ class Batch:
         self._hides_errors = output.isatty() and sys.stderr.isatty()
         self._progress = Progress(options.size if options.quiet or not output.isatty() else 0)
         self._bytes_read = 0
+        self._first_database = conversation.protocol.login.database
         self.input_ended = False
 
     def run(self) -> int:
@@ -101,15 +99,14 @@ class Batch:
     def _run_in_steps(self) -> None:
         """Send a line only after the reply to the line before it, so that nothing follows an error."""
         protocol, connection = self._conversation.protocol, self._conversation.connection
-        partial = b""
         while data := self._source.read():
-            *lines, partial = (partial + data).split(b"\n")
-            for line in [each + b"\n" for each in lines]:
-                if not self._run_step(self._encoder.feed(line)):
+            *ends, partial = data.split(b"\n")
+            for end in ends:
+                if not self._run_step(self._encoder.feed(end + b"\n")):
                     return
-        if partial:
-            self._encoder.feed(partial)
-            self._run_step(self._encoder.feed(b""))
+            if partial:
+                self._encoder.feed(partial)
+        self._run_step(self._encoder.feed(b""))
         while protocol.streaming:
             self.consume(connection.receive())
 
@@ -184,7 +181,10 @@ class Batch:
 
     def _resumption(self) -> str:
         confirmed = self._outcome.confirmed
-        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}"
+        database = self._conversation.protocol.login.database
+        # A line that selects it is not read again.
+        option = f" --database {database}" if database != self._first_database else ""
+        return f". {confirmed:,} lines confirmed; continue with --resume {confirmed + 1}{option}"
 
     def _sum_up(self) -> None:
         outcome, options = self._outcome, self._options

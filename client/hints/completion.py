@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from client.hints.usage import Elements, Token, elements_after, next_tokens, parse_usage, render
-from common.text import UnbalancedQuotes, split_args
+from common.text_args import UnbalancedQuotes, split_args
 
 BLANKS = " \t"
 

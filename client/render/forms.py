@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import BinaryIO, TypeAlias
 
 from common.replies import OK, ErrorReply, Lines, Reply, SimpleString
 from common.text import ENDING_IN_LF, without_controls
+
+TYPE_CHECKING = False  # not from `typing`, as in `common.replies`
+if TYPE_CHECKING:
+    from typing import BinaryIO, TypeAlias
 
 Renderer: TypeAlias = Callable[[Reply], Iterator[bytes]]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from common.codec import PIECE_SIZE
+from common.pieces import PIECE_SIZE
 from common.replies import ErrorReply, Lines, Reply, SimpleString
 from common.text import printable, quote, quote_always, quoted_pieces
 

@@ -10,6 +10,7 @@ from client.conversation import LOGIN_TIMEOUT, CannotConnect, Conversation, Serv
 from client.editors.line_editor import LineEditor
 from client.hints.advice import advice
 from client.hints.help_page import help_page
+from client.lines import encode_line
 from client.protocol import CLOSING_COMMANDS, Received
 from client.shell.documentation import Documentation
 from client.shell.peek import peek
@@ -110,7 +111,7 @@ class Shell:
             own_command(line)
         elif not self._conversation.name and line.name.encode() in CLOSING_COMMANDS:
             self._ended = True
-        elif self._is_confirmed(line) and self._is_connected():
+        elif self._is_confirmed(line) and self._is_connected(line):
             self._run_command(line)
 
     def _is_confirmed(self, line: TypedLine) -> bool:
@@ -125,7 +126,7 @@ class Shell:
     def _run_command(self, line: TypedLine) -> None:
         """Send a command, and show its replies or pass them to a shell command."""
         protocol = self._conversation.protocol
-        request = protocol.encode_line(line.command)
+        request = encode_line(protocol, line.command)
         pipe = ShellPipe(line.shell_command) if line.shell_command else None
 
         def show(received: Received) -> None:
@@ -180,11 +181,13 @@ class Shell:
         if (protocol.pending or protocol.streaming) and self._reconnect(INTERRUPTED_LOGIN_TIMEOUT):
             self._report_lost_state(protocol.in_transaction, protocol.watching)
 
-    def _is_connected(self) -> bool:
-        """Connect again if necessary. Return whether the command can be sent."""
+    def _is_connected(self, line: TypedLine) -> bool:
+        """Connect again if necessary. Return whether the command of a line can be sent."""
         protocol = self._conversation.protocol
         if not self._conversation.is_lost():
             return True
+        if line.name == "AUTH":  # the server may not accept the earlier password any more
+            self._conversation.forget_password()
         if not self._reconnect():
             return False
         self._screen.remark(f"connected again to {self._conversation.name}")
@@ -227,6 +230,8 @@ class Shell:
             self._screen.remark("usage: PEEK key")
         elif self._conversation.protocol.in_transaction:
             self._screen.remark("PEEK needs replies, which the commands of an open transaction do not get")
-        elif self._is_connected():
+        elif self._conversation.name and not self._conversation.protocol.has_replies:
+            self._screen.remark("PEEK needs replies, which CLIENT REPLY has turned off")
+        elif self._is_connected(line):
             key = line.args[1]
             self._guarded(lambda: self._screen.show(peek(self._conversation, key)))

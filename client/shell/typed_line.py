@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from common.codec import Args
-from common.text import COMMENT, UnbalancedQuotes, split_args
+from common.text_args import COMMENT, UnbalancedQuotes, split_args
 
 _PIPE = re.compile(r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\'|\\)*')|(?P<pipe>(?<=[ \t])\|[ \t]+\S)""")
 """Text in quotes, or a pipe: a bar after a blank, with something after it."""

@@ -36,6 +36,9 @@ def dump(conversation: Conversation, pattern: str | None, path: str, output: Bin
         try:
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 written, skipped = _write(conversation, pattern, file)
+                file.flush()
+                # Else a power failure could leave an empty file in the place of an earlier dump.
+                os.fsync(file.fileno())
             os.replace(partial, path)
         except BaseException:
             if os.path.exists(partial):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from typing import BinaryIO
 
 from client.conversation import Conversation
+from client.options import Options
 from client.render.forms import Renderer
 from client.tools import ToolFailed
 from client.tools.dump import dump
@@ -18,9 +18,7 @@ from client.tools.top.start import show_top
 from common.extras import MissingExtra
 
 
-def run_tool(
-    conversation: Conversation, options: Namespace, output: BinaryIO, render: Renderer, *, colours: bool
-) -> int:
+def run_tool(conversation: Conversation, options: Options, output: BinaryIO, render: Renderer, *, colours: bool) -> int:
     """Run the tool, and return the exit status. Raises as `Conversation.exchange`."""
     try:
         return _run(conversation, options, output, render, colours=colours)
@@ -29,22 +27,27 @@ def run_tool(
         return 1
 
 
-def _run(conversation: Conversation, options: Namespace, output: BinaryIO, render: Renderer, *, colours: bool) -> int:
+def _run(conversation: Conversation, options: Options, output: BinaryIO, render: Renderer, *, colours: bool) -> int:
     pattern, interval = options.pattern, options.interval or 1.0
+    if options.dump is not None:
+        return _dump(conversation, pattern, options.dump, output)
     match options.tool:
         case "scan":
             return print_keys(conversation, pattern, output, render)
         case "bigkeys" | "memkeys":
             return print_big_keys(conversation, pattern, sys.stdout, memory=options.tool == "memkeys")
         case "stat":
-            return print_statistics(conversation, sys.stdout, interval, options.repeat)
+            return print_statistics(conversation, sys.stdout, interval, options.runs)
         case "latency":
             if options.history:
                 interval = options.interval or 15.0
             return print_latency(conversation, sys.stdout, interval, history=options.history)
-        case "top":
+        case _:
             return show_top(conversation, interval, colours=colours)
+
+
+def _dump(conversation: Conversation, pattern: str | None, path: str, output: BinaryIO) -> int:
     try:
-        return dump(conversation, pattern, options.dump, output)
+        return dump(conversation, pattern, path, output)
     except OSError as problem:
-        raise ToolFailed(f"{options.dump}: {problem.strerror or problem}") from None
+        raise ToolFailed(f"{path}: {problem.strerror or problem}") from None

@@ -24,7 +24,7 @@ def main() -> int:
 
             return serve(args)
         case ["client", *args]:
-            from client.__main__ import main as run_client  # noqa: PLC0415
+            from client.main import main as run_client  # noqa: PLC0415
 
             return run_client(args)
         case ["--version"]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from common.codec import Args
@@ -142,9 +142,9 @@ class DatabaseEvents:
         if expires_at is not None and command is not None and command.event == b"set" and not self._events.keeps_expiry:
             self._add("g", b"expire", key)
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
-        """Add the event of each key. A key that is given twice has one."""
-        for key, value_before in zip(values, before, strict=True):
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+        """Add the event of each key."""
+        for key, value_before in zip(keys, before, strict=True):
             self._add_change(key, is_new=value_before is None)
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

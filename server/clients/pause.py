@@ -6,6 +6,7 @@ import threading
 import time
 
 from server.clients.inspection import Inspection
+from server.clients.registry import ClientInfo
 
 
 class ClientPause:
@@ -46,12 +47,17 @@ class ClientPause:
                 return False
             return write or not self._writes_only
 
-    def wait(self, *, write: bool) -> None:
-        """Wait until a request may be executed."""
+    def wake(self) -> None:
+        """Let requests whose clients were killed go on."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait(self, client: ClientInfo, *, write: bool) -> None:
+        """Wait until a request may be executed, or until its client was killed (`wake`)."""
         with self._changed:
             self.waiting += 1
             try:
-                while not self._has_ended() and (write or not self._writes_only):
+                while not (client.is_killed or self._has_ended()) and (write or not self._writes_only):
                     self._changed.wait(min(self._end - time.monotonic(), threading.TIMEOUT_MAX))
             finally:
                 self.waiting -= 1

@@ -63,7 +63,8 @@ class ClientInfo:
     """One connection as CLIENT LIST shows it. Only its session and its connection write to it.
 
     Nothing is decided by what it shows, except whether the client is idle, and how invalidations reach it.
-    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one.
+    ``push_receiver`` is also set by `server.clients.tracking`, when another client redirects invalidations to this one,
+    and ``is_killed`` by CLIENT KILL.
     """
 
     id: int
@@ -78,7 +79,6 @@ class ClientInfo:
     has_unix_socket: bool = False
     database: int = 0  # the one that is selected
     protocol_version: int = 2
-    last_command: Command | None = None
     multi_commands: int = -1  # queued commands, -1 outside a transaction
     multi_bytes: int = 0  # of their arguments
     is_monitoring: bool = False
@@ -86,6 +86,7 @@ class ClientInfo:
     subscriptions: SubscriptionCounts = NO_SUBSCRIPTIONS
     tracker: Tracker | None = None  # after CLIENT TRACKING ON
     push_receiver: Subscriber | None = None  # for invalidations that another client redirects to it
+    is_killed: bool = False  # its connection is being closed: what waits to be executed is refused
     connected_at: int = field(default_factory=perf_counter_ns)
     call: CallContext = field(default_factory=CallContext)  # its last call began at ``call.started``
     stats: CommandStats = field(default_factory=CommandStats)
@@ -97,6 +98,11 @@ class ClientInfo:
     def touch(self) -> None:
         """Note that the client is active, in a case in which no command begins."""
         self.touched_at = perf_counter_ns()
+
+    @property
+    def last_command(self) -> Command | None:
+        """The last command that was executed, or is being executed."""
+        return self.call.command
 
     @property
     def active_at(self) -> int:

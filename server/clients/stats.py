@@ -1,12 +1,14 @@
 """Command statistics: calls, time, failures and rejections per command, and error replies.
 
-Each client counts in a shard of its own, without a lock. A reader merges the shards of all clients:
+It is counted in shards, without a lock. A reader merges all of them:
 
-    client -> CommandStats (shard) --+
-    client -> CommandStats (shard) --+-> StatsRegistry.totals()
-    disconnected clients (merged) ---+
+    I/O thread -> CommandStats (shard) --+
+    client -> CommandStats (shard) ------+-> StatsRegistry.totals()
+    disconnected clients (merged) -------+
 
-A shard has one writer at a time. A reader sees each number as it was at some time during the read.
+An I/O thread counts the usual requests of all its clients in one shard, which stays in the cache of its processor. The
+shard of a client counts what another thread may execute, and errors. A shard has one writer at a time. A reader sees
+each number as it was at some time during the read.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def derived_lookups(totals: StatsByCommand) -> tuple[int, int]:
 
 
 class CommandStats:
-    """The shard of one client. Only the thread that serves the client writes to it."""
+    """The shard of a thread, or of one client. Only that thread, or the one that serves the client, writes to it."""
 
     __slots__ = ("by_command", "errors")
 
@@ -94,7 +96,7 @@ class StatsRegistry:
         self._error_baseline = 0
 
     def new_shard(self) -> CommandStats:
-        """Make the shard of a new client."""
+        """Make the shard of a thread or of a new client."""
         shard = CommandStats()
         with self._lock:
             self._shards.add(shard)

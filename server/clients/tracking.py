@@ -273,9 +273,9 @@ class Tracking:
         """Invalidate the key."""
         self._invalidate(key, self._executing)
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Invalidate the keys."""
-        for key in values:
+        for key in keys:
             self._invalidate(key, self._executing)
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

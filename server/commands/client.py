@@ -252,7 +252,9 @@ def _kill(session: Session, client: ClientInfo) -> None:
     if client is session.client:
         session.closing = True  # so that the reply to this command is still sent
     elif (transport := client.transport) is not None:  # read once: its own thread clears it
+        client.is_killed = True
         transport.kill()
+        session.context.pause.wake()  # its request, which is refused
 
 
 @group.control("CLIENT REPLY <ON | OFF | SKIP>", "Turn replies on or off, or skip the next one.", FLAGS, since="3.2.0")

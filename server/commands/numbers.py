@@ -72,10 +72,14 @@ def decrby(store: Store, key: bytes, decrement: int) -> Reply:
 
 def _add_columns(store: Store, keys: Sequence[bytes], increment: int) -> list[Reply | Exception] | None:
     """Execute several calls of INCR or DECR."""
-    values = store.unobserved_values
+    values = store.values_to_change(keys)
     if values is None:
         return None
+    is_observed = store.is_observed
     outcomes: list[Reply | Exception] = []
+    changed: list[bytes] = []
+    after: list[bytes] = []
+    before: list[bytes | None] = []
     for key in keys:
         value = values.get(key)
         # As in `incr`.
@@ -87,8 +91,14 @@ def _add_columns(store: Store, keys: Sequence[bytes], increment: int) -> list[Re
             except CommandError as problem:
                 outcomes.append(problem)
                 continue
-        values[key] = b"%d" % total
+        values[key] = value_after = b"%d" % total
         outcomes.append(total)
+        if is_observed:
+            changed.append(key)
+            after.append(value_after)
+            before.append(value)
+    if changed:
+        store.notify_changes(changed, after, before)
     return outcomes
 
 

@@ -70,11 +70,14 @@ class CacheLookup:
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("budget", "cache_lookup", "durations", "no_touch", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "command", "durations", "no_touch", "read_through", "started")
 
     def __init__(self) -> None:
         self.started = 0
         """`perf_counter_ns` when the execution began. The engine sets it once it holds what it had to wait for."""
+
+        self.command: Command | None = None
+        """The last command that was executed, or is being executed. The session sets it."""
 
         self.durations: list[int] = []
         """Nanoseconds that each command of the last transaction took, in order. Set by ``execute_all``."""

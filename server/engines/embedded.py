@@ -22,7 +22,7 @@ from functools import partial
 from time import perf_counter_ns
 
 from common.codec import Args
-from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
+from common.errors import CommandError
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from server.engines.base import (
@@ -36,20 +36,25 @@ from server.engines.base import (
     TransactionPart,
     WouldBlock,
 )
+from server.engines.memory_limit import (
+    EVICT_SLICE,
+    before_batch,
+    before_command,
+    before_transaction,
+    make_room,
+    time_limit,
+)
 from server.engines.waits import KeyspaceLock, LockWaits
 from server.keyspace.databases import Databases, DatabasesObserver
-from server.keyspace.memory import DatabaseMemory, MemoryLimit
+from server.keyspace.memory import MemoryLimit
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
-from server.registry import MAX_QUICK_ARGS, ONE_KEY, Command, StagedCall
+from server.registry import MAX_QUICK_ARGS, Command, StagedCall
 from server.settings.table import DEFAULT_DATABASES
 from server.stderr_log import RepeatedMessage
 
 EXPIRE_SLICE = 500_000
 """Nanoseconds after which the active expire cycle releases the lock. It reads the clock after each key."""
-
-EVICT_SLICE = 500_000
-"""Nanoseconds for which a command, or the cycle, evicts keys at most (Redis: maxmemory-eviction-tenacity 10)."""
 
 EXPIRE_PAUSE = 0.001
 """Seconds between two slices of an unfinished cycle, so that threads that wait for the lock get it first."""
@@ -76,8 +81,10 @@ class EmbeddedDatabase:
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises what the command raises."""
         # The hottest path. A with statement and the unpacking of a slice would each cost 3 % of a pipelined GET
-        # (`python -m benchmarks compare`), so the lock is taken by hand and the usual lengths are spelled out.
-        if not self._acquire():
+        # (`python -m benchmarks compare`), so the lock is taken by hand and the usual lengths are spelled out. Python
+        # 3.11 calls a function that is in a variable in less time than one that is in an attribute.
+        acquire, release, run = self._acquire, self._release, command.run
+        if not acquire():
             self._waits.wait()
         try:
             call.started = perf_counter_ns()
@@ -85,15 +92,15 @@ class EmbeddedDatabase:
             if store.needs_begin:  # most steps read no clock, and then need no call
                 store.begin_step()
                 if store.memory is not None:
-                    _obey(store.memory, store, command, args, call)
+                    before_command(store.memory, store, command, args, call)
             match len(args):
                 case 2:
-                    return command.run(store, args[1])
+                    return run(store, args[1])
                 case 3:
-                    return command.run(store, args[1], args[2])
-            return command.run(store, *args[1:])
+                    return run(store, args[1], args[2])
+            return run(store, *args[1:])
         finally:
-            self._release()
+            release()
 
     def execute_batch(
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
@@ -110,9 +117,10 @@ class EmbeddedDatabase:
             if store.needs_begin:
                 store.begin_step()
             memory = store.memory  # always, because the calls together may reach the limit
-            if memory is not None and not _obey_batch(memory, command, columns, call):
+            is_by_columns = by_columns is not None and len(columns) == command.min_args - 1
+            if memory is not None and not before_batch(memory, store, command, columns, call, is_by_columns):
                 return self._execute_rows(memory.limit, command, columns)
-            if by_columns is not None and len(columns) == command.min_args - 1:
+            if by_columns is not None and is_by_columns:
                 found = by_columns(store, *columns)
                 if found is not None:
                     return found
@@ -133,7 +141,7 @@ class EmbeddedDatabase:
         for args in zip(*columns, strict=True):
             try:
                 if limit.is_exceeded:
-                    _make_room(limit, self._store)
+                    make_room(limit, self._store)
                 outcomes.append(command.run(self._store, *args))
             except Exception as problem:  # handled by the session, outside the lock
                 outcomes.append(problem)
@@ -149,7 +157,7 @@ class EmbeddedDatabase:
             with self._long_step() if command.needs_session else self._step() as store:
                 call.started += perf_counter_ns() - ready  # the wait for the lock does not count
                 if is_first and store.memory is not None:
-                    _obey(store.memory, store, command, args, call)
+                    before_command(store.memory, store, command, args, call)
                 is_first = False
                 staged.run_step(store)
             if not staged.resume():
@@ -257,7 +265,7 @@ class EmbeddedEngine:
         runs_scripts = any(command.needs_session for _, queue in parts for command, _ in queue)
         with self._long_step(indexes) if runs_scripts else self._step(indexes) as stores:
             if stores.memory is not None:
-                _obey_all(stores.memory, stores, parts, call)
+                before_transaction(stores.memory, stores, parts, call)
             if _is_dirty(stores, watches):
                 return None
             for index, queue in parts:
@@ -349,7 +357,7 @@ class EmbeddedEngine:
             return
         with self._step([0]) as stores:
             if memory.is_exceeded:
-                _make_room(memory, stores[0])
+                make_room(memory, stores[0])
 
     def start(self) -> None:
         """Start the active expire thread."""
@@ -366,7 +374,7 @@ class EmbeddedEngine:
         with self._lock:
             stores = self._begin_step()
             self._waits.do_postponed()
-            stop = _time_limit(EXPIRE_SLICE)
+            stop = time_limit(EXPIRE_SLICE)
             # Last the database in which the last slice has ended: an endless supply there must not delay the others.
             for store in sorted(stores, key=lambda store: store.index <= self._expired_last):
                 store.evict_unused_snapshots()
@@ -382,7 +390,7 @@ class EmbeddedEngine:
             return True
         with self._lock:
             stores = self._begin_step([0])
-            return memory.tend(stores[0].now(), _time_limit(EVICT_SLICE))
+            return memory.tend(stores[0].now(), time_limit(EVICT_SLICE))
 
     @contextmanager
     def _step(self, indexes: Collection[int] = ()) -> Iterator[Databases]:
@@ -424,67 +432,6 @@ def _run_or_log(function: Callable[[], bool | None]) -> bool:
         return True
 
 
-def _time_limit(nanoseconds: int) -> Callable[[], bool]:
-    """Return a function that returns true after this time."""
-    end = perf_counter_ns() + nanoseconds
-    return lambda: perf_counter_ns() > end
-
-
-def _obey(memory: DatabaseMemory, store: Store, command: Command, args: Args, call: CallContext) -> None:
-    """Evict keys, as far as a command needs it, and note which keys it uses. Raises `CommandError`."""
-    limit = memory.limit
-    if limit.used > limit.maximum and command.grows:
-        _make_room(limit, store)
-    if limit.tracks_use and _touches(command, call):
-        keys = command.used_keys
-        memory.use(args[1:2] if keys is ONE_KEY else keys.of(args))
-
-
-def note_use(store: Store, command: Command, args: Args, call: CallContext) -> None:
-    """Note which keys a command uses that a script calls. The caller has the lock."""
-    memory = store.memory
-    if memory is not None and memory.limit.tracks_use and _touches(command, call):
-        memory.use(command.used_keys.of(args))
-
-
-def make_room_in(store: Store) -> bool:
-    """Evict keys if the memory limit is exceeded. Return false if none can be evicted. The caller has the lock."""
-    memory = store.memory
-    if memory is None or not memory.limit.is_exceeded:
-        return True
-    return memory.limit.make_room(store.now(), _time_limit(EVICT_SLICE))
-
-
-def _obey_batch(
-    memory: DatabaseMemory, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
-) -> bool:
-    """Note which keys a batch uses. Return whether it is certain that the limit concerns none of its calls."""
-    if memory.limit.tracks_use and _touches(command, call):
-        if command.used_keys is ONE_KEY:
-            memory.use(columns[0])
-        else:
-            for keys in command.used_keys.of([(), *columns]):
-                memory.use(keys)
-    return not command.grows or memory.limit.has_room_for(columns)
-
-
-def _obey_all(limit: MemoryLimit, stores: Databases, parts: Sequence[TransactionPart], call: CallContext) -> None:
-    """Do the same for a transaction. It is refused as a whole, as in Redis 7, and none of its commands alone."""
-    try:
-        if limit.is_exceeded and any(command.grows for _, queue in parts for command, _ in queue):
-            _make_room(limit, stores[parts[0][0]])
-    except CommandError as problem:
-        raise CommandError(exec_aborted_by(problem.reply)) from None
-    if not limit.tracks_use:
-        return
-    for index, queue in parts:
-        memory = stores[index].memory
-        assert memory is not None, "there is a limit"
-        for command, args in queue:
-            if _touches(command, call):
-                memory.use(command.used_keys.of(args))
-
-
 def _is_dirty(stores: Databases, watches: Mapping[int, Watch]) -> bool:
     """End watches. Return whether one of them is dirty."""
     is_dirty = False
@@ -492,17 +439,6 @@ def _is_dirty(stores: Databases, watches: Mapping[int, Watch]) -> bool:
         is_dirty = stores[index].is_dirty(watch) or is_dirty
         stores[index].unwatch(watch)
     return is_dirty
-
-
-def _make_room(limit: MemoryLimit, store: Store) -> None:
-    """Evict keys for a command on a store. Raises `CommandError` if none can be evicted."""
-    if not limit.make_room(store.now(), _time_limit(EVICT_SLICE)):
-        raise CommandError(OUT_OF_MEMORY)
-
-
-def _touches(command: Command, call: CallContext) -> bool:
-    """Return whether a command counts as a use of its keys. TOUCH always does (Redis: CLIENT NO-TOUCH)."""
-    return not call.no_touch or command.name == b"TOUCH"
 
 
 def _begin(command: Command, args: Args) -> StagedCall[Store]:

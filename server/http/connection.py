@@ -35,6 +35,7 @@ from server.http.parser import IncomingRequest, RequestParser
 from server.http.progress import Awaited, Position, ProgressCheck
 from server.net.addresses import format_address
 from server.net.connection import LINGER_TIMEOUT
+from server.net.send_queue import unacknowledged_size
 from server.process import yield_cpu
 from server.session.session import Session
 from server.settings import HTTPTimeouts
@@ -44,6 +45,9 @@ LARGE_BODY = 64 * KIB
 
 LARGE_RESPONSE = 64 * KIB
 """Bytes of a response's body from which it is written without being copied after its head."""
+
+TLS_PART_SIZE = 128 * KIB
+"""Bytes of a response's body that are encrypted at a time."""
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused at the limit of clients may try again."""
@@ -80,6 +84,7 @@ class HTTPConnection(asyncio.Protocol):
         self._is_lost = False
         self._reads = 0
         self._responses = 0
+        self._written = 0  # bytes passed to the transport
         self._progress = ProgressCheck()
 
     @property
@@ -129,9 +134,14 @@ class HTTPConnection(asyncio.Protocol):
 
     def _position(self) -> Position | None:
         parser = self._parser
-        if self._client is None or self._is_closing or self._task is not None or parser.unparsed:
+        # Events have no end, so `client-output-buffer-limit` bounds how far a client may be behind.
+        if self._client is None or self._is_lost or self._events is not None:
             return None
-        if self._transport.get_write_buffer_size():  # a slow client still reads a response
+        # First, because a client may have to read while a body is streamed, and in the lingering close.
+        if unsent := self._transport.get_write_buffer_size():
+            # With the kernel's buffer, which may have room for more only after megabytes of it were read.
+            return Position(Awaited.READING, self._written - unsent - unacknowledged_size(self._client.fd))
+        if self._is_closing or self._task is not None or parser.unparsed:
             return None
         if parser.is_in_body:
             return Position(Awaited.BODY, self._reads)
@@ -142,6 +152,10 @@ class HTTPConnection(asyncio.Protocol):
 
     def _time_out(self) -> None:
         parser = self._parser
+        if self._transport.get_write_buffer_size():
+            self._log("the client reads nothing of a response")
+            self._transport.abort()  # `close` would wait until the client has read it
+            return
         if not (parser.is_in_head or parser.is_in_body):
             # Without a 408, which a browser that connects in advance takes for the response to a later request.
             self._log("no request arrived in time")
@@ -314,7 +328,7 @@ class HTTPConnection(asyncio.Protocol):
             call = handler.send(None)
         except StopIteration as end:
             response: Response = end.value
-            if isinstance(response.body, bytes):
+            if isinstance(response.body, bytes) and not self._is_sent_in_parts(response.body):
                 # In this order, because `_end_session` lets other threads run, and the client is waiting.
                 self._write_response(incoming, response, closes=session.closing)
                 self._end_session(session)
@@ -332,12 +346,15 @@ class HTTPConnection(asyncio.Protocol):
             response = await pending
             # The body of a HEAD is not even made. RFC 9110 (9.3.2) lets a server omit headers whose values it knows
             # only after that, such as Content-Length.
-            if isinstance(response.body, bytes) or incoming.method == b"HEAD":
+            body = response.body
+            if incoming.method == b"HEAD" or (isinstance(body, bytes) and not self._is_sent_in_parts(body)):
                 self._write_response(incoming, response, closes=session.closing)
-            elif isinstance(response.body, EventStream):
-                await self._stream_events(incoming, session, response, response.body)
+            elif isinstance(body, bytes):
+                await self._write_in_parts(incoming, session, response, body)
+            elif isinstance(body, EventStream):
+                await self._stream_events(incoming, session, response, body)
             else:
-                await self._stream(incoming, session, response, partial(self._next_part, response.body))
+                await self._stream(incoming, session, response, partial(self._next_part, body))
         except Exception as problem:
             # The status has been sent. The client can see only from the missing end that the body is not complete.
             if isinstance(problem, CommandError):
@@ -380,11 +397,38 @@ class HTTPConnection(asyncio.Protocol):
             self._write(body)
         self._complete_response(keep_alive)
 
+    def _is_sent_in_parts(self, body: bytes) -> bool:
+        """Return whether a body must be encrypted in parts.
+
+        A transport of TLS encrypts all that is written, and reports as unsent only what is not encrypted. So it would
+        seem that the client has taken the body, and the connection would be closed as an idle one, or at once.
+        """
+        return len(body) > TLS_PART_SIZE and self._transport.get_extra_info("sslcontext") is not None
+
+    async def _write_in_parts(
+        self, incoming: IncomingRequest, session: Session, response: Response, body: bytes
+    ) -> None:
+        """Write a response whose body is complete, each part when the client has taken most of those before."""
+        keep_alive = incoming.keep_alive and not (session.closing or self._is_stopping)
+        self._write(encode_head(response, keep_alive))
+        for at in range(0, len(body), TLS_PART_SIZE):
+            await self._drain()
+            if self._is_lost:
+                return
+            self._write(body[at : at + TLS_PART_SIZE])
+            await asyncio.sleep(0)  # other connections have their turns
+        self._complete_response(keep_alive and not self._is_stopping)
+
     async def _stream_events(
         self, incoming: IncomingRequest, session: Session, response: Response, events: EventStream
     ) -> None:
         """Write events until the client disconnects or the server stops."""
         self._events = events
+        # What the client sends after this request will have no response. If it was kept, the socket would not be read,
+        # and the end of the input, by which a client ends its subscriptions, would not be noticed.
+        incoming.keep_alive = False
+        self._parser.close()
+        self._control_reading()
         session.client.subscriptions = events.subscriptions.counts
         if self._is_lost or self._is_stopping:
             events.end()
@@ -426,6 +470,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():  # else uvloop would raise RuntimeError
+            self._written += len(data)
             self._transport.write(data)
 
     async def _drain(self) -> None:

@@ -147,7 +147,13 @@ class HTTPListener:
         if self._certificates is not None:
             from server.http.tls_accept import TLSAcceptor  # noqa: PLC0415  # needs the module ssl
 
-            return TLSAcceptor(self._socket, self._certificates, self._new_connection, self._accept_failed.log)
+            return TLSAcceptor(
+                self._socket,
+                self._certificates,
+                self._new_connection,
+                self._accept_failed.log,
+                close_timeout=self._timeouts.body,
+            )
         # With the backlog again, because this calls `listen` a second time, with 100 by default.
         return await loop.create_server(self._new_connection, sock=self._socket, backlog=BACKLOG)
 

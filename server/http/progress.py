@@ -13,11 +13,13 @@ from server.settings import HTTPTimeouts
 
 
 class Awaited(Enum):
-    """What a client has to send next."""
+    """What a client has to do next."""
 
     HEAD = auto()
     BODY = auto()
     NEXT_REQUEST = auto()
+    READING = auto()
+    """It has to read a part of a response."""
 
 
 class Position(NamedTuple):
@@ -46,7 +48,7 @@ class ProgressCheck:
         match position.awaited:
             case Awaited.HEAD:
                 limit = timeouts.head
-            case Awaited.BODY:
+            case Awaited.BODY | Awaited.READING:
                 limit = timeouts.body
             case Awaited.NEXT_REQUEST:
                 limit = timeouts.idle

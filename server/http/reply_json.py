@@ -25,7 +25,7 @@ def json_pieces(reply: Reply, *, base64: bool = False) -> Iterator[bytes]:
             yield from _string(format_double(reply), base64)
         case bytes():
             yield from _string(reply, base64)
-        case SimpleString(text):
+        case SimpleString(text=text):
             yield from _string(text, base64 and reply != OK)
         case ErrorReply():
             yield from _string(reply.text, base64)

@@ -29,6 +29,7 @@ class TLSAcceptor:
     A client that does not speak TLS gets status 400.
 
     ``new_connection`` makes the protocol of a connection, ``accept_failed`` is called with an error of the system.
+    ``close_timeout`` is for a client to read what is left of its last response, and to close its side.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class TLSAcceptor:
         certificates: Certificates,
         new_connection: Callable[[], asyncio.Protocol],
         accept_failed: Callable[[OSError], None],
+        close_timeout: float,
     ) -> None:
         self._socket = sock
         self._certificates = certificates
         self._new_connection = new_connection
         self._accept_failed = accept_failed
+        self._close_timeout = close_timeout
         self._loop = asyncio.get_running_loop()
         self._places = asyncio.Semaphore(MAX_HANDSHAKES)
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -86,7 +89,7 @@ class TLSAcceptor:
                 accepted,
                 ssl=self._certificates.context,
                 ssl_handshake_timeout=time_limit - self._loop.time(),
-                ssl_shutdown_timeout=LINGER_TIMEOUT,
+                ssl_shutdown_timeout=self._close_timeout,
             )
         except OSError as problem:
             logger.debug("an HTTPS handshake failed: %s", describe(problem))

@@ -65,11 +65,22 @@ class Policy:
     tracks_use = False
     """Whether `use` has an effect."""
 
-    def add(self, key: bytes) -> None:
-        """Note that a key was created, or for a volatile policy got an expiry, so that it can be evicted now."""
+    notes_changes = False
+    """Whether `change` has the effect of `use`. Then `use` need not be called for the same keys, but may be."""
+
+    @property
+    def evictable(self) -> int:
+        """How many keys it may evict, among them expired ones that are not removed yet."""
+        return 0
+
+    def add(self, keys: Iterable[bytes]) -> None:
+        """Note that keys were created, or for a volatile policy got an expiry, so that they can be evicted now."""
 
     def use(self, keys: Iterable[bytes]) -> None:
         """Note that a command uses these keys, which may be missing."""
+
+    def change(self, keys: Iterable[bytes]) -> None:
+        """Note that existing keys, which the policy may evict, have got other values. See `notes_changes`."""
 
     def refresh(self, now: int) -> None:
         """Note the time, in milliseconds since the epoch. Uses until the next call count for this time."""
@@ -113,6 +124,11 @@ class SoonestExpiry(Policy):
         """Take the index of this store from now on."""
         self._keyspace = keyspace
 
+    @property
+    def evictable(self) -> int:
+        """The number of keys that have an expiry."""
+        return len(self._keyspace.keys_with_expiry())
+
     def propose(self) -> float | None:
         """Choose the key that expires first, to the second. Its rank is when it expires."""
         self._proposed = key = self._keyspace.soonest_expiring_key()
@@ -154,11 +170,18 @@ class SampledKeys(Policy):
         """Return how many keys are tracked, among them some that were removed from the store."""
         return len(self._keys)
 
-    def add(self, key: bytes) -> None:
-        """Add a key. One that was removed and created again is as a new one."""
-        if key not in self._marks:
-            self._keys.append(key)
-        self._marks[key] = self._new_mark
+    @property
+    def evictable(self) -> int:
+        """The number of keys that exist, or that have an expiry."""
+        return len(self._existing())
+
+    def add(self, keys: Iterable[bytes]) -> None:
+        """Add keys. One that was removed and created again is as a new one."""
+        marks, mark = self._marks, self._new_mark
+        for key in keys:
+            if key not in marks:
+                self._keys.append(key)
+            marks[key] = mark
 
     def tend(self) -> bool:
         """Add existing keys, or remove some that the store has not any more."""
@@ -168,9 +191,7 @@ class SampledKeys(Policy):
         """Add some of the keys that existed before this policy was chosen. Return whether there were any left."""
         existing = self._existing()
         keys = list(islice(self._to_add, FILL_SIZE))
-        for key in keys:
-            if key not in self._marks and key in existing:
-                self.add(key)
+        self.add([key for key in keys if key not in self._marks and key in existing])
         return bool(keys)
 
     def _remove_stale(self) -> bool:
@@ -269,6 +290,8 @@ class LeastRecentlyUsed(MarkedKeys):
     midpoint insertion of InnoDB and others). Marks are twice the time, and odd for such keys.
     """
 
+    notes_changes = True
+
     def __init__(self, keyspace: Evictable, now: int, *, is_volatile: bool) -> None:
         self._now = -1
         self._lifetime = 0.0  # how long the keys that were evicted had not been used, as a moving average, in ms
@@ -288,6 +311,14 @@ class LeastRecentlyUsed(MarkedKeys):
         for key in keys:
             if key in marks:
                 marks[key] = mark
+
+    def change(self, keys: Iterable[bytes]) -> None:
+        """Mark keys as used now. Those that were not added yet are the last ones of the dict then."""
+        marks, mark = self._marks, self._used_mark
+        for key in keys:
+            marks[key] = mark
+        if len(marks) > len(self._keys):
+            self._keys += islice(reversed(marks), len(marks) - len(self._keys))
 
     def _evicted(self, mark: int) -> None:
         self._lifetime += (max(0, self._now - mark // 2) - self._lifetime) / 128

@@ -5,7 +5,7 @@ Watches, the memory limit and the durable log (`server.engines.log`) are observe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -39,10 +39,10 @@ class KeyspaceObserver(Protocol):
         """A key has got this value. Its time to live is part of the change. Before, it may have been missing."""
         ...
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Several keys have got these values, and no expiry. They had none before, and these values, None if missing.
 
-        It takes the place of `on_set` for each of them.
+        It takes the place of `on_set` for each of them, in this order. A key may be among them more than once.
         """
         ...
 

@@ -19,7 +19,7 @@ size. The snapshots observe the store for that, while there are any.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from common.limits import MIB
@@ -119,7 +119,7 @@ class ScanSnapshots:
     def on_set(self, key: bytes, value: bytes, expires_at: int | None, before: Entry | None) -> None:
         """Do nothing: a new key is at the end, and a snapshot may lack it."""
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Do nothing, as for one key."""
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

@@ -5,7 +5,7 @@ An observer of the store. It costs nothing while no key is watched, because the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from server.keyspace.contents import ClearedContents
@@ -61,9 +61,9 @@ class Watches:
         """Make the watches on the key dirty."""
         self._mark_dirty(key)
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Make the watches on the keys dirty."""
-        for key in values:
+        for key in keys:
             self._mark_dirty(key)
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

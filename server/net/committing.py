@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from server.clients.stats import CommandStats
 from server.net.io_thread import IOThread
 from server.net.nonblocking import TURN_SIZE, NonblockingConnection, State
 from server.session.context import ServerContext
@@ -42,9 +43,11 @@ class CommittingConnection(NonblockingConnection):
 
     __slots__ = ("_group",)
 
-    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, group: CommitGroup) -> None:
+    def __init__(
+        self, context: ServerContext, sock: socket.socket, peer_address: Any, group: CommitGroup, stats: CommandStats
+    ) -> None:
         self._group = group
-        super().__init__(context, sock, peer_address, group.io_thread)
+        super().__init__(context, sock, peer_address, group.io_thread, stats)
 
     def send_committed(self, output: bytes) -> None:
         """Send output whose commit has succeeded."""
@@ -64,11 +67,11 @@ class CommittingConnection(NonblockingConnection):
 
     def _read(self) -> None:
         try:
-            data = self._receive(TURN_SIZE)
+            data = self.socket.recv(TURN_SIZE)
             if not data or self.ending:
                 self._end()
             else:
-                self._deliver(self._feed(data))
+                self._deliver(self.stream.feed(data))
         except BlockingIOError:
             pass
         except Exception as problem:

@@ -21,6 +21,7 @@ from math import inf
 from typing import Any
 
 from server.clients.push import PushQueue
+from server.clients.stats import CommandStats
 from server.net.addresses import format_address, is_path, port_of
 from server.net.io_thread import IOThread
 from server.net.keepalive import enable_keepalive
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 class Connection(ABC):
     """A connection and its session. Raises `TooManyClients` when it is created beyond the limit.
 
-    ``io_thread`` has the timer of the connection, whatever thread serves it.
+    ``io_thread`` has the timer of the connection, whatever thread serves it. ``stats`` is as for `Session`.
     """
 
     __slots__ = (
@@ -60,7 +61,14 @@ class Connection(ABC):
         "stream",
     )
 
-    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        sock: socket.socket,
+        peer_address: Any,
+        io_thread: IOThread,
+        stats: CommandStats | None = None,
+    ) -> None:
         self._io = io_thread
         self._timer: Timer | None = None
         self.address = format_address(peer_address)
@@ -76,13 +84,14 @@ class Connection(ABC):
             if context.settings.tcp_keepalive:
                 enable_keepalive(sock, context.settings.tcp_keepalive)
         local_address = sock.getsockname()
-        # Registered last, because other threads can reach the connection from then on.
         # Interned, because most connections have the same local address.
-        self._client = context.clients.add(self.address, sys.intern(format_address(local_address)), self)
+        self._client = context.clients.add(self.address, sys.intern(format_address(local_address)))
         self._client.fd = sock.fileno()
         self._client.has_unix_socket = is_path(local_address)
-        self.session = Session(context, self._client)
+        self.session = Session(context, self._client, stats=stats)
         self.stream = self._new_stream(context, port_of(local_address) == context.settings.resp_port)
+        # Last, because other threads can reach the connection from now on, by CLIENT KILL and CONFIG SET timeout.
+        self._client.transport = self
 
     @abstractmethod
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:

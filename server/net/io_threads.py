@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from server.clients.stats import CommandStats
 from server.net.committing import CommitGroup, CommittingConnection
 from server.net.io_thread import IOThread
 from server.net.nonblocking import NonblockingConnection
@@ -22,14 +23,16 @@ class IOThreads:
         self._count = count
         self._threads: list[IOThread] = []
         self._groups: dict[IOThread, CommitGroup] = {}  # with a durable log
+        self._stats: dict[IOThread, CommandStats] = {}
 
     def connect(self, context: ServerContext, sock: socket.socket, peer_address: Any) -> NonblockingConnection:
         """Return the connection of an accepted socket. Raises `TooManyClients`."""
         thread = min(self._threads, key=len)
+        stats = self._stats.get(thread) or self._stats.setdefault(thread, context.stats.new_shard())
         if context.commit is None:
-            return NonblockingConnection(context, sock, peer_address, thread)
+            return NonblockingConnection(context, sock, peer_address, thread, stats)
         group = self._groups.setdefault(thread, CommitGroup(thread, context.commit))
-        return CommittingConnection(context, sock, peer_address, group)
+        return CommittingConnection(context, sock, peer_address, group, stats)
 
     def schedule(
         self,

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from server.clients.push import PushQueue
+from server.clients.stats import CommandStats
 from server.net.connection import Connection
 from server.net.io_thread import IOThread
 from server.net.lingering import Lingering
@@ -55,21 +56,29 @@ class State(Enum):
 
 
 class NonblockingConnection(Connection):
-    """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call."""
+    """A connection that an I/O thread serves. Only this thread uses it, but for what other threads may call.
 
-    __slots__ = ("_close", "_fd", "_feed", "_may_push", "_receive", "_redirected", "_send", "_state", "_unsent")
+    ``stats`` is the shard of this thread.
+    """
 
-    def __init__(self, context: ServerContext, sock: socket.socket, peer_address: Any, io_thread: IOThread) -> None:
+    __slots__ = ("_close", "_fd", "_may_push", "_redirected", "_state", "_unsent")
+
+    def __init__(
+        self,
+        context: ServerContext,
+        sock: socket.socket,
+        peer_address: Any,
+        io_thread: IOThread,
+        stats: CommandStats,
+    ) -> None:
         sock.setblocking(False)
         self._fd = sock.fileno()
-        self._receive, self._send = sock.recv, sock.send
         self._state = State.READING
         self._unsent: bytes | memoryview = b""
         self._may_push = False
         self._redirected: PushQueue | None = None
         self._close: Callable[[], None]
-        super().__init__(context, sock, peer_address, io_thread)
-        self._feed = self.stream.feed
+        super().__init__(context, sock, peer_address, io_thread, stats)
 
     def _new_stream(self, context: ServerContext, resp_only: bool) -> RequestStream:
         # Without the commit barrier: with a log, the connection is a `server.net.committing.CommittingConnection`.
@@ -109,16 +118,17 @@ class NonblockingConnection(Connection):
     def _read(self) -> None:
         """Read, execute, write: the usual turn."""
         try:
-            data = self._receive(TURN_SIZE)
+            data = self.socket.recv(TURN_SIZE)
             if not data or self.ending:
                 self._end()
                 return
-            output = self._feed(data)
-            if not output or self.stream.pending or self.session.closing:
+            stream = self.stream
+            output = stream.feed(data)
+            if not output or stream.pending or self.session.closing:
                 self._proceed(output)
                 return
             try:
-                sent = self._send(output)  # the usual case, with fewer steps
+                sent = self.socket.send(output)  # the usual case, with fewer steps
             except BlockingIOError:
                 sent = 0
             if sent != len(output):
@@ -134,7 +144,7 @@ class NonblockingConnection(Connection):
             if self._unsent:
                 self._proceed(self._unsent)
             else:
-                self._deliver(self._feed(b""))
+                self._deliver(self.stream.feed(b""))
         except Exception as problem:
             self.fail(problem)
 
@@ -172,7 +182,7 @@ class NonblockingConnection(Connection):
         if not output:
             return 0
         try:
-            return self._send(output)
+            return self.socket.send(output)
         except BlockingIOError:
             return 0
 
@@ -205,7 +215,7 @@ class NonblockingConnection(Connection):
             self._io.call(self._return)
 
     def _execute_deferred(self) -> bytes:
-        return self._feed(b"")
+        return self.stream.feed(b"")
 
     def _return(self) -> None:
         """Go on in the I/O thread with the output of a long request."""

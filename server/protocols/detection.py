@@ -30,7 +30,7 @@ class ProtocolDetector:
     to an HTTP request names ``http_port``, the port of this server that speaks HTTP.
     """
 
-    __slots__ = ("_current", "_encoder", "_frames", "_limits", "_resp", "_text")
+    __slots__ = ("_current", "_encoder", "_frames", "_limits", "_resp", "_text", "current_resp")
 
     def __init__(
         self, resp: ReplyEncoder, limits: Limits, *, resp_only: bool = False, http_port: int | None = None
@@ -44,6 +44,8 @@ class ProtocolDetector:
             limits, others=_NOT_TEXT, encoder=resp if resp_only else None, http_port=http_port
         )
         self._current: Decoder = self._text
+        self.current_resp: RequestDecoder | None = None
+        """The decoder of the last request, if that was RESP. Its `take_single` may be called before `decode`."""
 
     def decode(self, data: bytes) -> list[DecodedRequests]:
         """Return the requests that ``data`` completes, in order, grouped by encoder.
@@ -54,7 +56,7 @@ class ProtocolDetector:
         # with another protocol's first byte, and only if it stores nothing, so no byte is read by two decoders.
         batches, rest = self._current.decode(data)
         while rest and not closes_connection(batches):
-            self._current = self._decoder_of(rest[0])
+            self._use_decoder_of(rest[0])
             more, rest = self._current.decode(rest)
             batches += more
         return batches
@@ -66,7 +68,7 @@ class ProtocolDetector:
         """
         batches, rest = self._current.decode_one(data)
         while rest and not batches:
-            self._current = self._decoder_of(rest[0])
+            self._use_decoder_of(rest[0])
             batches, rest = self._current.decode_one(rest)
         return batches, rest
 
@@ -76,6 +78,10 @@ class ProtocolDetector:
         for decoder in (self._text, self._resp, self._frames):
             if decoder is not None:
                 decoder.use(limits)
+
+    def _use_decoder_of(self, first_byte: int) -> None:
+        self._current = self._decoder_of(first_byte)
+        self.current_resp = self._resp if self._current is self._resp else None
 
     def _decoder_of(self, first_byte: int) -> Decoder:
         # IAC begins a command of telnet, which the text decoder reads. It returns one that begins a frame's length.

@@ -19,17 +19,16 @@ from typing import Any, NamedTuple
 
 from common.codec import (
     NO_COLUMNS,
-    PIECE_SIZE,
     Args,
     DecodedRequests,
     Encoder,
     ProtocolError,
     Request,
     Scalars,
-    collected,
 )
 from common.errors import FRAME_REPLY_TOO_LONG, TOO_MANY_ARGUMENTS, invalid_frame, invalid_frame_length
 from common.limits import DEFAULT_LIMITS, MIB, Limits
+from common.pieces import PIECE_SIZE, collected
 from common.replies import (
     QUEUED,
     ErrorKind,
@@ -131,7 +130,7 @@ def _value_pieces(value: Reply | JSONText) -> Iterator[bytes]:
     match value:
         case bytes():
             yield from string_pieces(value)
-        case Lines(lines):
+        case Lines(lines=lines):
             yield from array_pieces(map(_line_pieces, lines), b", ")
         case list():
             yield from array_pieces(map(_value_pieces, value), b", ")

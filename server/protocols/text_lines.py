@@ -25,7 +25,8 @@ from common.errors import (
 )
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import ErrorReply, SimpleString
-from common.text import COMMENT, ENDING_IN_CRLF, ENDING_IN_LF, WITHOUT_ENDING, UnbalancedQuotes, split_args
+from common.text import ENDING_IN_CRLF, ENDING_IN_LF, WITHOUT_ENDING
+from common.text_args import COMMENT, UnbalancedQuotes, split_args
 from server.protocols.http_refusal import HTTP_REFUSAL, HTTP_REFUSAL_TO_HEAD
 from server.protocols.telnet import (
     EC,

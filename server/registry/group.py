@@ -202,9 +202,11 @@ class CommandGroup:
         redact: Callable[[Args], Args] | None = None,
     ) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
-            depth = _depth(usage)
-            arity = _arity(_parameters(function)[1:], depth)
-            run = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
+            depth, parameters = _depth(usage), _parameters(function)
+            arity = _arity(parameters[1:], depth)
+            run = _converting(function, parameters)
+            if depth > 1:
+                run = _without_subcommand_name(run)
             entry = self._entry(
                 usage, summary, flags, keys, docs, arity=arity, targets_keyspace=targets_keyspace, run=run
             )
@@ -232,8 +234,11 @@ class CommandGroup:
             raise ValueError("a subcommand cannot run in stages")
 
         def register(function: StagedFunction) -> StagedFunction:
-            arity = _arity(_parameters(function)[needs_session:], depth)
-            stages = _converting(function) if depth == 1 else _without_subcommand_name(_converting(function))
+            parameters = _parameters(function)
+            arity = _arity(parameters[needs_session:], depth)
+            stages = _converting(function, parameters)
+            if depth > 1:
+                stages = _without_subcommand_name(stages)
             run = _in_single_step(stages)
             entry = self._entry(usage, summary, flags, keys, docs, arity=arity, targets_keyspace=True, run=run)
             self.commands.append(
@@ -352,9 +357,9 @@ def _arity(parameters: Sequence[inspect.Parameter], depth: int) -> tuple[int, in
     return minimum, maximum
 
 
-def _converting(function: Callable[..., T]) -> Callable[..., T]:
+def _converting(function: Callable[..., T], parameters: Sequence[inspect.Parameter]) -> Callable[..., T]:
     """Convert the arguments of parameters that are annotated ``int`` before the function is called."""
-    places = [place for place, each in enumerate(_parameters(function)) if each.annotation in ("int", int)]
+    places = [place for place, each in enumerate(parameters) if each.annotation in ("int", int)]
     if not places:
         return function
 

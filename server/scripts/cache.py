@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -106,4 +105,6 @@ class ScriptCache:
 
 def digest_of(text: bytes) -> bytes:
     """Return the SHA-1 of a text in lower case, which is the name of a script."""
+    import hashlib  # noqa: PLC0415  # loads OpenSSL, which takes 2 ms and 4 MB. Most servers execute no scripts
+
     return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

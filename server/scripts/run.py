@@ -30,7 +30,7 @@ from server.clients.inspection import Inspection
 from server.clients.monitor import MonitorHub
 from server.clients.registry import ClientInfo
 from server.engines.base import Engine
-from server.engines.embedded import note_use
+from server.engines.memory_limit import note_use
 from server.keyspace.store import Store
 from server.registry import ArityError, Command, CommandTable, Flag
 

@@ -33,7 +33,7 @@ from common.errors import (
 from common.extras import explain_import_error
 from server.clients.inspection import Inspection
 from server.engines.base import Persistence
-from server.engines.embedded import make_room_in
+from server.engines.memory_limit import make_room_in
 from server.keyspace.store import Store
 from server.scripts.cache import MAX_QUICK_SIZE, MAX_SCRIPT_SIZE, Script, ScriptCache, Source, digest_of
 from server.scripts.header import Header, parse_header

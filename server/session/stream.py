@@ -106,19 +106,25 @@ class RequestStream:
 
         While ``pending`` is true no new data may be passed in. Raises RuntimeError if it is.
         """
+        session = self._session
         if self.pending:
             if data:
                 raise RuntimeError("the pending output must be fetched first")
             output = self._resume_output()
-        elif self._session.closing:
+        elif session.closing:
             return b""
         else:
-            groups = self._decode(data)
-            if len(groups) == 1 and len(groups[0][1]) == 1:
-                output = self._process_single(groups[0])
+            resp = self._detector.current_resp
+            if resp is not None and session.authenticated and (args := resp.take_single(data)) is not None:
+                output = self._process_single(self._resp, args)
             else:
-                self._requests = _reversed(groups)
-                output = self._process_requests([], 0)
+                groups = self._decode(data)
+                if len(groups) == 1 and len(groups[0][1]) == 1:
+                    encoder, requests = groups[0]
+                    output = self._process_single(encoder, requests[0])
+                else:
+                    self._requests = _reversed(groups)
+                    output = self._process_requests([], 0)
         if self._commit is not None:
             self._commit()
         return output
@@ -150,10 +156,9 @@ class RequestStream:
         self.pending = bool(self._undecoded)
         return groups
 
-    def _process_single(self, group: DecodedRequests) -> bytes:
+    def _process_single(self, encoder: Encoder, request: DecodedRequest) -> bytes:
         """Execute the only request or batch of a read, the usual case, and return what it is replied."""
-        encoder, requests = group
-        session, request = self._session, requests[0]
+        session = self._session
         self._encoder = encoder
         if not session.alters_output:
             if isinstance(request, list):
@@ -171,7 +176,7 @@ class RequestStream:
                     pieces: list[bytes] = []
                     self.pending = self._encode_batch(replies, pieces, 0) >= OUTPUT_SIZE
                     return b"".join(pieces)
-        self._requests = [(encoder, iter(requests))]
+        self._requests = [(encoder, iter([request]))]
         return self._process_requests([], 0)
 
     def _process_requests(self, pieces: list[bytes], size: int) -> bytes:

@@ -313,7 +313,7 @@ class Settings:
     http_head_timeout: float = setting(
         DEFAULT_HEAD_TIMEOUT, SECONDS, "the maximum time for the request line and the headers to arrive", group=HTTP)
     http_body_timeout: float = setting(
-        DEFAULT_BODY_TIMEOUT, SECONDS, "the maximum time between two parts of a body", group=HTTP)
+        DEFAULT_BODY_TIMEOUT, SECONDS, "the maximum time between two parts of a body, received or sent", group=HTTP)
     http_idle_timeout: float = setting(
         DEFAULT_IDLE_TIMEOUT, SECONDS, "the maximum time between a response and the next request", group=HTTP)
 

@@ -14,10 +14,11 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.retry
 
+from tests.harness.npm import check_with_node, node_modules
 from tests.harness.processes import server, shared_server, start_server
 from tests.harness.waiting import TIMEOUT
 
-__all__ = ["server", "shared_server", "start_server"]
+__all__ = ["check_with_node", "node_modules", "server", "shared_server", "start_server"]
 
 Connect = Callable[..., Any]
 

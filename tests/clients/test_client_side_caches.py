@@ -6,14 +6,13 @@ mode, as node-redis does. coredis redirects to a connection with RESP3, cashews 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness.npm import node_modules
+from tests.harness.npm import CheckWithNode
 from tests.harness.processes import ServerProcess
 from tests.harness.waiting import TIMEOUT
 
@@ -105,19 +104,11 @@ asyncio.run(run(sys.argv[1]))
 )
 def test_a_python_client_invalidates_its_cache(server: ServerProcess, package: str, program: str, printed: str) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed (requirements.txt)")
-    run([sys.executable, "-c", program, str(server.port)], {}, printed)
-
-
-def test_node_redis_invalidates_its_cache(
-    server: ServerProcess, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    modules = node_modules(CLIENTS / "socketio", pytestconfig, tmp_path_factory)  # node-redis is one of them
-    program = ["node", str(CLIENTS / "node_redis" / "client_side_cache.cjs"), str(server.port)]
-    run(program, {"NODE_PATH": str(modules)}, "all as it should be\n")
-
-
-def run(command: list[str], variables: dict[str, str], printed: str) -> None:
-    done = subprocess.run(
-        command, env=os.environ | variables, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    command = [sys.executable, "-c", program, str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+def test_node_redis_invalidates_its_cache(server: ServerProcess, check_with_node: CheckWithNode) -> None:
+    program = CLIENTS / "node_redis" / "client_side_cache.cjs"
+    check_with_node(program, server.port, packages=CLIENTS / "socketio")  # node-redis is one of them

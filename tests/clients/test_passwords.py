@@ -1,24 +1,21 @@
-"""redis-py, ioredis and redis-cli on a server with a password."""
+"""redis-py and redis-cli on a server with a password. test_ioredis.py does the same with ioredis."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
 from tests.clients.conftest import Connect
-from tests.harness.npm import node_modules
 from tests.harness.processes import ServerProcess
 from tests.harness.redis_server import find_redis_cli
 from tests.harness.waiting import TIMEOUT
 
 PASSWORD = "correct-horse"
-FOLDER = Path(__file__).parent / "ioredis"
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +54,6 @@ def test_redis_py_without_the_password_or_with_a_wrong_one_raises_its_errors(
         connect(guarded.port, password="wrong").get("k")
     with pytest.raises(redis.AuthenticationError, match="invalid username-password pair"):
         connect(guarded.port, username="root", password=PASSWORD).get("k")
-
-
-@pytest.fixture(scope="module")
-def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder with ioredis. Skip the test if it can't be installed."""
-    return node_modules(FOLDER, pytestconfig, tmp_path_factory)
-
-
-@pytest.mark.parametrize("protocol", ["2", "3"], ids=["RESP2", "RESP3"])
-def test_ioredis_with_the_password_gets_what_it_expects_of_a_redis(
-    guarded: ServerProcess, modules: Path, protocol: str
-) -> None:
-    assert guarded.connect().ask(b"FLUSHALL") == b"OK"
-    done = subprocess.run(
-        ["node", FOLDER / "check.cjs", str(guarded.port), protocol, PASSWORD],
-        env=os.environ | {"NODE_PATH": str(modules)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "all as it should be\n"), done.stderr
 
 
 def run_redis_cli(server: ServerProcess, *args: str, **variables: str) -> str:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 import redis.asyncio
 
 from tests.clients.conftest import Connect
-from tests.harness.npm import node_modules
+from tests.harness.npm import CheckWithNode
 from tests.harness.processes import ServerProcess
 from tests.harness.waiting import TIMEOUT, wait_until
-
-SOCKET_IO = Path(__file__).parent / "socketio"
 
 
 def next_message(pubsub: Any) -> dict[str, Any]:
@@ -103,15 +98,6 @@ def test_redis_py_receives_keyspace_events(server: ServerProcess, connect_blocki
 
 
 def test_socket_io_sends_rooms_messages_between_two_servers(
-    server: ServerProcess, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+    server: ServerProcess, check_with_node: CheckWithNode
 ) -> None:
-    modules = node_modules(SOCKET_IO, pytestconfig, tmp_path_factory)
-    done = subprocess.run(
-        ["node", SOCKET_IO / "check.cjs", str(server.port)],
-        env=os.environ | {"NODE_PATH": str(modules)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "all as it should be\n"), done.stderr
+    check_with_node(Path(__file__).parent / "socketio" / "check.cjs", server.port)

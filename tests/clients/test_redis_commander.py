@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness.npm import node_modules
+from tests.harness.http_wire import new_http_client
+from tests.harness.npm import NodeModules
 from tests.harness.processes import ServerProcess
 from tests.harness.redis_server import free_port
 from tests.harness.waiting import TIMEOUT, wait_until
@@ -17,23 +18,17 @@ from tests.harness.waiting import TIMEOUT, wait_until
 FOLDER = Path(__file__).parent / "redis_commander"
 
 
-@pytest.fixture(scope="module")
-def modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder with redis-commander. Skip the test if it can't be installed."""
-    return node_modules(FOLDER, pytestconfig, tmp_path_factory)
-
-
 @pytest.fixture
-def console(server: ServerProcess, modules: Path, tmp_path: Path) -> Iterator[httpx.Client]:
+def console(server: ServerProcess, node_modules: NodeModules, tmp_path: Path) -> Iterator[httpx.Client]:
     """An HTTP client of a redis-commander that is connected to the server."""
     port = free_port()
-    program = modules / "redis-commander" / "bin" / "redis-commander.js"
+    program = node_modules(FOLDER) / "redis-commander" / "bin" / "redis-commander.js"
     options = ["--redis-host", "127.0.0.1", "--redis-port", str(server.port), "--nosave"]
     options += ["--address", "127.0.0.1", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(["node", program, *options], stdout=log, stderr=log, cwd=tmp_path)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT) as client:
+        with new_http_client(f"http://127.0.0.1:{port}") as client:
             wait_until(lambda: process.poll() is not None or answers(client), "redis-commander replies")
             assert process.poll() is None, (tmp_path / "log").read_text()
             yield client

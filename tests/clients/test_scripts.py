@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +13,10 @@ import redis
 
 from server.app import Server
 from server.settings import Settings
-from tests.harness.npm import node_modules
+from tests.harness.npm import CheckWithNode
 from tests.harness.waiting import TIMEOUT
 
 pytest.importorskip("lupa", reason="the extra scripts is not installed")
-
-NODE = Path(__file__).parent / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -132,17 +128,9 @@ def test_slowapi(url: str) -> None:
     assert asyncio.run(statuses()) == [200, 200, 429]
 
 
-def test_packages_for_node(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_packages_for_node(check_with_node: CheckWithNode) -> None:
     """redlock, rate-limiter-flexible, @fastify/rate-limit, express-rate-limit with rate-limit-redis, @upstash/lock."""
-    modules = node_modules(NODE, pytestconfig, tmp_path_factory)
     with Server(Settings(ports=(0,), http_port=0)) as server:
         assert server.http_url is not None
-        done = subprocess.run(
-            ["node", NODE / "check.cjs", str(server.port), server.http_url.rpartition(":")[2].rstrip("/")],
-            env=os.environ | {"NODE_PATH": str(modules)},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    assert (done.returncode, done.stdout) == (0, "all as it should be\n"), done.stderr
+        http_port = server.http_url.rpartition(":")[2].rstrip("/")
+        check_with_node(Path(__file__).parent / "scripts" / "check.cjs", server.port, http_port)

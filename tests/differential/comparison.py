@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from common.text import format_command, split_args
+from common.text import format_command
+from common.text_args import split_args
 from tests.differential.differences import have_old_texts, is_accepted, is_left_out
 from tests.harness.resp_wire import QUEUED, Aggregate, Args, Reply, Servers, Twin, payload, scalar
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.resp_client import encode_request
-from common.text import split_args
+from common.text_args import split_args
 from tests.differential.differences import is_accepted
 from tests.harness.processes import Peer, ServerProcess
 from tests.harness.redis_server import RedisServer, find_redis

@@ -440,13 +440,13 @@ def feed(servers: Servers, commands: list[Args]) -> None:
         sessions.end()
 
 
-@settings(PATIENT, max_examples=examples(200))
+@settings(PATIENT, max_examples=examples(100))
 @given(commands=st.lists(fields, max_size=8))
 def test_random_bitfields(servers: Servers, commands: list[Args]) -> None:
     feed(servers, commands)
 
 
-@settings(PATIENT, max_examples=examples(200))
+@settings(PATIENT, max_examples=examples(100))
 @given(commands=st.lists(st.one_of(others, others, fields), max_size=15))
 def test_random_bitmap_commands(servers: Servers, commands: list[Args]) -> None:
     feed(servers, commands)

@@ -62,7 +62,7 @@ def ask(peer: Peer, *args: bytes) -> Any:
 def plain(reply: Any) -> Any:
     """Return a reply with text instead of bytes and statuses."""
     match reply:
-        case SimpleString(text) | (bytes() as text):
+        case SimpleString(text=text) | (bytes() as text):
             return text.decode()
         case list():
             return list(map(plain, reply))

@@ -58,7 +58,7 @@ def test_each_server_restores_what_the_other_one_dumps(servers: Servers, value: 
     check_exchange(servers, value)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(30))
 @given(
     value=st.one_of(
         st.binary(max_size=200),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.resp_client import encode_request
-from common.text import split_args
+from common.text_args import split_args
 from server.rdb.payload import dump
 from server.settings.kinds import EVICTION
 from tests.differential.comparison import Sessions

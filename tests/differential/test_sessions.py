@@ -33,7 +33,7 @@ def feed(servers: Servers, protocol: int, script: list[Step]) -> None:
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=examples(120))
+@settings(PATIENT, max_examples=examples(60))
 @given(script=scripts)
 @example(script=[(0, (b"SET", b"f", b"inf")), (0, (b"INCRBYFLOAT", b"f", b"-inf"))])
 @example(script=[(0, (b"MULTI",)), (0, (b"MSET", b"a")), (0, (b"EXEC",))])
@@ -45,13 +45,13 @@ def test_random_sessions(servers: Servers, protocol: int, script: list[Step]) ->
 
 
 @PROTOCOLS
-@settings(PATIENT, max_examples=examples(60))
+@settings(PATIENT, max_examples=examples(30))
 @given(script=small_scripts)
 def test_random_sessions_with_floating_point_numbers(servers: Servers, protocol: int, script: list[Step]) -> None:
     feed(servers, protocol, script)
 
 
-@settings(PATIENT, max_examples=examples(100))
+@settings(PATIENT, max_examples=examples(50))
 @given(a=st.binary(max_size=30).map(few_letters), b=st.binary(max_size=30).map(few_letters))
 def test_both_servers_choose_the_same_longest_common_subsequence(servers: Servers, a: bytes, b: bytes) -> None:
     with Sessions(servers, 1) as sessions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.resp_client import encode_request
-from common.text import split_args
+from common.text_args import split_args
 from tests.differential.comparison import Sessions
 from tests.harness.resp_wire import Servers, scalar
 

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from common.resp_client import encode_request
-from common.text import split_args
+from common.text_args import split_args
 from tests.harness.processes import Peer
 from tests.harness.profiles import examples
 from tests.harness.redis_server import RedisServer, find_redis

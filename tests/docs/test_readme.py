@@ -159,7 +159,9 @@ def test_the_recipe_for_pytest_passes(tmp_path: Path) -> None:
     (tmp_path / "test_recipe.py").write_text(f"import redis\n\n{recipe('def test_visits')}")
     path = os.pathsep.join([str(ROOT), str(ROOT / "packaging")])
     options = ["-p", "kvline.pytest_plugin", "-p", "no:cacheprovider", "-q"]
-    shown = run([sys.executable, "-m", "pytest", *options], tmp_path, PYTHONPATH=path)
+    shown = run(
+        [sys.executable, "-m", "pytest", *options], tmp_path, PYTHONPATH=path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
+    )
     assert "1 passed" in shown
 
 

@@ -12,6 +12,7 @@ import pytest
 from server.settings import PARAMETERS, SETTINGS, table
 from tests.harness.cases import case
 from tests.harness.processes import ROOT
+from tests.harness.sources import module_files, syntax_tree
 
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = [
@@ -97,12 +98,11 @@ def needed_package(name: str) -> str:
     return next((package for module, package in modules.items() if name.startswith(module)), "")
 
 
-def constants_of(path: Path) -> list[str]:
+def constants_of(module: str, path: Path) -> list[str]:
     """Return the constants of a module that are called like a bound."""
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     targets = [
         target.id
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in syntax_tree(path).body
         for target in (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
@@ -111,22 +111,19 @@ def constants_of(path: Path) -> list[str]:
     return [f"{module}.{name}" for name in targets if name.startswith("MAX_") or name.endswith("_TIMEOUT")]
 
 
-CONSTANTS = [
-    name
-    for folder in ("common", "server")
-    for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
-    for name in constants_of(path)
-]
+def constants() -> list[str]:
+    """Return those of all modules of the server."""
+    return [name for module, path in module_files("common", "server").items() for name in constants_of(module, path)]
 
 
 def test_every_constant_that_is_called_like_a_bound_is_in_the_table() -> None:
     in_table = {row[2] for row in ROWS}
-    for name in CONSTANTS:
+    for name in constants():
         assert (f"`{name}`" in in_table) != (name in NO_BOUNDS), f"add a row for {name} to docs/security.md"
 
 
 def test_constants_without_a_row_exist() -> None:
-    assert set(NO_BOUNDS) <= set(CONSTANTS)
+    assert set(NO_BOUNDS) <= set(constants())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import CommandError
 from common.replies import ErrorKind, Reply
-from common.text import split_args
+from common.text_args import split_args
 from server.commands import COMMANDS
 from server.engines.base import CallContext, Database, Engine, WouldBlock
 from server.engines.redis.factory import BackendSettings, build_engine

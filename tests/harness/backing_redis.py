@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from common.resp_client import encode_request
-from common.text import split_args
+from common.text_args import split_args
 from tests.harness.processes import Peer
 from tests.harness.redis_server import HOST, RedisServer, find_redis
 from tests.harness.resp_wire import Reply, read_reply

@@ -27,6 +27,11 @@ class Pair(NamedTuple):
     certificate: Path
     key: Path
 
+    def copy(self, pair: Pair) -> None:
+        """Overwrite both files with those of another pair, as a renewal does."""
+        self.certificate.write_bytes(pair.certificate.read_bytes())
+        self.key.write_bytes(pair.key.read_bytes())
+
 
 class Authority:
     """A certificate authority, in a directory of its own."""

@@ -7,6 +7,8 @@ processes cannot be given standard streams.
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -16,23 +18,34 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
+
+PROGRAMS = {"client": "client.main", "server": "server.__main__"}
+"""The modules whose function ``main`` is the program."""
 
 PRELOADED = (
-    "client.__main__",
+    *PROGRAMS.values(),
     "client.batch.run",
+    "client.editors.prompt_toolkit_editor",
     "client.local",
+    "client.render.pretty",
+    "client.shell.documentation",
+    "client.shell.screen",
     "client.single_command",
-    "server.__main__",
     "server.engines.log.engine",
     "server.engines.redis.factory",
     "server.http.listener",
     "server.net.tls_listener",
 )
-"""What a fork need not import. Modules whose packages are not installed are left out."""
+"""What a fork need not import. Modules whose packages are not installed are left out.
+
+Without ``readline``, which reads ``TERM`` when it is imported.
+"""
 
 MAX_REQUEST_BYTES = 1024 * 1024
 
@@ -91,13 +104,22 @@ class ForkServer:
             )
 
     def start(
-        self, program: str, args: Sequence[str], environment: Mapping[str, str], cwd: Path, streams: Sequence[int]
+        self,
+        program: str,
+        args: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        streams: Sequence[int],
+        *,
+        at_terminal: bool = False,
     ) -> Fork:
         """Start the program ``server`` or ``client``.
 
-        ``streams`` are the file descriptors of its stdin, stdout and stderr.
+        ``streams`` are the file descriptors of its stdin, stdout and stderr. ``at_terminal``: stdin becomes its
+        controlling terminal, as by ``setsid --ctty``.
         """
         request = {"program": program, "args": args, "environment": environment, "cwd": str(cwd)}
+        request["at_terminal"] = at_terminal
         status, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with remote, self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], [*streams, remote.fileno()])
@@ -121,7 +143,7 @@ class _Forking:
         self._running: dict[int, socket.socket] = {}
 
     def run(self) -> int:
-        """Fork a process for each request until the tests end. Return the exit status, in each fork its own."""
+        """Fork a process for each request until the tests end. Return the exit status."""
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -140,7 +162,7 @@ class _Forking:
                 if pid == 0:
                     os.close(status)
                     self._release()
-                    return _become(streams, **json.loads(data))
+                    _end(_become(streams, **json.loads(data)))
                 self._running[pid] = socket.socket(fileno=status)
                 for stream in streams:
                     os.close(stream)
@@ -162,17 +184,47 @@ class _Forking:
             each.close()
 
 
-def _become(streams: Sequence[int], program: str, args: Sequence[str], environment: Mapping[str, str], cwd: str) -> int:
-    """Run a program in this process. Return its exit status."""
+def _become(
+    streams: Sequence[int],
+    program: str,
+    args: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: str,
+    *,
+    at_terminal: bool,
+) -> int:
+    """Run a program in this process. Return its exit status. Raises what the program raises."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if at_terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  # as Python does at a terminal
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [program, *args]
-    status: int = importlib.import_module(f"{program}.__main__").main()
+    try:
+        status: int = importlib.import_module(PROGRAMS[program]).main()
+    except SystemExit as exit_:
+        if not isinstance(exit_.code, int):
+            raise
+        return exit_.code
     return status
+
+
+def _end(status: int) -> NoReturn:
+    """End a fork as the interpreter ends, but free nothing: that would copy what the fork shares, which takes long."""
+    threading._shutdown()  # waits for the threads that are no daemons, as `multiprocessing` does in a fork
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except OSError:
+        sys.exit(status)  # the interpreter reports it, and has a status for that
+    os._exit(status)
 
 
 if __name__ == "__main__":

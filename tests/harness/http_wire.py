@@ -1,11 +1,11 @@
-"""An HTTP connection that sends any bytes and reads at any time, which no client library does."""
+"""HTTP clients: httpx, and a connection that sends any bytes and reads at any time, which no client library does."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -14,6 +14,17 @@ from tests.harness.processes import ServerProcess
 from tests.harness.waiting import TIMEOUT
 
 HOST = b"Host: localhost\r\n"
+
+
+def new_http_client(base_url: str = "") -> httpx.Client:
+    """Return a client that waits as long as a busy machine takes, and reads no certificates, which takes 30 ms."""
+    return httpx.Client(base_url=base_url, timeout=TIMEOUT, verify=False)
+
+
+def fetch(method: str, url: str, **options: Any) -> httpx.Response:
+    """Send one request on a connection of its own."""
+    with new_http_client() as client:
+        return client.request(method, url, **options)
 
 
 class Answered(NamedTuple):

@@ -13,6 +13,8 @@ from tests.harness.processes import ROOT
 from tests.harness.waiting import TIMEOUT
 
 BUILT_FROM = ("client", "common", "server", "packaging", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+NEEDLESS_PLUGINS = ("anyio", "hypothesispytest", "pytest_cov", "schemathesis")
+"""Plugins of pytest that the test run has and users' tests of kvline do not need. They take most of the start."""
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,18 +43,24 @@ def copy_sources(folder: Path) -> Path:
 
 
 class Environment:
-    """A new virtual environment in which the wheel is installed."""
+    """A new virtual environment, with nothing but Python."""
 
-    def __init__(self, folder: Path, wheel: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         succeed(sys.executable, "-m", "venv", "--without-pip", folder)
         self.programs = folder / "bin"
         self.python = self.programs / "python"
+        self.site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+
+    def install(self, wheel: Path) -> None:
+        """Install a wheel, without what it requires."""
         pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "--no-deps", "--no-index"]
         succeed(*pip, "--quiet", "--disable-pip-version-check", wheel)
-        self.site_packages = Path(
-            succeed(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-        )
 
-    def add_packages_of_the_test_run(self) -> None:
-        """Make pytest, redis-py and so on importable, which no test may download. The wheel comes before them."""
-        (self.site_packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    def add_packages_of(self, *folders: Path | str) -> None:
+        """Make packages that are installed elsewhere importable, those of the first folder first."""
+        (self.site_packages / "others.pth").write_text("".join(f"{folder}\n" for folder in folders))
+
+    def run_pytest(self, *options: str, cwd: Path) -> str:
+        """Run the tests in a folder, which must pass. Return what is printed."""
+        needless = [part for name in NEEDLESS_PLUGINS for part in ("-p", f"no:{name}")]
+        return succeed(self.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *needless, *options, cwd=cwd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from client.conversation import Conversation
+from client.lines import encode_line
 from client.local import LocalConnection
 from client.protocol import Login
 from common.replies import Reply
@@ -16,7 +17,7 @@ def local_conversation() -> Conversation:
 def exchange_lines(conversation: Conversation, *lines: bytes) -> list[Reply]:
     """Send the lines as one pipeline. Return the replies to show. No reply is pending afterwards."""
     replies: list[Reply] = []
-    request = b"".join(map(conversation.protocol.encode_line, lines))
+    request = b"".join([encode_line(conversation.protocol, line) for line in lines])
     conversation.exchange(request, lambda received: replies.extend(received.replies))
     assert not conversation.protocol.pending
     return replies

@@ -1,12 +1,15 @@
-"""Packages for node.js, installed once from a lock file and cached. Tests skip if they can't be installed."""
+"""Programs for node.js and their packages, installed once from a lock file. Tests skip if they can't be installed."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,8 +26,39 @@ UNREACHABLE = re.compile(
 """The error codes of npm if it could not reach the registry."""
 
 
-def node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPathFactory) -> Path:
-    """Return the ``node_modules`` of a folder's lock file. Install it if it is not cached."""
+NodeModules = Callable[[Path], Path]
+CheckWithNode = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def node_modules(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> NodeModules:
+    """Return the ``node_modules`` of a folder's lock file. Skip the test if they can't be installed."""
+    return functools.cache(lambda folder: _node_modules(folder, pytestconfig, tmp_path_factory))
+
+
+@pytest.fixture(scope="session")
+def check_with_node(node_modules: NodeModules) -> CheckWithNode:
+    """Run a program, which must print that all is as it should be.
+
+    It can use the packages of the lock file in its own folder, or in the folder ``packages``.
+    """
+
+    def check(program: Path, *arguments: object, packages: Path | None = None) -> None:
+        done = subprocess.run(
+            ["node", program, *map(str, arguments)],
+            env=os.environ | {"NODE_PATH": str(node_modules(packages or program.parent))},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "all as it should be\n"), done.stderr
+
+    return check
+
+
+def _node_modules(folder: Path, config: pytest.Config, temporary: pytest.TempPathFactory) -> Path:
+    """Return the ``node_modules`` of a folder's lock file. Install them if they are not cached."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN_SERVER = ROOT / "run_server.sh"
 RUN_CLIENT = ROOT / "run_client.sh"
 MEASURES_COVERAGE = "COVERAGE_PROCESS_CONFIG" in os.environ
+READ_AT_START = {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
+"""Variables of the fork server that the C library and the interpreter read once, so that all forks have them."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -99,7 +101,7 @@ class Peer:
 @functools.cache
 def fork_server() -> ForkServer:
     """Return the fork server of this process of the test run. It ends with the test run."""
-    return ForkServer({"MALLOC_ARENA_MAX": "1"} | _script_environment(RUN_SERVER))
+    return ForkServer(_script_environment(RUN_SERVER) | READ_AT_START)
 
 
 def _script_environment(script: Path, **more: str) -> dict[str, str]:
@@ -107,20 +109,34 @@ def _script_environment(script: Path, **more: str) -> dict[str, str]:
     return environment(**more) | {"PYTHONPATH": str(ROOT), "KVLINE_PROGRAM": script.name}
 
 
-def _can_be_forked(variables: Iterable[str]) -> bool:
+def can_be_forked(variables: Mapping[str, str]) -> bool:
     """Return whether a fork can have these variables: not if the interpreter reads them when it starts."""
-    return not MEASURES_COVERAGE and not any(name.startswith(("LC_", "PATH", "PYTHON")) for name in variables)
+    others = (name for name, value in variables.items() if READ_AT_START.get(name) != value)
+    return not MEASURES_COVERAGE and not any(name.startswith(("LC_", "PATH", "PYTHON")) for name in others)
+
+
+def fork(
+    script: Path,
+    options: Sequence[str],
+    streams: Sequence[int],
+    variables: Mapping[str, str],
+    cwd: Path | None = None,
+    *,
+    at_terminal: bool = False,
+) -> Fork:
+    """Run a start script's program as a fork. ``streams`` are its stdin, stdout and stderr."""
+    program = script.stem.removeprefix("run_")
+    environ = _script_environment(script, **variables)
+    return fork_server().start(program, options, environ, cwd or Path.cwd(), streams, at_terminal=at_terminal)
 
 
 def _start(
     options: Sequence[str], program: Path | None, cwd: Path | None, shell: str, stderr: int, variables: dict[str, str]
 ) -> subprocess.Popen[bytes] | Fork:
     """Start a server: as a fork, unless something is asked for that only a new program has."""
-    if not program and not shell and _can_be_forked(variables):
+    if not program and not shell and can_be_forked(variables):
         with open(os.devnull, "rb") as stdin:
-            streams = [stdin.fileno(), 1, stderr]
-            variables = _script_environment(RUN_SERVER, **variables)
-            return fork_server().start("server", options, variables, cwd or Path.cwd(), streams)
+            return fork(RUN_SERVER, options, [stdin.fileno(), 1, stderr], variables, cwd)
     return subprocess.Popen(
         ["bash", "-c", f'{shell}\nexec "$0" "$@"', program or RUN_SERVER, *options],
         stdin=subprocess.DEVNULL,
@@ -311,18 +327,15 @@ def _run_fork(
     stdin, ours = os.pipe()
     with TemporaryFile() as stdout, TemporaryFile() as stderr:
         try:
-            program = script.stem.removeprefix("run_")
-            streams = [stdin, stdout.fileno(), stderr.fileno()]
-            variables = _script_environment(script, **variables)
-            fork = fork_server().start(program, args, variables, cwd or Path.cwd(), streams)
+            process = fork(script, args, [stdin, stdout.fileno(), stderr.fileno()], variables, cwd)
         finally:
             os.close(stdin)
             writer = threading.Thread(target=_write, args=(ours, lines))
             writer.start()
         try:
-            status = fork.wait(TIMEOUT)
+            status = process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            fork.kill()
+            process.kill()
             raise
         finally:
             writer.join()
@@ -339,7 +352,7 @@ def _write(pipe: int, data: bytes) -> None:
 
 def run_server(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the server with these options to its end, for a server that does not start."""
-    if _can_be_forked(variables):
+    if can_be_forked(variables):
         ended = _run_fork(RUN_SERVER, options, b"", None, variables)
     else:
         ended = subprocess.run(
@@ -355,7 +368,7 @@ def run_client(
 
     ``program`` starts it instead of ``run_client.sh``. Without it the client is a fork, as far as possible.
     """
-    if not program and _can_be_forked(variables):
+    if not program and can_be_forked(variables):
         return _run_fork(RUN_CLIENT, [os.fsdecode(each) for each in args], lines, cwd, variables)
     command = [program or RUN_CLIENT, *args]
     environ = environment(**variables)

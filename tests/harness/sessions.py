@@ -11,7 +11,7 @@ from common.codec import DecodedRequests, Encoder, Request, RequestBatch
 from common.limits import DEFAULT_LIMITS, Limits
 from common.replies import Reply
 from common.resp_client import ReplyDecoder, encode_request
-from common.text import split_args
+from common.text_args import split_args
 from server.clients.push import PushLimit, PushQueue
 from server.clients.registry import ClientInfo
 from server.commands import COMMANDS

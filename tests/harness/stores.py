@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.contents import ClearedContents
@@ -48,8 +48,8 @@ class Recorder:
         self.changes.append(("set", key, value, expires_at))
         self.values[key], self.expiries[key] = value, expires_at
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
-        for (key, value), value_before in zip(values.items(), before, strict=True):
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
+        for key, value, value_before in zip(keys, values, before, strict=True):
             self.on_set(key, value, None, None if value_before is None else (value_before, None))
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:

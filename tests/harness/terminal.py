@@ -11,11 +11,13 @@ import subprocess
 import termios
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from tests.harness.processes import RUN_CLIENT, environment
+from tests.harness.fork_server import Fork
+from tests.harness.processes import RUN_CLIENT, can_be_forked, environment, fork
 from tests.harness.waiting import TIMEOUT, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07|(?:\x1b|\x1b\[[0-9;?]*|\r)\Z")
@@ -39,18 +41,23 @@ class Terminal:
         self._decoder = getincrementaldecoder("utf-8")()
         self._shown = 0  # how much of it has been expected already
         try:
-            self.process = subprocess.Popen(
-                ["setsid", "--ctty", *command],
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                env=environment(**{"TERM": "dumb", "LC_ALL": "C.UTF-8", **variables}),
-            )
+            self.process = self._start(command, slave, {"TERM": "dumb", "LC_ALL": "C.UTF-8", **variables})
         except BaseException:
             os.close(self._master)
             raise
         finally:
             os.close(slave)
+
+    def _start(
+        self, command: Sequence[str | Path], terminal: int, variables: dict[str, str]
+    ) -> subprocess.Popen[bytes] | Fork:
+        return subprocess.Popen(
+            ["setsid", "--ctty", *command],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment(**variables),
+        )
 
     def __enter__(self) -> Terminal:
         return self
@@ -102,6 +109,12 @@ class Terminal:
         self._shown = at + len(text)
         return before
 
+    def shows(self, text: str) -> bool:
+        """Return whether this has been shown since the last expected text."""
+        while self._receive(0):
+            pass
+        return text in self.unexpected
+
     def interrupt(self) -> None:
         """Press Ctrl-C once the program waits for a key: CPython's `input` sleeps over one that comes just before."""
         stat = Path(f"/proc/{self.process.pid}/stat")
@@ -132,6 +145,14 @@ class ClientTerminal(Terminal):
 
     def __init__(self, *options: str, history: Path, **variables: str) -> None:
         super().__init__(RUN_CLIENT, *options, KVLINE_HISTORY=str(history), **variables)
+
+    def _start(
+        self, command: Sequence[str | Path], terminal: int, variables: dict[str, str]
+    ) -> subprocess.Popen[bytes] | Fork:
+        """Start the client as a fork, as far as possible."""
+        if not can_be_forked(variables):
+            return super()._start(command, terminal, variables)
+        return fork(RUN_CLIENT, [str(each) for each in command[1:]], [terminal] * 3, variables, at_terminal=True)
 
 
 class Server(Protocol):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from math import inf
+from typing import Any
 
 import pytest
 
 from common.resp_client import encode_request
 from server.app import Server
 from server.clients.registry import ClientInfo
+from server.net.connection import Connection
+from server.net.io_thread import IOThread
+from server.net.nonblocking import NonblockingConnection
+from server.net.threads import BlockingConnection
 from server.net.timers import Timer, TimerHeap
 from server.session.context import ServerContext
 from server.session.session import Session
@@ -171,6 +177,31 @@ def test_reading_output_that_had_to_wait_is_activity(start: StartTimed, connect:
         before = client.active_at
         peer.receive(8_000_000)
         wait_until(lambda before=before: client.active_at > before, "the client is active")  # type: ignore[misc]
+
+
+@pytest.mark.uncompiled  # replaces a method
+@pytest.mark.parametrize("connection_class", [NonblockingConnection, BlockingConnection])
+def test_timeouts_may_be_changed_while_a_connection_is_accepted(
+    context: ServerContext, connection_class: type[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, thread = context.clients, IOThread("I/O")
+    add = registry.add
+
+    def add_and_change_timeouts(*args: Any) -> ClientInfo:
+        client = add(*args)
+        registry.apply_timeouts()
+        return client
+
+    thread.start()
+    with ExitStack() as opened, monkeypatch.context() as patched:
+        opened.callback(thread.stop)
+        accepted = opened.enter_context(socket.socket())
+        patched.setattr(registry, "add", add_and_change_timeouts)
+        # Each call is made at once, as if the thread that accepts connections was interrupted for it.
+        patched.setattr(thread, "call", lambda function: function())
+        connection = connection_class(context, accepted, ("127.0.0.1", 1), thread)
+        registry.apply_timeouts()
+        connection.close()
 
 
 def test_client_list_shows_how_long_a_client_was_silent(session: ClientSession) -> None:

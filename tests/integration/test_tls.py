@@ -381,16 +381,11 @@ def test_new_connections_get_reloaded_certificates_and_others_stay_open(
     start: Start, connect: Connect, certificates: TLSFiles, tmp_path: Path
 ) -> None:
     files = Pair(tmp_path / "certificate", tmp_path / "key")
-
-    def install(pair: Pair) -> None:
-        files.certificate.write_bytes(pair.certificate.read_bytes())
-        files.key.write_bytes(pair.key.read_bytes())
-
-    install(certificates.server)
+    files.copy(certificates.server)
     server = start(tls_cert=str(files.certificate), tls_key=str(files.key))
     assert server.certificates is not None
     before = connect(server)
-    install(certificates.other_server)
+    files.copy(certificates.other_server)
     server.certificates.reload()
     names = [dict(part[0] for part in peer.tls.getpeercert()["subject"]) for peer in (before, connect(server))]  # type: ignore[index]
     assert [name["commonName"] for name in names] == ["server", "other-server"]

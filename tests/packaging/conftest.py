@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Callable
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -34,22 +34,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Environment]:
-    """Make environments that have nothing but the wheel."""
-    return lambda: Environment(tmp_path_factory.mktemp("environment"), wheel)
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment in which the wheel is installed, without any extra."""
+    environment = Environment(tmp_path_factory.mktemp("bare"))
+    environment.install(wheel)
+    return environment
 
 
 @pytest.fixture(scope="session")
-def bare(new_environment: Callable[[], Environment]) -> Environment:
-    """An environment without any extra."""
-    return new_environment()
-
-
-@pytest.fixture(scope="session")
-def full(new_environment: Callable[[], Environment]) -> Environment:
-    """An environment with the packages of all extras that the test run has."""
-    environment = new_environment()
-    environment.add_packages_of_the_test_run()
+def full(bare: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with kvline and the packages of the test run, which has all extras and may download nothing."""
+    environment = Environment(tmp_path_factory.mktemp("full"))
+    environment.add_packages_of(bare.site_packages, sysconfig.get_path("purelib"))
     return environment
 
 

@@ -14,7 +14,7 @@ from common import __version__
 from tests.harness.processes import ROOT
 from tests.harness.waiting import TIMEOUT
 
-TOOLS = ("basename", "dirname", "readlink")
+TOOLS = ("readlink",)
 """The programs besides a shell and Python that the scripts run."""
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"], "sh": ["sh"]}
@@ -71,6 +71,15 @@ class Checkout:
         path.write_text(f"#!/bin/sh\necho 'pyenv: {name}: command not found'\nexit 127\n")
         path.chmod(0o755)
 
+    def add_link(self, name: str, target: Path) -> Path:
+        """Put a link on the PATH to a Python that notes the arguments of each start. Return the path of the notes."""
+        notes = target.with_suffix(".starts")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(f'#!/bin/sh\necho "$*" >>{notes}\nexec {sys.executable} "$@"\n')
+        target.chmod(0o755)
+        (self._path / name).symlink_to(target)
+        return notes
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder of the project with that PATH."""
         return subprocess.run(
@@ -114,6 +123,30 @@ def test_a_new_python_is_found_under_each_of_its_names(checkout: Checkout, shell
     checkout.add_python(name)
     ended = checkout.run(*shell, "./run_server.sh", "--version")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"kvline {__version__}\n", "")
+
+
+@pytest.mark.parametrize("script", ["./run_server.sh", "./run_client.sh"])
+def test_a_link_to_a_file_with_a_version_in_its_name_is_not_started_to_ask_for_it(
+    checkout: Checkout, shell: list[str], script: str, tmp_path: Path
+) -> None:
+    starts = checkout.add_link("python3", tmp_path / "elsewhere" / "python3.11")
+    ended = checkout.run(*shell, script, "--version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"kvline {__version__}\n", "")
+    assert "sys.version_info" not in starts.read_text()
+
+
+@pytest.mark.parametrize("target", ["python3.9", "python3.1", "python3", "shims/python3.12"])
+def test_any_other_link_is_started_to_ask_for_its_version(checkout: Checkout, tmp_path: Path, target: str) -> None:
+    starts = checkout.add_link("python3", tmp_path / "elsewhere" / target)
+    assert checkout.run("/bin/sh", "./run_client.sh", "--version").returncode == 0
+    assert "sys.version_info" in starts.read_text()
+
+
+def test_a_script_that_is_started_by_a_link_finds_its_folder(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.add_python("python3")
+    (tmp_path / "kv").symlink_to(checkout.root / "run_client.sh")
+    ended = checkout.run("/bin/sh", str(tmp_path / "kv"), "--help")
+    assert ended.stdout.startswith("usage: kv [OPTION ...]")
 
 
 def test_both_programs_start_in_every_shell(checkout: Checkout, shell: list[str]) -> None:

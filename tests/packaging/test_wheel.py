@@ -111,7 +111,7 @@ def test_http_is_served_with_the_packages_of_its_extra(full: Environment, projec
     httpx = pytest.importorskip("httpx", reason="httpx is not installed")
     pytest.importorskip("httptools", reason="the extra http is not installed")
     options = ["--port", "0", "--http-port", "0"]
-    with serving(full.programs / "kvline-server", *options, cwd=project) as (_, url):
+    with serving(full.python, "-m", "kvline", "server", *options, cwd=project) as (_, url):
         for path in ("/healthz", "/docs", "/openapi.json", "/metrics"):
             assert httpx.get(url + path, timeout=TIMEOUT).status_code == 200
 
@@ -170,7 +170,7 @@ def test_the_examples_of_the_manual_run(full: Environment, project: Path) -> Non
     manual = (ROOT / "docs" / "testing.md").read_text()
     first, second, *scripts = re.findall(r"^```python\n(.+?)^```", manual, re.MULTILINE | re.DOTALL)
     (project / "test_manual.py").write_text(f"import pytest\n{first}\n{second}")
-    assert "2 passed" in succeed(full.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    assert "2 passed" in full.run_pytest(cwd=project)
     assert [succeed(full.python, "-c", script, cwd=project).count("127.0.0.1:") for script in scripts] == [1, 1]
 
 
@@ -197,7 +197,7 @@ def test_worker(kvline_server):
 def test_the_fixture_serves_redis_py_in_the_users_project(full: Environment, project: Path) -> None:
     pytest.importorskip("redis", reason="redis-py is not installed")
     (project / "test_own.py").write_text(USERS_TESTS)
-    report = succeed(full.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    report = full.run_pytest(cwd=project)
     assert "6 passed" in report
 
 
@@ -205,8 +205,7 @@ def test_each_worker_of_xdist_has_a_server_of_its_own(full: Environment, project
     pytest.importorskip("redis", reason="redis-py is not installed")
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     (project / "test_own.py").write_text(USERS_TESTS)
-    command = [full.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "each"]
-    assert "12 passed" in succeed(*command, cwd=project)
+    assert "12 passed" in full.run_pytest("-n", "2", "--dist", "each", cwd=project)
     ports, workers = zip(*(line.split() for line in (project / "ports").read_text().splitlines()), strict=True)
     assert len(set(ports)) == 2
     assert set(workers) == {"gw0", "gw1"}

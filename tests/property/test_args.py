@@ -7,7 +7,8 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.text import UnbalancedQuotes, format_command, quote, split_args
+from common.text import format_command, quote
+from common.text_args import UnbalancedQuotes, split_args
 from tests.property.strategies import args, requests
 
 

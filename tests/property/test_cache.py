@@ -184,4 +184,4 @@ class Cache(RuleBasedStateMachine):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(max_examples=examples(200), stateful_step_count=50)
+TestCache.settings = settings(max_examples=examples(100), stateful_step_count=50)

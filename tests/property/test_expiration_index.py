@@ -62,4 +62,4 @@ class ExpirationIndexMachine(RuleBasedStateMachine):
 
 
 TestExpirationIndex = ExpirationIndexMachine.TestCase
-TestExpirationIndex.settings = settings(max_examples=examples(60), stateful_step_count=40)
+TestExpirationIndex.settings = settings(max_examples=examples(30), stateful_step_count=40)

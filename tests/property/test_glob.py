@@ -83,7 +83,7 @@ def read_class(pattern: bytes, p: int) -> tuple[int, set[int]]:
     return min(p + 1, len(pattern)), set(range(256)) - members if negated else members
 
 
-@settings(max_examples=examples(600))
+@settings(max_examples=examples(300))
 @given(patterns, keys)
 @example(b"", b"")
 @example(b"*", b"")
@@ -94,7 +94,7 @@ def test_a_key_matches_where_trying_everything_finds_a_way(pattern: bytes, key: 
     assert matcher(pattern)(key) == LongPattern(pattern).matches(key) == matches(pattern, key)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(keys, st.data())
 def test_a_key_matches_a_pattern_that_was_made_of_it(key: bytes, data: st.DataObject) -> None:
     pieces = []
@@ -107,7 +107,7 @@ def test_a_key_matches_a_pattern_that_was_made_of_it(key: bytes, data: st.DataOb
     assert LongPattern(b"".join(pieces)).matches(key)
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(50))
 @given(patterns, st.lists(keys, max_size=5))
 def test_a_long_pattern_does_not_depend_on_the_keys_before(pattern: bytes, tried: list[bytes]) -> None:
     long = LongPattern(pattern)

@@ -35,7 +35,7 @@ def session_with(a: bytes, b: bytes) -> ClientSession:
     return session
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(values, values)
 def test_the_subsequence_is_common_and_there_is_no_longer_one(a: bytes, b: bytes) -> None:
     session = session_with(a, b)
@@ -46,7 +46,7 @@ def test_the_subsequence_is_common_and_there_is_no_longer_one(a: bytes, b: bytes
     assert len(found) == longest(a, b) == execute(session, b"LCS", b"a", b"b", b"LEN")
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(values, values, st.integers(-1, 4))
 def test_the_matches_are_the_stretches_of_the_subsequence_from_last_to_first(a: bytes, b: bytes, shortest: int) -> None:
     session = session_with(a, b)
@@ -95,7 +95,7 @@ def walk_of_redis(a: bytes, b: bytes) -> list[list[list[int]]]:
     return matches
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(values, values)
 def test_the_walk_back_is_that_of_redis_whichever_value_is_longer(a: bytes, b: bytes) -> None:
     reply = execute(session_with(a, b), b"LCS", b"a", b"b", b"IDX")

@@ -390,10 +390,10 @@ def without_blocks(reply: Reply) -> Reply:
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=examples(300), stateful_step_count=50)
+TestSessions.settings = settings(max_examples=examples(150), stateful_step_count=50)
 
 TestLimitedSessions = LimitedSessions.TestCase
-TestLimitedSessions.settings = settings(max_examples=examples(150), stateful_step_count=50)
+TestLimitedSessions.settings = settings(max_examples=examples(75), stateful_step_count=50)
 
 TestLoggedSessions = LoggedSessions.TestCase
-TestLoggedSessions.settings = settings(max_examples=examples(100), stateful_step_count=50)
+TestLoggedSessions.settings = settings(max_examples=examples(50), stateful_step_count=50)

@@ -61,8 +61,16 @@ def test_requests_in_both_protocols_are_read_alike_however_they_are_cut(
     encoders: dict[str, Encoder] = {"RESP": RESP, "LF": ENDING_IN_LF, "CRLF": ENDING_IN_CRLF}
     endings = {"LF": b"\n", "CRLF": b"\r\n"}
     stream = b"".join(encode_request(args) if kind == "RESP" else as_line(args, endings[kind]) for args, kind in drawn)
-    read = [each for piece in cut(stream, pieces) for each in flat(detector.decode(piece))]
-    assert read == [(encoders[kind], args) for args, kind in drawn]
+    expected = [(encoders[kind], args) for args, kind in drawn]
+    assert [each for piece in cut(stream, pieces) for each in flat(detector.decode(piece))] == expected
+    assert [each for piece in cut(stream, pieces) for each in read(detector, piece)] == expected
+
+
+def read(detector: ProtocolDetector, data: bytes) -> list[tuple[Encoder, Args]]:
+    """Decode as a `RequestStream` does: a single request by itself."""
+    resp = detector.current_resp
+    args = None if resp is None else resp.take_single(data)
+    return flat(detector.decode(data)) if args is None else [(RESP, args)]
 
 
 @given(

@@ -69,7 +69,7 @@ def test_no_reader_sees_a_value_at_or_after_its_expiry(server: ServerProcess) ->
 
     def write(client: Client, seed: int) -> None:
         chance = random.Random(seed)
-        for _ in range(300):
+        for _ in range(200):
             expires_at = client.milliseconds() + chance.randint(1, MAX_TTL)
             client.send_line(f"SET {chance.choice(KEYS)} {expires_at} PXAT {expires_at}")
 
@@ -103,7 +103,7 @@ def test_no_key_expires_early(server: ServerProcess) -> None:
 
 @pytest.mark.every_scheduler
 def test_scan_returns_every_key_that_exists_all_the_time(server: ServerProcess) -> None:
-    writers, turns = 6, 150
+    writers, turns = 6, 100
     staying = {b"stay%d" % number for number in range(writers * turns)}
     filler = Client(server.connect())
     for number in range(writers * turns):  # the keys to delete alternate with those that stay

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.codec import PIECE_SIZE, Encoder
+from common.codec import Encoder
 from common.errors import name_too_long, replies_too_large, watch_too_large
 from common.limits import Limits
+from common.pieces import PIECE_SIZE
 from common.replies import OK, ErrorReply, Lines, Reply, size_of
 from common.resp_replies import ReplyEncoder
-from common.text import ENDING_IN_LF, MAX_ESCAPES, abbreviated, command_line, format_command, quoted_pieces, split_args
+from common.text import ENDING_IN_LF, MAX_ESCAPES, abbreviated, command_line, format_command, quoted_pieces
+from common.text_args import split_args
 from server.clients.monitor import MAX_SHOWN
 from server.commands.connection import MAX_NAME_SIZE
 from server.engines.embedded import EmbeddedEngine

@@ -12,7 +12,7 @@ pytest.importorskip("redis", reason="the extra proxy is not installed")
 
 from common.errors import CommandError, backend_timed_out
 from common.replies import OK, Reply
-from common.text import split_args
+from common.text_args import split_args
 from server.commands import COMMANDS
 from server.engines.base import WOULD_BLOCK, CallContext, Engine, QueuedCommand, TransactionPart, WouldBlock
 from server.engines.redis.cache import ReadThroughCache
@@ -151,6 +151,9 @@ WRITES = [
     "GETEX key EX 1",
     "FLUSHALL",
     "FLUSHDB",
+    "EVAL script 1 key",
+    "EVAL script 0",
+    "EVALSHA sha 0",
 ]
 
 

@@ -28,6 +28,9 @@ def detector(encoder: ReplyEncoder) -> ProtocolDetector:
     return ProtocolDetector(encoder, DEFAULT_LIMITS)
 
 
+SINGLE = encode_request([b"GET", b"a"])
+
+
 def test_no_data_makes_no_request(detector: ProtocolDetector) -> None:
     assert detector.decode(b"") == []
 
@@ -82,6 +85,28 @@ def test_a_partial_request_is_stored_and_nothing_is_left_over() -> None:
     assert decoder.decode(b"*1\r\n$3\r\nab") == ([], b"")
     ((_, requests),), rest = decoder.decode(b"c\r\nPING\n")
     assert (requests, rest) == ([[b"abc"]], b"PING\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [SINGLE[:-1], SINGLE + b"*1", SINGLE * 2, SINGLE + b"PING\n", b"*1\r\n$2\r\na\r\n\r\n", b"PING\n", b""],
+    ids=["partial", "and a part", "two", "and text", "CRLF in it", "text", "nothing"],
+)
+def test_only_a_read_that_is_exactly_one_resp_request_is_taken_by_itself(data: bytes) -> None:
+    encoder = ReplyEncoder()
+    decoder = RequestDecoder(encoder)
+    assert decoder.take_single(SINGLE) == [b"GET", b"a"]
+    assert decoder.take_single(data) is None
+    assert decoder.decode(data) == RequestDecoder(encoder).decode(data)
+
+
+def test_the_current_decoder_is_that_of_resp_only_after_a_resp_request(detector: ProtocolDetector) -> None:
+    assert detector.current_resp is None
+    detector.decode(SINGLE)
+    assert detector.current_resp is not None
+    for other in (b"PING\n", b"\0\0\0\2{}"):
+        detector.decode(SINGLE + other)
+        assert detector.current_resp is None
 
 
 NO_HTTP = ProtocolError(NO_HTTP_HERE, close_connection=True)

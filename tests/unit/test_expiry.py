@@ -7,6 +7,7 @@ import pytest
 from common.errors import GT_AND_LT, NO_SUCH_KEY, NOT_AN_INTEGER, NX_AND_OTHERS, SYNTAX_ERROR, invalid_expire_time
 from common.replies import OK, Reply, SimpleString
 from server.args.integers import MAX_INTEGER, MIN_INTEGER
+from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
 from tests.harness.clock import Clock
 from tests.harness.sessions import ClientSession, execute, execute_line, send_line, send_lines
@@ -263,3 +264,13 @@ def test_a_line_of_compact_that_is_executed_after_the_expiry_sets_nothing(
     clock.forward(10_000)
     assert send_lines(session, line, "EXISTS a") == ["OK", "0"]
     assert store.items() == []
+
+
+def test_the_active_expire_cycle_removes_a_key_in_the_second_after_its_expiry(
+    engine: EmbeddedEngine, store: Store, clock: Clock
+) -> None:
+    next_second = (clock.now // 1000 + 1) * 1000
+    store.set(b"key", b"value", next_second - 1)
+    clock.now = next_second
+    assert engine.expire_slice()
+    assert list(store.keys_in_order()) == []

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codec import PIECE_SIZE
 from common.errors import FRAME_REPLY_TOO_LONG
+from common.pieces import PIECE_SIZE
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Line, Lines, Reply, SimpleString
 from server.keyspace.store import Store
 from server.protocols import json_frames
@@ -54,7 +54,7 @@ def plain(reply: Reply) -> object:
             return text(reply.text)
         case ErrorReply():
             return text(reply.text)
-        case Lines(lines):
+        case Lines(lines=lines):
             return list(map(text, lines))
         case list():
             return list(map(plain, reply))
@@ -65,7 +65,7 @@ def plain(reply: Reply) -> object:
 
 @given(reply=replies.filter(lambda reply: not isinstance(reply, ErrorReply)), piece=st.sampled_from([1, 7, PIECE_SIZE]))
 def test_a_reply_is_json_of_its_plain_form_however_it_is_cut(reply: Reply, piece: int) -> None:
-    with patch("common.codec.PIECE_SIZE", piece), patch.object(json_frames, "PIECE_SIZE", piece):
+    with patch("common.pieces.PIECE_SIZE", piece), patch.object(json_frames, "PIECE_SIZE", piece):
         printed = encode(GENERIC, reply)
     assert printed == frame({"status_code": 200, "value": plain(reply)}, ascii_only=False)
 

@@ -13,6 +13,7 @@ from common.errors import (
     IDLE_TIME_NOT_TRACKED,
     IDLE_TIME_NOT_TRACKED_BY_LFU,
     KEY_NOT_TRACKED,
+    NOT_AN_INTEGER,
     OUT_OF_MEMORY,
     exec_aborted_by,
 )
@@ -111,6 +112,17 @@ def test_pipelined_requests_are_counted_as_single_ones(session: ClientSession, e
     )
 
 
+def test_pipelined_increments_are_counted_as_single_ones(session: ClientSession, engine: EmbeddedEngine) -> None:
+    engine.limit_memory(10**9, "noeviction")
+    send_lines(session, "SET a 8", "SET text x", "SET expiring 1 EX 100")
+    keys = [b"a", b"a", b"text", b"new", b"a"]
+    replies = ReplyDecoder().feed(feed(session, b"".join(encode_request([b"INCR", key]) for key in keys)))
+    assert replies == [9, 10, NOT_AN_INTEGER, 1, 11]
+    assert engine.used_memory() == 4 * ENTRY_SIZE + EXPIRY_SIZE + len(b"a11textxnew1expiring1")
+    feed(session, encode_request([b"INCR", b"expiring"]) * 10)
+    assert engine.used_memory() == 4 * ENTRY_SIZE + EXPIRY_SIZE + len(b"a11textxnew1expiring11")
+
+
 def test_a_limit_counts_the_keys_that_exist_already(session: ClientSession, engine: EmbeddedEngine) -> None:
     send_lines(session, "SET ab 1234", "SET c 5 EX 100")
     engine.limit_memory(10**9, "noeviction")
@@ -187,14 +199,29 @@ def test_a_command_may_exceed_the_limit_if_it_was_not_exceeded_before(
     assert execute_line(session, "SET b 1") == OUT_OF_MEMORY
 
 
-def test_a_pipeline_is_refused_from_the_request_on_that_finds_the_limit_exceeded(
-    session: ClientSession, engine: EmbeddedEngine
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-ttl"])
+def test_a_pipeline_is_refused_from_the_request_on_that_finds_the_limit_exceeded_and_nothing_to_evict(
+    session: ClientSession, engine: EmbeddedEngine, policy: str
 ) -> None:
-    engine.limit_memory(LIMIT, "noeviction")
+    engine.limit_memory(LIMIT, policy)
     requests = [encode_request([b"SET", b"%d" % number, VALUE]) for number in range(20)]
     replies = ReplyDecoder().feed(feed(session, b"".join(requests)))
     fitting = LIMIT // (ENTRY_SIZE + len(VALUE)) + 1
     assert replies == [OK] * fitting + [OUT_OF_MEMORY] * (20 - fitting)
+
+
+@pytest.mark.parametrize("policy", ALLKEYS)
+def test_a_pipeline_at_the_limit_evicts_what_it_adds(
+    session: ClientSession, store: Store, engine: EmbeddedEngine, policy: str
+) -> None:
+    engine.limit_memory(LIMIT, policy)
+    for number in range(20):
+        requests = [encode_request([b"SET", b"%d" % (10 * number + each), VALUE]) for each in range(4)]
+        assert feed(session, b"".join(requests)) == b"+OK\r\n" * 4
+    assert store.memory is not None
+    assert store.memory.limit.used <= LIMIT + 4 * (ENTRY_SIZE + eviction.SAMPLED_KEY_SIZE + 3 + len(VALUE))
+    assert store.evicted_keys == 80 - len(store)
+    assert b"193" in store
 
 
 def test_at_the_limit_nothing_is_queued_and_exec_is_refused(full: ClientSession) -> None:
@@ -546,12 +573,43 @@ def test_idle_time_is_the_time_since_the_last_use(
 def test_pipelined_requests_and_transactions_count_as_uses(
     lru: ClientSession, engine: EmbeddedEngine, clock: Clock
 ) -> None:
-    for requests in ([[b"GET", b"k"]] * 3, [[b"MULTI"], [b"GET", b"k"], [b"EXEC"]]):
+    for requests in (
+        [[b"GET", b"k"]] * 5,
+        [[b"SET", b"k", b"1"]] * 5,
+        [[b"INCR", b"k"]] * 5,
+        [[b"SET", b"new", b"1"], *[[b"SET", b"k", b"1"]] * 5],
+        [[b"MULTI"], [b"GET", b"k"], [b"EXEC"]],
+    ):
         clock.forward(5500)
         engine.evict_slice()
         assert execute_line(lru, "OBJECT IDLETIME k") == 5
         feed(lru, b"".join(map(encode_request, requests)))
         assert execute_line(lru, "OBJECT IDLETIME k") == 0
+
+
+def test_a_change_counts_as_a_use_before_the_policy_knows_the_key(store: Store, engine: EmbeddedEngine) -> None:
+    keys = [b"%d" % number for number in range(10)]
+    store.set_many(keys, keys)
+    engine.limit_memory(10**9, "allkeys-lru")
+    store.set_many(keys[:5], keys[:5])
+    assert store.memory is not None
+    store.memory.policy.check()
+    while not engine.evict_slice():
+        pass
+    assert isinstance(store.memory.policy, LeastRecentlyUsed)
+    assert len(store.memory.policy) == 10
+
+
+@pytest.mark.parametrize("command", [[b"GET", b"k"], [b"SET", b"k", b"1"], [b"INCR", b"k"]])
+@pytest.mark.parametrize("count", [1, 10])
+def test_each_request_counts_as_one_use_pipelined_or_not(
+    monkeypatch: pytest.MonkeyPatch, session: ClientSession, engine: EmbeddedEngine, command: list[bytes], count: int
+) -> None:
+    monkeypatch.setattr(eviction, "random", lambda: 0.0)
+    engine.limit_memory(0, "allkeys-lfu")
+    execute_line(session, "SET k 1")
+    feed(session, encode_request(command) * count)
+    assert execute_line(session, "OBJECT FREQ k") == eviction.FIRST_COUNT + count
 
 
 def test_with_client_no_touch_only_touch_counts_as_a_use(
@@ -568,6 +626,17 @@ def test_with_client_no_touch_only_touch_counts_as_a_use(
     engine.evict_slice()
     execute_line(lru, "RESET")
     execute_line(lru, "GET k")
+    assert execute_line(lru, "OBJECT IDLETIME k") == 0
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_with_client_no_touch_a_new_value_counts_as_a_use_pipelined_or_not(
+    lru: ClientSession, engine: EmbeddedEngine, clock: Clock, count: int
+) -> None:
+    execute_line(lru, "CLIENT NO-TOUCH ON")
+    clock.forward(5000)
+    engine.evict_slice()
+    feed(lru, encode_request([b"SET", b"k", b"1"]) * count)
     assert execute_line(lru, "OBJECT IDLETIME k") == 0
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.codec import PIECE_SIZE, Encoder
+from common.codec import Encoder
+from common.pieces import PIECE_SIZE
 from common.replies import Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.resp_replies import ReplyEncoder
-from common.text import ENDING_IN_LF, quote, quoted_pieces, split_args
+from common.text import ENDING_IN_LF, quote, quoted_pieces
+from common.text_args import split_args
 from server.keyspace.store import Store
 from server.session.stream import OUTPUT_SIZE
 from tests.harness.sessions import ClientSession, answers, execute, send_line

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.codec import PIECE_SIZE, encode_together
+from common.codec import encode_together
+from common.pieces import PIECE_SIZE
 from common.replies import NO_REPLY, NULL_ARRAY, OK, ErrorReply, Lines, Reply, SimpleString
 from common.resp_client import MAX_REPLY_DEPTH, MalformedReply, ReplyDecoder, encode_request
 from common.resp_replies import ReplyEncoder
@@ -218,11 +219,36 @@ def test_a_string_that_does_not_end_where_it_said_is_refused(data: bytes) -> Non
         decoder.feed(data)
 
 
-@pytest.mark.parametrize("data", [b":1_0\r\n", b": 1\r\n", b",1_0.5\r\n", b"#x\r\n", b"_x\r\n", b"$-2\r\n", b"*-7\r\n"])
-def test_a_scalar_in_a_spelling_that_resp_does_not_know_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b":1_0", b": 1", b":+", b":+-1", b":"),
+        *(b",1_0.5", b", 1", b",.5", b",+-5", b",1e", b",infinity", b",+nan", b","),
+        *(b"#x", b"_x", b"$-2", b"*-7", b"$-0", b"$+1", b"$1_0", b"$9999999999999999999999"),
+    ],
+)
+def test_a_scalar_in_a_spelling_that_resp_does_not_know_is_refused(line: bytes) -> None:
     decoder = ReplyDecoder()
     with pytest.raises(MalformedReply):
-        decoder.feed(data)
+        decoder.feed(line + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        *((b":+1", 1), (b":-01", -1), (b"(123456789012345678901234567890", 123456789012345678901234567890)),
+        *(
+            (b",5", 5.0),
+            (b",5.", 5.0),
+            (b",-0.5E-2", -0.005),
+            (b",+1e3", 1000.0),
+            (b",INF", math.inf),
+            (b",-inf", -math.inf),
+        ),
+    ],
+)
+def test_a_number_may_have_a_sign_a_fraction_and_an_exponent(line: bytes, expected: float) -> None:
+    assert ReplyDecoder().feed(line + b"\r\n") == [expected]
 
 
 # ---------------------------------------------------------------- requests as a client writes them

@@ -1,23 +1,30 @@
-"""Statistics: a shard per client without a lock, merged when they are read."""
+"""Statistics: a shard per I/O thread and per client without a lock, merged when they are read."""
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from common.codec import RequestBatch
+from common.replies import DEFERRED
 from server.clients.registry import ClientRegistry, TooManyClients
 from server.clients.stats import CommandStat, CommandStats, StatsRegistry
 from server.commands import COMMANDS
+from server.net.io_threads import IOThreads
 from server.registry import Command
+from server.session.session import Session
 from tests.harness.sessions import ClientSession, connect, new_session, send_line, send_lines
 from tests.harness.waiting import all_at_once
 
 ALL = list(COMMANDS)
 GET, SET = COMMANDS.resolve([b"GET", b"a"]), COMMANDS.resolve([b"SET", b"a", b"1"])
+KEYS = COMMANDS.resolve([b"KEYS", b"*"])
 
 
 @pytest.fixture
@@ -54,6 +61,50 @@ def test_totals_are_the_sum_of_all_shards() -> None:
     assert [totals[GET].buckets[n] for n in (7, 10)] == [1, 1], "100 < 2 ** 7 and 1000 < 2 ** 10"
     assert numbers(totals[SET]) == (1, 100, 0, 0)
     assert stats.errors == 2
+
+
+def test_usual_requests_are_counted_in_the_shard_of_the_thread() -> None:
+    context = new_session().context
+    shard = context.stats.new_shard()
+    client = context.clients.add()
+    session = Session(context, client, stats=shard)
+    session.execute([b"GET", b"a"])
+    session.execute_batch(RequestBatch(b"GET", [[b"a", b"b"]]))
+    assert shard.by_command[GET].calls == 3
+    assert not client.stats.by_command
+    context.clients.remove(client)
+    assert context.stats.totals()[GET].calls == 3
+
+
+def test_what_another_thread_may_execute_is_counted_in_the_shard_of_the_client() -> None:
+    context = new_session().context
+    shard = context.stats.new_shard()
+    client = context.clients.add()
+    session = Session(context, client, stats=shard)
+    session.defers_long_requests = True
+    assert session.execute([b"KEYS", b"*"]) is DEFERRED
+    session.execute_deferred()
+    session.execute([b"SET", b"a", b"1", b"EX", b"none"])
+    assert client.stats.by_command[KEYS].calls == 1
+    assert KEYS not in shard.by_command
+    assert (client.stats.errors, shard.errors) == (1, 0)
+
+
+def test_connections_of_an_io_thread_share_a_shard() -> None:
+    context = new_session().context
+    scheduler = IOThreads(1)
+    scheduler.start()
+    try:
+        with ExitStack() as stack:
+            for _ in range(2):
+                own, peer = (stack.enter_context(each) for each in socket.socketpair())
+                connection = scheduler.connect(context, own, peer.getsockname())
+                stack.callback(connection.close)
+                connection.session.execute([b"GET", b"a"])
+                assert not connection.session.client.stats.by_command
+            assert context.stats.totals()[GET].calls == 2
+    finally:
+        scheduler.stop()
 
 
 def test_reading_totals_changes_no_shard() -> None:

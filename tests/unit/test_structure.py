@@ -6,11 +6,10 @@ import ast
 import functools
 from collections.abc import Iterator, Set
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.harness.sources import module_files, syntax_tree
 
 LAYERS = [
     ["common"],
@@ -23,6 +22,7 @@ LAYERS = [
     ["server.keyspace"],
     ["server.protocols"],
     ["server.engines.base", "server.engines.waits"],
+    ["server.engines.memory_limit"],
     ["server.engines.embedded", "server.engines.redis"],
     ["server.engines.log"],
     ["server.clients"],
@@ -51,18 +51,14 @@ MAY_USE_NETWORK = (
     "common.tls_socket",
 )
 
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
-    for package in ("client", "common", "server")
-    for path in sorted(ROOT.glob(f"{package}/**/*.py"))
-}
+MODULES = module_files("client", "common", "server")
 
 
 @functools.cache
 def imports(module: str, *, at_load: bool = False) -> Set[str]:
     """Return the modules that a module imports. ``at_load``: without those that its functions import."""
     names: set[str] = set()
-    for node in _nodes(MODULES[module], functions=not at_load):
+    for node in _nodes(syntax_tree(MODULES[module]), functions=not at_load):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -135,7 +131,8 @@ def test_only_the_redis_engine_uses_redis_py() -> None:
 
 def names_in(module: str) -> set[str]:
     """Return the names that a module uses and imports."""
-    return {getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(MODULES[module])}
+    nodes = ast.walk(syntax_tree(MODULES[module]))
+    return {getattr(node, "attr", getattr(node, "id", getattr(node, "name", ""))) for node in nodes}
 
 
 def test_the_keyspace_lock_is_in_one_module() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.text import UnbalancedQuotes, format_command, quote, split_args
+from common.text import format_command, quote
+from common.text_args import UnbalancedQuotes, split_args
 
 
 @pytest.mark.parametrize(

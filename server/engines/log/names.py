@@ -57,6 +57,10 @@ class Names(NamedTuple):
             log_name(each) for each in self.logs if each >= first
         ]
 
+    def all(self) -> list[str]:
+        """Return the names of all snapshots and logs, those that are not needed any more included."""
+        return [*map(snapshot_name, self.snapshots), *map(log_name, self.logs)]
+
     @property
     def last(self) -> int:
         """The highest number of a file, 0 if there is none."""

@@ -5,7 +5,7 @@ Everything here runs under the keyspace lock, without I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Protocol, TypeAlias
 
@@ -99,16 +99,16 @@ class DatabaseRecorder:
             log.needs_attention = True
         log.appended += 1
 
-    def on_set_many(self, values: Mapping[bytes, bytes], before: Sequence[bytes | None]) -> None:
+    def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Record a SET for each key, with one function to undo all of them."""
         if None in before:
-            self.order.created(*[key for key, value in zip(values, before, strict=True) if value is None])
+            self.order.created(*[key for key, value in zip(keys, before, strict=True) if value is None])
         log = self._log
         pending = log.pending
         pending.select(self.index)
-        pending.records += zip(repeat(b"SET"), values.keys(), values.values())
-        pending.undo.append((undo_values, self.store, list(values), before))
-        pending.size += sum(map(len, values.values()))
+        pending.records += zip(repeat(b"SET"), keys, values)
+        pending.undo.append((undo_values, self.store, keys, before))
+        pending.size += sum(map(len, values))
         if pending.size > MAX_PENDING:
             log.needs_attention = True
         log.appended += 1
@@ -136,12 +136,10 @@ class DatabaseRecorder:
         self.order.removed(key)
         if cause is not Removal.EXPIRED:
             self._record((b"DEL", key), undo_entry, key, before)
-        elif self._log.problem is None:
+        elif self._log.problem is None or self._log.pending.undo:  # in the order of the changes that are pending
             self._record((b"DEL", key), undo_expired, key, before)
         else:
             self.unrecorded.add(key)
-            if self._log.pending.undo:
-                self._log.pending.undo.append((undo_expired, self.store, key, before))
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Record a FLUSHDB, and keep what it removed until it is durable."""

@@ -10,7 +10,7 @@ from common.codec import Args, ProtocolError, ProtocolReply, RequestBatch
 from common.errors import CommandError
 from common.limits import Limits
 from common.resp_replies import ReplyEncoder
-from common.text import COMMENT, UnbalancedQuotes, split_args
+from common.text_args import COMMENT, UnbalancedQuotes, split_args
 from server.engines.base import EngineStartError, StartInterrupted
 from server.engines.log.records import NotARecord, apply
 from server.keyspace.store import Store
@@ -23,6 +23,10 @@ UNLIMITED = Limits(max_line=2**62, max_bulk=2**62, max_args=64, max_request=2**6
 """What was accepted once is accepted again, whatever the limits of clients are now."""
 
 logger = logging.getLogger(__name__)
+
+
+def _new_detector() -> ProtocolDetector:
+    return ProtocolDetector(ReplyEncoder(), UNLIMITED)
 
 
 def never() -> bool:
@@ -47,8 +51,8 @@ class Replay:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.records = 0
-        self._store = store  # of the database that is selected
-        self._detector = ProtocolDetector(ReplyEncoder(), UNLIMITED)
+        self._first = self._store = store  # the latter is that of the database that is selected
+        self._detector = _new_detector()
         self._total = total
         self._is_interrupted = is_interrupted
         self._done = 0
@@ -64,8 +68,12 @@ class Replay:
         """
         if self._is_interrupted():
             raise StartInterrupted
+        self._store = self._first  # as each batch begins, also after one that has raised
         try:
             self._execute(self._requests(data))
+        except NotARecord:
+            self._detector = _new_detector()
+            raise
         except UnbalancedQuotes:
             raise NotARecord("unbalanced quotes") from None
         except CommandError:  # a database that does not exist is the only one

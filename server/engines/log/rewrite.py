@@ -52,6 +52,7 @@ def rewrite(log: DurableLog) -> Iterator[int]:
     It ends with a log that works, if it was failing and the disk allows it.
     """
     try:
+        log.disk.check()  # another directory may have another server
         number = max(Names.of(log.disk.names()).last, log.number) + 1
         file = log.disk.create(log_name(number))
         try:
@@ -140,6 +141,7 @@ def _complete(log: DurableLog, writer: BatchWriter, number: int, chain: Chain, n
     """End a snapshot, and give it its name."""
     writer.append([make_snapshot_end(chain, needs)])
     writer.file.sync()
+    log.disk.check()
     log.disk.rename(TEMPORARY + snapshot_name(number), snapshot_name(number))
     log.disk.sync_directory()
 

@@ -49,6 +49,7 @@ class LogService:
         self._rewriting = threading.Lock()  # held by the thread that rewrites
         self._rewriter: threading.Thread | None = None
         self._base_size = self._snapshot_size()
+        self._has_snapshot = self._base_size > 0
         self._last_succeeded = True
         self._last_seconds = -1
         self._started: float | None = None  # when the rewrite in progress began
@@ -112,7 +113,11 @@ class LogService:
         self._rewriter = threading.Thread(
             target=self._rewrite, args=(self._stopping.wait,), name="log rewrite", daemon=True
         )
-        self._rewriter.start()
+        try:
+            self._rewriter.start()
+        except BaseException:  # the system has no thread left
+            self._rewriting.release()
+            raise
         return True
 
     def _rewrite(self, pause: Sleep) -> None:
@@ -126,6 +131,7 @@ class LogService:
             self._last_succeeded = True
             self.last_save = int(time.time())
             self._rewrites += 1
+            self._has_snapshot = True
         except RewriteFailed as problem:
             self._last_succeeded = False
             logger.warning("the log could not be rewritten: %s", problem)
@@ -168,17 +174,18 @@ class LogService:
             is_lost = isinstance(problem, FileNotFoundError)
             if log.problem is None or (is_lost and log.is_trusted):
                 log.refuse(reason_of(problem), is_lost=is_lost)
-            return
-        if log.problem is not None:
+        elif log.problem is not None:
             self._resume()
             return
         try:
             log.write_pending()
-            if log.level != NO and log.needs_sync:
+            if log.level != NO and log.needs_sync and log.is_trusted:  # also while writes are refused
                 log.sync_or_fail()
             log.mark()
         except OSError as failed:
             logger.debug("the log could not be synced: %s", failed)
+            return
+        if log.problem is not None:
             return
         if self._needs_rewrite:
             self._begin_rewrite()
@@ -190,13 +197,25 @@ class LogService:
         disk = self.log.disk
         try:
             disk.check()
-            if self.log.is_trusted:  # otherwise another file replaces it
-                disk.size(log_name(self.log.number))
+            if self.log.is_trusted and not self._are_files_unchanged():  # otherwise others replace them
+                return FileNotFoundError(errno.ENOENT, "the log was changed by another program")
             if disk.free_bytes() < min_free:
                 return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
         except OSError as problem:
             return problem
         return None
+
+    def _are_files_unchanged(self) -> bool:
+        """Return whether there is a snapshot, if there must be one, and the log has the size that was written.
+
+        An editor replaces a log, and logrotate truncates it.
+        """
+        log, disk = self.log, self.log.disk
+        # A rewrite that replaces the snapshot may hide both from a thread that lists the directory.
+        if self._has_snapshot and not self._rewriting.locked() and not Names.of(disk.names()).snapshots:
+            return False
+        with log.exclusive():
+            return disk.size(log_name(log.number)) == log.writer.size
 
     def _resume(self) -> None:
         log = self.log
@@ -230,8 +249,9 @@ class LogService:
             if thread is not None and thread.ident is not None:
                 thread.join(STOP_TIMEOUT)
         try:
-            if self.log.problem is None:
-                self.log.flush()
+            self.log.write_pending()
+            if self.log.is_trusted:  # also while writes are refused
+                self.log.sync_or_fail()
                 self.log.mark()
                 self.log.sync_or_fail()
         except OSError as problem:

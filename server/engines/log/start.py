@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 from collections.abc import Callable, Iterator
 
@@ -79,6 +80,8 @@ def _walk(
 def check(disk: Disk) -> Iterator[str]:
     """Read the files of a directory, and yield what they contain in lines. Raises `Corruption` and `OSError`."""
     walk, replay = _walk(disk, Databases(Store(), MAX_DATABASES), never, salvage=False)
+    if not walk.names.all():  # a backup that failed must not pass
+        raise FileNotFoundError(errno.ENOENT, "there is no log")
     try:
         findings = walk.run()
     finally:
@@ -143,7 +146,7 @@ def _write_again(disk: Disk, findings: Findings) -> None:
 
 def _begin_anew(disk: Disk, databases: Databases, walk: Walk, chain: Chain) -> tuple[BatchWriter, int]:
     """Write a snapshot of what was replayed, and a new log. Keep copies of all files that were there."""
-    for name in walk.names.data():
+    for name in walk.names.all():  # what a damaged snapshot has replaced may still be there, undamaged
         _copy(disk, name, _free_name(disk, name))
     number = walk.names.last + 1
     writer = _begin(disk, number, chain)

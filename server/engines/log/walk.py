@@ -30,6 +30,8 @@ from server.engines.log.reader import BatchReader, has_undamaged_header, is_corr
 from server.engines.log.records import NotARecord
 from server.engines.log.trailer import NO_CHAIN, Chain
 
+_NO_RECORD = "a batch is undamaged, and has a request that is no record"
+
 
 class Corruption(Exception):
     """A file is damaged, or missing, and not because of an unfinished write."""
@@ -148,7 +150,10 @@ class Walk:
             self._report(name, offset, "the snapshot is damaged" if offset < file.size() else "the snapshot has no end")
             # The keys of a snapshot do not depend on one another, so what is left of them is worth having.
             for each in survivors(file, offset):
-                self._consume(each.data)
+                try:
+                    self._consume(each.data)
+                except NotARecord as problem:
+                    self._report(name, offset, f"{_NO_RECORD}: {problem}")
                 last = each.data
             return read_snapshot_end(last)
 
@@ -181,7 +186,7 @@ class Walk:
         self._follows_any = False
         self._consume_all(reader, name)
         findings.log, findings.chain = number, reader.chain
-        if not reader.is_complete:
+        if not reader.is_complete and findings.torn is None:
             if self._is_corrupt(file, reader.end, number):
                 self._report(name, reader.end, f"batch {reader.chain.sequence + 1} is damaged")
             findings.torn = findings.parts[-1]
@@ -217,7 +222,10 @@ class Walk:
             try:
                 self._consume(last)
             except NotARecord as problem:
-                self._report(name, part.end, f"a batch is undamaged, and has a request that is no record: {problem}")
+                self._report(name, part.end, f"{_NO_RECORD}: {problem}")
+                if part.is_log:  # later changes depend on it
+                    self.findings.torn = part
+                    break
             part.end, part.batches = reader.end, reader.chain.sequence - before
             part.synced = reader.synced
         return last

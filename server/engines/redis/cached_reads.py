@@ -132,9 +132,9 @@ class CachedReads:
         for command, args in commands:
             if not command.writes:
                 continue
-            if command.keys.exist:
-                self._cache.invalidate(command.keys.of(args))
-            else:  # FLUSHALL, FLUSHDB
+            if keys := command.keys.of(args):
+                self._cache.invalidate(keys)
+            else:  # FLUSHALL, or a script that declares no keys and may find them by itself
                 self._cache.clear()
 
     # ---------------------------------------------------------------- INFO

@@ -6,6 +6,7 @@ import io
 import tracemalloc
 from collections.abc import Sequence
 
+from client.lines import encode_line
 from client.protocol import MAX_REPLY_SIZE, ClientProtocol
 from client.render.forms import FORMS, for_terminal, print_replies
 from client.render.pretty import Pretty
@@ -86,7 +87,7 @@ def check(data: bytes) -> None:
     protocol = ClientProtocol()
     protocol.login_requests()
     for line in LINES:
-        protocol.encode_line(line)
+        encode_line(protocol, line)
     try:
         shown = protocol.receive(data)
     except MalformedReply:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from common.text import format_command, quote, quote_always, quoted_pieces, split_args
+from common.text import format_command, quote, quote_always, quoted_pieces
+from common.text_args import split_args
 from server.protocols.text_lines import TextDecoder
 from tests.fuzz.properties import LIMITS, Decode, check_decoder
 

@@ -215,15 +215,16 @@ def test_an_interrupted_batch_says_how_many_lines_are_confirmed(tmp_path: Path) 
 
     fake = FakeRedis({b"SET": reply})
     path = tmp_path / "lines"
-    path.write_text("# first\n" + "SET a 1\n" * 10)
+    path.write_text("SELECT 5\n" + "SET a 1\n" * 10)
     command = [RUN_CLIENT, "-p", str(fake.port), "--file", path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as client:
         assert client.stdout is not None
         assert client.stderr is not None
-        assert client.stdout.read(9) == b"OK\nOK\nOK\n"
+        assert client.stdout.read(12) == b"OK\n" * 4
         wait_until(lambda: len(seen) == 10, "all requests have arrived")
         client.send_signal(signal.SIGINT)
-        assert client.stderr.read() == b"kvline: interrupted. 4 lines confirmed; continue with --resume 5\n"
+        advice = b"4 lines confirmed; continue with --resume 5 --database 5"
+        assert client.stderr.read() == b"kvline: interrupted. " + advice + b"\n"
         assert client.wait(TIMEOUT) == 130
     fake.close()
 
@@ -331,3 +332,26 @@ def test_no_password_is_sent_without_the_encryption_that_was_asked_for(target: A
     ended = run_client("-u", f"rediss://:secret@127.0.0.1:{target.port}", "PING")
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert re.search(b"it does not (speak TLS|reply to a TLS handshake)", ended.stderr)
+
+
+# ---------------------------------------------------------------- standard streams that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "status", "error"),
+    [
+        ("ECHO 1", "> /dev/full", 1, b"kvline: cannot read the input, or write the output: No space left on device\n"),
+        ("--scan", "> /dev/full", 1, b"kvline: cannot read the input, or write the output: No space left on device\n"),
+        ("ECHO 1", ">&-", 0, b""),
+        ("-x SET key", "<&-", 0, b""),
+    ],
+)
+def test_standard_streams_that_are_full_or_closed_cause_no_traceback(
+    target: AnyServer, arguments: str, redirection: str, status: int, error: bytes
+) -> None:
+    ask(target, b"SET", b"key", b"1")
+    command = f"{RUN_CLIENT} -p {target.port} {arguments} {redirection}"
+    ended = subprocess.run(
+        ["sh", "-c", command], stderr=subprocess.PIPE, env=environment(), timeout=TIMEOUT, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (status, error)

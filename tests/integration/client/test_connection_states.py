@@ -65,6 +65,7 @@ def test_reply_modes_reset_and_hello_keep_request_and_reply_in_step(target: AnyS
         assert_in_step(terminal)
         assert terminal.run("CLIENT REPLY OFF") == ""
         assert terminal.run("ECHO off") == ""
+        assert terminal.run("PEEK key") == "PEEK needs replies, which CLIENT REPLY has turned off\n"
         assert terminal.run("CLIENT REPLY ON") == "OK\n"
         assert_in_step(terminal)
         assert terminal.run("HELLO 2").startswith(" 1) server\n")

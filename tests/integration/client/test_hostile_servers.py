@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from client.__main__ import main
+from client.main import main
 from client.protocol import ClientProtocol
 from client.render.forms import FORMS, for_terminal
 from common.resp_client import MalformedReply

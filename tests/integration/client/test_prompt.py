@@ -12,6 +12,7 @@ import pytest
 from tests.harness.any_server import AnyServer, ask
 from tests.harness.fake_redis import FakeRedis, bulk
 from tests.harness.terminal import CTRL_D, ENTER, TAB, UP, Prompt
+from tests.harness.waiting import wait_until
 
 pytest.importorskip("readline", reason="this Python has no readline module")
 
@@ -233,8 +234,12 @@ def test_a_stream_is_piped_until_the_shell_command_reads_no_more(target: AnyServ
         terminal.expect("OK\n")
         ask(target, b"SET", b"key", b"1")
         terminal.expect('"key" "1"\n')
-        for number in range(20):  # the client notices when it writes
-            ask(target, b"SET", b"key", b"%d" % number)
+
+        def is_at_the_prompt() -> bool:
+            ask(target, b"SET", b"key", b"2")  # the client notices the end of `head` when it writes
+            return terminal.shows(f"{terminal.prompt}> ")
+
+        wait_until(is_at_the_prompt, "the prompt is shown")
         terminal.expect(f"{terminal.prompt}> ")
         assert terminal.run("ECHO 1") == "1\n"
 

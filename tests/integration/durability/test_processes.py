@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Iterable
 from functools import partial
@@ -14,19 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import RUN_SERVER, Peer, ServerProcess, StartServer, environment
+from tests.harness.processes import Peer, ServerProcess, StartServer, run_server
 from tests.harness.redis_server import RedisServer, find_redis
 from tests.harness.waiting import TIMEOUT, wait_until
 from tests.integration.durability.conftest import Start, compact, kill
 
 WRITERS = 50
 ROUNDS = 10
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [RUN_SERVER, *arguments], capture_output=True, text=True, env=environment(), timeout=TIMEOUT, check=False
-    )
 
 
 # ---------------------------------------------------------------- kill -9
@@ -131,7 +124,7 @@ def test_a_killed_rewrite_loses_nothing(start: Start) -> None:
 
 def test_a_second_server_on_the_same_directory_is_refused(start: Start, tmp_path: Path) -> None:
     server = start()
-    second = run("--port", "0", "--data", str(tmp_path / "data"))
+    second = run_server("--port", "0", "--data", str(tmp_path / "data"))
     assert second.returncode == 1
     assert second.stderr == f"kvline can't start: {tmp_path}/data is used by another server\n"
     server.check()
@@ -147,7 +140,7 @@ def test_only_the_user_of_the_server_may_read_the_directory(start: Start, tmp_pa
 def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path, make: str) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" if make == "file" else tmp_path / "file" / "data"
-    outcome = run("--port", "0", "--data", str(path))
+    outcome = run_server("--port", "0", "--data", str(path))
     assert outcome.returncode == 1
     assert outcome.stderr.startswith(f"kvline can't start: can't use {path}: ")
     assert outcome.stderr.count("\n") == 1
@@ -177,7 +170,7 @@ def test_check_reads_the_files_and_exits_with_0(start: Start, tmp_path: Path) ->
     server = start()
     server.connect().ask(b"SET a 1")
     kill(server)
-    outcome = run("--check", str(tmp_path / "data"))
+    outcome = run_server("--check", str(tmp_path / "data"))
     assert outcome.returncode == 0
     assert re.fullmatch(r"00000001\.log: \d batches in \d+ bytes\n1 records\nthe log is undamaged\n", outcome.stdout)
 
@@ -185,14 +178,14 @@ def test_check_reads_the_files_and_exits_with_0(start: Start, tmp_path: Path) ->
 def test_check_finds_damage_and_exits_with_1(start: Start, tmp_path: Path) -> None:
     path = damaged_log(start, tmp_path)
     before = path.read_bytes()
-    outcome = run("--check", str(tmp_path / "data"))
+    outcome = run_server("--check", str(tmp_path / "data"))
     assert outcome.returncode == 1
     assert outcome.stdout.endswith("is damaged\n")
     assert path.read_bytes() == before
 
 
 def test_check_of_a_missing_directory_is_one_sentence(tmp_path: Path) -> None:
-    outcome = run("--check", str(tmp_path / "none"))
+    outcome = run_server("--check", str(tmp_path / "none"))
     assert (outcome.returncode, outcome.stderr) == (
         1,
         f"kvline can't read {tmp_path}/none: No such file or directory\n",
@@ -202,7 +195,7 @@ def test_check_of_a_missing_directory_is_one_sentence(tmp_path: Path) -> None:
 def test_damage_stops_the_start_and_repair_keeps_what_comes_before_it(start: Start, tmp_path: Path) -> None:
     path = damaged_log(start, tmp_path)
     data = path.read_bytes()
-    refused = run("--port", "0", "--data", str(tmp_path / "data"))
+    refused = run_server("--port", "0", "--data", str(tmp_path / "data"))
     assert refused.returncode == 1
     assert f"{path} is damaged at byte {data.index(b'SET key:3')}: " in refused.stderr
     assert "--repair" in refused.stderr

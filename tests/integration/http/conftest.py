@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.harness.http_wire import Wire, start_with_http
+from tests.harness.http_wire import Wire, new_http_client, start_with_http
+from tests.harness.npm import check_with_node, node_modules
 from tests.harness.processes import ServerProcess, server, start_server
 from tests.harness.waiting import TIMEOUT
 
-__all__ = ["server", "start_server"]
+__all__ = ["check_with_node", "node_modules", "server", "start_server"]
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def shared_server() -> Iterator[ServerProcess]:
 @pytest.fixture
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
     """A client on the shared server, which is empty."""
-    with httpx.Client(base_url=server.http_url, timeout=TIMEOUT, verify=False) as client:  # as certificates take long
+    with new_http_client(server.http_url) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from common.text import quote
-from tests.harness.http_wire import HOST, Wire, request, start_with_http
+from tests.harness.http_wire import HOST, Wire, fetch, new_http_client, request, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until, watch
 
@@ -48,7 +48,7 @@ def send_what_is_taken(wire: Wire, data: bytes, most: int) -> int:
 
 
 def put_large(server: ServerProcess, megabytes: int) -> None:
-    with httpx.Client(base_url=server.http_url, verify=False) as http:
+    with new_http_client(server.http_url) as http:
         http.put("/keys/big", content=b"x" * (megabytes * MIB)).raise_for_status()
 
 
@@ -405,5 +405,5 @@ def test_without_file_descriptors_the_log_has_one_line_and_no_traceback(
         for _ in range(80):
             wires.enter_context(Wire(server.http_url))
         wait_until(lambda: "cannot accept connections at present" in server.log, "no file descriptor is left")
-    wait_until(lambda: httpx.get(f"{server.http_url}/healthz").status_code == 200, "connections are served again")
+    wait_until(lambda: fetch("GET", f"{server.http_url}/healthz").status_code == 200, "connections are served again")
     assert server.log.count("cannot accept connections at present") <= 2, "one line per ten seconds"

@@ -30,9 +30,12 @@ def demo(*args: str, password: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_runs_to_its_end_and_leaves_other_keys_unchanged(start_server: StartServer) -> None:
+def test_the_demo_runs_after_one_that_was_interrupted_and_leaves_other_keys_unchanged(
+    start_server: StartServer,
+) -> None:
     server = start_with_http(start_server)
     peer = server.connect()
+    assert peer.ask(b"SET demo:greeting left") == b"OK"
     for key in (b"greeting", b"demo:of-another-user"):
         assert peer.ask(b"SET " + key + b" mine") == b"OK"
     completed = demo(server.http_url)
@@ -44,14 +47,7 @@ def test_the_demo_runs_to_its_end_and_leaves_other_keys_unchanged(start_server: 
     assert peer.ask(b"DBSIZE") == b"2"
 
 
-def test_keys_of_an_earlier_run_cause_no_failure(start_server: StartServer) -> None:
-    server = start_with_http(start_server)
-    assert server.connect().ask(b"SET demo:greeting left") == b"OK"
-    completed = demo(server.http_url)
-    assert completed.returncode == 0, completed.stdout + completed.stderr
-
-
-def test_the_demo_sends_the_password_and_does_not_print_it(start_server: StartServer) -> None:
+def test_the_demo_runs_on_an_empty_server_sends_the_password_and_does_not_print_it(start_server: StartServer) -> None:
     server = start_with_http(start_server, KVLINE_PASSWORD=PASSWORD)
     completed = demo(server.http_url, password=PASSWORD)
     assert completed.returncode == 0, completed.stdout + completed.stderr

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.harness.http_wire import start_with_http
+from tests.harness.http_wire import fetch, start_with_http
 from tests.harness.processes import StartServer
 from tests.harness.waiting import TIMEOUT
 
@@ -54,7 +53,7 @@ def client(start_server: StartServer, tmp_path: Path, monkeypatch: pytest.Monkey
     pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
     server = start_with_http(start_server)
     document = tmp_path / "openapi.json"
-    document.write_bytes(httpx.get(f"{server.http_url}/openapi.json").content)
+    document.write_bytes(fetch("GET", f"{server.http_url}/openapi.json").content)
     folder = tmp_path / "generated_kvline_client"
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
     command += ["--path", str(document), "--output-path", str(folder)]

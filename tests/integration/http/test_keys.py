@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.harness.http_wire import Wire
 from tests.harness.processes import ServerProcess
+from tests.harness.profiles import examples
 from tests.harness.waiting import wait_until
 
 EVERY_BYTE = bytes(range(256))
@@ -95,7 +96,7 @@ def test_any_bytes_make_a_key(wire: Wire, server: ServerProcess, key: bytes) -> 
     assert wire.ask(b"DELETE", path).status == 204
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.binary(max_size=100), value=st.binary(max_size=100))
 def test_get_returns_any_value_under_any_key(wire: Wire, key: bytes, value: bytes) -> None:
     path = b"/keys/" + b"".join(b"%%%02x" % byte for byte in key)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.harness.http_wire import new_http_client
 from tests.harness.processes import StartServer
-from tests.harness.waiting import TIMEOUT
 
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
 
@@ -17,7 +17,7 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 def full(start_server: StartServer) -> Iterator[httpx.Client]:
     """A client of a server that has reached its limit."""
     server = start_server("--port", "0", "--http-port", "0", "--max-memory", "1kb", ports=2)
-    with httpx.Client(base_url=server.http_url, timeout=TIMEOUT) as client:
+    with new_http_client(server.http_url) as client:
         assert client.put("/keys/large", content="x" * 1000).is_success
         yield client
 

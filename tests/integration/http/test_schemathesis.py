@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from server.commands import COMMANDS
-from tests.harness.http_wire import start_with_http
+from tests.harness.http_wire import fetch, start_with_http
 from tests.harness.processes import ROOT, StartServer, environment
 
 SECONDS = 120
@@ -47,5 +46,5 @@ def test_every_response_is_as_the_document_says(start_server: StartServer, tmp_p
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Selected: 15/16\n  Tested: 15\n" in ran.stdout, ran.stdout
     server.check()
-    figures = httpx.post(server.http_url, json=["INFO", "commandstats"]).json()["result"]
+    figures = fetch("POST", server.http_url, json=["INFO", "commandstats"]).json()["result"]
     assert figures.count("cmdstat_") > len(COMMANDS) / 2, "the hooks have replaced the names of commands"

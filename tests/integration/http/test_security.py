@@ -15,7 +15,7 @@ from server.http.routes import Route
 from server.http.security import AccessPolicy
 from server.session.auth import Authenticator
 from tests.harness.cases import case
-from tests.harness.http_wire import Wire, start_with_http
+from tests.harness.http_wire import Wire, fetch, new_http_client, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
@@ -42,7 +42,7 @@ def http_guarded(guarded: ServerProcess) -> Iterator[httpx.Client]:
 @pytest.fixture
 def stranger(guarded: ServerProcess) -> Iterator[httpx.Client]:
     """A client of the same server that has no password."""
-    with httpx.Client(base_url=guarded.http_url, verify=False) as client:
+    with new_http_client(guarded.http_url) as client:
         yield client
 
 
@@ -359,15 +359,15 @@ def test_a_password_with_blanks_colons_and_other_letters_is_accepted_by_basic(
     start_server: StartServer, password: str
 ) -> None:
     server = start_with_http(start_server, KVLINE_PASSWORD=password)
-    assert httpx.get(server.http_url + "/keys", headers={"Authorization": basic("", password)}).status_code == 200
+    assert fetch("GET", server.http_url + "/keys", headers={"Authorization": basic("", password)}).status_code == 200
     token = f"Bearer {password}".encode()
-    assert httpx.get(server.http_url + "/keys", headers={"Authorization": token}).status_code == 200  # type: ignore[dict-item]
+    assert fetch("GET", server.http_url + "/keys", headers={"Authorization": token}).status_code == 200  # type: ignore[dict-item]
 
 
 def test_the_http_token_is_the_password_of_all_protocols(start_server: StartServer) -> None:
     server = start_with_http(start_server, KVLINE_HTTP_TOKEN=PASSWORD)
-    assert httpx.get(server.http_url + "/keys").status_code == 401
-    assert httpx.get(server.http_url + "/keys", headers={"Authorization": f"Bearer {PASSWORD}"}).status_code == 200
+    assert fetch("GET", server.http_url + "/keys").status_code == 401
+    assert fetch("GET", server.http_url + "/keys", headers={"Authorization": f"Bearer {PASSWORD}"}).status_code == 200
     peer = server.connect()
     assert peer.ask(b"PING") == b"(error) NOAUTH Authentication required."
     assert peer.ask(f"AUTH {PASSWORD}".encode()) == b"OK"
@@ -376,7 +376,7 @@ def test_the_http_token_is_the_password_of_all_protocols(start_server: StartServ
 
 def test_a_password_that_is_changed_by_a_command_holds_for_http_at_once(start_server: StartServer) -> None:
     server = start_with_http(start_server)
-    with httpx.Client(base_url=server.http_url) as client:
+    with new_http_client(server.http_url) as client:
         assert client.post("/", json=["CONFIG", "SET", "requirepass", "new"]).json() == {"result": "OK"}
         assert client.get("/ping").status_code == 401
         client.headers["Authorization"] = "Bearer new"
@@ -397,7 +397,7 @@ def test_auth_over_http_says_whether_the_password_is_right(http_guarded: httpx.C
 
 def test_wrong_passwords_over_http_are_counted_in_info_and_metrics(start_server: StartServer) -> None:
     server = start_with_http(start_server, KVLINE_PASSWORD=PASSWORD)
-    with httpx.Client(base_url=server.http_url) as client:
+    with new_http_client(server.http_url) as client:
         client.get("/ping")  # without a password: not counted
         for authorization in ("Bearer wrong", basic("", "wrong")):
             client.get("/ping", headers={"Authorization": authorization})
@@ -440,7 +440,7 @@ def test_csrf_get_that_any_page_can_cause_changes_nothing(
 
 def test_csrf_get_that_the_user_typed_may_write(in_the_open: ServerProcess) -> None:
     url = in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
-    assert httpx.get(url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
+    assert fetch("GET", url + "/set/k/v", headers={"Sec-Fetch-Site": "none"}).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -460,9 +460,9 @@ def test_csrf_get_with_a_password_that_browsers_add_by_themselves_changes_nothin
 ) -> None:
     url = guarded_in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     headers = {"Authorization": authorization}
-    assert httpx.get(url + "/set/k/v", headers=headers).status_code == status
-    assert httpx.get(url + "/strlen/k", headers=headers).status_code == 200
-    assert httpx.get(url + "/set/k/v", headers=headers | {"Sec-Fetch-Site": "none"}).status_code == 200
+    assert fetch("GET", url + "/set/k/v", headers=headers).status_code == status
+    assert fetch("GET", url + "/strlen/k", headers=headers).status_code == 200
+    assert fetch("GET", url + "/set/k/v", headers=headers | {"Sec-Fetch-Site": "none"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -473,4 +473,4 @@ def test_cors_with_a_password_that_browsers_add_by_themselves_allows_no_write(
 ) -> None:
     url = guarded_in_the_open.http_url.replace("0.0.0.0", "127.0.0.1")
     headers = {"Authorization": authorization, "Origin": "http://evil.example"}
-    assert httpx.post(url + "/set/k/v", headers=headers).status_code == status
+    assert fetch("POST", url + "/set/k/v", headers=headers).status_code == status

@@ -7,10 +7,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.harness.http_wire import start_with_http
+from tests.harness.http_wire import fetch, start_with_http
 from tests.harness.processes import StartServer, run_server
 
 
@@ -37,8 +36,8 @@ def test_it_listens_on_ipv6(start_server: StartServer) -> None:
         pytest.skip(f"no IPv6 here: {problem}")
     server = start_with_http(start_server, "--host", "::1")
     assert server.http_url.startswith("http://[::1]:")
-    assert httpx.get(server.http_url + "/healthz").status_code == 200
-    assert "addr=[::1]:" in httpx.post(server.http_url, json=["CLIENT", "INFO"]).text
+    assert fetch("GET", server.http_url + "/healthz").status_code == 200
+    assert "addr=[::1]:" in fetch("POST", server.http_url, json=["CLIENT", "INFO"]).text
 
 
 @pytest.mark.parametrize("which", ["http", "tcp"])

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.harness.http_wire import HOST, Wire, request, start_with_http
+from tests.harness.http_wire import HOST, Wire, fetch, new_http_client, request, start_with_http
 from tests.harness.processes import StartServer
 from tests.harness.waiting import wait_until
 
@@ -34,7 +34,7 @@ STALLED = {
 
 def test_it_stops_with_status_0_and_logs_no_failure_whatever_clients_do(start_server: StartServer) -> None:
     server = start_with_http(start_server, "--log-level", "warning")
-    with httpx.Client(base_url=server.http_url) as http, ExitStack() as wires:
+    with new_http_client(server.http_url) as http, ExitStack() as wires:
         http.put("/keys/big", content=b"x" * (15 * MIB))
         for name, sent in STALLED.items():
             wire = wires.enter_context(Wire(server.http_url))
@@ -48,7 +48,7 @@ def test_it_stops_with_status_0_and_logs_no_failure_whatever_clients_do(start_se
 
 def test_a_running_request_gets_its_whole_response(start_server: StartServer) -> None:
     server = start_with_http(start_server)
-    with httpx.Client(base_url=server.http_url) as http:
+    with new_http_client(server.http_url) as http:
         http.put("/keys/big", content=b"x" * (8 * MIB))
     with Wire(server.http_url) as wire, Wire(server.http_url) as idle:
         assert idle.ask(b"GET", b"/healthz").status == 200
@@ -65,7 +65,7 @@ def test_a_running_request_gets_its_whole_response(start_server: StartServer) ->
 def test_a_worker_thread_that_is_busy_does_not_delay_the_stop(start_server: StartServer) -> None:
     """The transaction would take a quarter of an hour. Python waits for the threads of `concurrent.futures`."""
     server = start_with_http(start_server)
-    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
+    with new_http_client(server.http_url) as http, Wire(server.http_url) as wire:
         for key in ("one", "other"):
             http.put(f"/keys/{key}", content=os.urandom(11_000))
         wire.send(request(b"POST", b"/multi-exec", json.dumps([["LCS", "one", "other"]] * 20_000).encode()))
@@ -83,10 +83,10 @@ def commandstats(http: httpx.Client) -> str:
 def test_compact_of_a_large_binary_value_delays_neither_other_requests_nor_the_stop(
     start_server: StartServer, path: bytes
 ) -> None:
-    """The line of one value of 100 MiB takes seconds to make. It is made in pieces, while the client reads."""
-    server = start_with_http(start_server, "--http-max-body", str(100 * MIB))
-    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
-        http.put("/keys/big", content=b"\x00\xff" * (50 * MIB))
+    """The line of one value of 32 MiB takes long to make. It is made in pieces, while the client reads."""
+    server = start_with_http(start_server, "--http-max-body", str(32 * MIB))
+    with new_http_client(server.http_url) as http, Wire(server.http_url) as wire:
+        http.put("/keys/big", content=b"\x00\xff" * (16 * MIB))
         wire.send(request(b"GET", path))
         wait_until(lambda: "cmdstat_compact:" in commandstats(http), "the command is executed")
         assert wire.socket.recv(1), "the response has begun"
@@ -113,4 +113,4 @@ def test_a_stopped_server_leaves_its_ports_free_at_once(start_server: StartServe
         server.signal(signal.SIGINT)
         assert server.exit_status() == 0
     again = start_server("--port", "0", "--http-port", port, ports=2)
-    wait_until(lambda: httpx.get(again.http_url + "/healthz").status_code == 200, "it answers")
+    wait_until(lambda: fetch("GET", again.http_url + "/healthz").status_code == 200, "it answers")

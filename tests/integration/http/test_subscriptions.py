@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from base64 import b64decode
 
 import httpx
 import pytest
 
-from tests.harness.http_wire import Wire, request, start_with_http
+from tests.harness.http_wire import Wire, new_http_client, request, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.waiting import wait_until
 
@@ -84,6 +85,25 @@ def test_client_list_shows_the_subscription_until_the_client_disconnects(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [request(b"GET", b"/healthz"), request(b"GET", b"/healthz") * 5000, b"no HTTP"],
+    ids=["request", "requests", "no HTTP"],
+)
+def test_the_events_end_with_the_input_of_the_client_whatever_follows_the_request(
+    http: httpx.Client, wire: Wire, more: bytes
+) -> None:
+    events = Events(wire, b"channel=a")
+    assert events.headers[b"connection"] == b"close"
+    events.next()
+    wire.send(more)
+    publish(http, "a", "x")
+    assert events.next()[0] == "message"
+    wire.socket.shutdown(socket.SHUT_WR)
+    assert events.rest().endswith(b"0\r\n\r\n")
+    wait_until(lambda: publish(http, "a", "x") == 0, "the subscription has ended")
+
+
+@pytest.mark.parametrize(
     ("query", "error"),
     [
         ("", "give a channel or a pattern, such as /subscribe?channel=news"),
@@ -118,7 +138,7 @@ def test_subscribe_as_a_command_is_refused(http: httpx.Client) -> None:
 
 def test_the_token_is_needed_and_other_origins_are_refused(start_server: StartServer) -> None:
     server = start_with_http(start_server, KVLINE_HTTP_TOKEN="t0ken")
-    with httpx.Client(base_url=server.http_url) as http:
+    with new_http_client(server.http_url) as http:
         assert http.get("/subscribe?channel=a").status_code == 401
         headers = {"Authorization": "Bearer t0ken", "Origin": "http://example.org"}
         assert http.get("/subscribe?channel=a", headers=headers).status_code == 403
@@ -130,7 +150,7 @@ def test_backpressure_a_client_that_does_not_read_is_closed_at_the_limit(
     start_server: StartServer,
 ) -> None:
     server = start_with_http(start_server, "--client-output-buffer-limit", "pubsub 1mb 0 0")
-    with httpx.Client(base_url=server.http_url) as http, Wire(server.http_url) as wire:
+    with new_http_client(server.http_url) as http, Wire(server.http_url) as wire:
         Events(wire, b"channel=a").next()
         message = "x" * BIG
         wait_until(lambda: publish(http, "a", message) == 0, "the connection is closed")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from common.resp_client import encode_request
 from server.app import Server
 from server.settings import Settings
 from tests.harness.certificates import Pair, TLSFiles, certificates
@@ -77,6 +78,38 @@ def test_https_closes_with_close_notify(server: Server, certificates: TLSFiles) 
         while data := peer.recv(65536):
             received += data
     assert received.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("header", [b"", b"connection: close\r\n"], ids=["keep-alive", "close"])
+@pytest.mark.parametrize("path", [b"/keys/big", b"/get/big"])
+def test_https_sends_a_large_response_as_slowly_as_the_client_reads(
+    certificates: TLSFiles, monkeypatch: pytest.MonkeyPatch, path: bytes, header: bytes
+) -> None:
+    monkeypatch.setattr("server.http.tls_accept.LINGER_TIMEOUT", 0.001)
+    pair = certificates.server
+    settings = Settings(
+        ports=(0,),
+        http_port=0,
+        http_tls=True,
+        tls_cert=str(pair.certificate),
+        tls_key=str(pair.key),
+        http_idle_timeout=0.01,
+    )
+    value = b"0123456789abcdef" * 500_000
+    with Server(settings) as server, socket.socket() as plain:
+        with closing(Peer(server.port)) as peer:
+            peer.send(encode_request([b"SET", b"big", value]))
+            assert peer.line() == b"+OK\r\n"
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(TIMEOUT)
+        plain.connect(("127.0.0.1", port_of(server)))
+        received = bytearray()
+        with certificates.client_context().wrap_socket(plain, server_hostname="localhost") as reader:
+            reader.sendall(b"GET %b HTTP/1.1\r\nhost: localhost\r\n%b\r\n" % (path, header))
+            while data := reader.recv(65536):
+                received += data
+        assert received.count(b"0123456789abcdef") >= len(value) // 16 - 100, "a few are divided by a chunk"
+        assert received.endswith((b"abcdef", b"0\r\n\r\n"))
 
 
 def test_https_closes_a_handshake_that_does_not_continue(server: Server, certificates: TLSFiles) -> None:

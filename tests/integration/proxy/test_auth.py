@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from tests.harness.backing_redis import StartRedis, backend, execute
-from tests.harness.http_wire import start_with_http
+from tests.harness.http_wire import new_http_client, start_with_http
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.redis_server import HOST, RedisServer
 
@@ -81,7 +80,7 @@ def test_neither_password_is_shown(start_server: StartServer, guarded_redis: Red
     proxy = start_with_http(
         start_server, "--log-level", "debug", KVLINE_BACKEND=url, KVLINE_PASSWORD=OWN, KVLINE_PASSWORD_FILE=""
     )
-    with httpx.Client(base_url=proxy.http_url) as client:
+    with new_http_client(proxy.http_url) as client:
         assert client.get("/get/k").status_code == 401
         client.headers["Authorization"] = f"Bearer {OWN}"
         shown = "".join(

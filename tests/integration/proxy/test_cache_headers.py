@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.harness.backing_redis import backend, execute
+from tests.harness.http_wire import new_http_client
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import RedisServer
 
@@ -63,6 +64,6 @@ def test_the_headers_belong_to_one_request_of_a_connection(
 ) -> None:
     execute(direct, "SET foo bar")
     server = start(start_server, redis, "--cache-ttl", "3600")
-    with httpx.Client(base_url=server.http_url) as http:
+    with new_http_client(server.http_url) as http:
         assert http.get("/keys/foo").headers["x-cache"] == "MISS"
         assert "x-cache" not in http.get("/healthz").headers

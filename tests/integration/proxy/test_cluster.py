@@ -6,12 +6,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import redis as redis_py
 from redis.cluster import RedisCluster
 
 from tests.harness.backing_redis import SHORT, execute, execute_each, info, is_unavailable, new_redis
+from tests.harness.http_wire import new_http_client
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import HOST, RedisServer
 from tests.harness.resp_wire import Aggregate, Reply, payload
@@ -325,7 +325,7 @@ def test_a_cluster_that_serves_no_client_is_502_over_http(tmp_path: Path, start_
     cluster = ThreeNodes(tmp_path)
     try:
         server = start_server("--port", "0", "--backend", cluster.url(), "--http-port", "0", ports=2)
-        with httpx.Client(base_url=server.http_url, timeout=TIMEOUT) as http:
+        with new_http_client(server.http_url) as http:
             assert http.put("/keys/key", content=b"old").status_code == 201
             owner, slot = cluster.owner_of("key"), cluster.slot_of("key")
             assert execute(owner.connect(), f"CLUSTER DELSLOTS {slot}") == OK

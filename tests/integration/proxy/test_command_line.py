@@ -118,9 +118,9 @@ def test_the_password_comes_from_the_environment_or_the_url(
     redis = start_redis()
     assert execute(redis.connect(), f"CONFIG SET requirepass {PLAIN}") == b"+OK\r\n"
     address = f"{HOST}:{redis.port}"
-    exports = "; ".join(f"export {name}='{text.format(address=address)}'" for name, text in variables.items())
     options = ("--backend", url.format(address=address)) if url else ()
-    server = start_server("--port", "0", *options, shell=exports)
+    environ = {name: text.format(address=address) for name, text in variables.items()}
+    server = start_server("--port", "0", *options, **environ)
     assert execute(server.connect(), "SET key value") == b"+OK\r\n"
     assert "WARNING" not in server.log
 

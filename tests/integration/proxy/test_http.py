@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.backing_redis import SHORT, StartRedis, backend, count_calls, execute, execute_each
+from tests.harness.http_wire import new_http_client
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import HOST, RedisServer
 from tests.harness.waiting import TIMEOUT, all_at_once, wait_until
@@ -38,7 +39,7 @@ def new_client() -> Iterator[NewClient]:
     opened: list[httpx.Client] = []
 
     def new(server: ServerProcess) -> httpx.Client:
-        opened.append(httpx.Client(base_url=server.http_url, timeout=TIMEOUT))
+        opened.append(new_http_client(server.http_url))
         return opened[-1]
 
     yield new

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from common.resp_client import encode_request
 from tests.harness.backing_redis import StartRedis, backend, execute, execute_each
+from tests.harness.http_wire import new_http_client
 from tests.harness.processes import Peer, ServerProcess, StartServer
 from tests.harness.redis_server import RedisServer
 from tests.harness.resp_wire import Aggregate, payload, read_reply
@@ -72,7 +72,7 @@ def test_over_http_a_subscription_is_refused_and_a_message_is_forwarded(
 ) -> None:
     pytest.importorskip("httptools", reason="the extra http is not installed")
     server = start_server(*backend(redis, "--http-port", "0"), ports=2)
-    with httpx.Client(base_url=server.http_url) as http:
+    with new_http_client(server.http_url) as http:
         got = http.get("/subscribe?channel=news")
         assert (got.status_code, got.json()["error"].split()[1]) == (400, "SUBSCRIBE")
         assert http.post("/", json=["PUBLISH", "news", "x"]).json() == {"result": 1}

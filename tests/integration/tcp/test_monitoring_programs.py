@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.harness.http_wire import fetch
 from tests.harness.processes import ServerProcess, StartServer
 from tests.harness.redis_server import free_port
 from tests.harness.waiting import TIMEOUT, wait_until
@@ -117,7 +118,7 @@ def test_the_exporter_for_prometheus_reads_the_figures(server: ServerProcess) ->
 def read_metrics(url: str) -> dict[str, float]:
     """Return the samples by their names and labels, or nothing while the exporter does not listen."""
     try:
-        text = httpx.get(url, timeout=TIMEOUT).text
+        text = fetch("GET", url).text
     except httpx.TransportError:
         return {}
     return {name: float(value) for name, value in re.findall(r"^(redis_[^ ]+) (\S+)$", text, re.MULTILINE)}

@@ -72,6 +72,19 @@ def test_pipelined_requests_wait_too(server: ServerProcess) -> None:
     assert writer.receive(500) == b"+OK\r\n" * 100
 
 
+def test_the_request_of_a_killed_client_is_not_executed(server: ServerProcess) -> None:
+    admin, writer = server.connect(), server.connect()
+    number = writer.ask(b"CLIENT ID")
+    assert admin.ask(b"CLIENT PAUSE " + LONG + b" WRITE") == b"OK"
+    writer.send(b"SET key 1\nSET key 2\n")
+    wait_until(lambda: waiting(admin) == 1, "the first SET waits")
+    assert admin.ask(b"CLIENT KILL ID " + number) == b"1"
+    wait_until(lambda: waiting(admin) == 0, "nothing waits, although the pause goes on")
+    wait_until(lambda: admin.ask(b"CLIENT KILL ID " + number) == b"0", "the client is deregistered")
+    assert admin.ask(b"CLIENT UNPAUSE") == b"OK"
+    assert admin.ask(b"EXISTS key") == b"0"
+
+
 @pytest.mark.parametrize("mode", [b"ALL", b"WRITE"])
 def test_a_paused_server_stops(start_server: StartServer, mode: bytes) -> None:
     server = start_server()

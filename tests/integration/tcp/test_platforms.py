@@ -115,7 +115,7 @@ def test_shutdown_stops_it_with_status_0(server: BareServer) -> None:
 
 
 def test_the_client_sends_a_command(server: BareServer) -> None:
-    program = f"{BARE_PLATFORM}\nfrom client.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    program = f"{BARE_PLATFORM}\nfrom client.main import main\nsys.exit(main(sys.argv[1:]))"
     ended = subprocess.run(
         [sys.executable, "-c", program, "--port", str(server.port), "ECHO", "hello"],
         cwd=ROOT,
@@ -145,7 +145,7 @@ sys.platform = "win32"
 
 @pytest.mark.parametrize("lines", [b"", b"SET key 1\nGET key\n", b"SET key 1\nGET key", b"GET none\n" * 50_000])
 def test_the_client_sends_lines_where_select_accepts_sockets_only(server: BareServer, lines: bytes) -> None:
-    program = f"{BARE_PLATFORM}\nfrom client.__main__ import main\n{WINDOWS_SELECT}\nsys.exit(main(sys.argv[1:]))"
+    program = f"{BARE_PLATFORM}\nfrom client.main import main\n{WINDOWS_SELECT}\nsys.exit(main(sys.argv[1:]))"
     ended = subprocess.run(
         [sys.executable, "-c", program, "--port", str(server.port)],
         cwd=ROOT,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from common import __version__
 from server.settings import SETTINGS
-from tests.harness.processes import RUN_SERVER, Peer, StartServer, run_server
+from tests.harness.processes import ROOT, RUN_SERVER, Peer, StartServer, run_server
+from tests.harness.waiting import TIMEOUT
 
 
 def test_it_starts_from_another_folder(start_server: StartServer, tmp_path: Path) -> None:
@@ -34,6 +37,41 @@ def test_files_in_the_folder_that_it_is_started_from_are_not_taken_for_its_own(
     for name in ("server", "common", "random", "socketserver"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file was imported')\n")
     assert start_server(program=RUN_SERVER, cwd=tmp_path).connect().ask(b"PING") == b"PONG"
+
+
+MAX_MODULES = 275
+"""A first reply needs 258 modules with Python 3.11, those of the standard library included."""
+
+FIRST_REPLY = """
+import socket, sys
+import server.__main__
+from server.app import Server
+from server.settings import Settings
+with Server(Settings(ports=(0,))) as running, socket.create_connection((b"127.0.0.1", running.port)) as connection:
+    connection.sendall(b"PING\\r\\n")
+    assert connection.recv(100) == b"PONG\\r\\n"
+    print(*sys.modules)
+"""
+
+
+def test_a_first_reply_needs_no_modules_of_features_that_are_not_used() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FIRST_REPLY], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    modules = set(ended.stdout.split())
+    assert len(modules) <= MAX_MODULES
+    slow = {
+        "asyncio",
+        "encodings.idna",
+        "email",
+        "hashlib",
+        "http",
+        "ipaddress",
+        "multiprocessing",
+        "ssl",
+        "subprocess",
+    }
+    assert modules.isdisjoint(slow | {"tomllib", "unittest", "urllib", "uuid", "zlib"})
 
 
 @pytest.mark.parametrize("level", ["warning", "error"])

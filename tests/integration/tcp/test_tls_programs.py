@@ -37,12 +37,7 @@ def test_sighup_reloads_certificates_under_load(
     start_server: StartServer, certificates: TLSFiles, tmp_path: Path
 ) -> None:
     files = Pair(tmp_path / "certificate", tmp_path / "key")
-
-    def install(pair: Pair) -> None:
-        files.certificate.write_bytes(pair.certificate.read_bytes())
-        files.key.write_bytes(pair.key.read_bytes())
-
-    install(certificates.server)
+    files.copy(certificates.server)
     options = ["--tls-port", "0", "--tls-cert", str(files.certificate), "--tls-key", str(files.key)]
     server = start_server("--port", "0", *options, ports=2)
     context = certificates.client_context()
@@ -69,7 +64,7 @@ def test_sighup_reloads_certificates_under_load(
         return name
 
     assert presented() == "server"
-    install(certificates.other_server)
+    files.copy(certificates.other_server)
     server.signal(signal.SIGHUP)
     wait_until(lambda: presented() == "other-server", "new connections get the new certificate")
     files.key.write_text("broken")

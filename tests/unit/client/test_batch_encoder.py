@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.batch.encoder import BatchEncoder
+from client.lines import encode_line
 from client.protocol import ClientProtocol
 from common.replies import OK
 from common.resp_client import encode_request
@@ -22,7 +23,7 @@ def one_by_one(lines: list[bytes], first: int = 1) -> tuple[bytes, list[int]]:
     """Return the requests, and the numbers of the lines that get a reply."""
     protocol = ClientProtocol()
     requests = b"".join(
-        protocol.encode_line(line.removesuffix(b"\r"), number)
+        encode_line(protocol, line.removesuffix(b"\r"), number)
         for number, line in enumerate(lines, 1)
         if number >= first
     )

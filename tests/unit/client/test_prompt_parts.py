@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from client.command_line import SHELLS, new_parser
 from client.conversation import Conversation
 from client.generated_documents import completion_script, man_page
 from client.hints.advice import advice
@@ -15,6 +14,7 @@ from client.hints.command_docs import CommandDocument, documents
 from client.hints.completion import completions
 from client.hints.examples import EXAMPLES
 from client.hints.help_page import help_page
+from client.options import SHELLS
 from client.render.forms import FORMS, print_replies
 from client.render.pretty import Pretty
 from client.shell.keys import MAX_KEYS, KeyCompletions
@@ -217,12 +217,12 @@ def test_percentiles_are_exact_to_a_few_percent_in_bounded_memory() -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_option_is_in_the_completion_script(shell: str) -> None:
-    script = completion_script(new_parser(), shell)
+    script = completion_script(shell)
     for option in ("--host", "--resume", "--bigkeys"):
         assert (f"-l {option[2:]} " if shell == "fish" else f" {option} ") in script
 
 
 def test_the_man_page_has_every_option() -> None:
-    page = man_page(new_parser())
+    page = man_page()
     for option in ("\\-\\-host", "\\-\\-resume", "\\-\\-bigkeys", ".SH EXAMPLES", "KVLINE_URL"):
         assert option in page

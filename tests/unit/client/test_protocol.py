@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from client.lines import encode_line
 from client.protocol import ClientProtocol, Login
 from common.errors import UNBALANCED_QUOTES
 from common.replies import OK, PONG, QUEUED, ErrorReply, Reply, SimpleString
-from common.resp_client import MalformedReply
+from common.resp_client import MalformedReply, encode_request
 from tests.harness.local_client import exchange_lines, local_conversation
 
 
@@ -20,7 +21,7 @@ def sent(*lines: bytes, protocol: ClientProtocol | None = None) -> ClientProtoco
     """Return a protocol that has sent these lines."""
     protocol = ClientProtocol() if protocol is None else protocol
     for number, line in enumerate(lines, 1):
-        protocol.encode_line(line, number)
+        encode_line(protocol, line, number)
     return protocol
 
 
@@ -57,7 +58,7 @@ def test_a_reply_has_the_number_of_the_line_of_its_request() -> None:
 def test_the_replies_to_consecutive_requests_are_numbered_from_the_first_line_on() -> None:
     protocol = ClientProtocol()
     protocol.expect_run(3, 10)
-    protocol.encode_line(b"GET k", 13)
+    encode_line(protocol, b"GET k", 13)
     assert [(each.line, each.replies) for each in protocol.receive(b"+OK\r\n:1\r\n")] == [(10, [OK, 1])]
     assert [(each.line, each.replies) for each in protocol.receive(b":2\r\n:3\r\n")] == [(12, [2]), (13, [3])]
     assert not protocol.pending
@@ -87,7 +88,7 @@ def test_unbalanced_quotes_override_the_reply_to_the_request_that_is_sent_instea
 @pytest.mark.parametrize("line", [b"", b"  ", b"#", b"# it's a comment", b"#PING"])
 def test_nothing_is_sent_for_an_empty_line_and_for_a_comment(line: bytes) -> None:
     protocol = ClientProtocol()
-    assert protocol.encode_line(line) == b""
+    assert encode_line(protocol, line) == b""
     assert not protocol.pending
 
 
@@ -95,8 +96,8 @@ def test_nothing_is_sent_for_an_empty_line_and_for_a_comment(line: bytes) -> Non
 def test_nothing_is_sent_after_a_closing_command(line: bytes) -> None:
     protocol = sent(line)
     assert protocol.closing
-    assert protocol.encode_line(b"PING") == b""
-    assert protocol.encode_line(b"PING '") == b""
+    assert encode_line(protocol, b"PING") == b""
+    assert encode_line(protocol, b"PING '") == b""
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,16 @@ def test_monitor_streams_until_reset() -> None:
     assert not protocol.pending
 
 
+@pytest.mark.parametrize(
+    "status", [b"1700000000.123456 0", b"1700000000.12345 [0", b"1700000000 [0", b".123456 [0", b"x.123456 [0", b" [0"]
+)
+def test_a_status_that_is_no_line_of_monitor_replies_to_the_request(status: bytes) -> None:
+    protocol = sent(b"MONITOR")
+    protocol.receive(b"+OK\r\n")
+    sent(b"ECHO x", protocol=protocol)
+    assert [name for name, _ in shown(protocol, MONITOR_LINE + b"+%b\r\n" % status)] == [b"", b"ECHO"]
+
+
 def test_a_refused_monitor_does_not_stream() -> None:
     protocol = sent(b"MONITOR")
     protocol.receive(b"-ERR no\r\n")
@@ -257,12 +268,40 @@ def test_what_the_user_has_set_is_repeated_on_a_new_connection() -> None:
     ]
     expected = [[b"AUTH", b"ada", b"secret"], [b"HELLO", b"2"], [b"SELECT", b"5"], [b"CLIENT", b"SETNAME", b"me"]]
     assert requests_after(*done) == expected
-    assert requests_after(*done, (b"RESET", b"+RESET\r\n")) == [
-        [b"AUTH", b"first"],
-        [b"HELLO", b"2"],
-        [b"SELECT", b"1"],
-    ]
+    assert requests_after(*done, (b"RESET", b"+RESET\r\n")) == [[b"AUTH", b"first"], [b"HELLO", b"2"]]
     assert requests_after((b"HELLO 3 AUTH ada pw", b"%0\r\n"))[0] == [b"AUTH", b"ada", b"pw"]
+
+
+def test_after_reset_the_database_is_0_whatever_it_was_at_the_start() -> None:
+    protocol = sent(b"RESET", protocol=ClientProtocol(Login(database=3)))
+    protocol.receive(b"+RESET\r\n")
+    assert protocol.login.database == 0
+
+
+@pytest.mark.parametrize(
+    "line", [b"SELECT abc", b"SELECT", b"SELECT " + b"1" * 5000, b"AUTH", b"AUTH a b c", b"HELLO abc", b"HELLO 3 AUTH"]
+)
+def test_a_server_may_accept_arguments_that_make_no_sense(line: bytes) -> None:
+    protocol = sent(line)
+    assert shown(protocol, b"+OK\r\n")[0][1] == [OK]
+    assert (protocol.login.database, protocol.login.password) == (0, None)
+
+
+@pytest.mark.parametrize("line", [b"AUTH secret", b"HELLO 3 AUTH default secret"])
+def test_what_the_server_refuses_before_authentication_is_repeated_after_it(line: bytes) -> None:
+    login = Login(database=5)
+    login.name = b"me"
+    protocol = ClientProtocol(login)
+    protocol.login_requests()
+    protocol.receive(b"-NOAUTH\r\n" * 3)
+    repeated = encode_request([b"SELECT", b"5"]) + encode_request([b"CLIENT", b"SETNAME", b"me"])
+    assert protocol.encode_line(line).endswith(repeated)
+    requests = [each.name for each in protocol.pending]
+    protocol.receive(b"-WRONGPASS\r\n" + b"-NOAUTH\r\n" * (len(requests) - 1))
+    assert protocol.encode_line(line).endswith(repeated), "the password was wrong"
+    received = protocol.receive(b"+OK\r\n" * len(requests))
+    assert [each.request.hidden for each in received] == [False] + [True] * (len(requests) - 1)
+    assert repeated not in protocol.encode_line(line)
 
 
 def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:

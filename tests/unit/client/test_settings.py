@@ -75,6 +75,6 @@ def test_options_replace_parts_of_a_url_and_all_of_the_environment(monkeypatch: 
 
 
 def test_an_interval_alone_repeats_without_end() -> None:
-    assert parse(["PING"]).repeat == 1
-    assert parse(["-i", "1", "PING"]).repeat == 0
-    assert parse(["-i", "1", "-r", "5", "PING"]).repeat == 5
+    assert parse(["PING"]).runs == 1
+    assert parse(["-i", "1", "PING"]).runs == 0
+    assert parse(["-i", "1", "-r", "5", "PING"]).runs == 5

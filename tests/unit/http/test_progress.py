@@ -1,4 +1,4 @@
-"""How long an HTTP connection waits for its client: for a head, for each part of a body, and for the next request."""
+"""How long an HTTP connection waits for its client: for a head, each part of a body, and the next request."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class FakeTransport(asyncio.Transport):
         self.written = b""
         self.unsent = 0
         self.closed = False
+        self.aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -53,6 +54,9 @@ class FakeTransport(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
 
 class Client:
@@ -188,11 +192,25 @@ def test_line_breaks_between_requests_do_not_prolong_the_idle_limit() -> None:
 def test_a_client_that_still_reads_its_response_is_not_idle() -> None:
     def scenario(client: Client) -> None:
         client.send(GET)
-        client.transport.unsent = 1
-        client.forward(100)
+        for unsent in reversed(range(10)):
+            client.transport.unsent = unsent
+            client.forward(BODY if unsent else IDLE)
         assert not client.transport.closed
-        client.transport.unsent = 0
-        client.forward(IDLE + 1)
-        assert client.transport.closed
+        client.forward(1)
+        assert (client.transport.closed, client.transport.aborted) == (True, False)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])
+def test_a_client_that_reads_nothing_of_a_response_is_disconnected(header: bytes) -> None:
+    def scenario(client: Client) -> None:
+        client.transport.unsent = 1
+        client.send(GET.replace(HOST, HOST + header))
+        client.check()
+        client.forward(BODY - 1)
+        assert not client.transport.aborted
+        client.forward(1)
+        assert client.transport.aborted, "a close would wait for the reader"
 
     run(scenario)

@@ -48,9 +48,9 @@ def plain(reply: Reply, base64: bool) -> object:
             return text(format_double(reply))
         case bytes():
             return text(reply)
-        case SimpleString(data):
+        case SimpleString(text=data):
             return "OK" if reply == OK else text(data)
-        case Lines(lines, separator):
+        case Lines(lines=lines, separator=separator):
             return text(separator.join(lines))
         case list():
             return [plain(each, base64) for each in reply]

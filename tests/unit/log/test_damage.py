@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from zlib import crc32
 
 import pytest
 
 from common.program import start_command
 from server.engines.base import EngineStartError
+from server.engines.log.names import make_header
 from server.engines.log.start import check
+from server.engines.log.trailer import Chain, make_trailer, trailers
 from server.engines.log.walk import Corruption
 from tests.harness.logs import LoggedServer
 from tests.harness.simulated_disk import Inode, SimulatedDisk
@@ -184,6 +187,61 @@ def test_repair_of_a_snapshot_keeps_every_undamaged_batch_and_the_log() -> None:
     assert repaired.restart().items() == repaired.items()
 
 
+def test_repair_keeps_copies_of_what_a_damaged_snapshot_has_replaced() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    before = server.file(LOG)
+    server.rewrite()
+    damaged = server.file(SNAPSHOT).replace(b"SET a 1", b"SET a 9")
+    files = {LOG: before, SNAPSHOT: damaged, SECOND_LOG: server.file(SECOND_LOG)}
+    repaired = LoggedServer(disk_with(files), repair=True)
+    copies = {name: repaired.file(name) for name in repaired.disk.files if name.startswith("damaged-")}
+    assert copies == {f"damaged-1-{name}": data for name, data in files.items()}
+
+
+def with_batch(data: bytes, records: bytes) -> bytes:
+    """Append an undamaged batch to a log."""
+    last = list(trailers(data))[-1]
+    trailer, _ = make_trailer(Chain(last[1], last[3]), crc32(records, last[3]), 0)
+    return data + records + trailer
+
+
+def test_repair_of_a_log_ends_before_a_request_that_is_no_record() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    log = with_batch(server.file(LOG), b"SELECT 1\nNOTHING\nSELECT 0\n")
+    server.disk.files[LOG].data[:] = log
+    chain = Chain(*list(trailers(log))[-1][1:4:2])
+    second = with_batch(make_header_batch(2, chain), b"SET b 2\n")
+    disk = disk_with({LOG: log, SECOND_LOG: second})
+    with pytest.raises(EngineStartError, match="has a request that is no record"):
+        LoggedServer(disk)
+    repaired = LoggedServer(disk, repair=True)
+    assert repaired.all_items() == {0: [(b"a", b"1", None)]}
+    repaired.run("SET c 3")
+    assert repaired.restart().all_items() == {0: [(b"a", b"1", None), (b"c", b"3", None)]}
+
+
+def make_header_batch(number: int, chain: Chain) -> bytes:
+    """Return the first batch of a log."""
+    header = make_header(b"log", number, chain)
+    trailer, _ = make_trailer(chain, crc32(header, chain.crc), 0)
+    return header + trailer
+
+
+def test_repair_passes_over_requests_of_a_snapshot_that_are_no_records() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.rewrite()
+    snapshot = server.file(SNAPSHOT)
+    header = next(trailers(snapshot))[0]
+    data = with_batch(snapshot[:header].replace(b"kvline snapshot", b"kvline snapshop"), b"SET x 1\n")
+    data = with_batch(with_batch(data, b"SELECT 1\nNOTHING\nSELECT 0\n"), b"SET b 2\n")
+    disk = disk_with({SNAPSHOT: data, SECOND_LOG: server.file(SECOND_LOG)})
+    repaired = LoggedServer(disk, repair=True)
+    assert (b"b", b"2", None) in repaired.items()
+
+
 def test_repair_of_undamaged_files_changes_nothing() -> None:
     server = LoggedServer()
     server.run("SET a 1")
@@ -211,3 +269,8 @@ def test_check_reports_a_torn_tail_and_finds_damage() -> None:
     assert any("bytes that are not complete" in line for line in torn)
     with pytest.raises(Corruption, match=r"00000002\.base, byte"):
         list(check(disk_with({**files, SNAPSHOT: files[SNAPSHOT].replace(b"SET a", b"SET A")})))
+
+
+def test_check_of_a_directory_without_a_log_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match="there is no log"):
+        list(check(disk_with({"lock": b"", "data": b"SET a 1\n"})))

@@ -109,6 +109,24 @@ def failing(what: str = "sync", number: int = errno.EIO, **options: object) -> L
     return server
 
 
+def with_expired_key(clock: Clock, *lines: str) -> LoggedServer:
+    """Return a server whose key a has expired while the disk was full, and that has not noticed the space since."""
+    server = LoggedServer(clock=clock)
+    server.run(*lines)
+    server.disk.free = 0
+    server.service.tick()
+    clock.forward(200)
+    assert server.run("GET a") == ["(nil)"]
+    server.disk.free = 4 * MIN_FREE
+    return server
+
+
+def check_writes_are_recorded_again(server: LoggedServer) -> None:
+    """Add the key b to a server with the key a."""
+    assert server.run("SET b 2") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+
+
 def test_while_the_log_fails_writes_are_refused_and_reads_served() -> None:
     server = failing()
     refused = "(error) MISCONF Errors writing to the AOF file: Input/output error"
@@ -160,6 +178,25 @@ def test_writes_are_refused_before_the_disk_is_full() -> None:
     assert server.run("SET a 1") == ["OK"]
 
 
+@pytest.mark.parametrize("stops", [False, True], ids=["a second later", "when the server stops"])
+def test_what_was_acknowledged_before_the_disk_was_full_is_synced(*, stops: bool) -> None:
+    server = LoggedServer(level=EVERYSEC)
+    server.run("SET a 1")
+    server.disk.on_call = fail_once("append", errno.ENOSPC)
+    server.run_without_commit("SET b 2")
+    with pytest.raises(CommitFailed):
+        server.log.commit()
+    server.disk.free = 0
+    assert server.log.needs_sync
+    if stops:
+        server.service.stop()
+    else:
+        server.service.tick()
+    assert not server.log.needs_sync
+    after = LoggedServer(server.disk.after_power_failure(server.disk.rng))
+    assert after.items() == [(b"a", b"1", None)]
+
+
 def test_a_partly_written_batch_is_cut_off() -> None:
     server = LoggedServer()
     server.run("SET a 1")
@@ -171,13 +208,7 @@ def test_a_partly_written_batch_is_cut_off() -> None:
 
 
 def test_an_expired_key_that_is_created_again_after_a_failure_is_replayed_as_new(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1234 PX 100")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(200)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    server = with_expired_key(clock, "SET a 1234 PX 100")
     server.service.tick()
     server.run("SETRANGE a 1 x")
     assert server.restart().items() == [(b"a", b"\0x", None)]
@@ -254,14 +285,21 @@ def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be
     assert server.restart().items() == [(b"a", b"1", None), (b"b", b"1", None)], "the expiry is not recorded"
 
 
-def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_accepted(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1 PX 10", "SET b 1")
-    server.disk.free = 0
-    server.service.tick()
+def test_an_expiry_while_the_log_fails_is_recorded_after_the_pending_changes(clock: Clock) -> None:
+    server = failing("append", errno.ENOSPC, clock=clock)
+    problem, server.log.problem, server.log.needs_attention = server.log.problem, None, False
+    server.run_without_commit("SET a 1234 PX 10")  # executed in the moment in which the log fails
+    server.log.problem = problem
     clock.forward(20)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    assert server.run_without_commit("GET a") == "(nil)"
+    with server.log.exclusive():
+        server.log.resume()  # before the commit of these requests
+    assert server.run("SETRANGE a 1 x") == ["2"]
+    assert server.restart().items() == [(b"a", b"\0x", None)]
+
+
+def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_accepted(clock: Clock) -> None:
+    server = with_expired_key(clock, "SET a 1 PX 10", "SET b 1")
     server.service.tick()
     assert b"\nDEL a\n" in server.file(LOG)
     size = len(server.file(LOG))
@@ -270,13 +308,7 @@ def test_keys_that_expire_while_the_log_fails_are_recorded_before_writes_are_acc
 
 
 def test_a_log_that_cannot_record_what_has_expired_goes_on_failing(clock: Clock) -> None:
-    server = LoggedServer(clock=clock)
-    server.run("SET a 1234 PX 10")
-    server.disk.free = 0
-    server.service.tick()
-    clock.forward(20)
-    assert server.run("GET a") == ["(nil)"]
-    server.disk.free = 4 * MIN_FREE
+    server = with_expired_key(clock, "SET a 1234 PX 10")
     server.disk.on_call = fail_once("append", errno.ENOSPC)
     server.service.tick()
     assert server.run("SET c 1")[0].startswith("(error) MISCONF")
@@ -359,8 +391,7 @@ def test_a_removed_log_is_noticed_and_the_log_begins_anew() -> None:
     server.service.tick()
     assert server.run("SET b 2") == ["(error) MISCONF Errors writing to the AOF file: No such file or directory"]
     server.service.tick()
-    assert server.run("SET b 2") == ["OK"]
-    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+    check_writes_are_recorded_again(server)
 
 
 def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked() -> None:
@@ -371,6 +402,56 @@ def test_writes_are_refused_while_the_directory_is_not_the_one_that_was_locked()
     server.service.tick()
     assert server.run("SET b 2", "GET a")[0].startswith("(error) MISCONF")
     server.disk.is_replaced = False
+    server.service.tick()
+    check_writes_are_recorded_again(server)
+
+
+def test_a_removed_snapshot_is_noticed_and_the_log_begins_anew() -> None:
+    server = LoggedServer()
+    server.run("SET a 1", "SAVE")
+    server.service.tick()
+    assert server.run("SET b 2") == ["OK"]
+    server.disk.remove("00000002.base")
+    server.service.tick()
+    assert server.run("SET b 3")[0].startswith("(error) MISCONF")
+    server.service.tick()
+    assert server.run("SET b 3") == ["OK"]
+    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"3", None)]
+
+
+def test_a_rewrite_does_not_touch_a_directory_that_is_not_the_one_that_was_locked() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    server.disk.is_replaced = True
+    server.service.tick()
+    calls = server.disk.calls
+    assert server.run("SAVE")[0].startswith("(error) ERR")
+    assert server.disk.calls == calls
+    assert server.run("SET b 2")[0].startswith("(error) MISCONF")
+
+
+def test_a_snapshot_is_not_completed_in_a_directory_that_was_replaced_meanwhile() -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    steps = rewrite(server.log)
+    next(steps)
+    server.disk.is_replaced = True
+    with pytest.raises(RewriteFailed):
+        list(steps)
+    assert set(server.disk.files) == {LOG, "00000002.log"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"SET a 1\n", None], ids=["truncated", "replaced by a shorter one", "written by someone else"]
+)
+def test_a_log_that_another_program_changes_is_noticed_and_the_log_begins_anew(content: bytes | None) -> None:
+    server = LoggedServer()
+    server.run("SET a 1")
+    data = server.disk.files[LOG].data
+    data[:] = data + b"SET c 3\n" if content is None else content
+    server.service.tick()
+    problem = "(error) MISCONF Errors writing to the AOF file: the log was changed by another program"
+    assert server.run("SET b 2") == [problem]
     server.service.tick()
     assert server.run("SET b 2") == ["OK"]
     assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
@@ -459,5 +540,4 @@ def test_a_log_that_is_removed_while_it_fails_begins_anew() -> None:
     server.disk.remove(LOG)
     server.service.tick()
     server.service.tick()
-    assert server.run("SET b 2") == ["OK"]
-    assert server.restart().items() == [(b"a", b"1", None), (b"b", b"2", None)]
+    check_writes_are_recorded_again(server)

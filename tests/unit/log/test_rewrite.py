@@ -187,6 +187,19 @@ def test_one_rewrite_at_a_time() -> None:
     wait_until(lambda: "00000002.base" in server.disk.files, "the snapshot is complete")
 
 
+def test_after_a_rewrite_for_which_there_was_no_thread_another_one_can_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = LoggedServer()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            server.service.begin_rewrite()
+    server.service.save()
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_save_that_fails_is_an_error() -> None:
     server = filled()
 

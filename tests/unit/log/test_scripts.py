@@ -70,6 +70,23 @@ def test_what_was_executed_before_a_script_is_committed_while_it_runs() -> None:
         assert b"during" not in server.file(LOG)
 
 
+def test_what_was_executed_before_a_script_is_committed_while_a_rewrite_waits_for_the_script() -> None:
+    server = LoggedServer(level=EVERYSEC)
+    session = server.connect()
+    session.feed(b"SET before 1\n")
+    with running(server, f'EVAL "{ENDLESS}" 0'):
+        rewriting = threading.Thread(target=server.service.save)
+        rewriting.start()
+        wait_until(server.log._leading.locked, "the rewrite keeps other threads from the log")
+        committing = threading.Thread(target=server.log.commit_since, args=(server.log.failures,), daemon=True)
+        committing.start()
+        committing.join(TIMEOUT)
+        assert not committing.is_alive()
+        assert b"SET before 1\n" in server.file(LOG)
+    rewriting.join(TIMEOUT)
+    assert server.restart().items() == [(b"before", b"1", None)]
+
+
 @pytest.mark.parametrize("is_committed", [False, True])
 def test_a_script_that_the_stop_of_the_server_ends_leaves_nothing(is_committed: bool) -> None:
     server = LoggedServer(level=EVERYSEC)
