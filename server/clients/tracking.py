@@ -150,6 +150,19 @@ class Tracking:
         self._pending.clear()
         return self._table.clear()
 
+    def set_protocol_version(self, client: ClientInfo, version: int) -> None:
+        """Set the version of RESP in which a client is sent what others redirect to it.
+
+        With RESP2 it must subscribe to be sent any. Pushes of RESP3 that wait are discarded, because the client could
+        not distinguish them from replies.
+        """
+        with self._lock:
+            client.protocol_version = version
+            receiver = client.push_receiver
+            if version == 2 and receiver is not None and receiver.encoder is RESP3:
+                client.push_receiver = None
+                receiver.queue.take()
+
     def observing(self, tracker: Tracker, command: Command) -> Command:
         """Return a command that does the same for a tracking client, and notes what it reads."""
         if not command.targets_keyspace:
@@ -309,6 +322,8 @@ def can_receive(client: ClientInfo) -> bool:
 def _receiver(client: ClientInfo) -> Subscriber | None:
     """Return what can be pushed to a client. One that has RESP3 need not ask for it, as in Redis."""
     receiver, transport = client.push_receiver, client.transport
+    if receiver is not None and receiver.encoder is RESP3 and client.protocol_version == 2:
+        return None  # it has changed its version at this moment
     if receiver is None and client.protocol_version == 3 and transport is not None:
         queue = transport.redirect_queue()
         if queue is not None:

@@ -557,7 +557,7 @@ class Session:
 
     def set_protocol_version(self, version: int) -> None:
         """Reply to RESP requests in version 2 or 3 from now on."""
-        self.client.protocol_version = version
+        self.context.tracking.set_protocol_version(self.client, version)
         if self.stream is not None:
             self.stream.set_protocol_version(version)
         self._update_pushes()
