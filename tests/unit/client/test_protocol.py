@@ -301,7 +301,7 @@ def test_what_the_server_refuses_before_authentication_is_repeated_after_it(line
     assert encode_line(protocol, line).endswith(repeated), "the password was wrong"
     received = protocol.receive(b"+OK\r\n" * len(requests))
     assert [each.request.hidden for each in received] == [False] + [True] * (len(requests) - 1)
-    assert repeated not in protocol.encode_line(line)
+    assert repeated not in encode_line(protocol, line)
 
 
 def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
