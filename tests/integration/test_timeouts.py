@@ -199,7 +199,8 @@ def test_timeouts_may_be_changed_while_a_connection_is_accepted(
         patched.setattr(registry, "add", add_and_change_timeouts)
         # Each call is made at once, as if the thread that accepts connections was interrupted for it.
         patched.setattr(thread, "call", lambda function: function())
-        connection = connection_class(context, accepted, ("127.0.0.1", 1), thread)
+        stats = [context.stats.new_shard()] if connection_class is NonblockingConnection else []
+        connection = connection_class(context, accepted, ("127.0.0.1", 1), thread, *stats)
         registry.apply_timeouts()
         connection.close()
 

@@ -295,13 +295,13 @@ def test_what_the_server_refuses_before_authentication_is_repeated_after_it(line
     protocol.login_requests()
     protocol.receive(b"-NOAUTH\r\n" * 3)
     repeated = encode_request([b"SELECT", b"5"]) + encode_request([b"CLIENT", b"SETNAME", b"me"])
-    assert protocol.encode_line(line).endswith(repeated)
+    assert encode_line(protocol, line).endswith(repeated)
     requests = [each.name for each in protocol.pending]
     protocol.receive(b"-WRONGPASS\r\n" + b"-NOAUTH\r\n" * (len(requests) - 1))
-    assert protocol.encode_line(line).endswith(repeated), "the password was wrong"
+    assert encode_line(protocol, line).endswith(repeated), "the password was wrong"
     received = protocol.receive(b"+OK\r\n" * len(requests))
     assert [each.request.hidden for each in received] == [False] + [True] * (len(requests) - 1)
-    assert repeated not in protocol.encode_line(line)
+    assert repeated not in encode_line(protocol, line)
 
 
 def test_what_the_server_has_refused_or_queued_is_not_repeated() -> None:
