@@ -14,6 +14,7 @@ from server import stderr_log
 from server.commands import COMMANDS
 from server.engines import embedded
 from server.engines.embedded import EmbeddedEngine
+from server.engines.log import service
 from server.keyspace.store import Store
 from server.net import listener as listener_module
 from server.net.io_thread import IOThread
@@ -148,3 +149,18 @@ def test_a_rewrite_that_fails_unexpectedly_has_failed_and_the_next_one_can_begin
     assert server.service.info()["aof_last_bgrewrite_status"] == "err"
     server.service.save()
     assert server.service.info()["aof_last_bgrewrite_status"] == "ok"
+
+
+def test_the_thread_of_the_log_survives_exceptions_and_logs_the_first_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "TICK_INTERVAL", 0.001)
+    server = LoggedServer()
+    called = threading.Event()
+    monkeypatch.setattr(server.service, "tick", failing_once(failing_once(called.set)))
+    server.service.start()
+    try:
+        assert called.wait(TIMEOUT)
+    finally:
+        server.service.stop()
+    assert caplog.messages == ["the log's thread failed unexpectedly, and goes on"]
