@@ -3,8 +3,8 @@
 # REQUIREMENTS=requirements.lock installs exact versions and checks their hashes, as the workflow does.
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
-# Twice as many processes as cores, because many tests wait for a server.
-JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# Three times as many processes as cores, because many tests wait for a server.
+JOBS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_SECONDS ?= 60
 COVERAGE_FLOOR := 98
 COMPILED_TESTS ?= tests/unit tests/property tests/integration tests/differential tests/clients tests/stress
@@ -20,7 +20,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: $(INSTALLED) ## run every test, with twice as many processes as there are cores (JOBS=1: with one)
+test: $(INSTALLED) ## run every test, with three times as many processes as there are cores (JOBS=1: with one)
 	$(PYTEST)
 
 quick: $(INSTALLED) ## run the tests that start no server: unit and property, the latter with few examples
