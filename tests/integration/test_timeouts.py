@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from math import inf
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_config_set_timeout_0_ends_the_idle_timeout(start: StartTimed, connect: 
     peer = connect(server)
     assert peer.ask(b"CONFIG SET timeout 0") == b"OK"
     client = client_of(server)
-    client.call.started = client.touched_at = 0  # silent for a long time
+    client.call.started = client.touched_at = perf_counter_ns() - 2000 * 10**9  # silent for 2,000 seconds
     assert peer.ask(b"CONFIG SET timeout 0") == b"OK"
     assert seconds_left(Session(server.context, client)) == float("inf")
 
