@@ -43,7 +43,7 @@ SPECIAL_COMMANDS = frozenset(
 )
 """Commands that change the state of the connection. All others get one reply and nothing else."""
 
-MAX_REPLY_SIZE = 1024**3
+MAX_REPLY_SIZE = 1024**3  # not from `common.limits`, which imports `dataclasses`
 """Bytes of memory for one reply, about. The server might send one that never ends."""
 
 _MAX_DATABASE_DIGITS = 9
@@ -428,8 +428,8 @@ def _is_monitor_line(text: bytes) -> bool:
     return len(time) < len(text) and seconds.isdigit() and fraction.isdigit() and len(fraction) == 6
 
 
-_UNREQUESTED = Request()
-
-
 def _is_database(text: bytes) -> bool:
     return text.isdigit() and len(text) <= _MAX_DATABASE_DIGITS
+
+
+_UNREQUESTED = Request()

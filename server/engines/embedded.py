@@ -46,7 +46,6 @@ from server.engines.memory_limit import (
 )
 from server.engines.waits import KeyspaceLock, LockWaits
 from server.keyspace.databases import Databases, DatabasesObserver
-from server.keyspace.memory import MemoryLimit
 from server.keyspace.store import Store
 from server.keyspace.watches import Watch
 from server.registry import MAX_QUICK_ARGS, Command, StagedCall
@@ -119,7 +118,7 @@ class EmbeddedDatabase:
             memory = store.memory  # always, because the calls together may reach the limit
             is_by_columns = by_columns is not None and len(columns) == command.min_args - 1
             if memory is not None and not before_batch(memory, store, command, columns, call, is_by_columns):
-                return self._execute_rows(memory.limit, command, columns)
+                return self._execute_rows(command, columns)
             if by_columns is not None and is_by_columns:
                 found = by_columns(store, *columns)
                 if found is not None:
@@ -133,15 +132,12 @@ class EmbeddedDatabase:
             self._release()
         return outcomes
 
-    def _execute_rows(
-        self, limit: MemoryLimit, command: Command, columns: Sequence[Sequence[bytes]]
-    ) -> list[Reply | Exception]:
+    def _execute_rows(self, command: Command, columns: Sequence[Sequence[bytes]]) -> list[Reply | Exception]:
         """Do the same while the memory limit is reached, or may be by one of the calls."""
         outcomes: list[Reply | Exception] = []
         for args in zip(*columns, strict=True):
             try:
-                if limit.is_exceeded:
-                    make_room(limit, self._store)
+                make_room(self._store)
                 outcomes.append(command.run(self._store, *args))
             except Exception as problem:  # handled by the session, outside the lock
                 outcomes.append(problem)
@@ -356,8 +352,7 @@ class EmbeddedEngine:
         if memory is None or not memory.is_exceeded:  # read without the lock, because EXEC checks again
             return
         with self._step([0]) as stores:
-            if memory.is_exceeded:
-                make_room(memory, stores[0])
+            make_room(stores[0])
 
     def start(self) -> None:
         """Start the active expire thread."""

@@ -31,7 +31,7 @@ def before_command(memory: DatabaseMemory, store: Store, command: Command, args:
     """Evict keys, as far as a command needs it, and note which keys it uses. Raises `CommandError`."""
     limit = memory.limit
     if limit.used > limit.maximum and command.grows:
-        make_room(limit, store)
+        make_room(store)
     if limit.tracks_use and (not call.no_touch or _always_touches(command)):
         if limit.notes_changes and command.grows and command.by_columns is not None and len(args) == command.min_args:
             return  # SET, INCR and DECR change their key
@@ -61,7 +61,7 @@ def before_batch(
                 memory.use(keys)
     if limit.used < limit.ample or not command.grows or limit.has_room_for(columns):
         return True
-    return limit.can_evict(len(columns[0])) and make_room_in(store)
+    return limit.can_evict(len(columns[0])) and try_to_make_room(store)
 
 
 def before_transaction(
@@ -70,7 +70,7 @@ def before_transaction(
     """Do the same for a transaction. It is refused as a whole, as in Redis 7, and none of its commands alone."""
     try:
         if limit.is_exceeded and any(command.grows for _, queue in parts for command, _ in queue):
-            make_room(limit, stores[parts[0][0]])
+            make_room(stores[parts[0][0]])
     except CommandError as problem:
         raise CommandError(exec_aborted_by(problem.reply)) from None
     if not limit.tracks_use:
@@ -87,13 +87,13 @@ def note_use(store: Store, command: Command, args: Args, call: CallContext) -> N
         memory.use(command.used_keys.of(args))
 
 
-def make_room(limit: MemoryLimit, store: Store) -> None:
-    """Evict keys for a command on a store. The limit is exceeded. Raises `CommandError` if none can be evicted."""
-    if not limit.make_room(store.now(), time_limit(EVICT_SLICE)):
+def make_room(store: Store) -> None:
+    """Evict keys if the limit is exceeded. Raises `CommandError` if none can be evicted."""
+    if not try_to_make_room(store):
         raise CommandError(OUT_OF_MEMORY)
 
 
-def make_room_in(store: Store) -> bool:
+def try_to_make_room(store: Store) -> bool:
     """Evict keys if the limit is exceeded. Return false if none can be evicted."""
     memory = store.memory
     if memory is None or not memory.limit.is_exceeded:

@@ -285,8 +285,6 @@ class DatabaseMemory:
         size = sum(map(len, values))
         try:  # it costs less to try than to look for a None
             size -= sum(map(len, before))  # type: ignore[arg-type]
-            if limit.notes_changes and not self.policy.is_volatile:
-                self.policy.change(keys)
         except TypeError:
             size -= sum(map(len, filter(None, before)))
             if limit.notes_changes:
@@ -295,6 +293,9 @@ class DatabaseMemory:
             size += self.limit.sizes.entry * len(created) + sum(map(len, created))
             if not self.policy.is_volatile:
                 self.policy.add(created)
+        else:
+            if limit.notes_changes and not self.policy.is_volatile:
+                self.policy.change(keys)
         self.used += size  # as `add`, without the cost of a call
         limit.used += size
         if limit.used > limit.maximum:

@@ -106,29 +106,26 @@ class IOThread:
             for fd, _ in poll(self._seconds_to_timer()):
                 ready = find(fd)  # None: an earlier turn has closed it
                 if ready is not None:
-                    try:
+                    try:  # not `_run_or_log`: each request would cost a call more
                         ready()
                     except Exception as problem:
                         self._log_failure(problem)
                         self._unwatch_failed(fd)
             for _ in range(len(calls)):  # not those that they add
-                try:
-                    calls.popleft()()
-                except Exception as problem:
-                    self._log_failure(problem)
+                self._run_or_log(calls.popleft())
             if timers:
-                try:
-                    self._timers.run_due()
-                except Exception as problem:  # the timers after it are due in the next turn
-                    self._log_failure(problem)
+                self._run_or_log(self._timers.run_due)  # after a failure, the other timers are due in the next turn
             while self._before_wait:
-                try:
-                    self._before_wait.pop()()
-                except Exception as problem:
-                    self._log_failure(problem)
+                self._run_or_log(self._before_wait.pop())
         self._poller.close()
         self._receiver.close()
         self._sender.close()
+
+    def _run_or_log(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as problem:
+            self._log_failure(problem)
 
     def _log_failure(self, problem: Exception) -> None:
         _failed.log(self._thread.name, exc_info=problem)

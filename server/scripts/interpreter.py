@@ -67,14 +67,7 @@ class Interpreter:
     """Compiles and runs scripts. `redis_version` is what scripts see as ``redis.REDIS_VERSION``."""
 
     def __init__(self, redis_version: str) -> None:
-        self._runtime = lua51.LuaRuntime(
-            encoding=None,
-            register_eval=False,
-            register_builtins=False,
-            unpack_returned_tuples=True,
-            attribute_filter=_refuse_attribute,
-            max_memory=0,
-        )
+        self._runtime = _new_runtime()
         self._host: Host | None = None
         self._in_use = 0  # bytes that Lua took after the last collection
         major, minor, patch = map(int, redis_version.split("."))
@@ -209,14 +202,7 @@ def to_bytecode(text: bytes) -> bytes:
 
     The time of Lua's compiler can be quadratic (a long chain of ``or``), and nothing can interrupt it.
     """
-    runtime = lua51.LuaRuntime(
-        encoding=None,
-        register_eval=False,
-        register_builtins=False,
-        unpack_returned_tuples=True,
-        attribute_filter=_refuse_attribute,
-        max_memory=0,
-    )
+    runtime = _new_runtime()
     dump = runtime.execute(TO_BYTECODE, name=b"=kvline")
     runtime.set_max_memory(MAX_SCRIPT_MEMORY)
     try:
@@ -238,6 +224,18 @@ return function(text)
   return dump(compiled), nil
 end
 """
+
+
+def _new_runtime() -> Any:
+    """Return a Lua state that cannot reach Python objects, except for the functions that are passed to it."""
+    return lua51.LuaRuntime(
+        encoding=None,
+        register_eval=False,
+        register_builtins=False,
+        unpack_returned_tuples=True,
+        attribute_filter=_refuse_attribute,
+        max_memory=0,
+    )
 
 
 def _text_of(problem: lua51.LuaError) -> bytes:

@@ -33,7 +33,7 @@ from common.errors import (
 from common.extras import explain_import_error
 from server.clients.inspection import Inspection
 from server.engines.base import Persistence
-from server.engines.memory_limit import make_room_in
+from server.engines.memory_limit import try_to_make_room
 from server.keyspace.store import Store
 from server.scripts.cache import MAX_QUICK_SIZE, MAX_SCRIPT_SIZE, Script, ScriptCache, Source, digest_of
 from server.scripts.header import Header, parse_header
@@ -163,7 +163,7 @@ class Scripts:
 
     def _new_run(self, header: Header, caller: Caller, store: Store, *, reads_only: bool) -> ScriptRun:
         """Check whether a script may run, as Redis does (`scriptPrepareForRun`). Raises `CommandError`."""
-        is_out_of_memory = not make_room_in(store)
+        is_out_of_memory = not try_to_make_room(store)
         may_write = not header.has(b"no-writes")
         if header.flags is not None:  # otherwise each of its commands is checked
             if may_write and reads_only:
