@@ -38,9 +38,9 @@ def running(server: LoggedServer, line: str) -> Iterator[threading.Thread]:
 def test_a_script_is_one_batch() -> None:
     server = LoggedServer()
     server.run("SET a 1")
-    batches = server.log.batches
+    batches = server.log.files.batches
     server.run("EVAL \"for i = 1, 10 do redis.call('SET', i, i) end redis.call('DEL', 'a')\" 0")
-    assert server.log.batches == batches + 1
+    assert server.log.files.batches == batches + 1
     assert LoggedServer(server.disk).store.all_keys() == [b"%d" % number for number in range(1, 11)]
 
 
