@@ -6,12 +6,12 @@ key is evicted, is in `server.keyspace.memory`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from time import perf_counter_ns
+from collections.abc import Sequence
 
 from common.codec import Args
 from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
 from server.engines.base import CallContext, TransactionPart
+from server.engines.time_slice import stop_after
 from server.keyspace.databases import Databases
 from server.keyspace.memory import DatabaseMemory, MemoryLimit
 from server.keyspace.store import Store
@@ -19,12 +19,6 @@ from server.registry import ONE_KEY, Command
 
 EVICT_SLICE = 500_000
 """Nanoseconds for which a command, or the cycle, evicts keys at most (Redis: maxmemory-eviction-tenacity 10)."""
-
-
-def time_limit(nanoseconds: int) -> Callable[[], bool]:
-    """Return a function that returns true after this time."""
-    end = perf_counter_ns() + nanoseconds
-    return lambda: perf_counter_ns() > end
 
 
 def before_command(memory: DatabaseMemory, store: Store, command: Command, args: Args, call: CallContext) -> None:
@@ -98,7 +92,7 @@ def try_to_make_room(store: Store) -> bool:
     memory = store.memory
     if memory is None or not memory.limit.is_exceeded:
         return True
-    return memory.limit.make_room(store.now(), time_limit(EVICT_SLICE))
+    return memory.limit.make_room(store.now(), stop_after(EVICT_SLICE))
 
 
 def _always_touches(command: Command) -> bool:
