@@ -81,7 +81,7 @@ ALIKE: list[Args] = [
     [b"SET", b"a", b"1"],
     [b"SET", b"\r\n$1\r\n", b"1"],
     [b"SET", b"1", b"\r\n$1\r\n"],
-    [b"SET", b"12345678", b"1"],
+    [b"SET", b"123456", b"1"],
     [b"PING"],
 ]
 
