@@ -38,6 +38,7 @@ from server.engines.base import (
 )
 from server.engines.memory_limit import (
     EVICT_SLICE,
+    after_reads,
     before_batch,
     before_command,
     before_transaction,
@@ -122,6 +123,8 @@ class EmbeddedDatabase:
             if by_columns is not None and is_by_columns:
                 found = by_columns(store, *columns)
                 if found is not None:
+                    if memory is not None and not command.grows:
+                        after_reads(memory, columns[0], found, call)
                     return found
             for args in zip(*columns, strict=True):
                 try:

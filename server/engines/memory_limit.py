@@ -46,7 +46,7 @@ def before_batch(
     It cannot if the limit may be reached by one of its calls, and the next one would have to be refused.
     """
     limit = memory.limit
-    is_noted = limit.notes_changes and is_by_columns and command.grows
+    is_noted = limit.notes_changes and is_by_columns  # by the store if it changes its keys, else by `after_reads`
     if limit.tracks_use and not is_noted and (not call.no_touch or _always_touches(command)):
         if command.used_keys is ONE_KEY:
             memory.use(columns[0])
@@ -56,6 +56,15 @@ def before_batch(
     if limit.used < limit.ample or not command.grows or limit.has_room_for(columns):
         return True
     return limit.can_evict(len(columns[0])) and try_to_make_room(store)
+
+
+def after_reads(memory: DatabaseMemory, keys: Sequence[bytes], found: Sequence[object], call: CallContext) -> None:
+    """Note which keys a batch by columns has read, if `before_batch` has not. ``found`` has None for a missing key."""
+    if memory.limit.notes_changes and not call.no_touch:
+        if all(found) and not memory.policy.is_volatile:
+            memory.policy.change(keys)  # keys that exist take half of the time, and an empty value only loses that
+        else:
+            memory.use(keys)
 
 
 def before_transaction(
