@@ -77,7 +77,7 @@ def test_what_was_executed_before_a_script_is_committed_while_a_rewrite_waits_fo
     with running(server, f'EVAL "{ENDLESS}" 0'):
         rewriting = threading.Thread(target=server.service.save)
         rewriting.start()
-        wait_until(server.log._leading.locked, "the rewrite keeps other threads from the log")
+        wait_until(lambda: "00000002.log" in server.disk.names(), "the rewrite has begun")
         committing = threading.Thread(target=server.log.commit_since, args=(server.log.failures,), daemon=True)
         committing.start()
         committing.join(TIMEOUT)
