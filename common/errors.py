@@ -351,6 +351,11 @@ TIMEOUT_NEGATIVE = _error(b"timeout is negative")
 MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
 
 
+def pushes_unavailable(reason: str) -> ErrorReply:
+    """Return the error of MONITOR, SUBSCRIBE and CLIENT TRACKING if the system refuses what pushes need."""
+    return _error(b"nothing can be pushed to this connection at present: " + reason.encode(), ErrorKind.UNAVAILABLE)
+
+
 def invalid_client_attribute(attribute: bytes) -> ErrorReply:
     """Return the error of a CLIENT SETINFO value with spaces or control characters."""
     return _error(b"%b cannot contain spaces, newlines or special characters." % attribute)

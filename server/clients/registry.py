@@ -29,7 +29,8 @@ class Transport(Protocol):
     def enable_push(self) -> PushQueue | None:
         """Return a queue for data that is not a reply, or None if the connection cannot send any.
 
-        Only the session calls this, while it executes a command.
+        Only the session calls this, while it executes a command. Raises `CommandError` if the system refuses what it
+        needs.
         """
         ...
 

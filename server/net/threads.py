@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from common.errors import CommandError, pushes_unavailable
 from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.io_thread import IOThread
@@ -143,20 +144,25 @@ class BlockingConnection(Connection):
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         if self._waker is None:
-            self._waker = _Waker(self.socket)
+            try:
+                self._waker = _Waker(self.socket)
+            except OSError as problem:  # no file descriptors are left
+                raise CommandError(pushes_unavailable(problem.strerror or str(problem))) from None
         return PushQueue(self._waker.wake, self.kill, self._push_limit)
 
 
 class _Waker:
-    """Waits for a socket's input or for a call of `wake` from another thread."""
+    """Waits for a socket's input or for a call of `wake` from another thread. Raises `OSError` when it is made."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ, True)
-        self._selector.register(self._receiver, selectors.EVENT_READ, False)
+        with contextlib.ExitStack() as opened:
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._receiver, self._sender = map(opened.enter_context, socket.socketpair())
+            self._receiver.setblocking(False)
+            self._sender.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ, True)
+            self._selector.register(self._receiver, selectors.EVENT_READ, False)
+            opened.pop_all()
 
     def wake(self) -> None:
         """Make `wait` return. Never blocks."""
