@@ -21,6 +21,9 @@ from server.session.timeouts import seconds_left
 
 RECEIVE_SIZE = 64 * 1024
 
+DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""A flag for a receive that raises BlockingIOError instead of waiting. Windows has none, so there it waits."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -88,9 +91,7 @@ class BlockingConnection(Connection):
         session, stream = self.session, self.stream
         receive, send, feed = self.socket.recv, self.socket.sendall, stream.feed
         while not self.ending:
-            if self._waker is not None:
-                self._send_pushes_until_input(self._waker)
-            data = receive(RECEIVE_SIZE)
+            data = receive(RECEIVE_SIZE) if self._waker is None else self._receive_between_pushes(self._waker)
             if not data:
                 return
             self._is_executing = True
@@ -114,13 +115,14 @@ class BlockingConnection(Connection):
         self._is_executing = False
         return output
 
-    def _send_pushes_until_input(self, waker: _Waker) -> None:
-        """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""
-        has_input = False
-        while not has_input:
+    def _receive_between_pushes(self, waker: _Waker) -> bytes:
+        """Return the next input, empty at its end. Send meanwhile what other threads push. Raises `OSError`."""
+        while True:
             while pushed := self.stream.take_pushes(OUTPUT_SIZE):
                 self.socket.sendall(pushed)
-            has_input = waker.wait()
+            if waker.wait():
+                with contextlib.suppress(BlockingIOError):  # over TLS, a part of a record: pushes must not wait for it
+                    return self.socket.recv(RECEIVE_SIZE, DONT_WAIT)
 
     def _linger(self) -> None:
         """Wait until the peer has taken the last reply. See `server.net.connection.LINGER_TIMEOUT`."""
