@@ -83,12 +83,15 @@ class TLSAcceptor:
                 if not await self._speaks_tls(accepted, time_limit):
                     await self._refuse_plaintext(accepted)
                     return
+                seconds_left = time_limit - self._loop.time()
+                if seconds_left <= 0:  # the event loop would raise a ValueError, and not close the socket
+                    raise TimeoutError("it takes too long")
                 stack.pop_all()  # the event loop closes it
             await self._loop.connect_accepted_socket(
                 self._new_connection,
                 accepted,
                 ssl=self._certificates.context,
-                ssl_handshake_timeout=time_limit - self._loop.time(),
+                ssl_handshake_timeout=seconds_left,
                 ssl_shutdown_timeout=self._close_timeout,
             )
         except OSError as problem:

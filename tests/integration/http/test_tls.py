@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import logging
 import shutil
 import socket
 import ssl
@@ -22,6 +24,8 @@ from tests.harness.processes import Peer
 from tests.harness.waiting import TIMEOUT
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
+
+from server.http.tls_accept import TLSAcceptor
 
 __all__ = ["certificates"]
 
@@ -119,6 +123,21 @@ def test_https_closes_a_handshake_that_does_not_continue(server: Server, certifi
             connection.request("GET", "/healthz")
             assert connection.getresponse().status == 200
         assert slow.recv(100) == b""
+
+
+def test_https_closes_a_connection_whose_first_byte_arrives_at_the_end_of_the_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def speaks_tls(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(TLSAcceptor, "_speaks_tls", speaks_tls)
+    monkeypatch.setattr("server.http.tls_accept.HANDSHAKE_TIMEOUT", 0.0)
+    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as late:
+        assert late.recv(100) == b""
+    server.stop()
+    gc.collect()  # asyncio logs what a task has raised when the task is freed
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_https_uses_reloaded_certificates(certificates: TLSFiles, tmp_path: Path) -> None:
