@@ -84,7 +84,8 @@ def test_a_server_that_demands_a_certificate_gets_that_of_the_client(
 def test_the_wrong_port_is_one_sentence(server: ServerProcess, port: str) -> None:
     without = run_client("-p", port, "PING")
     assert (without.returncode, without.stdout) == (1, b"")
-    assert without.stderr.decode() == f"kvline: the server at 127.0.0.1:{port} closed the connection\n"
+    reason = "ERR Protocol error: this port speaks TLS only"
+    assert without.stderr.decode() == f"kvline: the server at 127.0.0.1:{port} refuses the connection: {reason}\n"
     done = run_client("--tls", "--insecure", "-p", str(server.port), "PING")
     assert done.stderr.decode() == f"kvline: can't reach a server at 127.0.0.1:{server.port}: it does not speak TLS\n"
 
