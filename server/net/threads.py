@@ -150,7 +150,7 @@ class BlockingConnection(Connection):
                 self._waker = _Waker(self.socket)
             except OSError as problem:  # no file descriptors are left
                 raise CommandError(pushes_unavailable(problem.strerror or str(problem))) from None
-        return PushQueue(self._waker.wake, self.kill, self._push_limit)
+        return self._new_push_queue(self._waker.wake)
 
 
 class _Waker:
