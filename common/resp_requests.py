@@ -67,7 +67,7 @@ class RequestDecoder:
         self._encoder = encoder
         self.use(limits)
         self._may_split = True  # false after another protocol began within the same read
-        self._pieces: list[bytes] | None = None  # the read that `take_single` was called with, split at its CRLFs
+        self._pieces: list[bytes] | None = None  # the read that `take_whole` was called with, split at its CRLFs
         self._header = b""  # a partial header line
         self._args: Args = []  # the arguments of the partial request
         self._missing = 0  # the number of arguments that it still lacks
@@ -75,37 +75,35 @@ class RequestDecoder:
         self._bulk: bytearray | None = None  # a partial argument, with the part of its CRLF that has arrived
         self._bulk_size = 0  # its declared size with its CRLF
 
-    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
-        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
-        if self._pieces is None:
-            args = self.take_single(data)
-            if args is not None:
-                return [(self._encoder, [args])], b""
-        pieces, self._pieces = self._pieces, None
-        return self._decode(data, pieces)
+    def take_whole(self, data: bytes) -> DecodedRequest | None:
+        """Return the request, or the batch, if the data is exactly one, as usual.
 
-    def take_single(self, data: bytes) -> Args | None:
-        """Return the request if the data is exactly one, as usual. After None, `decode` must be called with the data.
-
-        It spares this request the lists that `decode` makes, and the calls through which they are passed.
+        After None, `decode` must be called with the data. It spares this request the lists that `decode` makes, and the
+        calls through which they are passed.
         """
-        if self._may_split and self._uniform is None and not self._missing and not self._header:
-            pieces = data.split(CRLF)
-            last = len(pieces) - 1
-            if self._line_counts.get(pieces[0]) == last and not pieces[last] and len(data) <= self._smallest_limit:
-                args = pieces[2:last:2]
-                place = 1
-                for arg in args:  # twice as fast as to map and compare slices, for the usual two or three
-                    if bulk_header(len(arg)) != pieces[place]:
-                        break
-                    place += 2
-                else:
-                    return args
-            self._pieces = pieces
+        if self._missing or self._header or not self._may_split:
+            return None
+        uniform = self._uniform
+        if uniform is not None:
+            is_whole = not len(data) % uniform.size and len(data) <= min(MAX_BATCH * uniform.size, self._smallest_limit)
+            return uniform.take(data, 0) if is_whole else None
+        pieces = data.split(CRLF)
+        last = len(pieces) - 1
+        if self._line_counts.get(pieces[0]) == last and not pieces[last] and len(data) <= self._smallest_limit:
+            args = pieces[2:last:2]
+            place = 1
+            for arg in args:  # twice as fast as to map and compare slices, for the usual two or three
+                if bulk_header(len(arg)) != pieces[place]:
+                    break
+                place += 2
+            else:
+                return args
+        self._pieces = pieces
         return None
 
-    def _decode(self, data: bytes, pieces: list[bytes] | None) -> tuple[list[DecodedRequests], bytes]:
-        """Do the same for any data. ``pieces`` are those at its CRLFs, if they are known."""
+    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
+        pieces, self._pieces = self._pieces, None
         requests: list[DecodedRequest] = []
         at = 0
         if self._header:

@@ -67,10 +67,10 @@ def test_requests_in_both_protocols_are_read_alike_however_they_are_cut(
 
 
 def read(detector: ProtocolDetector, data: bytes) -> list[tuple[Encoder, Args]]:
-    """Decode as a `RequestStream` does: a single request by itself."""
+    """Decode as a `RequestStream` does: a single request or batch by itself."""
     resp = detector.current_resp
-    args = None if resp is None else resp.take_single(data)
-    return flat(detector.decode(data)) if args is None else [(RESP, args)]
+    request = None if resp is None else resp.take_whole(data)
+    return flat(detector.decode(data) if request is None else [(RESP, [request])])
 
 
 @given(
