@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUO
 from common.limits import DEFAULT_LIMITS
 from common.resp_client import encode_request
 from common.resp_replies import ReplyEncoder
-from common.resp_requests import MAX_BATCH, MIN_BATCH, RequestDecoder
+from common.resp_requests import MAX_BATCH, MIN_BATCH, MIN_SINGLES, RequestDecoder
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 from server.protocols.json_frames import FrameDecoder
@@ -132,6 +133,55 @@ def test_after_a_batch_any_read_is_decoded_as_before_one(data: bytes) -> None:
     found, rest = decoder.decode(data) if request is None else ([(encoder, [request])], b"")
     expected, expected_rest = other.decode(data)
     assert (flat(found), rest) == (flat(expected), expected_rest)
+
+
+PAIR = encode_request([b"SET", b"a", b"1"])
+
+
+def test_after_many_alike_requests_an_argument_may_contain_what_is_between_two() -> None:
+    encoder = ReplyEncoder()
+    decoder = RequestDecoder(encoder)
+    for _ in range(2 * MIN_SINGLES):
+        decoder.take_whole(encode_request([b"SET", b"123456789", b"1"]))
+    for args in ([b"SET", b"\r\n$1\r\n789", b"1"], [b"SET", b"12\r\n$1\r\n9", b"1"]):
+        data = encode_request(args)
+        request = decoder.take_whole(data)
+        assert flat(decoder.decode(data)[0] if request is None else [(encoder, [request])]) == [(encoder, args)]
+
+
+@pytest.mark.parametrize("single", [SINGLE, PAIR], ids=["an argument", "two arguments"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data,
+        lambda data: data.replace(b"a", b"b"),
+        lambda data: data.replace(b"ET", b"EX"),
+        lambda data: data.replace(b"$1\r\na", b"$2\r\nab"),
+        lambda data: data.replace(b"a", b"\r"),
+        lambda data: data.replace(b"$1\r\na", b"$7\r\n\r\n$1\r\n0"),
+        lambda data: data[:-1],
+        lambda data: data[:-2] + b"\n\n",
+        lambda data: data[:-2] + b"\r\r",
+        lambda data: b"+" + data[1:],
+        lambda data: data.replace(b"$1", b"$2"),
+        lambda data: data.replace(b"$1", b"$0"),
+        lambda data: data + data,
+        lambda data: data * MIN_BATCH,
+        lambda data: b"",
+    ],
+)
+def test_after_many_alike_requests_any_read_is_decoded_as_before_them(
+    single: bytes, change: Callable[[bytes], bytes]
+) -> None:
+    encoder = ReplyEncoder()
+    decoder, other = RequestDecoder(encoder), RequestDecoder(encoder)
+    for _ in range(2 * MIN_SINGLES):
+        assert decoder.take_whole(single) == flat(other.decode(single)[0])[0][1]
+    for data in (change(single), single):
+        request = decoder.take_whole(data)
+        found, rest = decoder.decode(data) if request is None else ([(encoder, [request])], b"")
+        expected, expected_rest = other.decode(data)
+        assert (flat(found), rest) == (flat(expected), expected_rest)
 
 
 def test_the_current_decoder_is_that_of_resp_only_after_a_resp_request(detector: ProtocolDetector) -> None:
