@@ -22,7 +22,7 @@ from server.http.messages import (
 from server.http.parser import IncomingRequest
 from server.http.routes import RouteGroup, RouteTable
 from server.http.security import AccessPolicy, CORSPolicy
-from server.http.workers import WorkerPool
+from server.net.worker_pool import WorkerPool
 from server.session.context import ServerContext
 from server.session.session import Session
 
@@ -45,7 +45,7 @@ class Application:
 
     def __init__(self, context: ServerContext, access: AccessPolicy, *, cors: CORSPolicy | None, max_body: int) -> None:
         self.context = context
-        self.workers = WorkerPool(MAX_WORKERS, "http worker")
+        self.workers = WorkerPool("http worker", MAX_WORKERS)
         self._access = access
         self._cors = cors
         self._max_body = max_body

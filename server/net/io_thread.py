@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from server.net.poller import READABLE, new_poller
 from server.net.timers import Timer, TimerHeap
+from server.net.worker_pool import WorkerPool
 from server.stderr_log import RepeatedMessage
 
 SHUTDOWN_TIMEOUT = 1.0
@@ -29,7 +30,8 @@ _failed = RepeatedMessage(logging.getLogger(__name__), logging.ERROR, "a functio
 class IOThread:
     """A thread that waits for sockets, calls and timers, and calls a function for each. None of them may wait.
 
-    None of them should raise. If one does, that is logged, its socket is watched no more, and the thread goes on.
+    What may wait is called by `call_in_worker`. None of them should raise. If one does, that is logged, its socket is
+    watched no more, and the thread goes on.
 
     `call` and ``len`` may be used by any thread, everything else by this thread alone.
     """
@@ -48,6 +50,7 @@ class IOThread:
         self._sender.setblocking(False)
         self.watch(self._receiver.fileno(), READABLE, self._clear_wakeup)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._workers = WorkerPool(f"{name} worker")
 
     def __len__(self) -> int:
         """Return the number of sockets, with its own for wake-ups."""
@@ -62,6 +65,7 @@ class IOThread:
         self.call(self._stop)
         if self._thread.ident is not None:
             self._thread.join(SHUTDOWN_TIMEOUT)
+        self._workers.close()
 
     def call(self, function: Callable[[], None]) -> None:
         """Call a function in this thread, soon. Never blocks. The function must not raise."""
@@ -79,6 +83,14 @@ class IOThread:
     def call_before_wait(self, function: Callable[[], None]) -> None:
         """Call a function after the turns of the sockets that are ready now. It must not raise."""
         self._before_wait.append(function)
+
+    def call_in_worker(self, function: Callable[[], None]) -> None:
+        """Call a function that may wait or take long in another thread. It must not raise.
+
+        Raises RuntimeError if there is no such thread and the system allows none. If it allows no further one, the call
+        waits until one of them has nothing else to do.
+        """
+        self._workers.submit(function)
 
     def watch(self, fd: int, events: int, function: Callable[[], None]) -> None:
         """Call a function whenever the socket is ready, in place of the function so far. It must not raise."""

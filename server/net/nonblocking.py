@@ -1,8 +1,8 @@
 """A connection that an I/O thread serves by turns, none of which waits.
 
 A turn is one read of bounded size, the execution of what it completes, and one write. Output that the peer does not
-take is kept, and no input is read until it is sent (backpressure). A request that may take long is executed in a thread
-of its own, and the connection comes back with the output. So no connection delays another one for more than a few
+take is kept, and no input is read until it is sent (backpressure). A request that may take long is executed in a worker
+thread, and the connection comes back with the output. So no connection delays another one for more than a few
 milliseconds.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
@@ -44,7 +43,7 @@ class State(Enum):
     """It waits until the peer takes more output."""
 
     EXECUTING = auto()
-    """A request that may take long is executed in a thread of its own."""
+    """A request that may take long is executed in another thread."""
 
     COMMITTING = auto()
     """Its output waits for the commit at the end of the turns of all connections."""
@@ -197,12 +196,12 @@ class NonblockingConnection(Connection):
     # ---------------------------------------------------------------- requests that may take long
 
     def _defer(self) -> None:
-        """Execute the next request in a thread of its own. The socket is not watched meanwhile."""
+        """Execute the next request in another thread. The socket is not watched meanwhile."""
         self._state = State.EXECUTING
         self._io.unwatch(self._fd)
         try:
-            threading.Thread(target=self._execute, name=f"long request of {self.address}", daemon=True).start()
-        except RuntimeError as problem:  # too many threads
+            self._io.call_in_worker(self._execute)
+        except RuntimeError as problem:  # the system allows no thread
             _no_thread.log(problem)
             self._execute()
 

@@ -1,4 +1,4 @@
-"""The worker threads of the HTTP listener."""
+"""The pool of worker threads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from concurrent.futures import CancelledError, wait
 
 import pytest
 
-from server.http.workers import WorkerPool
+from server.net import worker_pool
+from server.net.worker_pool import WorkerPool
 from tests.harness.processes import ROOT
 from tests.harness.waiting import TIMEOUT, wait_until
 
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    opened = WorkerPool(3, "test worker")
+    opened = WorkerPool("test worker", 3)
     opened.start()
     yield opened
     opened.close()
@@ -41,12 +42,48 @@ def test_a_call_returns_its_result_or_raises(pool: WorkerPool) -> None:
 
 
 def test_a_free_thread_is_used_again() -> None:
-    pool = WorkerPool(100, "test worker")
+    pool = WorkerPool("test worker")
     pool.start()
     for _ in range(100):
         pool.submit(len, "").result(TIMEOUT)
     # A thread counts as busy for a moment after its call has ended, so there may be a few.
     assert len(threads()) < 10
+    pool.close()
+    wait_until(lambda: not threads(), "the threads have ended")
+
+
+def test_the_first_call_starts_a_thread() -> None:
+    pool = WorkerPool("test worker")
+    assert not threads()
+    assert pool.submit(len, "abc").result(TIMEOUT) == 3
+    pool.close()
+    wait_until(lambda: not threads(), "the threads have ended")
+
+
+def test_a_call_fails_if_the_system_allows_no_thread_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = WorkerPool("test worker")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        pool.submit(len, "")
+    monkeypatch.undo()
+    assert pool.submit(len, "abc").result(TIMEOUT) == 3
+    pool.close()
+    wait_until(lambda: not threads(), "the threads have ended")
+
+
+def test_idle_threads_end_but_for_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "IDLE_SECONDS", 0.01)
+    pool = WorkerPool("test worker")
+    for _ in range(3):
+        release = threading.Event()
+        calls = [pool.submit(release.wait, TIMEOUT) for _ in range(5)]
+        assert len(threads()) == 5
+        release.set()
+        assert all(call.result(TIMEOUT) for call in calls)
+        wait_until(lambda: len(threads()) == 1, "all threads but one have ended")
     pool.close()
     wait_until(lambda: not threads(), "the threads have ended")
 
@@ -114,9 +151,8 @@ def test_a_failed_call_leaves_no_reference_cycle(pool: WorkerPool) -> None:
 def test_the_process_ends_while_a_call_runs() -> None:
     program = (
         "import threading\n"
-        "from server.http.workers import WorkerPool\n"
-        "pool = WorkerPool(1, 'worker')\n"
-        "pool.start()\n"
+        "from server.net.worker_pool import WorkerPool\n"
+        "pool = WorkerPool('worker')\n"
         "pool.submit(threading.Event().wait)\n"
         "pool.close()\n"
     )
