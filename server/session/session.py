@@ -17,16 +17,13 @@ from time import perf_counter_ns
 from types import NoneType
 from typing import cast
 
-from common.codec import Args, Encoder, ProtocolError, RequestBatch
+from common.codec import Args, ProtocolError, RequestBatch
 from common.errors import (
     CLIENT_KILLED,
     INTERNAL_ERROR,
-    MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
     SCRIPT_BUSY,
-    SUBSCRIBE_NEEDS_CONNECTION,
-    TRACKING_NEEDS_CONNECTION,
     WRONG_PASSWORD,
     CommandError,
     exec_refused,
@@ -34,10 +31,8 @@ from common.errors import (
 )
 from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply, SimpleString
 from server.args.integers import parse_int
-from server.clients.pubsub import Kind
-from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
+from server.clients.registry import ClientInfo
 from server.clients.stats import CommandStats
-from server.clients.tracker import TrackingOptions
 from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget, TransactionPart
 from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
@@ -560,7 +555,7 @@ class Session:
         self.context.tracking.set_protocol_version(self.client, version)
         if self.stream is not None:
             self.stream.set_protocol_version(version)
-        self._update_pushes()
+        self._update_restriction()
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
@@ -583,50 +578,19 @@ class Session:
 
     # ---------------------------------------------------------------- pushes: MONITOR, publish/subscribe, tracking
 
-    def start_monitoring(self) -> None:
-        """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
-        pushes, encoder = self._open_pushes(MONITOR_NEEDS_CONNECTION)
-        pushes.start_monitoring(encoder)
-        self.client.is_monitoring = True
+    def open_pushes(self, error: ErrorReply) -> Pushes:
+        """Return what pushes to this client, which is made when it is first asked for, because most clients never do.
 
-    def subscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
-        """Subscribe to channels or patterns. A push confirms each.
-
-        Raises `CommandError` if there are too many, or if the connection cannot be pushed to.
+        Raises `CommandError` with this error if its connection cannot be pushed to.
         """
-        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
-        pushes.subscribe(kind, names, encoder)
-        self._update_pushes()
-
-    def unsubscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
-        """End subscriptions, all of this kind if no names are given. A push confirms each. Raises `CommandError`."""
-        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
-        pushes.unsubscribe(kind, names, encoder)
-        self._update_pushes()
-
-    def start_tracking(self, options: TrackingOptions, prefixes: Sequence[bytes]) -> None:
-        """Send this client invalidations of what it reads, or change the options with which it is sent them.
-
-        Raises `CommandError` if the prefixes are refused, or if the connection cannot be pushed to.
-        """
-        pushes, encoder = self._open_pushes(TRACKING_NEEDS_CONNECTION)
-        pushes.start_tracking(self.client.id, options, prefixes, encoder)
-        self._update_pushes()
-
-    def stop_tracking(self) -> None:
-        """Send this client no more invalidations."""
-        if self.pushes is not None:
-            self.pushes.stop_tracking()
-            self._update_pushes()
-
-    def _end_caching(self, command: Command | None) -> None:
-        """End the effect of CLIENT CACHING, unless ``command`` is a CLIENT command (Redis: `resetClient`).
-
-        In a transaction it lasts until EXEC.
-        """
-        tracker = self.client.tracker
-        if tracker is not None and self.transaction is None:
-            tracker.caching = tracker.caching and command is not None and command.name.startswith(b"CLIENT|")
+        if self.pushes is None:
+            stream, transport = self.stream, self.client.transport
+            queue = None if stream is None or transport is None else transport.enable_push()
+            if stream is None or queue is None:
+                raise CommandError(error)
+            self.pushes = Pushes(queue, stream, self.client, self.context, self._update_restriction)
+            self.alters_output = True
+        return self.pushes
 
     def close_pushes(self) -> None:
         """End the monitoring, all subscriptions and the tracking. What has not been sent yet is discarded."""
@@ -635,33 +599,19 @@ class Session:
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
-            self.client.is_monitoring = False
             self.alters_output = self.reply_mode is not ReplyMode.ON
-            self._update_pushes()
+            self._update_restriction()
 
-    def _open_pushes(self, error: ErrorReply) -> tuple[Pushes, Encoder]:
-        """Return what pushes to this client, and the encoder of the request.
-
-        Raises `CommandError` with this error if its connection cannot be pushed to.
-        """
-        stream, transport = self.stream, self.client.transport
-        if self.pushes is None and stream is not None and transport is not None:
-            queue = transport.enable_push()
-            if queue is not None:
-                self.pushes = Pushes(queue, self.context.monitors, self.context.pubsub, self.context.tracking)
-                self.alters_output = True
-        if self.pushes is None or stream is None:
-            raise CommandError(error)
-        return self.pushes, stream.encoder
-
-    def _update_pushes(self) -> None:
-        """Show in CLIENT LIST what is pushed, and restrict the client if messages look like replies to it."""
-        pushes, client = self.pushes, self.client
-        client.subscriptions = NO_SUBSCRIPTIONS if pushes is None else pushes.counts
-        client.tracker = None if pushes is None else pushes.tracker
-        client.push_receiver = None if pushes is None else pushes.receiver
-        self.is_restricted = pushes is not None and pushes.look_like_replies
+    def _update_restriction(self) -> None:
+        """Restrict the client if messages look like replies to it."""
+        self.is_restricted = self.pushes is not None and self.pushes.look_like_replies
         self._update_commands()
+
+    def _end_caching(self, command: Command | None) -> None:
+        """End the effect of CLIENT CACHING after a request. In a transaction it lasts until EXEC."""
+        tracker = self.client.tracker
+        if tracker is not None and self.transaction is None:
+            tracker.end_caching(command)
 
 
 def _ends_transaction(command: Command) -> bool:
