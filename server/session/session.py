@@ -20,7 +20,6 @@ from typing import cast
 from common.codec import Args, ProtocolError, RequestBatch
 from common.errors import (
     CLIENT_KILLED,
-    INTERNAL_ERROR,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
     SCRIPT_BUSY,
@@ -67,11 +66,9 @@ class Session:
         "_deferred",
         "_engine",
         "_inspection",
-        "_monitors",
         "_pause",
+        "_recorder",
         "_slowlog",
-        "_stats",
-        "_stats_by_command",
         "_usual_stats",
         "_watched",
         "alters_output",
@@ -122,11 +119,9 @@ class Session:
         self._database = context.engine.database(0)
         client.database = 0  # an earlier session of the connection may have selected another one (HTTP)
         self._inspection = context.inspection
-        self._monitors = context.monitors
         self._pause = context.pause
+        self._recorder = context.recorder
         self._slowlog = context.slowlog
-        self._stats = client.stats
-        self._stats_by_command = client.stats.by_command
         self._usual_stats = (stats or client.stats).by_command
         self._watched = WatchedKeys(context.engine, client)
         self._deferred: QueuedCommand | None = None
@@ -153,16 +148,15 @@ class Session:
         try:
             reply = self._database.execute(command, args, call)
         except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
+            reply = self._recorder.record_failure(self.client, command, problem)
         nanoseconds = perf_counter_ns() - call.started
-        stat = self._usual_stats[command]  # `_finish`, without the cost of a call
+        stat = self._usual_stats[command]  # `CallRecorder.record`, without the cost of a call
         stat.buckets[nanoseconds.bit_length()] += 1
         stat.nanoseconds += nanoseconds
         if reply is None:
             stat.nulls += 1
         if nanoseconds > self._slowlog.threshold:
-            self._push_to_slowlog(command, args, nanoseconds)
+            self._recorder.list_slow(self.client, command, args, nanoseconds)
         return reply
 
     def execute_waiting(self, args: Args) -> Reply:
@@ -200,7 +194,7 @@ class Session:
         stat.nanoseconds += nanoseconds * count
         if nanoseconds > self._slowlog.threshold:
             for args in batch:
-                self._push_to_slowlog(command, args, nanoseconds)
+                self._recorder.list_slow(self.client, command, args, nanoseconds)
         kinds = set(map(type, outcomes))
         if NoneType in kinds:
             stat.nulls += outcomes.count(None)
@@ -263,7 +257,7 @@ class Session:
             if reply is WOULD_BLOCK:
                 self._deferred = command, args
                 return DEFERRED
-            self._finish(command, args, reply, perf_counter_ns() - self._call.started)
+            self._recorder.record(self.client, command, args, reply, perf_counter_ns() - self._call.started)
             return reply
         return self._run(command, args)
 
@@ -307,9 +301,8 @@ class Session:
                 call.started = perf_counter_ns()
                 reply = self._call_control(command, args)
         except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
-        self._finish(command, args, reply, perf_counter_ns() - call.started)
+            reply = self._recorder.record_failure(self.client, command, problem)
+        self._recorder.record(self.client, command, args, reply, perf_counter_ns() - call.started)
         if self._inspection.needed:
             self.context.publish_changes()
             self._end_caching(command)
@@ -342,44 +335,10 @@ class Session:
         """Return whether a control command could delay other connections."""
         return command.may_take_long is not None and command.may_take_long(self, *args[1:])
 
-    def _finish(self, command: Command, args: Args, reply: Reply, nanoseconds: int) -> None:
-        """Count a call, list it in the slow log if it was slow, and send it to the connections that monitor."""
-        stat = self._stats_by_command[command]
-        stat.buckets[nanoseconds.bit_length()] += 1
-        stat.nanoseconds += nanoseconds
-        if reply is None:
-            stat.nulls += 1
-        if nanoseconds > self._slowlog.threshold:
-            self._push_to_slowlog(command, args, nanoseconds)
-        self._publish(command, args)
-
-    def _publish(self, command: Command, args: Args) -> None:
-        """Send a request that was executed to the connections that monitor.
-
-        After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
-        was refused. Administrative commands are not shown.
-        """
-        if self._monitors.has_subscribers and not command.flags & (Flag.ADMIN | Flag.SKIP_MONITOR):
-            self._monitors.publish(command.redacted(args), self.client)
-
-    def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
-        if Flag.SKIP_SLOWLOG not in command.flags:
-            self._slowlog.push(command.redacted(args), nanoseconds, self.client.address, self.client.name)
-
-    def _to_error_reply(self, problem: Exception) -> ErrorReply:
-        """Convert what a command raised to its reply. The only place in which unexpected exceptions are caught."""
-        self._stats.errors += 1
-        if isinstance(problem, CommandError):
-            return problem.reply
-        logger.error("a command failed unexpectedly", exc_info=problem)
-        return INTERNAL_ERROR
-
     def _refuse(self, problem: CommandError) -> ErrorReply:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
         self.client.touch()
-        self._stats.errors += 1
-        if isinstance(problem, RejectedCommand):
-            self._stats_by_command[problem.command].rejected += 1
+        self._recorder.record_refusal(self.client, problem)
         if self.transaction is not None:
             self.transaction.dirty = True
         self._end_caching(None)
@@ -403,7 +362,7 @@ class Session:
         """Discard the transaction of an EXEC that was refused. As in Redis, MONITOR shows it."""
         self.discard_transaction()
         self.unwatch()
-        self._publish(command, args)
+        self._recorder.show(self.client, command, args)
         return exec_refused(error)
 
     def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
@@ -468,13 +427,12 @@ class Session:
     def _finish_queued(self, command: Command, args: Args, outcome: Reply | Exception, nanoseconds: int) -> Reply:
         """Return the reply of a queued command that the engine has executed, and count it."""
         reply = self._to_reply(command, outcome)
-        self._finish(command, args, reply, nanoseconds)
+        self._recorder.record(self.client, command, args, reply, nanoseconds)
         return reply
 
     def _to_reply(self, command: Command, outcome: Reply | Exception) -> Reply:
         if isinstance(outcome, Exception):
-            self._stats_by_command[command].failed += 1
-            return self._to_error_reply(outcome)
+            return self._recorder.record_failure(self.client, command, outcome)
         return outcome
 
     def _run_control(self, command: Command, args: Args) -> Reply:
@@ -484,9 +442,8 @@ class Session:
             reply = self._call_control(command, args)
             self._call.budget.charge(reply)
         except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
-        self._finish(command, args, reply, perf_counter_ns() - started)
+            reply = self._recorder.record_failure(self.client, command, problem)
+        self._recorder.record(self.client, command, args, reply, perf_counter_ns() - started)
         return OK if reply is NO_REPLY else reply
 
     def watch_keys(self, keys: Sequence[bytes]) -> None:
