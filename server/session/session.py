@@ -10,7 +10,6 @@ without one. One thread at a time uses a session. What sessions share is in `ser
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter_ns
@@ -28,11 +27,10 @@ from common.errors import (
     exec_refused,
     not_while_subscribed,
 )
-from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply, SimpleString
-from server.args.integers import parse_int
+from common.replies import DEFERRED, QUEUED, ErrorReply, Reply, SimpleString
 from server.clients.registry import ClientInfo
 from server.clients.stats import CommandStats
-from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget, TransactionPart
+from server.engines.base import WOULD_BLOCK, QueuedCommand
 from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
 from server.session.output import OutputFormat, ReplyMode
@@ -70,7 +68,6 @@ class Session:
         "_recorder",
         "_slowlog",
         "_usual_stats",
-        "_watched",
         "alters_output",
         "authenticated",
         "client",
@@ -83,6 +80,7 @@ class Session:
         "stream",
         "transaction",
         "unauthenticated_since",
+        "watched",
     )
 
     def __init__(
@@ -123,7 +121,7 @@ class Session:
         self._recorder = context.recorder
         self._slowlog = context.slowlog
         self._usual_stats = (stats or client.stats).by_command
-        self._watched = WatchedKeys(context.engine, client)
+        self.watched = WatchedKeys(context.engine, client)
         self._deferred: QueuedCommand | None = None
         self._set_authenticated(authenticated or not context.auth.required)
 
@@ -201,8 +199,9 @@ class Session:
         # A look at each type, in C, takes a third of the time of a look at each outcome.
         if kinds <= _USUAL_REPLIES or not any(issubclass(kind, Exception) for kind in kinds):
             return cast("list[Reply]", outcomes)
-        replies = [self._to_reply(command, each) if isinstance(each, Exception) else each for each in outcomes]
-        outcomes.clear()  # see `execute_transaction`
+        failed = partial(self._recorder.record_failure, self.client, command)
+        replies = [failed(each) if isinstance(each, Exception) else each for each in outcomes]
+        outcomes.clear()  # see `server.session.exec`
         return replies
 
     def try_execute(self, args: Args) -> Reply:
@@ -285,7 +284,7 @@ class Session:
         """Discard the transaction, end the watch, the monitoring and the subscriptions. May be called twice."""
         self.closing = True
         self.discard_transaction()
-        self.unwatch()
+        self.watched.clear()
         self.close_pushes()
 
     def _run(self, command: Command, args: Args) -> Reply:
@@ -293,13 +292,12 @@ class Session:
         call = self._call
         try:
             if command.targets_keyspace:
-                observed = self.observed(command) if self._inspection.needed else command
                 database = self._database
                 execute = database.execute if command.is_single_step else database.execute_in_stages
-                reply = execute(self._bound(observed), args, call)
+                reply = execute(self.for_engine(command), args, call)
             else:
                 call.started = perf_counter_ns()
-                reply = self._call_control(command, args)
+                reply = self.run_control(command, args)
         except Exception as problem:
             reply = self._recorder.record_failure(self.client, command, problem)
         self._recorder.record(self.client, command, args, reply, perf_counter_ns() - call.started)
@@ -308,24 +306,19 @@ class Session:
             self._end_caching(command)
         return reply
 
-    def _bound(self, command: Command) -> Command:
-        """Return the command as the engine can execute it: one that runs other commands gets this session."""
-        if not command.needs_session or command.stages is None:
-            return command
-        return replace(command, stages=partial(command.stages, self))
+    def for_engine(self, command: Command) -> Command:
+        """Return a keyspace command as the engine is to execute it: observed, or with this session if it needs that."""
+        if command.needs_session and command.stages is not None:
+            return replace(command, stages=partial(command.stages, self))  # what it calls is observed, not itself
+        return self.observed(command) if self._inspection.needed else command
 
     def observed(self, command: Command) -> Command:
-        """Return a command that does the same, and calls the features that observe it while it changes the keyspace.
-
-        Of one that runs other commands, only those are observed.
-        """
-        if command.needs_session:
-            return command
+        """Return a command that does the same, and calls the features that observe it while it changes the keyspace."""
         named = self.context.key_events.naming(command)
         tracker = self.client.tracker
         return named if tracker is None else self.context.tracking.observing(tracker, named)
 
-    def _call_control(self, command: Command, args: Args) -> Reply:
+    def run_control(self, command: Command, args: Args) -> Reply:
         """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
         if command.name in self._engine.forwards:
             return self._database.execute(command, args, self._call)
@@ -361,98 +354,9 @@ class Session:
     def _abort_transaction(self, command: Command, args: Args, error: ErrorReply) -> ErrorReply:
         """Discard the transaction of an EXEC that was refused. As in Redis, MONITOR shows it."""
         self.discard_transaction()
-        self.unwatch()
+        self.watched.clear()
         self._recorder.show(self.client, command, args)
         return exec_refused(error)
-
-    def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
-        """Execute queued commands, unless a watched key has changed. Raises `CommandError`.
-
-        The keyspace commands run as one atomic step. Control commands (CLIENT, INFO ...) do not access the keyspace,
-        and may read files or take other locks, so they run after it, without the keyspace lock.
-        """
-        call = self._call
-        call.durations.clear()
-        call.budget = ReplyBudget(self.context.limits.max_replies)
-        try:
-            outcomes = self._engine.execute_all(self._parts(queue), self._watched.by_database, call)
-        finally:
-            self.unwatch()
-            if self._inspection.needed:
-                self.context.publish_changes()
-        if outcomes is None:
-            return NULL_ARRAY
-        of_engine = zip(outcomes, call.durations, strict=True)
-        replies = [
-            self._finish_queued(command, args, *next(of_engine))
-            if command.targets_keyspace
-            else self._run_control(command, args)
-            for command, args in queue
-        ]
-        call.durations.clear()  # a million commands take 36 MB
-        # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
-        outcomes.clear()
-        return replies
-
-    def _parts(self, queue: list[QueuedCommand]) -> list[TransactionPart]:
-        """Return the keyspace commands of a transaction by the database that is selected when they run."""
-        part: list[QueuedCommand] = []
-        parts = [(self.client.database, part)]
-        for each in queue:
-            command, args = each
-            if command.targets_keyspace:
-                part.append((self._bound(command), args) if command.needs_session else each)
-            elif Flag.SELECTS in command.flags and (index := self._selected_by(args)) is not None:
-                part = []
-                parts.append((index, part))
-        if self._inspection.needed:
-            for _, part in parts:
-                part[:] = [(self.observed(command), args) for command, args in part]
-        return [(index, part) for index, part in parts if part]
-
-    def _selected_by(self, args: Args) -> int | None:
-        """Return the database that a queued SELECT selects, or None if it will fail.
-
-        Raises `CommandError` while a slow script runs: the SELECT could succeed when it is executed.
-        """
-        try:
-            index = parse_int(args[1])
-            self._engine.database(index)
-        except CommandError as problem:
-            if problem.reply is SCRIPT_BUSY:
-                raise
-            return None
-        return index
-
-    def _finish_queued(self, command: Command, args: Args, outcome: Reply | Exception, nanoseconds: int) -> Reply:
-        """Return the reply of a queued command that the engine has executed, and count it."""
-        reply = self._to_reply(command, outcome)
-        self._recorder.record(self.client, command, args, reply, nanoseconds)
-        return reply
-
-    def _to_reply(self, command: Command, outcome: Reply | Exception) -> Reply:
-        if isinstance(outcome, Exception):
-            return self._recorder.record_failure(self.client, command, outcome)
-        return outcome
-
-    def _run_control(self, command: Command, args: Args) -> Reply:
-        """Run a queued control command. One without a reply gets OK: every command has an element in the array."""
-        started = perf_counter_ns()
-        try:
-            reply = self._call_control(command, args)
-            self._call.budget.charge(reply)
-        except Exception as problem:
-            reply = self._recorder.record_failure(self.client, command, problem)
-        self._recorder.record(self.client, command, args, reply, perf_counter_ns() - started)
-        return OK if reply is NO_REPLY else reply
-
-    def watch_keys(self, keys: Sequence[bytes]) -> None:
-        """Make the next EXEC depend on these keys too. Raises `CommandError`, and then watches none of them."""
-        self._watched.add(keys, self.context.limits.max_watched)
-
-    def unwatch(self) -> None:
-        """End the watch on all keys."""
-        self._watched.clear()
 
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
         if Flag.NO_MULTI in command.flags:
@@ -517,7 +421,7 @@ class Session:
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
         self.discard_transaction()
-        self.unwatch()
+        self.watched.clear()
         self.close_pushes()
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
