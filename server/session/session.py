@@ -247,7 +247,7 @@ class Session:
     def _execute_accepted(self, command: Command, args: Args, may_defer: bool) -> Reply:
         """Execute or queue a request that need not wait for the end of a pause."""
         transaction = self.transaction
-        if transaction is not None and Flag.NOT_QUEUED not in command.flags:
+        if transaction is not None and command.is_queued:
             return self._queue(transaction, command, args)
         self._call.command = command
         is_long = transaction is not None and transaction.may_take_long
@@ -359,7 +359,7 @@ class Session:
         return exec_refused(error)
 
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
-        if Flag.NO_MULTI in command.flags:
+        if command.is_refused_in_multi:
             return self._refuse(CommandError(NO_MULTI_HERE))
         try:
             self._engine.check_memory()
