@@ -41,7 +41,10 @@ class ReplyBudget:
 
     def charge(self, reply: Reply) -> None:
         """Take the size of a reply from the budget. Raises `CommandError` if it does not fit."""
-        self.take(len(reply) if type(reply) is bytes else size_of(reply))
+        size = len(reply) if type(reply) is bytes else size_of(reply)
+        if size > self._left:  # `take`, without the cost of a call
+            self.refuse()
+        self._left -= size
 
     def take(self, size: int) -> None:
         """Take a size from the budget. Raises `CommandError` if it does not fit."""
