@@ -73,9 +73,12 @@ class CacheLookup:
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("budget", "cache_lookup", "command", "durations", "no_touch", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "command", "durations", "no_touch", "read_through", "session", "started")
 
     def __init__(self) -> None:
+        self.session: object = None
+        """The session, while there is one. A command with ``needs_session`` gets it."""
+
         self.started = 0
         """`perf_counter_ns` when the execution began. The engine sets it once it holds what it had to wait for."""
 

@@ -32,7 +32,6 @@ from server.engines.base import (
     InfoSection,
     KeyCounts,
     Persistence,
-    ReplyBudget,
     TransactionPart,
     WouldBlock,
 )
@@ -146,7 +145,7 @@ class EmbeddedDatabase:
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
         call.started = perf_counter_ns()
-        staged = _begin(command, args)
+        staged = _begin(command, args, call)
         is_first = True
         while True:
             ready = perf_counter_ns()
@@ -249,9 +248,7 @@ class EmbeddedEngine:
         self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
-        staged = [
-            _StagedPart(*each, call.budget) for _, queue in parts for each in queue if not each[0].is_whole_in_multi
-        ]
+        staged = [_StagedPart(*each, call) for _, queue in parts for each in queue if not each[0].is_whole_in_multi]
         indexes = {*watches, *[index for index, _ in parts]}
         if staged and any(part.runs_script for part in staged):
             with self._long_step(indexes):
@@ -451,10 +448,10 @@ def _is_dirty(stores: Databases, watches: Mapping[int, Watch]) -> bool:
     return is_dirty
 
 
-def _begin(command: Command, args: Args) -> StagedCall[Store]:
+def _begin(command: Command, args: Args, call: CallContext) -> StagedCall[Store]:
     """Run the first stage of a command."""
     assert command.stages is not None, "the command has a single step"
-    return StagedCall(command.stages, args[1:])
+    return StagedCall(command.stages, [call.session, *args[1:]] if command.needs_session else args[1:])
 
 
 def _outcome(problem: Exception) -> Exception:
@@ -465,7 +462,7 @@ def _outcome(problem: Exception) -> Exception:
 class _StagedPart:
     """A command in stages in a transaction. What one of its stages raises is its outcome, and ends it."""
 
-    def __init__(self, command: Command, args: Args, budget: ReplyBudget) -> None:
+    def __init__(self, command: Command, args: Args, call: CallContext) -> None:
         self.runs_script = command.needs_session
         self.place = -1
         """Its place among the commands of the transaction."""
@@ -474,10 +471,10 @@ class _StagedPart:
         self._outcome: Reply | Exception = None
         self._call: StagedCall[Store] | None = None
         self._reads = command.reads
-        self._budget = budget
+        self._budget = call.budget
         self._found_size = 0  # bytes that its step has taken from the budget
         with self._stage():
-            self._call = _begin(command, args)
+            self._call = _begin(command, args, call)
 
     def run_step(self, store: Store, place: int) -> None:
         """Run the stage that accesses the keyspace."""

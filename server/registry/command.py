@@ -258,7 +258,7 @@ class StagedCall(Generic[S]):
 
     __slots__ = ("_stages", "_step", "found", "reply")
 
-    def __init__(self, stages: StagedFunction, args: Sequence[bytes]) -> None:
+    def __init__(self, stages: StagedFunction, args: Sequence[object]) -> None:
         self._stages: Stages[S, Any] = stages(*args)
         self._step: Callable[[S], Any] = next(self._stages)
         self.found: Any = None

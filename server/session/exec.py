@@ -55,13 +55,14 @@ def execute_transaction(session: Session, transaction: Transaction) -> Reply:
 
 def _parts(session: Session, transaction: Transaction) -> Sequence[TransactionPart]:
     """Return the keyspace commands by the database that is selected when they run, as the engine can execute them."""
-    if transaction.is_plain and not session.context.inspection.needed:
+    is_inspected = session.context.inspection.needed
+    if transaction.is_plain and not is_inspected:
         return [(session.client.database, transaction.queue)]
     part: list[QueuedCommand] = []
     parts = [(session.client.database, part)]
     for command, args in transaction.queue:
         if command.targets_keyspace:
-            part.append((session.for_engine(command), args))
+            part.append((session.observed(command) if is_inspected else command, args))
         elif Flag.SELECTS in command.flags and (index := _selected_by(session, args)) is not None:
             part = []
             parts.append((index, part))

@@ -10,7 +10,6 @@ without one. One thread at a time uses a session. What sessions share is in `ser
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from time import perf_counter_ns
 from types import NoneType
@@ -113,6 +112,7 @@ class Session:
         self.stream: OutputFormat | None = None
         """The stream of bytes around this session, if there is one."""
         self._call = client.call
+        client.call.session = self
         self._engine = context.engine
         self._database = context.engine.database(0)
         client.database = 0  # an earlier session of the connection may have selected another one (HTTP)
@@ -286,6 +286,7 @@ class Session:
         self.discard_transaction()
         self.watched.clear()
         self.close_pushes()
+        self._call.session = None  # a reference cycle would keep the session until the garbage collector runs
 
     def _run(self, command: Command, args: Args) -> Reply:
         """Run a command that was accepted, and count it."""
@@ -294,7 +295,7 @@ class Session:
             if command.targets_keyspace:
                 database = self._database
                 execute = database.execute if command.is_single_step else database.execute_in_stages
-                reply = execute(self.for_engine(command), args, call)
+                reply = execute(self.observed(command) if self._inspection.needed else command, args, call)
             else:
                 call.started = perf_counter_ns()
                 reply = self.run_control(command, args)
@@ -306,14 +307,13 @@ class Session:
             self._end_caching(command)
         return reply
 
-    def for_engine(self, command: Command) -> Command:
-        """Return a keyspace command as the engine is to execute it: observed, or with this session if it needs that."""
-        if command.needs_session and command.stages is not None:
-            return replace(command, stages=partial(command.stages, self))  # what it calls is observed, not itself
-        return self.observed(command) if self._inspection.needed else command
-
     def observed(self, command: Command) -> Command:
-        """Return a command that does the same, and calls the features that observe it while it changes the keyspace."""
+        """Return a command that does the same, and calls the features that observe it while it changes the keyspace.
+
+        Of one that runs other commands, only those are observed.
+        """
+        if command.needs_session:
+            return command
         named = self.context.key_events.naming(command)
         tracker = self.client.tracker
         return named if tracker is None else self.context.tracking.observing(tracker, named)

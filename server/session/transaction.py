@@ -30,7 +30,7 @@ class Transaction:
         self.writes = False
         """Whether a command in it may change the keyspace."""
         self.is_plain = True
-        """Whether an engine can execute the queue as it is: no control command, such as SELECT, and no script."""
+        """Whether an engine can execute the queue as it is: no control command, such as SELECT."""
         self.dirty = False
         """Whether a command was refused, so that EXEC will be refused too (Redis: CLIENT_DIRTY_EXEC)."""
 
@@ -47,7 +47,7 @@ class Transaction:
         if not self.dirty:
             self.queue.append((command, args))
             self.writes = self.writes or command.writes
-            self.is_plain = self.is_plain and command.targets_keyspace and not command.needs_session
+            self.is_plain = self.is_plain and command.targets_keyspace
             self.may_take_long = self.may_take_long or may_take_long or len(self.queue) > MAX_QUICK_ARGS
 
 
