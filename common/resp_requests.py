@@ -33,6 +33,9 @@ MAX_BATCH = 64
 MAX_UNIFORM_ARGS = 2
 """Arguments after the name up to which a `_Uniform` is used."""
 
+MIN_SINGLES = 8
+"""Reads of one request, of the same size, after which the next ones are compared with it. Preparing that takes 3 µs."""
+
 BATCH_PROBE_INTERVAL = 8
 """Requests after a failed attempt before the next one, so that a pipeline of mixed commands does not pay for each."""
 
@@ -58,6 +61,8 @@ class RequestDecoder:
         "_may_split",
         "_missing",
         "_pieces",
+        "_single_size",
+        "_singles",
         "_size",
         "_smallest_limit",
         "_uniform",
@@ -65,9 +70,11 @@ class RequestDecoder:
 
     def __init__(self, encoder: Encoder, limits: Limits = DEFAULT_LIMITS) -> None:
         self._encoder = encoder
+        self._uniform: _Uniform | None = None  # what the last requests had in common, if others may have it too
         self.use(limits)
         self._may_split = True  # false after another protocol began within the same read
-        self._pieces: list[bytes] | None = None  # the read that `take_single` was called with, split at its CRLFs
+        self._pieces: list[bytes] | None = None  # the read that `take_whole` was called with, split at its CRLFs
+        self._single_size = self._singles = 0  # the size of the last read of one request, and how many had it before
         self._header = b""  # a partial header line
         self._args: Args = []  # the arguments of the partial request
         self._missing = 0  # the number of arguments that it still lacks
@@ -75,37 +82,49 @@ class RequestDecoder:
         self._bulk: bytearray | None = None  # a partial argument, with the part of its CRLF that has arrived
         self._bulk_size = 0  # its declared size with its CRLF
 
-    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
-        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
-        if self._pieces is None:
-            args = self.take_single(data)
-            if args is not None:
-                return [(self._encoder, [args])], b""
-        pieces, self._pieces = self._pieces, None
-        return self._decode(data, pieces)
+    def take_whole(self, data: bytes) -> DecodedRequest | None:
+        """Return the request, or the batch, if the data is exactly one, as usual.
 
-    def take_single(self, data: bytes) -> Args | None:
-        """Return the request if the data is exactly one, as usual. After None, `decode` must be called with the data.
-
-        It spares this request the lists that `decode` makes, and the calls through which they are passed.
+        After None, `decode` must be called with the data. It spares this request the lists that `decode` makes, and the
+        calls through which they are passed.
         """
-        if self._may_split and self._uniform is None and not self._missing and not self._header:
-            pieces = data.split(CRLF)
-            last = len(pieces) - 1
-            if self._line_counts.get(pieces[0]) == last and not pieces[last] and len(data) <= self._smallest_limit:
-                args = pieces[2:last:2]
-                place = 1
-                for arg in args:  # twice as fast as to map and compare slices, for the usual two or three
-                    if bulk_header(len(arg)) != pieces[place]:
-                        break
-                    place += 2
-                else:
+        if self._missing or self._header or not self._may_split:
+            return None
+        size = len(data)
+        uniform = self._uniform
+        if uniform is not None:
+            if size == uniform.size:
+                args = uniform.take_single(data)
+                if args is not None:
                     return args
-            self._pieces = pieces
+            elif size >= MIN_BATCH * uniform.size:
+                is_whole = not size % uniform.size and size <= min(MAX_BATCH * uniform.size, self._smallest_limit)
+                return uniform.take(data, 0) if is_whole else None
+            self._uniform = None
+        pieces = data.split(CRLF)
+        last = len(pieces) - 1
+        if self._line_counts.get(pieces[0]) == last and not pieces[last] and size <= self._smallest_limit:
+            args = pieces[2:last:2]
+            place = 1
+            for arg in args:  # twice as fast as to map and compare slices, for the usual two or three
+                if bulk_header(len(arg)) != pieces[place]:
+                    break
+                place += 2
+            else:
+                if size != self._single_size:
+                    self._single_size, self._singles = size, 0
+                elif self._singles < MIN_SINGLES:
+                    self._singles += 1
+                elif 2 <= len(args) <= 1 + MAX_UNIFORM_ARGS:
+                    self._singles = 0
+                    self._uniform = _Uniform(args[0], list(map(len, args[1:])))
+                return args
+        self._pieces = pieces
         return None
 
-    def _decode(self, data: bytes, pieces: list[bytes] | None) -> tuple[list[DecodedRequests], bytes]:
-        """Do the same for any data. ``pieces`` are those at its CRLFs, if they are known."""
+    def decode(self, data: bytes) -> tuple[list[DecodedRequests], bytes]:
+        """Return the requests that ``data`` completes, and the rest. See `common.codec.Decoder`."""
+        pieces, self._pieces = self._pieces, None
         requests: list[DecodedRequest] = []
         at = 0
         if self._header:
@@ -151,7 +170,7 @@ class RequestDecoder:
         self._smallest_limit = min(limits.max_bulk, limits.max_request)
         # With a smaller limit no request is split, so that `_argument_count` checks every one of them.
         self._line_counts = _LINE_COUNTS if limits.max_args >= MAX_SPLIT_ARGS else {}
-        self._uniform: _Uniform | None = None  # what the last batch consisted of, if it is likely that others follow
+        self._uniform = None
 
     def _take_uniform(self, uniform: _Uniform, data: bytes, at: int, requests: list[DecodedRequest]) -> int:
         """Take the batches from ``at`` on that are like the last one. Return the position after them."""
@@ -321,8 +340,8 @@ def _split_batch(pieces: list[bytes], at: int, lines: int, last: int) -> Request
 class _Uniform:
     """Requests that have the same name, and arguments of the same sizes, one or two. ``size`` is that of a request.
 
-    A client that pipelines such requests usually goes on with it. They are split at what is between their arguments,
-    which takes half of the time of splitting them at each CRLF. An argument may contain anything: only pieces of the
+    A client that sends such requests usually goes on with it. They are split at what is between their arguments, which
+    takes half of the time of splitting them at each CRLF. An argument may contain anything: only pieces of the
     declared sizes, with nothing but the separators between them, are those arguments.
     """
 
@@ -349,6 +368,16 @@ class _Uniform:
                 return None
             sizes.append(size)
         return cls(batch.name, sizes)
+
+    def take_single(self, data: bytes) -> Args | None:
+        """Take the only request of the data, which has the size. Return None if it is of another kind."""
+        row = data.removeprefix(self._prefix).removesuffix(CRLF)  # takes less time than comparing slices
+        if len(row) != self._row_size:
+            return None
+        if len(self._sizes) == 1:
+            return [self._name, row]
+        first, _, second = row.partition(self._between)
+        return [self._name, first, second] if len(first) == self._sizes[0] else None
 
     def take(self, data: bytes, at: int) -> RequestBatch | None:
         """Take as many requests from ``at`` on as a batch may have; None if they are too few, or of another kind."""

@@ -36,6 +36,7 @@ MODULES = (
     "server/engines/embedded.py",
     "server/engines/log/engine.py",
     "server/engines/memory_limit.py",
+    "server/engines/time_slice.py",
     "server/keyspace/expiration.py",
     "server/keyspace/observers.py",
     "server/keyspace/store.py",

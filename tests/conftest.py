@@ -13,6 +13,7 @@ import pytest
 from server.commands import COMMANDS
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace.store import Store
+from server.net.io_thread import IOThread
 from server.process import is_compiled
 from server.session.context import ServerContext
 from tests.harness.clock import Clock
@@ -144,3 +145,12 @@ def session(context: ServerContext) -> ClientSession:
 def other(session: ClientSession) -> ClientSession:
     """Another session of the same server."""
     return connect(session.context, "10.0.0.2:6000")
+
+
+@pytest.fixture
+def io_thread() -> Iterator[IOThread]:
+    """A thread that serves connections, while the test runs."""
+    thread = IOThread("test")
+    thread.start()
+    yield thread
+    thread.stop()

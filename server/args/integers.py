@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from common.errors import INT_OUT_OF_RANGE, INVALID_CURSOR, NOT_AN_INTEGER, WOULD_OVERFLOW, CommandError
 from common.replies import ErrorReply
 
@@ -12,6 +14,8 @@ MAX_INT = 2**31 - 1
 MAX_INTEGER_LENGTH = len(b"%d" % MIN_INTEGER)
 MAX_QUICK_DIGITS = MAX_INTEGER_LENGTH - 2
 """Digits of a positive number up to which it is in the range, and its successor too."""
+SHARED_INTEGERS = 10_000
+"""Integers from 0 on whose texts are made once, as in Redis (``OBJ_SHARED_INTEGERS``)."""
 MAX_CURSOR = 2**64 - 1
 MAX_CURSOR_LENGTH = 20
 
@@ -32,6 +36,17 @@ def parse_integer(arg: bytes) -> int:
             if b"%d" % number == arg and MIN_INTEGER <= number <= MAX_INTEGER:
                 return number
     raise CommandError(NOT_AN_INTEGER)
+
+
+@cache
+def shared_integers() -> tuple[dict[bytes | None, int], dict[int, bytes]]:
+    """Return the numbers of the shared texts, and the texts of the shared numbers.
+
+    To parse and print a number takes longer than all else that a pipelined INCR does. The tables take 1.5 MB, so they
+    are made when they are first needed.
+    """
+    texts = {number: b"%d" % number for number in range(SHARED_INTEGERS)}
+    return {text: number for number, text in texts.items()}, texts
 
 
 def parse_int(arg: bytes, error: ErrorReply | None = None) -> int:

@@ -8,7 +8,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from common.errors import DECREMENT_WOULD_OVERFLOW, NOT_A_FLOAT, WOULD_BE_INFINITE, CommandError
 from common.replies import Reply
-from server.args.integers import MAX_QUICK_DIGITS, MIN_INTEGER, add, parse_integer
+from server.args.integers import (
+    MAX_QUICK_DIGITS,
+    MIN_INTEGER,
+    add,
+    parse_integer,
+    shared_integers,
+)
 from server.keyspace.store import Store
 from server.registry import CommandGroup, Flag
 
@@ -38,12 +44,18 @@ _PRINTED_STEP = Decimal("1e-17")
 @group.writes("INCR key", "Increment an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby")
 def incr(store: Store, key: bytes) -> Reply:
     value = store.get(key)
+    numbers, texts = shared_integers()
+    number = numbers.get(value)
+    if number is not None:
+        total = number + 1
+        store.overwrite(key, texts.get(total) or b"%d" % total)
     # The usual case of `parse_integer` and `add`, without the cost of the calls.
-    if value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
+    elif value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
         total = int(value) + 1
         store.overwrite(key, b"%d" % total)
-        return total
-    return incrby(store, key, 1)
+    else:
+        return incrby(store, key, 1)
+    return total
 
 
 @group.writes("DECR key", "Decrement an integer by 1; a missing key counts as 0.", FLAGS, since="1.0.0", event="incrby")
@@ -80,18 +92,24 @@ def _add_columns(store: Store, keys: Sequence[bytes], increment: int) -> list[Re
     changed: list[bytes] = []
     after: list[bytes] = []
     before: list[bytes | None] = []
+    numbers, texts = shared_integers()  # as in `incr`
     for key in keys:
         value = values.get(key)
-        # As in `incr`.
-        if value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
+        number = numbers.get(value)
+        if number is not None:
+            total = number + increment
+            value_after = texts.get(total) or b"%d" % total
+        elif value is not None and value.isdigit() and value[0] != 0x30 and len(value) <= MAX_QUICK_DIGITS:
             total = int(value) + increment
+            value_after = b"%d" % total
         else:
             try:
                 total = add(0 if value is None else parse_integer(value), increment)
             except CommandError as problem:
                 outcomes.append(problem)
                 continue
-        values[key] = value_after = b"%d" % total
+            value_after = b"%d" % total
+        values[key] = value_after
         outcomes.append(total)
         if is_observed:
             changed.append(key)

@@ -6,10 +6,11 @@ its reply is decoded after it. With a backing Redis all of these are forwarded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
+from common.codec import Args
 from common.errors import (
     INVALID_SCRIPT_FLUSH,
     NEGATIVE_SCRIPT_KEYS,
@@ -36,26 +37,41 @@ Find: TypeAlias = Callable[[], Script]
 """Returns the script of a request, under the lock."""
 
 
-def _run(
-    session: Session, name: bytes, find: Find | None, text: bytes, count: bytes, args: Sequence[bytes]
-) -> Stages[Store, Outcome]:
-    """Run a script by the stages of its command. ``text`` is the first argument of the command ``name``.
+def _run_text(session: Session, request: Args) -> Stages[Store, Outcome]:
+    """Run the script that is the first argument of EVAL or EVAL_RO. The request has the command's full name."""
+    key_count = _key_count(request)
+    scripts = session.context.scripts
+    return _run(session, request, key_count, partial(scripts.compiled, scripts.prepare(request[1])))
 
-    Without ``find``, it is the script.
-    """
-    keys = parse_integer(count)
-    if keys > len(args):
+
+def _run_known(session: Session, request: Args) -> Stages[Store, Outcome]:
+    """Run the script whose SHA-1 is the first argument of EVALSHA or EVALSHA_RO."""
+    sha1 = request[1]
+    if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
+        raise CommandError(NO_SCRIPT)
+    return _run(session, request, _key_count(request), partial(session.context.scripts.find, sha1))
+
+
+def _key_count(request: Args) -> int:
+    """Return how many of the arguments after ``numkeys`` are keys. Raises `CommandError`."""
+    count = parse_integer(request[2])
+    if count > len(request) - 3:
         raise CommandError(TOO_MANY_SCRIPT_KEYS)
-    if keys < 0:
+    if count < 0:
         raise CommandError(NEGATIVE_SCRIPT_KEYS)
-    if find is None:
-        find = partial(session.context.scripts.compiled, session.context.scripts.prepare(text))
+    return count
+
+
+def _run(session: Session, request: Args, key_count: int, find: Find) -> Stages[Store, Outcome]:
+    """Run a script by the stages of its command."""
+    keys_end = 3 + key_count
 
     def step(store: Store) -> Outcome:
         if session.context.monitors.has_subscribers:  # first, as in Redis, so that what the script calls follows it
-            session.context.monitors.publish([name, text, count, *args], session.client)
-        reads_only = name.endswith(b"_RO")
-        return session.context.scripts.run(find(), args[:keys], args[keys:], session, store, reads_only=reads_only)
+            session.context.monitors.publish(request, session.client)
+        reads_only = request[0].endswith(b"_RO")
+        keys, argv = request[3:keys_end], request[keys_end:]
+        return session.context.scripts.run(find(), keys, argv, session, store, reads_only=reads_only)
 
     return (yield step).reply()
 
@@ -70,7 +86,7 @@ def _run(
     types={"numkeys": "integer"},
 )
 def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    return (yield from _run(session, b"EVAL", None, script, numkeys, args))
+    return _run_text(session, [b"EVAL", script, numkeys, *args])
 
 
 @group.in_session(
@@ -83,7 +99,7 @@ def eval_(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stag
     types={"numkeys": "integer"},
 )
 def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    return (yield from _run(session, b"EVAL_RO", None, script, numkeys, args))
+    return _run_text(session, [b"EVAL_RO", script, numkeys, *args])
 
 
 @group.in_session(
@@ -96,10 +112,7 @@ def eval_ro(session: Session, script: bytes, numkeys: bytes, *args: bytes) -> St
     types={"numkeys": "integer"},
 )
 def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
-        raise CommandError(NO_SCRIPT)
-    find = partial(session.context.scripts.find, sha1)
-    return (yield from _run(session, b"EVALSHA", find, sha1, numkeys, args))
+    return _run_known(session, [b"EVALSHA", sha1, numkeys, *args])
 
 
 @group.in_session(
@@ -112,10 +125,7 @@ def evalsha(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stag
     types={"numkeys": "integer"},
 )
 def evalsha_ro(session: Session, sha1: bytes, numkeys: bytes, *args: bytes) -> Stages[Store, Outcome]:
-    if len(sha1) != DIGEST_LENGTH:  # before the other arguments are looked at, as in Redis
-        raise CommandError(NO_SCRIPT)
-    find = partial(session.context.scripts.find, sha1)
-    return (yield from _run(session, b"EVALSHA_RO", find, sha1, numkeys, args))
+    return _run_known(session, [b"EVALSHA_RO", sha1, numkeys, *args])
 
 
 # ---------------------------------------------------------------- SCRIPT

@@ -37,12 +37,13 @@ from server.engines.base import (
 )
 from server.engines.memory_limit import (
     EVICT_SLICE,
+    after_reads,
     before_batch,
     before_command,
     before_transaction,
     make_room,
-    time_limit,
 )
+from server.engines.time_slice import stop_after
 from server.engines.waits import KeyspaceLock, LockWaits
 from server.keyspace.databases import Databases, DatabasesObserver
 from server.keyspace.store import Store
@@ -121,6 +122,8 @@ class EmbeddedDatabase:
             if by_columns is not None and is_by_columns:
                 found = by_columns(store, *columns)
                 if found is not None:
+                    if memory is not None and not command.grows:
+                        after_reads(memory, columns[0], found, call)
                     return found
             for args in zip(*columns, strict=True):
                 try:
@@ -380,7 +383,7 @@ class EmbeddedEngine:
         with self._lock:
             stores = self._begin_step()
             self._waits.do_postponed()
-            stop = time_limit(EXPIRE_SLICE)
+            stop = stop_after(EXPIRE_SLICE)
             # Last the database in which the last slice has ended: an endless supply there must not delay the others.
             for store in sorted(stores, key=lambda store: store.index <= self._expired_last):
                 store.evict_unused_snapshots()
@@ -396,7 +399,7 @@ class EmbeddedEngine:
             return True
         with self._lock:
             stores = self._begin_step([0])
-            return memory.tend(stores[0].now(), time_limit(EVICT_SLICE))
+            return memory.tend(stores[0].now(), stop_after(EVICT_SLICE))
 
     @contextmanager
     def _step(self, indexes: Collection[int] = ()) -> Iterator[Databases]:

@@ -6,12 +6,12 @@ key is evicted, is in `server.keyspace.memory`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from time import perf_counter_ns
+from collections.abc import Sequence
 
 from common.codec import Args
 from common.errors import OUT_OF_MEMORY, CommandError, exec_aborted_by
 from server.engines.base import CallContext, TransactionPart
+from server.engines.time_slice import stop_after
 from server.keyspace.databases import Databases
 from server.keyspace.memory import DatabaseMemory, MemoryLimit
 from server.keyspace.store import Store
@@ -19,12 +19,6 @@ from server.registry import ONE_KEY, Command
 
 EVICT_SLICE = 500_000
 """Nanoseconds for which a command, or the cycle, evicts keys at most (Redis: maxmemory-eviction-tenacity 10)."""
-
-
-def time_limit(nanoseconds: int) -> Callable[[], bool]:
-    """Return a function that returns true after this time."""
-    end = perf_counter_ns() + nanoseconds
-    return lambda: perf_counter_ns() > end
 
 
 def before_command(memory: DatabaseMemory, store: Store, command: Command, args: Args, call: CallContext) -> None:
@@ -52,7 +46,7 @@ def before_batch(
     It cannot if the limit may be reached by one of its calls, and the next one would have to be refused.
     """
     limit = memory.limit
-    is_noted = limit.notes_changes and is_by_columns and command.grows
+    is_noted = limit.notes_changes and is_by_columns  # by the store if it changes its keys, else by `after_reads`
     if limit.tracks_use and not is_noted and (not call.no_touch or _always_touches(command)):
         if command.used_keys is ONE_KEY:
             memory.use(columns[0])
@@ -62,6 +56,15 @@ def before_batch(
     if limit.used < limit.ample or not command.grows or limit.has_room_for(columns):
         return True
     return limit.can_evict(len(columns[0])) and try_to_make_room(store)
+
+
+def after_reads(memory: DatabaseMemory, keys: Sequence[bytes], found: Sequence[object], call: CallContext) -> None:
+    """Note which keys a batch by columns has read, if `before_batch` has not. ``found`` has None for a missing key."""
+    if memory.limit.notes_changes and not call.no_touch:
+        if all(found) and not memory.policy.is_volatile:
+            memory.policy.change(keys)  # keys that exist take half of the time, and an empty value only loses that
+        else:
+            memory.use(keys)
 
 
 def before_transaction(
@@ -98,7 +101,7 @@ def try_to_make_room(store: Store) -> bool:
     memory = store.memory
     if memory is None or not memory.limit.is_exceeded:
         return True
-    return memory.limit.make_room(store.now(), time_limit(EVICT_SLICE))
+    return memory.limit.make_room(store.now(), stop_after(EVICT_SLICE))
 
 
 def _always_touches(command: Command) -> bool:

@@ -45,7 +45,7 @@ class ProtocolDetector:
         )
         self._current: Decoder = self._text
         self.current_resp: RequestDecoder | None = None
-        """The decoder of the last request, if that was RESP. Its `take_single` may be called before `decode`."""
+        """The decoder of the last request, if that was RESP. Its `take_whole` may be called before `decode`."""
 
     def decode(self, data: bytes) -> list[DecodedRequests]:
         """Return the requests that ``data`` completes, in order, grouped by encoder.

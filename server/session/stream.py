@@ -115,8 +115,8 @@ class RequestStream:
             return b""
         else:
             resp = self._detector.current_resp
-            if resp is not None and session.authenticated and (args := resp.take_single(data)) is not None:
-                output = self._process_single(self._resp, args)
+            if resp is not None and session.authenticated and (request := resp.take_whole(data)) is not None:
+                output = self._process_single(self._resp, request)
             else:
                 groups = self._decode(data)
                 if len(groups) == 1 and len(groups[0][1]) == 1:

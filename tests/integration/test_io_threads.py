@@ -292,14 +292,6 @@ def test_an_engine_that_waits_for_io_gets_a_thread_per_connection(
 # ---------------------------------------------------------------- the thread itself
 
 
-@pytest.fixture
-def io_thread() -> Iterator[IOThread]:
-    thread = IOThread("test")
-    thread.start()
-    yield thread
-    thread.stop()
-
-
 def test_calls_of_other_threads_are_made_in_order_in_the_io_thread(io_thread: IOThread) -> None:
     calls: list[tuple[int, int]] = []
     for number in range(1000):

@@ -10,7 +10,7 @@ from common.limits import DEFAULT_LIMITS
 from common.replies import Lines, Reply
 from common.resp_client import ReplyDecoder, encode_request
 from common.resp_replies import ReplyEncoder
-from common.resp_requests import RequestDecoder
+from common.resp_requests import MIN_BATCH, MIN_SINGLES, RequestDecoder
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF, format_command
 from server.protocols.detection import ProtocolDetector
 from server.protocols.text_lines import TextDecoder
@@ -67,10 +67,36 @@ def test_requests_in_both_protocols_are_read_alike_however_they_are_cut(
 
 
 def read(detector: ProtocolDetector, data: bytes) -> list[tuple[Encoder, Args]]:
-    """Decode as a `RequestStream` does: a single request by itself."""
+    """Decode as a `RequestStream` does: a single request or batch by itself."""
     resp = detector.current_resp
-    args = None if resp is None else resp.take_single(data)
-    return flat(detector.decode(data)) if args is None else [(RESP, args)]
+    request = None if resp is None else resp.take_whole(data)
+    return flat(detector.decode(data) if request is None else [(RESP, [request])])
+
+
+ALIKE: list[Args] = [
+    [b"GET", b"a"],
+    [b"GET", b"\r"],
+    [b"TTL", b"a"],
+    [b"GET", b"\r\n"],
+    [b"SET", b"a", b"1"],
+    [b"SET", b"\r\n$1\r\n", b"1"],
+    [b"SET", b"1", b"\r\n$1\r\n"],
+    [b"SET", b"123456", b"1"],
+    [b"PING"],
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ALIKE), st.integers(1, 2 * MIN_SINGLES), st.sampled_from([1, MIN_BATCH]))), sizes
+)
+def test_alike_requests_are_read_alike_one_by_one_in_batches_and_however_they_are_cut(
+    drawn: list[tuple[Args, int, int]], pieces: list[int]
+) -> None:
+    reads = [encode_request(args) * count for args, repetitions, count in drawn for _ in range(repetitions)]
+    expected = [(RESP, args) for args, repetitions, count in drawn for _ in range(repetitions * count)]
+    detector = ProtocolDetector(RESP, DEFAULT_LIMITS)
+    assert [each for data in reads for each in read(detector, data)] == expected
+    assert [each for piece in cut(b"".join(reads), pieces) for each in read(detector, piece)] == expected
 
 
 @given(

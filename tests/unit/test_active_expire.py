@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.engines import embedded as engine_module
-from server.engines import memory_limit
+from server.engines import time_slice
 from server.engines.embedded import EXPIRE_INTERVAL, EXPIRE_PAUSE, EXPIRE_SLICE, EmbeddedEngine
 from server.keyspace.store import Store
 from tests.harness.clock import Clock
@@ -25,7 +25,7 @@ def fill(store: Store, clock: Clock, lives: list[int]) -> None:
 def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the removal of each key take a hundredth of a slice."""
     ticks = iter(range(0, 10**12, EXPIRE_SLICE // 100))
-    monkeypatch.setattr(memory_limit, "perf_counter_ns", lambda: next(ticks))
+    monkeypatch.setattr(time_slice, "perf_counter_ns", lambda: next(ticks))
 
 
 def test_active_expire_removes_what_expired_in_seconds_that_are_over_and_nothing_else(

@@ -281,7 +281,7 @@ def test_an_unfinished_active_expire_cycle_goes_on_with_another_database(
     for index in (0, 1):
         send_lines(session, f"SELECT {index}", "SET a 1 PX 100", "SET b 1 PX 100")
     clock.forward(2000)
-    monkeypatch.setattr(embedded, "time_limit", lambda _: lambda: True)
+    monkeypatch.setattr(embedded, "stop_after", lambda _: lambda: True)
     assert not engine.expire_slice()
     first = [each.expired_keys for each in store.databases]
     assert not engine.expire_slice()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from common.codec import DecodedRequests, Decoder, ProtocolError, Request
+from common.codec import DecodedRequests, Decoder, ProtocolError, Request, RequestBatch
 from common.errors import INVALID_MULTIBULK_LENGTH, NO_HTTP_HERE, UNBALANCED_QUOTES
 from common.limits import DEFAULT_LIMITS
 from common.resp_client import encode_request
 from common.resp_replies import ReplyEncoder
-from common.resp_requests import RequestDecoder
+from common.resp_requests import MAX_BATCH, MIN_BATCH, MIN_SINGLES, RequestDecoder
 from common.text import ENDING_IN_CRLF, ENDING_IN_LF
 from server.protocols.detection import ProtocolDetector
 from server.protocols.json_frames import FrameDecoder
 from server.protocols.text_lines import TextDecoder
+from tests.harness.sessions import flat
 
 
 @pytest.fixture
@@ -95,9 +97,80 @@ def test_a_partial_request_is_stored_and_nothing_is_left_over() -> None:
 def test_only_a_read_that_is_exactly_one_resp_request_is_taken_by_itself(data: bytes) -> None:
     encoder = ReplyEncoder()
     decoder = RequestDecoder(encoder)
-    assert decoder.take_single(SINGLE) == [b"GET", b"a"]
-    assert decoder.take_single(data) is None
+    assert decoder.take_whole(SINGLE) == [b"GET", b"a"]
+    assert decoder.take_whole(data) is None
     assert decoder.decode(data) == RequestDecoder(encoder).decode(data)
+
+
+def test_after_a_batch_a_read_that_is_exactly_one_like_it_is_taken_by_itself() -> None:
+    encoder = ReplyEncoder()
+    decoder = RequestDecoder(encoder)
+    decoder.decode(SINGLE * MAX_BATCH)
+    for count in (MIN_BATCH, MAX_BATCH):
+        batch = decoder.take_whole(SINGLE * count)
+        assert isinstance(batch, RequestBatch)
+        assert list(batch) == [[b"GET", b"a"]] * count
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SINGLE * (MAX_BATCH + 1),
+        SINGLE * (MIN_BATCH - 1),
+        SINGLE * MIN_BATCH + SINGLE[:-1],
+        SINGLE * MIN_BATCH + b"PING\n",
+        SINGLE.replace(b"a", b"\r") * MIN_BATCH,
+        SINGLE.replace(b"GET", b"TTL") * MIN_BATCH,
+        SINGLE * MIN_BATCH + SINGLE.replace(b"$1", b"$2"),
+    ],
+    ids=["too many", "too few", "and a part", "and text", "CR in it", "another name", "another length"],
+)
+def test_after_a_batch_any_read_is_decoded_as_before_one(data: bytes) -> None:
+    encoder = ReplyEncoder()
+    decoder, other = RequestDecoder(encoder), RequestDecoder(encoder)
+    decoder.decode(SINGLE * MAX_BATCH)
+    request = decoder.take_whole(data)
+    found, rest = decoder.decode(data) if request is None else ([(encoder, [request])], b"")
+    expected, expected_rest = other.decode(data)
+    assert (flat(found), rest) == (flat(expected), expected_rest)
+
+
+PAIR = encode_request([b"SET", b"a", b"1"])
+
+
+@pytest.mark.parametrize("single", [SINGLE, PAIR], ids=["an argument", "two arguments"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data,
+        lambda data: data.replace(b"a", b"b"),
+        lambda data: data.replace(b"ET", b"EX"),
+        lambda data: data.replace(b"$1\r\na", b"$2\r\nab"),
+        lambda data: data.replace(b"a", b"\r"),
+        lambda data: data.replace(b"$1\r\na", b"$7\r\n\r\n$1\r\n0"),
+        lambda data: data[:-1],
+        lambda data: data[:-2] + b"\n\n",
+        lambda data: data[:-2] + b"\r\r",
+        lambda data: b"+" + data[1:],
+        lambda data: data.replace(b"$1", b"$2"),
+        lambda data: data.replace(b"$1", b"$0"),
+        lambda data: data + data,
+        lambda data: data * MIN_BATCH,
+        lambda data: b"",
+    ],
+)
+def test_after_many_alike_requests_any_read_is_decoded_as_before_them(
+    single: bytes, change: Callable[[bytes], bytes]
+) -> None:
+    encoder = ReplyEncoder()
+    decoder, other = RequestDecoder(encoder), RequestDecoder(encoder)
+    for _ in range(2 * MIN_SINGLES):
+        assert decoder.take_whole(single) == flat(other.decode(single)[0])[0][1]
+    for data in (change(single), single):
+        request = decoder.take_whole(data)
+        found, rest = decoder.decode(data) if request is None else ([(encoder, [request])], b"")
+        expected, expected_rest = other.decode(data)
+        assert (flat(found), rest) == (flat(expected), expected_rest)
 
 
 def test_the_current_decoder_is_that_of_resp_only_after_a_resp_request(detector: ProtocolDetector) -> None:

@@ -8,7 +8,7 @@ from common.errors import NOT_AN_INTEGER, WOULD_OVERFLOW
 from common.replies import ErrorReply
 from common.resp_client import encode_request
 from common.resp_requests import MIN_BATCH
-from server.args.integers import MAX_INTEGER, MIN_INTEGER
+from server.args.integers import MAX_INTEGER, MIN_INTEGER, SHARED_INTEGERS
 from server.keyspace.store import Store
 from tests.harness.cases import case
 from tests.harness.sessions import ClientSession, execute, feed
@@ -28,7 +28,9 @@ def test_a_missing_key_counts_as_zero(session: ClientSession, store: Store, coun
 
 
 @EACH_COUNTING
-@pytest.mark.parametrize("value", [0, 7, -7, MAX_INTEGER - 5, MIN_INTEGER + 5])
+@pytest.mark.parametrize(
+    "value", [0, 1, 7, -7, SHARED_INTEGERS - 1, SHARED_INTEGERS, 10**17, MAX_INTEGER - 5, MIN_INTEGER + 5]
+)
 def test_a_number_is_counted_up_and_down(
     session: ClientSession, store: Store, counting: tuple[bytes, ...], value: int
 ) -> None:
@@ -122,7 +124,12 @@ def test_decrby_cannot_turn_the_smallest_integer_round(
 @EACH_COUNTING
 @pytest.mark.parametrize(
     "value",
-    [*NO_INTEGERS, None, b"7", b"0", b"-7", b"%d" % (10**18 - 1), b"%d" % (MAX_INTEGER - 2), b"%d" % (MIN_INTEGER + 2)],
+    [
+        *NO_INTEGERS,
+        None,
+        *map(b"%d".__mod__, (7, 0, -7, SHARED_INTEGERS - 2, SHARED_INTEGERS + 1)),
+        *map(b"%d".__mod__, (10**18 - 1, MAX_INTEGER - 2, MIN_INTEGER + 2)),
+    ],
     ids=lambda value: repr(value and value[:24]),
 )
 def test_a_pipeline_of_increments_has_the_replies_of_one_by_one(

@@ -19,6 +19,7 @@ from common.errors import (
 )
 from common.replies import NULL_ARRAY, OK, QUEUED, ErrorKind, ErrorReply
 from common.resp_client import ReplyDecoder, encode_request
+from common.resp_requests import MIN_BATCH
 from server.engines.embedded import EmbeddedEngine
 from server.keyspace import eviction
 from server.keyspace.eviction import MIN_STALE_KEYS, SAMPLES, LeastRecentlyUsed, SampledKeys
@@ -297,7 +298,7 @@ def test_lru_evicts_what_was_not_used_for_longest(
         clock.forward(1000)
         engine.evict_slice()  # which notes the time
         if key not in (b"3", b"5"):
-            feed(session, encode_request([b"GET", key]) * (3 if pipelined else 1))
+            feed(session, encode_request([b"GET", key]) * (MIN_BATCH if pipelined else 1))
     fill(session, b"new 1", b"new 2", b"new 3")
     assert keys_of(store) == [each for each in names if each not in (b"3", b"5")] + [b"new 1", b"new 2", b"new 3"]
 
@@ -571,10 +572,13 @@ def test_idle_time_is_the_time_since_the_last_use(
 
 
 def test_pipelined_requests_and_transactions_count_as_uses(
-    lru: ClientSession, engine: EmbeddedEngine, clock: Clock
+    lru: ClientSession, store: Store, engine: EmbeddedEngine, clock: Clock
 ) -> None:
+    execute(lru, b"SET", b"empty", b"")
+    assert store.memory is not None
     for requests in (
         [[b"GET", b"k"]] * 5,
+        [[b"GET", b"k"], [b"GET", b"missing"], [b"GET", b"empty"]] * 5,
         [[b"SET", b"k", b"1"]] * 5,
         [[b"INCR", b"k"]] * 5,
         [[b"SET", b"new", b"1"], *[[b"SET", b"k", b"1"]] * 5],
@@ -585,6 +589,20 @@ def test_pipelined_requests_and_transactions_count_as_uses(
         assert execute_line(lru, "OBJECT IDLETIME k") == 5
         feed(lru, b"".join(map(encode_request, requests)))
         assert execute_line(lru, "OBJECT IDLETIME k") == 0
+        store.memory.policy.check()
+    assert isinstance(store.memory.policy, LeastRecentlyUsed)
+    assert len(store.memory.policy) == len(store) == 3, "a key that is missing is not tracked"
+
+
+def test_reads_of_keys_without_expiry_are_not_tracked_by_a_volatile_policy(
+    session: ClientSession, store: Store, engine: EmbeddedEngine
+) -> None:
+    engine.limit_memory(0, "volatile-lru")
+    execute(session, b"SET", b"k", b"1")
+    feed(session, encode_request([b"GET", b"k"]) * MIN_BATCH)
+    assert store.memory is not None
+    assert isinstance(store.memory.policy, LeastRecentlyUsed)
+    assert len(store.memory.policy) == 0
 
 
 def test_a_change_counts_as_a_use_before_the_policy_knows_the_key(store: Store, engine: EmbeddedEngine) -> None:
@@ -618,7 +636,7 @@ def test_with_client_no_touch_only_touch_counts_as_a_use(
     execute_line(lru, "CLIENT NO-TOUCH ON")
     clock.forward(5000)
     engine.evict_slice()
-    feed(lru, encode_request([b"GET", b"k"]) * 3 + b"MULTI\nGET k\nEXEC\nGET k\n")
+    feed(lru, encode_request([b"GET", b"k"]) * MIN_BATCH + b"MULTI\nGET k\nEXEC\nGET k\n")
     assert execute_line(lru, "OBJECT IDLETIME k") == 5
     assert execute_line(lru, "TOUCH k") == 1
     assert execute_line(lru, "OBJECT IDLETIME k") == 0

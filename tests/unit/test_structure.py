@@ -21,7 +21,7 @@ LAYERS = [
     ["server.registry"],
     ["server.keyspace"],
     ["server.protocols"],
-    ["server.engines.base", "server.engines.waits"],
+    ["server.engines.base", "server.engines.time_slice", "server.engines.waits"],
     ["server.engines.memory_limit"],
     ["server.engines.embedded", "server.engines.redis"],
     ["server.engines.log"],

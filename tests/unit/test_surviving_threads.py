@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,14 +37,6 @@ def failing_once(function: Callable[..., Any] = lambda: None) -> Callable[..., A
         return function(*args)
 
     return call
-
-
-@pytest.fixture
-def io_thread() -> Iterator[IOThread]:
-    thread = IOThread("test")
-    thread.start()
-    yield thread
-    thread.stop()
 
 
 def begin_call(thread: IOThread, function: Callable[[], None]) -> None:
