@@ -4,7 +4,10 @@
                                                           -> control command (CLIENT, INFO ...), on the session itself
 
 A session knows no bytes, socket or thread. `server.session.stream` puts a stream of bytes around it. HTTP uses it
-without one. One thread at a time uses a session. What sessions share is in `server.session.context`.
+without one. One thread at a time uses a session.
+
+What sessions share is in `server.session.context`, the queue of MULTI in `transaction`, EXEC in `exec`, what is sent
+without a request in `pushes`, and what is recorded of each call in `server.clients.call_recorder`.
 """
 
 from __future__ import annotations
