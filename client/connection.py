@@ -222,7 +222,12 @@ class SocketConnection(Connection):
             raise self._failed(problem) from None
 
     def _failed(self, problem: OSError) -> ConnectionLost:
-        return ConnectionLost(f"the connection to the server at {self.name} failed: {problem.strerror or problem}")
+        reason = problem.strerror or str(problem)
+        if self._settings.tls:
+            from common.tls_socket import describe  # noqa: PLC0415  # imported already
+
+            reason = describe(problem)
+        return ConnectionLost(f"the connection to the server at {self.name} failed: {reason}")
 
 
 class _Outgoing:

@@ -37,7 +37,7 @@ class CannotConnect(Exception):
 
 
 class LoginFailed(CannotConnect):
-    """Raised if the server refuses the password or the database."""
+    """Raised if the server refuses the connection, the password or the database."""
 
 
 class ServerShutDown(Exception):
@@ -106,6 +106,15 @@ class Conversation:
         """Send a request of the program itself, and return its reply. Raises as `exchange` does."""
         replies = self.call_all([list(args)])
         return replies[0] if replies else None
+
+    def call_within(self, seconds: float, *args: bytes) -> Reply:
+        """Do as `call`. Raise `ConnectionLost` also if the server is silent for so many seconds."""
+        self.connection.set_timeout(seconds)
+        try:
+            return self.call(*args)
+        finally:
+            if self._connection is not None:
+                self._connection.set_timeout(self._timeout)
 
     def call_all(self, requests: list[Args]) -> list[Reply]:
         """Send several such requests at once, and return one reply for each."""
@@ -182,12 +191,8 @@ class Conversation:
         protocol = ClientProtocol(self._login)
         self.warnings = []
         self.needs_password = False
-        replies: list[Received] = []
         try:
-            connection.send(protocol.login_requests())
-            while protocol.pending:
-                replies += protocol.receive(connection.receive())
-            for received in replies:
+            for received in _log_in(connection, protocol):
                 self._check_login(received)
             connection.set_timeout(self._timeout)
         except BaseException:
@@ -213,6 +218,35 @@ class Conversation:
         # An old server does not know HELLO. One that requires authentication says so again at the next command.
         if name == b"AUTH":
             self.warnings.append(text)
+
+
+def _log_in(connection: Connection, protocol: ClientProtocol) -> list[Received]:
+    """Send the requests of the login, and return their replies.
+
+    A server that refuses the connection sends why in place of its first reply, and closes the connection: at its limit
+    of clients, or if its port speaks TLS only. Raises `LoginFailed` then.
+    """
+    replies: list[Received] = []
+    try:
+        connection.send(protocol.login_requests())
+        while protocol.pending:
+            replies += protocol.receive(connection.receive())
+        if _is_unusual_error(replies[-1].replies[0]):  # either the connection is closed now, or the server replies
+            connection.send(protocol.encode([b"PING"], hidden=True))
+            while protocol.pending:
+                protocol.receive(connection.receive())
+    except ConnectionLost:
+        if replies and isinstance(reason := replies[0].replies[0], ErrorReply):
+            raise LoginFailed(f"the server at {connection.name} refuses the connection: {text_of(reason)}") from None
+        raise
+    return replies
+
+
+def _is_unusual_error(reply: Reply) -> bool:
+    """Return whether a reply is an error, and none of a server that knows no HELLO or requires a password."""
+    if not isinstance(reply, ErrorReply) or reply.code == b"NOAUTH":
+        return False
+    return not reply.message.startswith(b"unknown command")
 
 
 def text_of(reply: Reply) -> str:

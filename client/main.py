@@ -186,7 +186,8 @@ def _run_shell(conversation: Conversation, options: Options, output: BinaryIO) -
 
     colours = _has_colours(options, output)
     documentation = Documentation()
-    documentation.load(conversation)
+    if not documentation.load(conversation):
+        conversation.reconnect()
     keys = KeyCompletions(conversation)
     editor = line_editor(documentation.usages, History(history_file(), contains_secret), keys.find, colours=colours)
     pager = None if options.no_pager or not output.isatty() else find_pager()

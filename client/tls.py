@@ -52,5 +52,6 @@ def _new_context(settings: TLSSettings) -> ssl.SSLContext:
         try:
             context.load_cert_chain(settings.certificate, settings.key or None)
         except OSError as problem:
-            raise OSError(f"--cert {settings.certificate}, --key {settings.key}: {describe(problem)}") from None
+            files = f"--cert {settings.certificate}" + (f", --key {settings.key}" if settings.key else "")
+            raise OSError(f"{files}: {describe(problem)}") from None
     return context

@@ -269,11 +269,6 @@ WRONG_ARITY_IN_SCRIPT = _error(b"Wrong number of args calling Redis command from
 NOT_ALLOWED_IN_SCRIPT = _error(b"This Redis command is not allowed from script")
 READ_ONLY_SCRIPT = _error(b"Write commands are not allowed from read-only scripts.")
 WRITING_SCRIPT = _error(b"Can not execute a script with write flag using *_ro command.")
-SCRIPT_OUT_OF_MEMORY = ErrorReply(
-    b"OOM",
-    b"allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
-    ErrorKind.OUT_OF_MEMORY,
-)
 INVALID_SCRIPT_FLUSH = _error(b"SCRIPT FLUSH only support SYNC|ASYNC option")
 INVALID_SHEBANG = _error(b"Invalid script shebang")
 INVALID_SHEBANG_ENGINE = _error(b"Invalid engine in script shebang")
@@ -349,6 +344,11 @@ INVALID_UNBLOCK_REASON = _error(b"CLIENT UNBLOCK reason should be TIMEOUT or ERR
 TIMEOUT_NOT_AN_INTEGER = _error(b"timeout is not an integer or out of range")
 TIMEOUT_NEGATIVE = _error(b"timeout is negative")
 MONITOR_NEEDS_CONNECTION = _error(b"MONITOR needs a TCP connection")
+
+
+def pushes_unavailable(reason: str) -> ErrorReply:
+    """Return the error of MONITOR, SUBSCRIBE and CLIENT TRACKING if the system refuses what pushes need."""
+    return _error(b"nothing can be pushed to this connection at present: " + reason.encode(), ErrorKind.UNAVAILABLE)
 
 
 def invalid_client_attribute(attribute: bytes) -> ErrorReply:

@@ -36,4 +36,6 @@ def read_password_file(path: str) -> str:
     password = line.rstrip(b"\r\n").decode("utf-8-sig", errors="surrogateescape")
     if not password:
         raise ValueError("has no password in its first line")
-    return check_password(password)
+    if len(to_bytes(password)) > MAX_PASSWORD_SIZE:
+        raise ValueError(f"has a password of more than {MAX_PASSWORD_SIZE} bytes in its first line")
+    return password

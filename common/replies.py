@@ -64,7 +64,7 @@ class ErrorKind(Enum):
     """The memory limit does not allow the command."""
 
     UNAVAILABLE = auto()
-    """The durable log cannot be written, so writes are refused for now."""
+    """The request cannot be executed for now, and may succeed later: the durable log cannot be written, for example."""
 
     INTERNAL = auto()
     """A bug of the server. Its log has the details."""

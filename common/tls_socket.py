@@ -81,16 +81,17 @@ class TLSSocket(socket.socket):
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive up to ``size`` encrypted bytes and return their data, which is less. Empty after close_notify.
 
-        A socket that does not block raises BlockingIOError, too, if a record is not complete. Raises
-        ConnectionAbortedError if the connection ends without close_notify, because an attacker can end it so.
+        A socket that does not block raises BlockingIOError, too, if a record is not complete. So does one that blocks
+        with MSG_DONTWAIT, the only flag that may be given. Raises ConnectionAbortedError if the connection ends without
+        close_notify, because an attacker can end it so.
         """
         if self._incoming.pending and (data := self._decrypt()):  # it has arrived with the end of the handshake
             return data
         while not self._has_ended:
-            self._receive_records(size)
+            self._receive_records(size, flags)
             if data := self._decrypt():
                 return data
-            if not (self._has_ended or self.getblocking()):
+            if not self._has_ended and (flags or not self.getblocking()):
                 raise BlockingIOError
         return b""
 
@@ -119,8 +120,8 @@ class TLSSocket(socket.socket):
 
     # ---------------------------------------------------------------- records
 
-    def _receive_records(self, size: int) -> None:
-        received = _receive(self, size)
+    def _receive_records(self, size: int, flags: int = 0) -> None:
+        received = _receive(self, size, flags)
         if not received:
             raise ConnectionAbortedError(TRUNCATED)
         self._incoming.write(received)

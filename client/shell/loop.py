@@ -148,9 +148,17 @@ class Shell:
         finally:
             if pipe is not None:
                 pipe.close()
-        if completed and line.name in LOGIN_COMMANDS and not self._documentation.documents:
-            self._guarded(lambda: self._documentation.load(self._conversation))
+        if completed and line.name in LOGIN_COMMANDS:
+            self._load_documentation()
         self._ended = self._ended or protocol.closing
+
+    def _load_documentation(self) -> None:
+        """Ask the server for what it may have refused before the login."""
+        protocol = self._conversation.protocol
+        if self._documentation.documents or protocol.in_transaction:  # a transaction would queue the request
+            return
+        if not self._documentation.load(self._conversation) and self._reconnect():
+            self._report_lost_state(protocol.in_transaction, protocol.watching)
 
     def _advise(self, line: TypedLine, reply: Reply) -> None:
         """Print what may help after an error: a similar name, or the usage line."""

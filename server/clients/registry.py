@@ -29,7 +29,8 @@ class Transport(Protocol):
     def enable_push(self) -> PushQueue | None:
         """Return a queue for data that is not a reply, or None if the connection cannot send any.
 
-        Only the session calls this, while it executes a command.
+        Only the session calls this, while it executes a command. Raises `CommandError` if the system refuses what it
+        needs.
         """
         ...
 
@@ -131,6 +132,9 @@ class ClientRegistry:
         self.rejected = 0
         """Connections refused since then because of a limit."""
         self._refused = RepeatedMessage(logger, logging.INFO, "%s was refused: the limit of clients is reached")
+        self._slow = RepeatedMessage(
+            logger, logging.WARNING, "client %d from %s is closed: it does not read what is pushed to it"
+        )
         self._lock = threading.Lock()
         self._clients: dict[int, ClientInfo] = {}
         self._last_id = 0
@@ -193,6 +197,12 @@ class ClientRegistry:
         for client in self.all():
             if (transport := client.transport) is not None:  # read once: its own thread clears it
                 transport.apply_timeouts()
+
+    def close_slow_reader(self, client: ClientInfo) -> None:
+        """Close the connection of a client for which too much waits, and log it. Any thread may call this."""
+        self._slow.log(client.id, client.address)
+        if (transport := client.transport) is not None:
+            transport.kill()
 
     def find(self, client_id: int) -> ClientInfo | None:
         """Return the connection with this id, or None if there is none."""

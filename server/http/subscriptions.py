@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from common.errors import (
     HTTP_CHANNEL_EXPECTED,
     CommandError,
@@ -50,7 +52,8 @@ async def subscribe(request: Request) -> Response:
     if request.method == b"HEAD" or transport is None:
         return Response(200, b"", headers)
     encoder = AS_BASE64 if request.wants_base64 else AS_TEXT
-    events = EventStream(context.pubsub, context.push_limit, encoder, transport.kill)
+    close = partial(context.clients.close_slow_reader, session.client)
+    events = EventStream(context.pubsub, context.push_limit, encoder, close)
     try:
         if context.pubsub.takes_long_to_compile(patterns):
             await in_worker(events.subscribe, channels, patterns)

@@ -17,6 +17,8 @@ import logging
 import socket
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -110,6 +112,9 @@ class Connection(ABC):
     @abstractmethod
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
+
+    def _new_push_queue(self, wake: Callable[[], None]) -> PushQueue:
+        return PushQueue(wake, partial(self._clients.close_slow_reader, self._client), self._push_limit)
 
     # ---------------------------------------------------------------- called by other threads
 

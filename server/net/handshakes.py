@@ -24,6 +24,11 @@ from server.stderr_log import RepeatedMessage
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds from the accept of a connection to the end of its handshake."""
 
+HANDSHAKE_FAILED = "the TLS handshake of %s failed: %s"
+NO_TLS = "the client does not speak TLS"
+TOO_LONG = "it takes too long"
+"""What is logged, and two of the reasons."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,7 +37,7 @@ class Handshakes:
 
     def __init__(self) -> None:
         self._io = IOThread("TLS handshakes")
-        self._failed = RepeatedMessage(logger, logging.WARNING, "the TLS handshake of %s failed: %s")
+        self._failed = RepeatedMessage(logger, logging.WARNING, HANDSHAKE_FAILED)
 
     def start(self) -> None:
         """Start the thread."""
@@ -112,14 +117,14 @@ class _Handshake:
         self._linger()
 
     def _refuse_plaintext(self) -> None:
-        self._log("the client does not speak TLS")
+        self._log(NO_TLS)
         with contextlib.suppress(OSError):
             # In RESP, as at the limit of clients. What the client has sent is not read to find its protocol.
             socket.socket.send(self._socket, b"-%b\r\n" % TLS_ONLY_HERE.text)
         self._linger()
 
     def _time_out(self) -> None:
-        self._log("it takes too long")
+        self._log(TOO_LONG)
         self._end()
 
     def _linger(self) -> None:

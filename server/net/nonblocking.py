@@ -105,7 +105,7 @@ class NonblockingConnection(Connection):
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         self._may_push = True
-        return PushQueue(partial(self._io.call, self._push), self.kill, self._push_limit)
+        return self._new_push_queue(partial(self._io.call, self._push))
 
     def redirect_queue(self) -> PushQueue:
         """Return the queue for invalidations that other clients redirect here. See `Transport`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from common.errors import CommandError, pushes_unavailable
 from server.clients.push import PushQueue
 from server.net.connection import LINGER_TIMEOUT, MAX_LINGER_BYTES, Connection
 from server.net.io_thread import IOThread
@@ -19,6 +20,9 @@ from server.session.stream import OUTPUT_SIZE, RequestStream
 from server.session.timeouts import seconds_left
 
 RECEIVE_SIZE = 64 * 1024
+
+DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""A flag for a receive that raises BlockingIOError instead of waiting. Windows has none, so there it waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +91,7 @@ class BlockingConnection(Connection):
         session, stream = self.session, self.stream
         receive, send, feed = self.socket.recv, self.socket.sendall, stream.feed
         while not self.ending:
-            if self._waker is not None:
-                self._send_pushes_until_input(self._waker)
-            data = receive(RECEIVE_SIZE)
+            data = receive(RECEIVE_SIZE) if self._waker is None else self._receive_between_pushes(self._waker)
             if not data:
                 return
             self._is_executing = True
@@ -113,13 +115,14 @@ class BlockingConnection(Connection):
         self._is_executing = False
         return output
 
-    def _send_pushes_until_input(self, waker: _Waker) -> None:
-        """Wait for input, or for its end. Send meanwhile what other threads push. Raises `OSError`."""
-        has_input = False
-        while not has_input:
+    def _receive_between_pushes(self, waker: _Waker) -> bytes:
+        """Return the next input, empty at its end. Send meanwhile what other threads push. Raises `OSError`."""
+        while True:
             while pushed := self.stream.take_pushes(OUTPUT_SIZE):
                 self.socket.sendall(pushed)
-            has_input = waker.wait()
+            if waker.wait():
+                with contextlib.suppress(BlockingIOError):  # over TLS, a part of a record: pushes must not wait for it
+                    return self.socket.recv(RECEIVE_SIZE, DONT_WAIT)
 
     def _linger(self) -> None:
         """Wait until the peer has taken the last reply. See `server.net.connection.LINGER_TIMEOUT`."""
@@ -143,20 +146,25 @@ class BlockingConnection(Connection):
     def enable_push(self) -> PushQueue:
         """Return a queue whose data is sent between replies. See `server.clients.registry.Transport`."""
         if self._waker is None:
-            self._waker = _Waker(self.socket)
-        return PushQueue(self._waker.wake, self.kill, self._push_limit)
+            try:
+                self._waker = _Waker(self.socket)
+            except OSError as problem:  # no file descriptors are left
+                raise CommandError(pushes_unavailable(problem.strerror or str(problem))) from None
+        return self._new_push_queue(self._waker.wake)
 
 
 class _Waker:
-    """Waits for a socket's input or for a call of `wake` from another thread."""
+    """Waits for a socket's input or for a call of `wake` from another thread. Raises `OSError` when it is made."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ, True)
-        self._selector.register(self._receiver, selectors.EVENT_READ, False)
+        with contextlib.ExitStack() as opened:
+            self._selector = opened.enter_context(selectors.DefaultSelector())
+            self._receiver, self._sender = map(opened.enter_context, socket.socketpair())
+            self._receiver.setblocking(False)
+            self._sender.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ, True)
+            self._selector.register(self._receiver, selectors.EVENT_READ, False)
+            opened.pop_all()
 
     def wake(self) -> None:
         """Make `wait` return. Never blocks."""

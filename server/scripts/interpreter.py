@@ -12,6 +12,7 @@ import math
 import os
 import struct
 from collections.abc import Callable, Sequence
+from pkgutil import get_data
 from typing import Any, NoReturn, Protocol
 
 from lupa import lua51
@@ -21,9 +22,7 @@ from common.limits import MIB
 from common.replies import ErrorReply, Reply, SimpleString
 from common.resp_replies import ReplyEncoder
 from server.scripts.cache import digest_of
-from server.scripts.libraries import LIBRARIES
 from server.scripts.outcome import Outcome, ScriptError
-from server.scripts.sandbox import SANDBOX
 
 MAX_SCRIPT_MEMORY = 256 * MIB
 """Bytes that Lua may take: the values of the script that runs, and all compiled scripts."""
@@ -39,6 +38,21 @@ HEADROOM = MIB
 
 MAX_ARGUMENTS_AT_ONCE = 1000
 """Arguments that are passed to Lua in one call. Its stack has room for 8000."""
+
+
+def _read(name: str) -> bytes:
+    """Return the source of a Lua file, which may be in a zip file."""
+    # Not importlib.resources: its import would make the first script 10 ms later.
+    source = get_data(__package__, f"lua/{name}.lua")
+    assert source is not None, "the loader of a package on a disk or in a zip file has its data"
+    return source
+
+
+# This module is imported when the first script runs.
+_SANDBOX = _read("sandbox")
+_PARTS = {name: _read(name) for name in ("resp", "random", "libraries", "bit", "cjson", "cmsgpack", "struct")}
+"""What `sandbox.lua` loads, by name."""
+_TO_BYTECODE = _read("to_bytecode")
 
 STATUS, ERROR, ENCODED, NO_MEMORY, KILLED = 1, 2, 3, 4, 5
 """What is returned to Lua beside a value that it cannot recognise by its type."""
@@ -71,15 +85,15 @@ class Interpreter:
         self._host: Host | None = None
         self._in_use = 0  # bytes that Lua took after the last collection
         major, minor, patch = map(int, redis_version.split("."))
-        load_libraries = self._runtime.compile(LIBRARIES, name=b"=kvline")
+        parts = {part.encode(): self._runtime.compile(source, name=b"=kvline") for part, source in _PARTS.items()}
         self._run, self._add_arguments, self._compile = self._runtime.execute(
-            SANDBOX,
+            _SANDBOX,
             self._call,
             self._set_memory_limit,
             self._is_killed,
             self._guarded(digest_of),
             self._log,
-            load_libraries,
+            self._runtime.table_from(parts),
             self._guarded(_pack_float),
             _unpack_float,
             redis_version.encode(),
@@ -203,7 +217,7 @@ def to_bytecode(text: bytes) -> bytes:
     The time of Lua's compiler can be quadratic (a long chain of ``or``), and nothing can interrupt it.
     """
     runtime = _new_runtime()
-    dump = runtime.execute(TO_BYTECODE, name=b"=kvline")
+    dump = runtime.execute(_TO_BYTECODE, name=b"=kvline")
     runtime.set_max_memory(MAX_SCRIPT_MEMORY)
     try:
         bytecode, problem = dump(text)
@@ -213,17 +227,6 @@ def to_bytecode(text: bytes) -> bytes:
         raise ScriptError(problem)
     compiled: bytes = bytecode
     return compiled
-
-
-TO_BYTECODE = b"""
-local loadstring, dump = loadstring, string.dump
-return function(text)
-  if text:byte(1) == 27 then return nil, "precompiled code is not allowed" end
-  local compiled, problem = loadstring(text, "@user_script")
-  if not compiled then return nil, problem end
-  return dump(compiled), nil
-end
-"""
 
 
 def _new_runtime() -> Any:

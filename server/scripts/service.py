@@ -19,8 +19,8 @@ from common import REDIS_VERSION
 from common.errors import (
     NO_SCRIPT,
     NO_SCRIPT_RUNS,
+    OUT_OF_MEMORY,
     SCRIPT_BUSY,
-    SCRIPT_OUT_OF_MEMORY,
     WRITING_SCRIPT,
     CommandError,
     log_failing,
@@ -172,7 +172,7 @@ class Scripts:
             if may_write and persistence is not None and persistence.problem is not None:
                 raise CommandError(log_failing(persistence.problem))
             if may_write and is_out_of_memory and not header.has(b"allow-oom"):
-                raise CommandError(SCRIPT_OUT_OF_MEMORY)
+                raise CommandError(OUT_OF_MEMORY)
         return ScriptRun(
             caller,
             store,

@@ -98,7 +98,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.closing = False
         """The connection must be closed after the reply. Nothing received after it is executed."""
-        self.authenticated: bool
+        self.authenticated = True
         """Whether all commands may be executed. See `must_authenticate`."""
         self.unauthenticated_since = 0
         """`perf_counter_ns` when the client began to be one that has not authenticated."""
@@ -391,7 +391,7 @@ class Session:
         return not self.authenticated
 
     def _set_authenticated(self, authenticated: bool) -> None:
-        if not authenticated:
+        if self.authenticated and not authenticated:  # RESET gives a client that has not authenticated no more time
             self.unauthenticated_since = perf_counter_ns()
         self.authenticated = authenticated
         self._update_commands()

@@ -155,7 +155,7 @@ class Simulation:
         self.service.tick()
         if self.log.failures != before:
             self._check_rolled_back()
-        elif self.log.problem is None and not self.log.needs_sync:
+        elif self.log.problem is None and not self.log.files.needs_sync:
             self.acknowledged = self.synced = end
         if was_failing and self.log.problem is None:
             self.doubtful.clear()

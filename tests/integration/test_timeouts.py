@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from math import inf
@@ -303,12 +304,17 @@ def test_a_client_that_does_not_authenticate_in_time_is_closed(
     wait_until(lambda: len(guarded.context.clients) == 0, "the client is deregistered")
 
 
-def test_a_client_that_sends_wrong_passwords_all_the_time_is_closed(connect_stranger: Callable[[], Peer]) -> None:
+@pytest.mark.parametrize("request_", [b"AUTH wrong\n", b"RESET\n"])
+def test_a_client_that_does_not_authenticate_is_closed_whatever_it_sends_all_the_time(
+    connect_stranger: Callable[[], Peer], request_: bytes
+) -> None:
     peer = connect_stranger()
+    give_up_at = time.monotonic() + TIMEOUT
     with suppress(OSError):  # a reset or a broken pipe
-        peer.send(b"AUTH wrong\n")
+        peer.send(request_)
         while peer.line():
-            peer.send(b"AUTH wrong\n")
+            assert time.monotonic() < give_up_at, "the connection is closed"
+            peer.send(request_)
 
 
 def test_a_client_that_has_authenticated_has_no_timeout_until_reset(

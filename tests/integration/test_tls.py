@@ -136,6 +136,23 @@ def test_monitor_over_tls_gets_the_commands_of_others(start: Start, connect: Con
     assert monitor.line() == b"RESET\n"
 
 
+def test_messages_arrive_while_a_record_of_the_subscriber_is_incomplete(start: Start, certificates: TLSFiles) -> None:
+    server = start()
+    subscriber = begin_records(server, certificates)
+    subscriber.finish(subscriber.socket.sendall)
+    subscriber.socket.sendall(subscriber.outgoing.read() + subscriber.send(b"SUBSCRIBE news\n"))
+    assert subscriber.read() == b"subscribe news 1\n"
+    record = subscriber.send(b"PING\n")
+    subscriber.socket.sendall(record[:10])
+    with closing(Peer(server.port)) as publisher:
+        for number in range(20):  # the server has read the part of the record before one of them
+            assert publisher.ask(b"PUBLISH news %d" % number) == b"1"
+            assert subscriber.read() == b"message news %d\n" % number
+    subscriber.socket.sendall(record[10:])
+    assert subscriber.read() == b"PONG\n"
+    subscriber.socket.close()
+
+
 def test_a_durable_log_and_tls(start: Start, connect: Connect, tmp_path: Path) -> None:
     peer = connect(start(data=str(tmp_path / "data"), fsync="always"))
     peer.send(b"SET key value\nGET key\nKEYS *\nQUIT\n")

@@ -46,7 +46,8 @@ def test_the_wheel_installs_a_single_name(bare: Environment) -> None:
 
 
 def test_the_wheel_has_every_module_of_the_checkout(wheel: Path) -> None:
-    sources = [path for name in ("client", "common", "server") for path in (ROOT / name).rglob("*.py")]
+    folders = [ROOT / name for name in ("client", "common", "server")]
+    sources = [path for folder in folders for suffix in ("py", "lua") for path in folder.rglob(f"*.{suffix}")]
     carried = {f"kvline/{path.relative_to(ROOT)}" for path in sources}
     own = {f"kvline/{path.name}" for path in (ROOT / "packaging" / "kvline").glob("*.py")}
     with ZipFile(wheel) as archive:
@@ -114,6 +115,12 @@ def test_http_is_served_with_the_packages_of_its_extra(full: Environment, projec
     with serving(full.python, "-m", "kvline", "server", *options, cwd=project) as (_, url):
         for path in ("/healthz", "/docs", "/openapi.json", "/metrics"):
             assert httpx.get(url + path, timeout=TIMEOUT).status_code == 200
+
+
+def test_scripts_run_with_the_lua_files_of_the_wheel(full: Environment, project: Path) -> None:
+    pytest.importorskip("lupa", reason="the extra scripts is not installed")
+    command = [full.python, "-m", "kvline", "client", "--local", "--raw", "EVAL", "return cjson.encode({1})", "0"]
+    assert succeed(*command, cwd=project) == "[1]\n"
 
 
 def test_the_programs_name_themselves_as_they_were_started(bare: Environment) -> None:

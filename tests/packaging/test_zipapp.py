@@ -64,6 +64,12 @@ def test_the_archive_names_itself_and_gives_advice_that_works_there(archive: Pat
     assert re.search(r'install it with .+ "kvline\[http\]"\n$', ended.stderr)
 
 
+def test_scripts_run_with_the_lua_files_of_the_archive(archive: Path) -> None:
+    pytest.importorskip("lupa", reason="the extra scripts is not installed")
+    script = "return cjson.encode({redis.call('PING').ok})"
+    assert succeed(sys.executable, archive, "client", "--local", "--raw", "EVAL", script, "0") == '["PONG"]\n'
+
+
 def test_exit_statuses_reach_the_shell(archive: Path) -> None:
     assert run(sys.executable, archive, "client", "--local", "GET").returncode == 1
     assert run(sys.executable, archive, "server", "--port", "x").returncode == 2

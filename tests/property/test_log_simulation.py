@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from server.engines.log import reader as reader_module
+from server.engines.log.files import LogFiles
 from server.engines.log.log import ALWAYS, EVERYSEC, DurableLog
 from server.engines.log.recorder import DatabaseRecorder, Entries
 from tests.harness.log_simulation import Faults, LostData, Simulation
@@ -85,7 +86,7 @@ def finds_lost_data(new: Callable[[int], Simulation], rounds: int = ROUNDS) -> b
 
 
 def test_a_seed_repeats_what_it_has_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DurableLog, "sync", lambda log: None)
+    monkeypatch.setattr(LogFiles, "sync", lambda files: None)
     found = first_lost_data(Simulation)
     assert found is not None
     seed, report = found
@@ -94,7 +95,7 @@ def test_a_seed_repeats_what_it_has_found(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_simulation_finds_a_reply_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DurableLog, "sync", lambda log: None)
+    monkeypatch.setattr(LogFiles, "sync", lambda files: None)
     assert finds_lost_data(Simulation)
 
 
@@ -109,7 +110,7 @@ def test_the_simulation_finds_trailers_that_are_not_verified(monkeypatch: pytest
 
 
 def test_the_simulation_finds_a_file_that_is_used_after_a_failed_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DurableLog, "is_trusted", property(lambda _: True, lambda *_: None), raising=False)
+    monkeypatch.setattr(LogFiles, "is_trusted", property(lambda _: True, lambda *_: None), raising=False)
     monkeypatch.setattr(Simulation, "step_rewrite", lambda _: None)  # it would begin the log anew
     assert finds_lost_data(lambda seed: Simulation(seed, EVERYSEC, Faults(sync=0.3)))
 
@@ -150,5 +151,5 @@ def test_the_simulation_finds_a_snapshot_of_databases_that_are_swapped_twice(mon
 
 @pytest.mark.usefixtures("without_crashes")
 def test_the_simulation_finds_a_swap_that_is_not_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.engines.log.log.undo_swap", lambda *_: None)
+    monkeypatch.setattr("server.engines.log.recorder.undo_swap", lambda *_: None)
     assert finds_lost_data(lambda seed: Simulation(seed, ALWAYS, Faults(append=0.3)), 3 * ROUNDS)

@@ -138,6 +138,17 @@ def test_after_a_batch_any_read_is_decoded_as_before_one(data: bytes) -> None:
 PAIR = encode_request([b"SET", b"a", b"1"])
 
 
+def test_after_many_alike_requests_an_argument_may_contain_what_is_between_two() -> None:
+    encoder = ReplyEncoder()
+    decoder = RequestDecoder(encoder)
+    for _ in range(2 * MIN_SINGLES):
+        decoder.take_whole(encode_request([b"SET", b"123456789", b"1"]))
+    for args in ([b"SET", b"\r\n$1\r\n789", b"1"], [b"SET", b"12\r\n$1\r\n9", b"1"]):
+        data = encode_request(args)
+        request = decoder.take_whole(data)
+        assert flat(decoder.decode(data)[0] if request is None else [(encoder, [request])]) == [(encoder, args)]
+
+
 @pytest.mark.parametrize("single", [SINGLE, PAIR], ids=["an argument", "two arguments"])
 @pytest.mark.parametrize(
     "change",

@@ -39,7 +39,7 @@ def test_the_first_line_of_a_password_file_is_the_password(tmp_path: Path, conte
         (b"", "has no password in its first line"),
         (b"\n", "has no password in its first line"),
         (b"\r\nhunter2\n", "has no password in its first line"),
-        (b"hunter2" * 1000, "a password has at most 2048 bytes"),
+        (b"hunter2" * 1000, "has a password of more than 2048 bytes in its first line"),
     ],
     ids=["empty", "an empty line", "an empty first line", "too long"],
 )
@@ -60,7 +60,7 @@ def test_a_password_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_never_ends_is_not_read_to_its_end() -> None:
-    with pytest.raises(SettingsError, match="at most 2048 bytes"):
+    with pytest.raises(SettingsError, match="more than 2048 bytes"):
         with_password(Settings(password_file="/dev/zero"))
 
 

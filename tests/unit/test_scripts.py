@@ -516,7 +516,7 @@ def test_the_memory_limit_refuses_the_first_write_of_a_script(session: ClientSes
     assert run(session, "return redis.call('GET', 'k')") == b"v"
     # After a write it is too late to refuse, as in Redis.
     assert run(session, "redis.call('DEL', 'nokey') return redis.call('SET', 'a', 1)") == OK
-    assert error(session, "#!lua\nreturn 1").startswith("OOM allow-oom flag is not set")
+    assert error(session, "#!lua\nreturn 1").startswith("OOM command not allowed")
     assert run(session, "#!lua flags=no-writes\nreturn 1") == 1
     assert run(session, "#!lua flags=allow-oom\nreturn redis.call('SET', 'b', 1)") == OK
 

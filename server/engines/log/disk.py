@@ -20,6 +20,9 @@ LOCK_NAME = "lock"
 
 WRITE_AGAIN_SIZE = MIB
 
+MIN_FREE = 4 * MIB
+"""Bytes of free space below which writes are refused, before the disk is full."""
+
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 """The files contain all data, so that only the user of the server may read them."""
@@ -260,3 +263,9 @@ def remove_if_exists(disk: Disk, name: str) -> None:
     """Remove a file, if there is one."""
     with contextlib.suppress(FileNotFoundError):
         disk.remove(name)
+
+
+def reason_of(problem: Exception) -> str:
+    """Return the text of a failure, as the operating system names it."""
+    text = problem.strerror if isinstance(problem, OSError) else None
+    return text or str(problem) or type(problem).__name__

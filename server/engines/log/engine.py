@@ -49,26 +49,27 @@ class DurableDatabase(EmbeddedDatabase):
     def __init__(self, store: Store, waits: LockWaits, log: DurableLog) -> None:
         super().__init__(store, waits)
         self._log = log
+        self._changes = log.changes
 
     def execute(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute one command atomically. Raises MISCONF for a write if the log is failing."""
         # The hottest path with a log: two look-ups, and the call of the engine below.
-        log = self._log
-        thread = log.thread
+        changes = self._changes
+        thread = changes.thread
         if thread.failures is None:
-            thread.failures = log.failures
-        if log.needs_attention:
-            _attend(log, command)
+            thread.failures = changes.failures
+        if changes.needs_attention:
+            _attend(self._log, command)
         return EmbeddedDatabase.execute(self, command, args, call)
 
     def execute_batch(
         self, command: Command, columns: Sequence[Sequence[bytes]], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute one command several times. Returns None if writes are refused, or if much is pending."""
-        log = self._log
-        if log.thread.failures is None:
-            log.thread.failures = log.failures
-        if log.needs_attention:
+        changes = self._changes
+        if changes.thread.failures is None:
+            changes.thread.failures = changes.failures
+        if changes.needs_attention:
             return None
         return super().execute_batch(command, columns, call)
 
@@ -80,7 +81,7 @@ class DurableDatabase(EmbeddedDatabase):
     @contextmanager
     def _long_step(self) -> Iterator[Store]:
         """Take the lock for a script. Other threads can commit meanwhile what was executed before it."""
-        with self._step() as store, self._log.holding():
+        with self._step() as store, self._changes.holding():
             yield store
 
     def may_block(self, command: Command, args: Args) -> bool:
@@ -177,7 +178,7 @@ class DurableEngine(EmbeddedEngine):
     @contextmanager
     def _long_step(self, indexes: Collection[int]) -> Iterator[Databases]:
         """Take the lock for a transaction with a script, in the same way."""
-        with self._step(indexes) as stores, self._log.holding():
+        with self._step(indexes) as stores, self._log.changes.holding():
             yield stores
 
     def evict_slice(self) -> bool:
@@ -202,9 +203,10 @@ class DurableEngine(EmbeddedEngine):
 
 def _begin(log: DurableLog, *commands: Command) -> None:
     """Note that this thread executes something, and do what the log needs first. Raises MISCONF for a write."""
-    if log.thread.failures is None:
-        log.thread.failures = log.failures
-    if log.needs_attention:
+    changes = log.changes
+    if changes.thread.failures is None:
+        changes.thread.failures = changes.failures
+    if changes.needs_attention:
         _attend(log, *commands)
 
 

@@ -1,7 +1,7 @@
 """The durable log: every change of a database becomes a record in a file before its reply is sent.
 
-    command -> Store -> DatabaseRecorder -> pending records                       under the keyspace lock, without I/O
-    replies of the command -> commit() -> write, sync -> the replies are sent     without the lock
+    command -> Store -> DatabaseRecorder -> pending records                         under the keyspace lock, without I/O
+    replies of the command -> commit() -> LogFiles.append, sync -> they are sent    without the lock
 
 ``commit`` is the barrier between execution and output. It returns when everything that was recorded so far is as
 durable as the level asks for, so a reply never shows a change that a crash could still undo. That is true of reads as
@@ -12,41 +12,29 @@ one batch and syncs once. Of the threads that wait meanwhile, the next one does 
 
 If that fails, the log is failing: the changes that are not durable are undone in the store, their clients get no
 reply, and the engine refuses writes until the log works again. So the store is always what clients were told, and what
-was refused never comes back. A file whose sync has failed is never written again, because the kernel may have discarded
-what it could not write and report the next sync as successful (PostgreSQL's fsync failures of 2018). The log begins
-anew with a snapshot then (`server.engines.log.rewrite`).
+was refused never comes back.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
-from common.errors import SERVER_STOPPING, CommandError, log_failing
-from common.limits import MIB
+from common.errors import SERVER_STOPPING
 from server.engines.base import CommitFailed
-from server.engines.log.disk import Disk, File
-from server.engines.log.names import make_header
-from server.engines.log.pending import Pending, undo_swap
-from server.engines.log.recorder import MAX_PENDING, DatabaseRecorder, Entries
-from server.engines.log.records import Record, encode
+from server.engines.log.changes import Changes
+from server.engines.log.disk import Disk, File, reason_of
+from server.engines.log.files import LogFiles
+from server.engines.log.pending import Pending
+from server.engines.log.recorder import MAX_PENDING, Entries, Recorders
 from server.engines.log.trailer import Chain
 from server.engines.log.writer import BatchWriter
 from server.engines.waits import KeyspaceLock
 from server.keyspace.databases import Databases
-from server.keyspace.store import Store
 
 ALWAYS, EVERYSEC, NO = "always", "everysec", "no"
-
-MIN_FREE = 4 * MIB
-"""Bytes of free space below which writes are refused, before the disk is full."""
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 HOLD_CHECK_INTERVAL = 0.01
 """Seconds for which a commit waits for the keyspace lock before it looks whether a script has the lock."""
@@ -54,29 +42,10 @@ HOLD_CHECK_INTERVAL = 0.01
 logger = logging.getLogger(__name__)
 
 
-class _Thread(threading.local):
-    """What a thread has executed since its last commit."""
-
-    failures: int | None = None
-    """How many failures there were before its first command; None if it has executed nothing."""
-
-
-class _Held:
-    """The changes before a script that runs, which can be committed without the keyspace lock that the script has."""
-
-    __slots__ = ("appended", "failure", "is_unwanted", "pending")
-
-    def __init__(self, pending: Pending, appended: int) -> None:
-        self.pending: Pending | None = pending  # None when they were taken
-        self.appended = appended
-        self.is_unwanted = False  # whether the changes of the script are to be undone
-        self.failure: str | None = None  # why they and those before the script are to be undone
-
-
 class DurableLog:
-    """Observes all databases and writes their log. Safe to call from any thread; observers run under ``lock``.
+    """Writes the log of all databases. Safe to call from any thread. ``lock`` is the keyspace lock.
 
-    ``writer`` continues the log of this ``number``. ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
+    ``level`` is `ALWAYS`, `EVERYSEC` or `NO`.
     """
 
     def __init__(
@@ -84,87 +53,28 @@ class DurableLog:
         disk: Disk,
         databases: Databases,
         lock: KeyspaceLock,
-        writer: BatchWriter,
-        number: int,
+        files: LogFiles,
         level: str = EVERYSEC,
     ) -> None:
         self.disk = disk
-        self.databases = databases
         self.lock = lock
+        self.files = files
         self.level = level
-        self.number = number
-        """Of the log that is written."""
-        self.writer = writer
-        self.recorders: dict[int, DatabaseRecorder] = {}
-        """What observes each database."""
-        self.problem: str | None = None
-        """Why writes are refused; None while the log works."""
-        self.failures = 0
-        """How often changes had to be undone. What was executed before a failure can no longer be committed."""
-        self.syncs = 0
-        self.batches = 0
-        self.is_trusted = True
-        """Whether the file may be written again: no sync of it has failed, and its end is known."""
+        self.changes = Changes(databases)
+        self.recorders = Recorders(self.changes, databases)
         self.is_closed = False
-        self.pending = Pending()
-        """The changes that are not written yet."""
-        self.appended = 0
-        """How many changes were recorded since the start."""
-        self._holding = threading.Lock()
-        self._held: _Held | None = None
-        self.is_muted = False
-        """Whether nothing is recorded, while changes are undone."""
-        self._committed = 0  # those that are as durable as the level asks for
         self._leading = threading.Lock()  # held by the thread that writes; of those that wait, the next commits for all
-        self._syncing = threading.Lock()
-        self._files = threading.Lock()
-        self._retired: list[File] = []  # earlier logs that are not synced to their end yet
-        self._synced = 0  # bytes of the present log
-        self._data_end = writer.size  # the end of its last batch with records
-        self._marked = 0  # the highest synced offset in a trailer
-        self.thread = _Thread()
-        """For the engine, which sets ``failures`` before a command is executed."""
-        self.needs_attention = False
-        """Whether the engine must call `attend` before a command: writes are refused, or much is pending."""
-        databases.observe(self)
-
-    # ---------------------------------------------------------------- observing, under the keyspace lock
-
-    def observer_of(self, store: Store) -> DatabaseRecorder:
-        """Record the changes of a database from now on."""
-        recorder = self.recorders[store.index] = DatabaseRecorder(self, store)
-        return recorder
-
-    def on_swap(self, first: int, second: int) -> None:
-        """Record a SWAPDB."""
-        self.recorders[first].swap(self.recorders[second])
-        if self.is_muted:
-            return
-        pending = self.pending
-        pending.records.append((b"SWAPDB", b"%d" % first, b"%d" % second))
-        pending.undo.append((undo_swap, self.databases, first, second))
-        self.appended += 1
+        databases.observe(self.recorders)
 
     @property
-    def needs_visit(self) -> bool:
-        """Whether a visit of all keys would free memory. See `server.engines.log.key_order`."""
-        return any(each.order.needs_visit for each in self.recorders.values())
+    def problem(self) -> str | None:
+        """Why writes are refused; None while the log works."""
+        return self.changes.problem
 
-    def begin_visit(self) -> None:
-        """Begin to visit the keys of all databases that exist now."""
-        for recorder in self.recorders.values():
-            recorder.begin_visit()
-
-    def visit(self, count: int) -> tuple[int, Entries] | None:
-        """Visit up to ``count`` keys of a database. Return its number when the visit began, and the keys that exist.
-
-        Returns None at the end. SWAPDB does not change the number, because the log that continues a snapshot has it.
-        """
-        with self.lock:
-            for recorder in self.recorders.values():
-                if recorder.order.is_visiting:
-                    return recorder.visit(count)
-        return None
+    @property
+    def failures(self) -> int:
+        """How often changes had to be undone."""
+        return self.changes.failures
 
     # ---------------------------------------------------------------- the commit barrier
 
@@ -173,26 +83,21 @@ class DurableLog:
         with self.lock:
             self.level = level
             if level == ALWAYS:
-                self.appended += 1  # without a record: the next commit syncs what is written
+                self.changes.appended += 1  # without a record: the next commit syncs what is written
 
     @property
     def pending_bytes(self) -> int:
         """The approximate size of the records that are not written yet."""
-        return self.pending.size
+        return self.changes.pending.size
 
     @property
     def must_wait(self) -> bool:
         """Whether a commit now would wait for the disk. Otherwise it only writes to the kernel's cache, if anything."""
-        return self.level == ALWAYS and self._committed < self._target()
-
-    def _target(self) -> int:
-        """Return up to which change a commit now would commit. Those of a script that runs do not count yet."""
-        appended, held = self.appended, self._held  # in this order, because a script may begin in between
-        return appended if held is None else held.appended
+        return self.level == ALWAYS and self.changes.committed < self.changes.target()
 
     def attend(self) -> None:
         """Write what is pending if there is much of it. It does not end a request, so nothing is raised."""
-        if self.pending.size > MAX_PENDING:
+        if self.changes.pending.size > MAX_PENDING:
             with self.exclusive():
                 self._commit_pending()
 
@@ -201,21 +106,23 @@ class DurableLog:
 
         Raises `CommitFailed` if this thread has executed something since its last commit that was undone meanwhile.
         """
-        thread = self.thread
+        changes = self.changes
+        thread = changes.thread
         failures = thread.failures
         thread.failures = None
         if failures is None:
-            failures = self.failures
-        if self._committed < self._target() or failures != self.failures:
+            failures = changes.failures
+        if changes.committed < changes.target() or failures != changes.failures:
             self.commit_since(failures)
 
     def commit_since(self, failures: int) -> None:
         """Do the same for what was executed since there were so many failures, by any thread."""
-        target = self._target()
+        changes = self.changes
+        target = changes.target()
         with self._leading:
-            if failures == self.failures and self._committed < target:
+            if failures == changes.failures and changes.committed < target:
                 self._commit_pending()
-        if failures != self.failures:
+        if failures != changes.failures:
             raise CommitFailed("the log has failed")
 
     def write_pending(self) -> None:
@@ -231,21 +138,21 @@ class DurableLog:
         """Write the pending records as one batch, and sync it if the level asks for that. The leader calls it."""
         if not self._lock_between_scripts():
             return
+        changes = self.changes
         try:
-            problem = self.problem
-            if problem is None or not self.pending.undo:
-                pending, self.pending = self.pending, Pending()
-                taken = self.appended
-                self.needs_attention = problem is not None
-            else:  # executed in the moment in which the log failed
-                pending = None
+            problem = changes.problem
+            # What was executed in the moment in which the log failed is not taken, but undone.
+            pending = changes.take() if problem is None or not changes.pending.undo else None
         finally:
             self.lock.release()
         if pending is None:
-            self.fail(str(problem), is_trusted=self.is_trusted)
+            self.fail(str(problem))
         elif problem is not None or self._write(pending):
-            self._committed = taken
-            pending.free()
+            self._complete(pending)
+
+    def _complete(self, written: Pending) -> None:
+        self.changes.committed = written.end
+        written.free()
 
     def _lock_between_scripts(self) -> bool:
         """Take the keyspace lock. If a script has it, commit the changes before the script instead, and return false.
@@ -260,193 +167,58 @@ class DurableLog:
 
     def _commit_held(self) -> bool:
         """Commit the changes before a script that runs. Return whether one runs. The leader calls it."""
-        with self._holding:
-            held, problem = self._held, self.problem
-            if held is None:
-                return False
-            pending = None
-            if problem is None and held.failure is None:
-                pending, held.pending = held.pending, None
-            is_refused = problem is not None and held.pending is not None and bool(held.pending.undo)
-        if is_refused:  # executed in the moment in which the log failed
-            self.fail(str(problem), is_trusted=self.is_trusted)
+        taken = self.changes.take_held()
+        if taken is None:
+            return False
+        pending, problem = taken
+        if problem is not None:
+            self.fail(problem)
         elif pending is not None and self._write(pending):
-            self._committed = held.appended
-            pending.free()
+            self._complete(pending)
         return True
 
-    # ---------------------------------------------------------------- scripts
-
-    @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Keep the changes meanwhile apart, because they are to be one batch, and take long. Under the keyspace lock.
-
-        Other threads can commit the changes before them. After `discard_held`, or if that commit fails, they are
-        undone at the end, and `CommandError` is raised.
-        """
-        with self._holding:
-            self._held = held = _Held(self.pending, self.appended)
-            self.pending = Pending()
-        try:
-            yield
-        finally:
-            with self._holding:
-                self._held = None
-            if held.is_unwanted:
-                self._roll_back()
-                self.pending = Pending()
-            if held.pending is not None:
-                held.pending.append(self.pending)
-                self.pending = held.pending
-            if held.failure is not None:
-                self._undo_pending(held.failure)
-            if held.is_unwanted:  # a transaction must not be replied as if its other commands had been executed
-                raise CommandError(log_failing(held.failure or SERVER_STOPPING.decode())) from None
-
-    def discard_held(self) -> None:
-        """Let the changes of a script that runs be undone when it ends, because the server stops. For any thread."""
-        with self._holding:
-            if self._held is not None:
-                self._held.is_unwanted = True
-
     def _write(self, pending: Pending) -> bool:
-        writer = self.writer
+        """Write changes as one batch, and sync it if the level asks for that. Return whether that has succeeded."""
+        files = self.files
+        writer = files.writer
         size, chain = writer.size, writer.chain
         try:
-            self._append(pending.complete_records())
+            files.append(pending.complete_records())
         except Exception as problem:  # MemoryError, too: what is not written must be undone, whatever the reason
-            self._fail_write(problem, pending)
+            self.fail(reason_of(problem), pending)
             return False
         try:
             if self.level == ALWAYS:
-                self.sync()
+                files.sync()
         except OSError as problem:
             writer.cut_off(size, chain)  # so that the batch does not come back, if the kernel can still write that
             self.fail(reason_of(problem), pending, is_trusted=False)
             return False
         return True
 
-    def _append(self, records: Sequence[Record]) -> None:
-        if records:
-            self.writer.append(encode(records), self._synced)
-            self._data_end, self._marked = self.writer.size, self._synced
-            self.batches += 1
-
-    def _fail_write(self, problem: Exception, pending: Pending | None = None) -> None:
-        # Without the part of a batch that could be written, the next batch can follow.
-        is_cut = self.writer.cut_off(self.writer.size, self.writer.chain)
-        is_file_intact = not isinstance(problem, OSError) or problem.errno in DISK_FULL
-        self.fail(reason_of(problem), pending, is_trusted=is_cut and is_file_intact)
-
-    # ---------------------------------------------------------------- syncing
-
-    @property
-    def needs_sync(self) -> bool:
-        """Whether a batch is not known to be on the storage medium."""
-        return self._synced < self._data_end or bool(self._retired)
-
-    def sync(self) -> None:
-        """Sync everything that is written. Any thread may call it, also while another one writes.
-
-        Raises `OSError`, also if an earlier sync has failed: the next one might succeed without writing anything.
-        """
-        with self._syncing:
-            if not self.is_trusted:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            with self._files:
-                writer, retired = self.writer, self._retired.copy()
-            size = writer.size
-            try:
-                # The earlier log first: what a trailer of the present one calls synced implies that it is complete.
-                for file in (*retired, writer.file):
-                    file.sync()
-            except OSError:
-                self.is_trusted = False
-                raise
-            with self._files:
-                self._retired = self._retired[len(retired) :]
-                if writer is self.writer:
-                    self._synced = max(self._synced, size)
-            self.syncs += 1
-        for file in retired:
-            file.close()
-
-    def mark(self) -> None:
-        """Note in the log how much of it is synced, if its last trailer does not say so. Raises `OSError`.
-
-        Two batches without records: if the trailer before them is damaged, the second one can be verified by the first.
-        The comment keeps the first one's trailer in a line of its own even if the line break before it is damaged.
-        """
-        with self.exclusive():
-            is_due = self._marked < self._data_end <= self._synced
-            if not is_due or self.problem is not None or not self.is_trusted:
-                return
-            try:
-                self.writer.append([b"# synced\n"], self._synced)
-                self.writer.append((), self._synced)
-            except OSError as problem:
-                self._fail_write(problem)
-                raise
-            self._marked = self._synced
-
     # ---------------------------------------------------------------- failures
 
-    def fail(self, reason: str, pending: Pending | None = None, *, is_trusted: bool) -> None:
+    def fail(self, reason: str, pending: Pending | None = None, *, is_trusted: bool = True) -> None:
         """Refuse writes from now on, and undo the changes that are not durable. The leader calls it.
 
         If a script has the keyspace lock, that is done at its end, and its changes are undone as well. Commits fail at
-        once. ``pending`` is what the leader has taken. ``is_trusted`` says whether the file may be written again.
+        once. ``pending`` is what the leader has taken. ``is_trusted`` is false if the file may not be written again.
         """
-        is_new, failures = self.problem is None, self.failures
-        self.is_trusted = self.is_trusted and is_trusted
+        changes = self.changes
+        is_new, failures = changes.problem is None, changes.failures
+        if not is_trusted:
+            self.files.is_trusted = False
         while not self.lock.acquire(timeout=HOLD_CHECK_INTERVAL):
-            if self._fail_held(reason, pending):
+            if changes.undo_held(reason, pending):
                 break
         else:
             try:
-                if pending is not None:
-                    pending.append(self.pending)
-                    self.pending = pending
-                self.failures += 1
-                undone = self._undo_pending(reason)
+                undone = changes.undo(reason, pending)
             finally:
                 self.lock.release()
             undone.free()
-        if is_new and failures != self.failures:
+        if is_new and failures != changes.failures:
             logger.error("writes are refused, because the log cannot be written: %s", reason)
-
-    def _fail_held(self, reason: str, pending: Pending | None) -> bool:
-        """Let a script that runs undo its changes and those before it at its end. Return whether one runs."""
-        with self._holding:
-            held = self._held
-            if held is None:
-                return False
-            if pending is not None:
-                if held.pending is not None:
-                    pending.append(held.pending)
-                held.pending = pending
-            if held.failure is None:
-                held.failure, held.is_unwanted = reason, True
-                self.failures += 1
-                self._committed = held.appended
-        return True
-
-    def _undo_pending(self, reason: str) -> Pending:
-        """Refuse writes, undo the pending changes and return them. The caller has the keyspace lock."""
-        self.problem = reason
-        self.needs_attention = True
-        self._roll_back()
-        undone, self.pending = self.pending, Pending()
-        self._committed = self.appended
-        return undone
-
-    def _roll_back(self) -> None:
-        """Undo the pending changes. The caller has the keyspace lock."""
-        self.is_muted = True
-        try:
-            self.pending.roll_back(self.databases)
-        finally:  # what is left after a MemoryError is undone by the next commit
-            self.is_muted = False
 
     def refuse(self, reason: str, *, is_lost: bool = False) -> None:
         """Refuse writes from now on, although the file can still be written. ``is_lost``: it was removed."""
@@ -462,40 +234,23 @@ class DurableLog:
         that cannot be written, the log is failing again.
         """
         if writer is not None:
-            with self._syncing, self._files:  # no thread syncs a file that is closed here
-                retired, self._retired = [*self._retired, self.writer.file], []
-                self._use(writer, number)
-                self._synced = writer.size
-                self.is_trusted = True
-            for file in retired:
-                file.close()
+            self.files.replace(writer, number)
         while self._lock_between_scripts():  # if a script runs, the next tick of the service resumes the log
             try:
-                expired = self._take_unrecorded()
+                expired = self.recorders.take_unrecorded()
                 if not expired.records:
-                    self.problem = None
-                    self.needs_attention = False
+                    self.changes.accept_writes()
                     break
             finally:
                 self.lock.release()
             try:
-                self._append(expired.complete_records())
+                self.files.append(expired.complete_records())
             except Exception as problem:
-                self._fail_write(problem, expired)
+                self.fail(reason_of(problem), expired)
                 return
         else:
             return
         logger.warning("the log can be written again, and writes are accepted")
-
-    def _take_unrecorded(self) -> Pending:
-        """Return the records of keys that have expired while the log was failing. The caller has the keyspace lock."""
-        pending = Pending()
-        for recorder in self.recorders.values():
-            if keys := recorder.take_unrecorded():
-                pending.select(recorder.index)
-                pending.records += [(b"DEL", key) for key in keys]
-                pending.undo += [(recorder.unrecorded.add, key) for key in keys]
-        return pending
 
     # ---------------------------------------------------------------- rotation
 
@@ -515,30 +270,24 @@ class DurableLog:
     def _rotate(self, file: File, number: int) -> Chain | None:
         """Do the same. The caller is the leader, and has the keyspace lock, which is released here."""
         try:
-            self.begin_visit()
+            self.recorders.begin_visit()
             if self.problem is not None:
-                self.is_trusted = False  # from now on a later log may replace this one
+                self.files.is_trusted = False  # from now on a later log may replace this one
                 return None
-            pending, self.pending = self.pending, Pending()
-            taken = self.appended
+            pending = self.changes.take()
         finally:
             self.lock.release()
         if not self._write(pending):
             raise CommitFailed(self.problem)
-        self._committed = taken
-        pending.free()
-        chain = self.writer.chain
-        writer = BatchWriter(file, chain)
-        writer.append([make_header(b"log", number, chain)])
-        with self._files:
-            self._retired.append(self.writer.file)
-            self._use(writer, number)
-            self._synced = 0
-        return chain
+        self._complete(pending)
+        return self.files.continue_in(file, number)
 
-    def _use(self, writer: BatchWriter, number: int) -> None:
-        self.writer, self.number = writer, number
-        self._data_end, self._marked = writer.size, 0
+    def visit(self, count: int) -> tuple[int, Entries] | None:
+        """Visit up to ``count`` of the keys that existed at the rotation. See `Recorders.visit`."""
+        with self.lock:
+            return self.recorders.visit(count)
+
+    # ---------------------------------------------------------------- syncing
 
     def flush(self) -> int:
         """Write what is pending, and sync. Return the sequence number of a batch up to which the log is synced.
@@ -547,7 +296,7 @@ class DurableLog:
         """
         with self.exclusive():
             self._commit_pending()
-            sequence = self.writer.chain.sequence
+            sequence = self.files.writer.chain.sequence
         if self.problem is not None:
             raise CommitFailed(self.problem)
         self.sync_or_fail()
@@ -556,24 +305,25 @@ class DurableLog:
     def sync_or_fail(self) -> None:
         """Sync what is written. Raises `OSError`, after which the log is failing."""
         try:
-            self.sync()
+            self.files.sync()
         except OSError as problem:
             with self.exclusive():
                 self.fail(reason_of(problem), is_trusted=False)
             raise
 
+    def mark(self) -> None:
+        """Note in the log how much of it is synced, if its last trailer does not say so. Raises `OSError`."""
+        with self.exclusive():
+            if self.files.needs_mark and self.problem is None and self.files.is_trusted:
+                try:
+                    self.files.mark()
+                except OSError as problem:
+                    self.fail(reason_of(problem))
+                    raise
+
     def close(self) -> None:
         """Close the files. Nothing is written any more, and every commit of a change fails."""
-        with self.exclusive(), self._files:
+        with self.exclusive():
             self.is_closed = True
-            self.problem = SERVER_STOPPING.decode()
-            self.needs_attention = True
-            for file in (*self._retired, self.writer.file):
-                file.close()
-            self._retired = []
-
-
-def reason_of(problem: Exception) -> str:
-    """Return the text of a failure, as the operating system names it."""
-    text = problem.strerror if isinstance(problem, OSError) else None
-    return text or str(problem) or type(problem).__name__
+            self.changes.refuse_writes(SERVER_STOPPING.decode())
+            self.files.close()

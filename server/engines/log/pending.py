@@ -19,7 +19,7 @@ Undo = tuple[Callable[..., object], *tuple[Any, ...]]
 class Pending:
     """Changes in their order. Guarded by the keyspace lock until the log takes them."""
 
-    __slots__ = ("cleared", "database", "freed_keys", "records", "size", "undo")
+    __slots__ = ("cleared", "database", "end", "freed_keys", "records", "size", "undo")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -32,6 +32,8 @@ class Pending:
         """What FLUSHDB removed. It is kept until the FLUSHDB is durable."""
         self.freed_keys: tuple[deque[bytes], ...] = ()
         """The key queues of before each FLUSHDB."""
+        self.end = 0
+        """How many changes were recorded since the start, up to the last one of these. Set when they are taken."""
 
     def select(self, database: int) -> None:
         """Let the records that follow apply to a database."""

@@ -1,4 +1,4 @@
-"""What the log has of one database: it records each change, and knows the keys in the order of their creation.
+"""What observes the databases for the log: it records each change, and knows the keys in the order of their creation.
 
 Everything here runs under the keyspace lock, without I/O.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from common.limits import MIB
+from server.engines.log.changes import Changes
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.pending import (
     Pending,
@@ -18,10 +19,12 @@ from server.engines.log.pending import (
     undo_expired,
     undo_expiry,
     undo_range,
+    undo_swap,
     undo_values,
 )
 from server.engines.log.records import Record
 from server.keyspace.contents import ClearedContents
+from server.keyspace.databases import Databases
 from server.keyspace.observers import Entry, Removal
 from server.keyspace.store import Store
 
@@ -35,21 +38,11 @@ Entries: TypeAlias = list[tuple[bytes, bytes, "int | None"]]
 """Keys with their values and expiries."""
 
 
-class RecordingLog(Protocol):
-    """The part of a `DurableLog` that is needed here."""
-
-    pending: Pending
-    appended: int
-    is_muted: bool
-    needs_attention: bool
-    problem: str | None
-
-
 class DatabaseRecorder:
     """Observes a store for its log."""
 
-    def __init__(self, log: RecordingLog, store: Store) -> None:
-        self._log = log
+    def __init__(self, changes: Changes, store: Store) -> None:
+        self._changes = changes
         self.store = store
         self.index = store.index
         self.order = KeyOrder(store.keys_in_order())
@@ -83,11 +76,11 @@ class DatabaseRecorder:
         """Record a SET."""
         if before is None:
             self.order.created(key)
-        log = self._log
-        if log.is_muted:
+        changes = self._changes
+        if changes.is_muted:
             self.unrecorded.discard(key)  # its expiry is undone
             return
-        pending = log.pending
+        pending = changes.pending
         if pending.database != self.index:
             pending.select(self.index)
         pending.records.append(
@@ -96,22 +89,22 @@ class DatabaseRecorder:
         pending.undo.append((undo_entry, self.store, key, before))
         pending.size += len(value)
         if pending.size > MAX_PENDING:
-            log.needs_attention = True
-        log.appended += 1
+            changes.needs_attention = True
+        changes.appended += 1
 
     def on_set_many(self, keys: Sequence[bytes], values: Sequence[bytes], before: Sequence[bytes | None]) -> None:
         """Record a SET for each key, with one function to undo all of them."""
         if None in before:
             self.order.created(*[key for key, value in zip(keys, before, strict=True) if value is None])
-        log = self._log
-        pending = log.pending
+        changes = self._changes
+        pending = changes.pending
         pending.select(self.index)
         pending.records += zip(repeat(b"SET"), keys, values)
         pending.undo.append((undo_values, self.store, keys, before))
         pending.size += sum(map(len, values))
         if pending.size > MAX_PENDING:
-            log.needs_attention = True
-        log.appended += 1
+            changes.needs_attention = True
+        changes.appended += 1
 
     def on_write_range(self, key: bytes, offset: int, part: bytes, before: bytes | None) -> None:
         """Record a SETRANGE: not the value, which may be large and change often."""
@@ -136,30 +129,87 @@ class DatabaseRecorder:
         self.order.removed(key)
         if cause is not Removal.EXPIRED:
             self._record((b"DEL", key), undo_entry, key, before)
-        elif self._log.problem is None or self._log.pending.undo:  # in the order of the changes that are pending
+        elif self._changes.problem is None or self._changes.pending.undo:  # in the order of the pending changes
             self._record((b"DEL", key), undo_expired, key, before)
         else:
             self.unrecorded.add(key)
 
     def on_clear(self, cleared: ClearedContents) -> None:
         """Record a FLUSHDB, and keep what it removed until it is durable."""
-        log = self._log
-        log.pending.freed_keys += self.order.cleared()
-        if not log.is_muted:
+        changes = self._changes
+        changes.pending.freed_keys += self.order.cleared()
+        if not changes.is_muted:
             cleared.hold()
-            log.pending.cleared += (cleared,)
+            changes.pending.cleared += (cleared,)
         self._record((b"FLUSHDB",), undo_clear, cleared)
 
     def _record(self, record: Record, undo: Callable[..., object], *args: Any) -> None:
-        log = self._log
-        if log.is_muted:
+        changes = self._changes
+        if changes.is_muted:
             return
-        pending = log.pending
+        pending = changes.pending
         if pending.database != self.index:
             pending.select(self.index)
         pending.records.append(record)
         pending.undo.append((undo, self.store, *args))
         pending.size += sum(map(len, record))
         if pending.size > MAX_PENDING:
-            log.needs_attention = True
-        log.appended += 1
+            changes.needs_attention = True
+        changes.appended += 1
+
+
+class Recorders:
+    """Observes all databases for their log, each by a `DatabaseRecorder`."""
+
+    def __init__(self, changes: Changes, databases: Databases) -> None:
+        self._changes = changes
+        self._databases = databases
+        self._by_database: dict[int, DatabaseRecorder] = {}
+
+    def observer_of(self, store: Store) -> DatabaseRecorder:
+        """Record the changes of a database from now on."""
+        recorder = self._by_database[store.index] = DatabaseRecorder(self._changes, store)
+        return recorder
+
+    def on_swap(self, first: int, second: int) -> None:
+        """Record a SWAPDB."""
+        self._by_database[first].swap(self._by_database[second])
+        changes = self._changes
+        if changes.is_muted:
+            return
+        pending = changes.pending
+        pending.records.append((b"SWAPDB", b"%d" % first, b"%d" % second))
+        pending.undo.append((undo_swap, self._databases, first, second))
+        changes.appended += 1
+
+    def take_unrecorded(self) -> Pending:
+        """Return the records of keys that have expired while the log was failing."""
+        pending = Pending()
+        for recorder in self._by_database.values():
+            if keys := recorder.take_unrecorded():
+                pending.select(recorder.index)
+                pending.records += [(b"DEL", key) for key in keys]
+                pending.undo += [(recorder.unrecorded.add, key) for key in keys]
+        return pending
+
+    # ---------------------------------------------------------------- visits
+
+    @property
+    def needs_visit(self) -> bool:
+        """Whether a visit of all keys would free memory. See `server.engines.log.key_order`."""
+        return any(each.order.needs_visit for each in self._by_database.values())
+
+    def begin_visit(self) -> None:
+        """Begin to visit the keys of all databases that exist now."""
+        for recorder in self._by_database.values():
+            recorder.begin_visit()
+
+    def visit(self, count: int) -> tuple[int, Entries] | None:
+        """Visit up to ``count`` keys of a database. Return its number when the visit began, and the keys that exist.
+
+        Returns None at the end. SWAPDB does not change the number, because the log that continues a snapshot has it.
+        """
+        for recorder in self._by_database.values():
+            if recorder.order.is_visiting:
+                return recorder.visit(count)
+        return None

@@ -24,8 +24,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from common.limits import MIB
-from server.engines.log.disk import Disk, File, remove_if_exists
-from server.engines.log.log import MIN_FREE, DurableLog
+from server.engines.log.disk import MIN_FREE, Disk, File, remove_if_exists
+from server.engines.log.log import DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
 from server.engines.log.records import Record, encode, in_database
 from server.engines.log.trailer import NO_CHAIN, Chain
@@ -53,7 +53,7 @@ def rewrite(log: DurableLog) -> Iterator[int]:
     """
     try:
         log.disk.check()  # another directory may have another server
-        number = max(Names.of(log.disk.names()).last, log.number) + 1
+        number = max(Names.of(log.disk.names()).last, log.files.number) + 1
         file = log.disk.create(log_name(number))
         try:
             log.disk.sync_directory()
@@ -89,7 +89,7 @@ def _snapshot(log: DurableLog, number: int, chain: Chain) -> Iterator[int]:
 
 def _restart(log: DurableLog, file: File, number: int) -> Iterator[int]:
     """Write a snapshot and then a new log, after which writes are accepted again."""
-    failures, chain = log.failures, log.writer.chain
+    failures, chain = log.failures, log.files.writer.chain
     try:
         restarted = BatchWriter(file, chain)
         restarted.append([make_header(b"log", number, chain)])

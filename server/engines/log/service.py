@@ -17,7 +17,8 @@ from collections.abc import Callable
 from common.errors import LOG_REWRITE_IN_PROGRESS, LOG_SAVE_IN_PROGRESS, CommandError, log_rewrite_failed
 from common.limits import MIB
 from server.engines.base import InfoSection
-from server.engines.log.log import MIN_FREE, NO, DurableLog, reason_of
+from server.engines.log.disk import MIN_FREE, reason_of
+from server.engines.log.log import NO, DurableLog
 from server.engines.log.names import Names, log_name
 from server.engines.log.rewrite import SLICE_KEYS, RewriteFailed, rewrite
 from server.stderr_log import RepeatedMessage
@@ -41,6 +42,7 @@ class LogService:
 
     def __init__(self, log: DurableLog, rewrite_min_size: int = 64 * MIB) -> None:
         self.log = log
+        self._changes = log.changes
         self.rewrite_min_size = rewrite_min_size
         self.last_save = int(time.time())
         """When the last snapshot was completed, in seconds since the epoch; at first, when the log was opened."""
@@ -63,7 +65,7 @@ class LogService:
     @property
     def failures(self) -> int:
         """How often changes had to be undone, for `commit_since`."""
-        return self.log.failures
+        return self._changes.failures
 
     @property
     def must_wait(self) -> bool:
@@ -73,7 +75,7 @@ class LogService:
     @property
     def problem(self) -> str | None:
         """Why writes are refused; None while they are not."""
-        return self.log.problem
+        return self._changes.problem
 
     def set_level(self, level: str) -> None:
         """Set how durable changes must be: always, everysec or no."""
@@ -85,7 +87,7 @@ class LogService:
 
     def discard_script(self) -> None:
         """Let the changes of the script that runs be undone when it ends, because the server stops."""
-        self.log.discard_held()
+        self._changes.discard_held()
 
     # ---------------------------------------------------------------- rewriting
 
@@ -172,14 +174,14 @@ class LogService:
         problem = self._find_problem(MIN_FREE if log.problem is None else 2 * MIN_FREE)
         if problem is not None:
             is_lost = isinstance(problem, FileNotFoundError)
-            if log.problem is None or (is_lost and log.is_trusted):
+            if log.problem is None or (is_lost and log.files.is_trusted):
                 log.refuse(reason_of(problem), is_lost=is_lost)
         elif log.problem is not None:
             self._resume()
             return
         try:
             log.write_pending()
-            if log.level != NO and log.needs_sync and log.is_trusted:  # also while writes are refused
+            if log.level != NO and log.files.needs_sync and log.files.is_trusted:  # also while writes are refused
                 log.sync_or_fail()
             log.mark()
         except OSError as failed:
@@ -189,7 +191,7 @@ class LogService:
             return
         if self._needs_rewrite:
             self._begin_rewrite()
-        elif log.needs_visit and self._rewriting.acquire(blocking=False):
+        elif log.recorders.needs_visit and self._rewriting.acquire(blocking=False):
             self._compact_order()
 
     def _find_problem(self, min_free: int) -> OSError | None:
@@ -197,7 +199,7 @@ class LogService:
         disk = self.log.disk
         try:
             disk.check()
-            if self.log.is_trusted and not self._are_files_unchanged():  # otherwise others replace them
+            if self.log.files.is_trusted and not self._are_files_unchanged():  # otherwise others replace them
                 return FileNotFoundError(errno.ENOENT, "the log was changed by another program")
             if disk.free_bytes() < min_free:
                 return OSError(errno.ENOSPC, f"less than {min_free // MIB} MiB are free on the disk")
@@ -215,11 +217,11 @@ class LogService:
         if self._has_snapshot and not self._rewriting.locked() and not Names.of(disk.names()).snapshots:
             return False
         with log.exclusive():
-            return disk.size(log_name(log.number)) == log.writer.size
+            return disk.size(log_name(log.files.number)) == log.files.writer.size
 
     def _resume(self) -> None:
         log = self.log
-        if log.is_trusted:
+        if log.files.is_trusted:
             with log.exclusive():
                 log.resume()
         elif self._rewriting.acquire(blocking=False):
@@ -230,7 +232,7 @@ class LogService:
         log = self.log
         try:
             with log.lock:
-                log.begin_visit()
+                log.recorders.begin_visit()
             while log.visit(SLICE_KEYS) is not None and not self._stopping.is_set():
                 self._stopping.wait(SLICE_PAUSE)
         finally:
@@ -250,7 +252,7 @@ class LogService:
                 thread.join(STOP_TIMEOUT)
         try:
             self.log.write_pending()
-            if self.log.is_trusted:  # also while writes are refused
+            if self.log.files.is_trusted:  # also while writes are refused
                 self.log.sync_or_fail()
                 self.log.mark()
                 self.log.sync_or_fail()
@@ -293,8 +295,8 @@ class LogService:
             "log_failing": int(log.problem is not None),
             "log_failures": log.failures,
             "log_problem": log.problem or "",
-            "log_batches": log.batches,
-            "log_syncs": log.syncs,
+            "log_batches": log.files.batches,
+            "log_syncs": log.files.syncs,
             "log_rewrites": self._rewrites,
             "log_pending_bytes": log.pending_bytes,
         }

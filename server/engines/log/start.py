@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from common.limits import MIB
 from server.engines.log.disk import Disk, File
+from server.engines.log.files import LogFiles
 from server.engines.log.key_order import KeyOrder
 from server.engines.log.log import DurableLog
 from server.engines.log.names import TEMPORARY, Names, log_name, make_header, make_snapshot_end, snapshot_name
@@ -62,8 +63,8 @@ def open_log(
         writer, number = _continue(disk, findings)
     else:
         writer, number = _begin(disk, 1, NO_CHAIN), 1
-    log = DurableLog(disk, databases, lock, writer, number, level)
-    log.sync()
+    log = DurableLog(disk, databases, lock, LogFiles(writer, number), level)
+    log.files.sync()
     with contextlib.suppress(OSError):
         log.mark()
     return log
@@ -134,7 +135,7 @@ def _write_again(disk: Disk, findings: Findings) -> None:
     """Write and sync what no trailer calls synced: clients will see it now.
 
     To sync it is not enough. It may be in the kernel's cache only, because a sync has failed before the server was
-    killed, and the kernel does not write such pages again (see `server.engines.log.log`).
+    killed, and the kernel does not write such pages again (see `server.engines.log.files`).
     """
     for part in findings.parts:
         if part.synced < part.end and part.is_log:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.any_server import AnyServer, ask, wait_until_sent
-from tests.harness.fake_redis import CLOSE, SILENT, FakeRedis
+from tests.harness.fake_redis import CLOSE, SILENT, FakeRedis, Step
 from tests.harness.terminal import CTRL_D, ENTER, Prompt
 from tests.harness.waiting import wait_until
 
@@ -265,6 +265,21 @@ def test_ctrl_c_while_a_reply_is_coming_returns_to_the_prompt_on_a_new_connectio
             terminal.expect(f"{terminal.prompt}> ")
             assert terminal.run("PING") == "PONG\n"
             assert fake.count(b"GET") == 1, "it is not sent again"
+    finally:
+        fake.close()
+
+
+@pytest.mark.parametrize(
+    "reply", [SILENT, CLOSE, b"HTTP/1.1 400 Bad Request\r\n"], ids=["silent", "closes", "no reply"]
+)
+def test_a_server_that_cannot_be_asked_for_its_commands_gets_a_prompt_without_them(history: Path, reply: Step) -> None:
+    fake = FakeRedis({b"COMMAND": reply})
+    try:
+        with Prompt(fake, history=history) as terminal:
+            assert terminal.run("PING") == "PONG\n"
+            assert terminal.run("AUTH secret") == "OK\n", "it is not asked again"
+            assert terminal.run("PING") == "PONG\n"
+            assert fake.count(b"COMMAND") == 1
     finally:
         fake.close()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from common import __version__
-from tests.harness.processes import ROOT, ServerProcess, run_client
+from tests.harness.processes import ROOT, ServerProcess, StartServer, run_client
 from tests.harness.waiting import TIMEOUT
 
 
@@ -54,6 +54,17 @@ def test_an_error_reply_is_printed_and_gives_exit_status_1(server: ServerProcess
     assert run_on(server, "INCRBY", "key", "x") == (1, b"(error) ERR value is not an integer or out of range\n")
     assert run_on(server, "NOPE") == (1, b"(error) ERR unknown command 'NOPE', with args beginning with: \n")
     assert run_on(server, "EXEC") == (1, b"(error) ERR EXEC without MULTI\n")
+
+
+@pytest.mark.parametrize("password", [None, "secret"])
+def test_a_connection_that_the_server_refuses_gives_the_reason(start_server: StartServer, password: str | None) -> None:
+    server = start_server("--port", "0", "--max-clients", "1")
+    server.connect()
+    variables = {} if password is None else {"KVLINE_PASSWORD": password}
+    ended = run_client("-p", str(server.port), "PING", **variables)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    reason = "ERR max number of clients reached"
+    assert ended.stderr.decode() == f"kvline: the server at 127.0.0.1:{server.port} refuses the connection: {reason}\n"
 
 
 def test_one_command_does_not_read_stdin(server: ServerProcess) -> None:

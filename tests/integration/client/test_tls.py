@@ -50,7 +50,7 @@ def test_a_batch_over_tls_has_all_replies_in_order(port: str, certificates: TLSF
         (["--tls"], "the certificate is not accepted: unable to get local issuer certificate (--cacert FILE names"),
         (["--tls", "--cacert", "CA", "--sni", "example.org"], "the certificate is not accepted: Hostname mismatch"),
         (["--tls", "--cacert", "/no/such/file"], "--cacert /no/such/file: No such file or directory"),
-        (["--tls", "--insecure", "--cert", "/no/such/file"], "--cert /no/such/file, --key : No such file or directory"),
+        (["--tls", "--insecure", "--cert", "/no/such/file"], "--cert /no/such/file: No such file or directory"),
     ],
 )
 def test_a_server_that_cannot_be_verified_gets_no_command(
@@ -78,13 +78,16 @@ def test_a_server_that_demands_a_certificate_gets_that_of_the_client(
     assert run_client(*options, *own, "PING").stdout == b"PONG\n"
     without = run_client(*options, "PING")
     assert (without.returncode, without.stdout) == (1, b"")
-    assert b"certificate required" in without.stderr.lower()
+    problem = "tlsv13 alert certificate required"
+    name = f"localhost:{server.port}"
+    assert without.stderr.decode() == f"kvline: the connection to the server at {name} failed: {problem}\n"
 
 
 def test_the_wrong_port_is_one_sentence(server: ServerProcess, port: str) -> None:
     without = run_client("-p", port, "PING")
     assert (without.returncode, without.stdout) == (1, b"")
-    assert without.stderr.decode() == f"kvline: the server at 127.0.0.1:{port} closed the connection\n"
+    reason = "ERR Protocol error: this port speaks TLS only"
+    assert without.stderr.decode() == f"kvline: the server at 127.0.0.1:{port} refuses the connection: {reason}\n"
     done = run_client("--tls", "--insecure", "-p", str(server.port), "PING")
     assert done.stderr.decode() == f"kvline: can't reach a server at 127.0.0.1:{server.port}: it does not speak TLS\n"
 

@@ -155,6 +155,7 @@ def test_backpressure_a_client_that_does_not_read_is_closed_at_the_limit(
         message = "x" * BIG
         wait_until(lambda: publish(http, "a", message) == 0, "the connection is closed")
         assert http.get("/healthz").status_code == 200
+    wait_until(lambda: "is closed: it does not read what is pushed to it" in server.log, "the log says so")
 
 
 def test_client_kill_closes_it(server: ServerProcess, http: httpx.Client, wire: Wire) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import logging
+import re
 import shutil
 import socket
 import ssl
@@ -16,12 +19,15 @@ import pytest
 
 from common.resp_client import encode_request
 from server.app import Server
+from server.net.addresses import format_address
 from server.settings import Settings
 from tests.harness.certificates import Pair, TLSFiles, certificates
 from tests.harness.processes import Peer
-from tests.harness.waiting import TIMEOUT
+from tests.harness.waiting import TIMEOUT, wait_until
 
 pytest.importorskip("httptools", reason="the extra http is not installed")
+
+from server.http.tls_accept import TLSAcceptor
 
 __all__ = ["certificates"]
 
@@ -46,6 +52,10 @@ def port_of(server: Server) -> int:
     assert server.http_url is not None
     assert server.http_url.startswith("https://127.0.0.1:")
     return int(server.http_url.rpartition(":")[2])
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def connect(server: Server, context: ssl.SSLContext) -> http.client.HTTPSConnection:
@@ -119,6 +129,40 @@ def test_https_closes_a_handshake_that_does_not_continue(server: Server, certifi
             connection.request("GET", "/healthz")
             assert connection.getresponse().status == 200
         assert slow.recv(100) == b""
+
+
+def test_https_closes_a_connection_whose_first_byte_arrives_at_the_end_of_the_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def speaks_tls(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(TLSAcceptor, "_speaks_tls", speaks_tls)
+    monkeypatch.setattr("server.http.tls_accept.HANDSHAKE_TIMEOUT", 0.0)
+    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as late:
+        assert late.recv(100) == b""
+        address = format_address(late.getsockname())
+    server.stop()
+    gc.collect()  # asyncio logs what a task has raised when the task is freed
+    assert warnings_of(caplog) == [f"the TLS handshake of {address} failed: it takes too long"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n\r\n", "the client does not speak TLS"),
+        (b"\x16\x03\x01\x00\x05hello", "."),
+        (b"\x16", "it takes too long"),
+    ],
+)
+def test_a_handshake_of_https_that_fails_is_logged_with_the_address(
+    server: Server, caplog: pytest.LogCaptureFixture, sent: bytes, problem: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(server)), TIMEOUT) as peer:
+        peer.sendall(sent)
+        expected = re.compile(f"the TLS handshake of {format_address(peer.getsockname())} failed: {problem}")
+        wait_until(lambda: warnings_of(caplog), "the failure is logged")
+    assert [expected.match(each) is not None for each in warnings_of(caplog)] == [True]
 
 
 def test_https_uses_reloaded_certificates(certificates: TLSFiles, tmp_path: Path) -> None:

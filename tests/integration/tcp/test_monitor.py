@@ -37,6 +37,7 @@ def test_backpressure_a_monitor_that_does_not_read_is_closed_and_blocks_no_other
         return b"monitoring_clients:0" in other_info(server)
 
     wait_until(is_alone, "the monitor is cut off")
+    wait_until(lambda: "is closed: it does not read what is pushed to it" in server.log, "the log says so")
     assert other.ask(b"PING") == b"PONG"
     server.check()
 

@@ -135,7 +135,7 @@ def test_an_idle_connection_takes_little_memory(start_server: StartServer, sched
 
 
 def test_without_file_descriptors_the_server_pauses_accepting_and_resumes(
-    start_server: StartServer,
+    start_server: StartServer, scheduler: dict[str, str]
 ) -> None:
     server = start_server(shell="ulimit -n 50")
     served = server.connect()
@@ -146,9 +146,15 @@ def test_without_file_descriptors_the_server_pauses_accepting_and_resumes(
     assert spent[-1] - spent[0] < 0.2
     assert served.ask(b"PING") == b"PONG"
     assert server.log.count("cannot accept connections") == 1, "it says so once, not at every try"
+    if scheduler["KVLINE_IO_THREADS"] == "0":  # it needs some to wait for input and for what is pushed
+        error = b"(error) ERR nothing can be pushed to this connection at present: Too many open files"
+        assert served.ask(b"SUBSCRIBE news") == error
+        assert served.ask(b"MONITOR") == error
+        assert "Traceback" not in server.log
     for peer in peers[:30]:
         peer.close()
     assert {peer.ask(b"PING") for peer in peers[30:]} == {b"PONG"}
     for peer in peers[30:]:
         peer.close()
     assert server.connect().ask(b"PING") == b"PONG"
+    assert served.ask(b"SUBSCRIBE news") == b"subscribe news 1"

@@ -59,6 +59,16 @@ def shown(conversation: Conversation, *lines: str) -> list[str]:
     return output.getvalue().decode().splitlines()[1:]
 
 
+def test_auth_in_a_transaction_queues_nothing_else() -> None:
+    queued = b"+QUEUED\r\n"
+    with closing(FakeRedis({b"MULTI": b"+OK\r\n", b"AUTH": queued, b"COMMAND": queued})) as fake:
+        settings = ConnectionSettings(port=fake.port)
+        conversation = Conversation(lambda: SocketConnection(settings), Login())
+        assert shown(conversation, "MULTI", "AUTH secret") == ["OK", "QUEUED"]
+        assert fake.count(b"COMMAND") == 0
+        conversation.disconnect()
+
+
 def test_after_a_restart_with_another_password_auth_connects_again() -> None:
     password = [b"old"]
     with server_with_password(password) as conversation:

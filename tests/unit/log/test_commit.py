@@ -63,10 +63,10 @@ def test_reads_alone_write_nothing() -> None:
 def test_a_batch_of_requests_is_one_write_and_one_sync() -> None:
     server = LoggedServer()
     session = server.connect()
-    batches, syncs = server.log.batches, server.log.syncs
+    batches, syncs = server.log.files.batches, server.log.files.syncs
     session.feed(b"".join(b"SET key:%d x\n" % number for number in range(100)))
     server.log.commit()
-    assert (server.log.batches - batches, server.log.syncs - syncs) == (1, 1)
+    assert (server.log.files.batches - batches, server.log.files.syncs - syncs) == (1, 1)
 
 
 def test_the_level_can_be_changed_while_the_server_runs() -> None:
@@ -102,7 +102,7 @@ def test_threads_that_wait_at_once_share_a_sync() -> None:
             assert may_end.wait(TIMEOUT)
 
     server.disk.on_call = first_sync_waits
-    syncs = server.log.syncs
+    syncs = server.log.files.syncs
     executed = threading.Semaphore(0)
 
     def write(number: int) -> None:
@@ -123,7 +123,7 @@ def test_threads_that_wait_at_once_share_a_sync() -> None:
 
     followers = [lambda number=number: follow(number) for number in range(20)]
     all_at_once([lambda: write(99), leader_then_others, *followers])  # type: ignore[list-item]
-    assert server.log.syncs - syncs == 2
+    assert server.log.files.syncs - syncs == 2
     assert len(server.restart().items()) == 22
 
 
@@ -158,7 +158,7 @@ def test_many_records_are_written_before_the_batch_of_requests_ends() -> None:
     session.feed(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1000000\r\n%b\r\n" % value.encode())
     session.feed(b"COPY a b REPLACE\n" * (2 * MAX_PENDING // 1_000_000))
     assert server.log.pending_bytes <= MAX_PENDING + 2_000_000
-    assert server.log.batches == 1
+    assert server.log.files.batches == 1
 
 
 # ---------------------------------------------------------------- records of commands

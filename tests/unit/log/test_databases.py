@@ -113,7 +113,7 @@ def test_a_log_from_before_databases_is_read() -> None:
     assert b"FLUSHDB" in data
     batch = data[data.index(b"SET a 1") :].rpartition(b"# ")[0]
     old = LoggedServer()
-    old.log.writer.append([batch.replace(b"FLUSHDB", b"FLUSHALL")])
+    old.log.files.writer.append([batch.replace(b"FLUSHDB", b"FLUSHALL")])
     assert old.restart().all_items() == {0: [(b"b", b"2", None)]}
 
 

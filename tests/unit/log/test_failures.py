@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from server.engines.base import CommitFailed
-from server.engines.log.log import ALWAYS, EVERYSEC, MIN_FREE
+from server.engines.log.disk import MIN_FREE
+from server.engines.log.log import ALWAYS, EVERYSEC
 from server.engines.log.rewrite import MIN_FREE_AFTER, SLICE_KEYS, SYNC_SIZE, RewriteFailed, rewrite
 from tests.harness.clock import Clock
 from tests.harness.logs import LoggedServer, fail_once
@@ -187,12 +188,12 @@ def test_what_was_acknowledged_before_the_disk_was_full_is_synced(*, stops: bool
     with pytest.raises(CommitFailed):
         server.log.commit()
     server.disk.free = 0
-    assert server.log.needs_sync
+    assert server.log.files.needs_sync
     if stops:
         server.service.stop()
     else:
         server.service.tick()
-    assert not server.log.needs_sync
+    assert not server.log.files.needs_sync
     after = LoggedServer(server.disk.after_power_failure(server.disk.rng))
     assert after.items() == [(b"a", b"1", None)]
 
@@ -271,9 +272,11 @@ def test_a_key_that_expires_by_itself_stays_expired_although_its_change_is_undon
 
 def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be_refused(clock: Clock) -> None:
     server = failing("append", errno.ENOSPC, clock=clock)
-    problem, server.log.problem, server.log.needs_attention = server.log.problem, None, False
+    changes = server.log.changes
+    problem = changes.problem
+    changes.accept_writes()
     server.run_without_commit("PEXPIRE a 10")  # executed in the moment in which the log fails
-    server.log.problem = problem
+    changes.problem = problem
     clock.forward(20)
     assert server.run_without_commit("GET a") == "(nil)"
     with pytest.raises(CommitFailed):
@@ -287,9 +290,11 @@ def test_an_expiry_while_the_log_fails_is_undone_with_a_change_that_could_not_be
 
 def test_an_expiry_while_the_log_fails_is_recorded_after_the_pending_changes(clock: Clock) -> None:
     server = failing("append", errno.ENOSPC, clock=clock)
-    problem, server.log.problem, server.log.needs_attention = server.log.problem, None, False
+    changes = server.log.changes
+    problem = changes.problem
+    changes.accept_writes()
     server.run_without_commit("SET a 1234 PX 10")  # executed in the moment in which the log fails
-    server.log.problem = problem
+    changes.problem = problem
     clock.forward(20)
     assert server.run_without_commit("GET a") == "(nil)"
     with server.log.exclusive():
@@ -324,7 +329,7 @@ def test_a_failure_that_is_not_of_the_disk_undoes_the_changes_too(monkeypatch: p
     server = LoggedServer()
     server.run("SET a 1")
     with monkeypatch.context() as patched:
-        patched.setattr("server.engines.log.log.encode", _raise_memory_error)
+        patched.setattr("server.engines.log.files.encode", _raise_memory_error)
         with pytest.raises(CommitFailed):
             server.run("SET a 2")
     assert server.run("GET a", "SET a 3") == ["1", "(error) MISCONF Errors writing to the AOF file: MemoryError"]
@@ -360,7 +365,7 @@ def test_no_thread_syncs_a_file_again_after_a_failed_sync() -> None:
     server.run("SET a 1")
     server.disk.on_call = fail_once("sync")
     with pytest.raises(OSError, match="Input/output error"):
-        server.log.sync()
+        server.log.files.sync()
     server.log.set_level(ALWAYS)  # another thread commits before the log is known to fail
     with pytest.raises(CommitFailed):
         server.run("SET a 2")
@@ -373,7 +378,7 @@ def test_a_count_of_keys_that_is_undone_is_not_replied() -> None:
     server = LoggedServer()
     server.disk.on_call = fail_once("sync")
     server.run_without_commit("SET a 1")
-    server.log.thread.failures = None  # what follows is executed by another thread
+    server.log.changes.thread.failures = None  # what follows is executed by another thread
     assert "keys=1" in server.run_without_commit("INFO keyspace")
     with pytest.raises(CommitFailed):
         server.log.commit_since(0)

@@ -132,9 +132,9 @@ def test_removed_keys_are_forgotten_without_a_rewrite(monkeypatch: pytest.Monkey
     monkeypatch.setattr("server.engines.log.key_order.MIN_STALE_KEYS", 10)
     server = LoggedServer()
     server.run(*(line for number in range(20) for line in (f"SET key:{number} 1", f"DEL key:{number}")))
-    assert server.log.needs_visit
+    assert server.log.recorders.needs_visit
     server.service.tick()
-    assert not server.log.needs_visit
+    assert not server.log.recorders.needs_visit
     assert set(server.disk.files) == {"00000001.log"}
 
 

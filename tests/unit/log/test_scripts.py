@@ -38,9 +38,9 @@ def running(server: LoggedServer, line: str) -> Iterator[threading.Thread]:
 def test_a_script_is_one_batch() -> None:
     server = LoggedServer()
     server.run("SET a 1")
-    batches = server.log.batches
+    batches = server.log.files.batches
     server.run("EVAL \"for i = 1, 10 do redis.call('SET', i, i) end redis.call('DEL', 'a')\" 0")
-    assert server.log.batches == batches + 1
+    assert server.log.files.batches == batches + 1
     assert LoggedServer(server.disk).store.all_keys() == [b"%d" % number for number in range(1, 11)]
 
 
@@ -77,7 +77,7 @@ def test_what_was_executed_before_a_script_is_committed_while_a_rewrite_waits_fo
     with running(server, f'EVAL "{ENDLESS}" 0'):
         rewriting = threading.Thread(target=server.service.save)
         rewriting.start()
-        wait_until(server.log._leading.locked, "the rewrite keeps other threads from the log")
+        wait_until(lambda: "00000002.log" in server.disk.names(), "the rewrite has begun")
         committing = threading.Thread(target=server.log.commit_since, args=(server.log.failures,), daemon=True)
         committing.start()
         committing.join(TIMEOUT)

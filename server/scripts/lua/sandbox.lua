@@ -1,19 +1,15 @@
-"""The Lua code around scripts: their globals, the functions of ``redis``, and the conversions between Lua and RESP.
+-- The Lua code around scripts: their globals, the functions of redis, and how scripts are compiled and run.
+--
+-- It is run once in a new Lua state. It gets functions of the interpreter (server.scripts.interpreter), and the other
+-- files of this folder as functions ("parts"). It returns the functions that the interpreter calls. A script gets none
+-- of the interpreter's functions itself, only Lua functions that call them, and all globals of the Lua state are removed.
+-- So a script cannot reach Python. Each run of a script has its own global table and its own libraries, so it leaves
+-- nothing to the next one.
+--
+-- Positions in error messages are those of Redis, so error() is called with the level of the script's function.
 
-It is run once in a new Lua state. It gets functions of the interpreter (`server.scripts.interpreter`) and the libraries
-(`server.scripts.libraries`), and returns the functions that the interpreter calls. A script gets none of the
-interpreter's functions itself, only Lua functions that call them, and all globals of the Lua state are removed. So a
-script cannot reach Python. Each run of a script has its own global table and its own libraries, so it leaves nothing to
-the next one.
-
-Positions in error messages are those of Redis, so error() is called with the level of the script's function.
-"""
-
-from __future__ import annotations
-
-SANDBOX = rb"""
 local call_command, set_memory_limit, is_killed, sha1hex, write_log = ...
-local load_libraries, pack_float, unpack_float, redis_version, version_number, first_seed = select(6, ...)
+local parts, pack_float, unpack_float, redis_version, version_number, first_seed = select(6, ...)
 
 local error, type, next, select, tostring, unpack = error, type, next, select, tostring, unpack
 local rawget, rawset, setmetatable, xpcall, pcall = rawget, rawset, setmetatable, xpcall, pcall
@@ -24,10 +20,11 @@ local concat, tonumber, floor = table.concat, tonumber, math.floor
 local create, resume, collectgarbage = coroutine.create, coroutine.resume, collectgarbage
 
 local HOOK_INTERVAL = 10000  -- instructions; Redis checks less often, but a check costs little here
-local MAX_DEPTH = 64  -- of a reply: that of common.resp_client.MAX_REPLY_DEPTH
 local READ_ONLY = "Attempt to modify a readonly table"
 local KILLED = "ERR Script killed by user with SCRIPT KILL..."
 local BACKING = {}  -- the key, in a metatable, of the table that a read-only table shows
+
+local parse, to_reply, one_line = parts.resp()
 
 local environment  -- of the script that runs
 local version  -- of RESP, as redis.setresp sets it
@@ -47,128 +44,9 @@ local function contents_of(value)
   return metatable and rawget(metatable, BACKING)
 end
 
--- Replies: from RESP to Lua.
-
-local parse
-
-local function parse_items(text, at, count)
-  local items = {}
-  for place = 1, count do items[place], at = parse(text, at) end
-  return items, at
-end
-
-function parse(text, at)
-  local stop = find(text, "\r\n", at, true)
-  local mark, head = sub(text, at, at), sub(text, at + 1, stop - 1)
-  at = stop + 2
-  if mark == "$" or mark == "=" then
-    local size = tonumber(head)
-    if size < 0 then return false, at end
-    local value = sub(text, at, at + size - 1)
-    if mark == "=" then
-      value = {verbatim_string = {format = sub(value, 1, 3), string = sub(value, 5)}}
-    end
-    return value, at + size + 2
-  elseif mark == ":" then return tonumber(head), at
-  elseif mark == "+" then return {ok = head}, at
-  elseif mark == "-" then return {err = head}, at
-  elseif mark == "*" then
-    if head == "-1" then return false, at end
-    return parse_items(text, at, tonumber(head))
-  elseif mark == "_" then return nil, at
-  elseif mark == "#" then return head == "t", at
-  elseif mark == "," then return {double = tonumber(head)}, at
-  elseif mark == "(" then return {big_number = head}, at
-  elseif mark == "~" then
-    local items, set = nil, {}
-    items, at = parse_items(text, at, tonumber(head))
-    for _, item in next, items do set[item] = true end
-    return {set = set}, at
-  end
-  local map, key, value = {}, nil, nil  -- %
-  for _ = 1, tonumber(head) do
-    key, at = parse(text, at)
-    value, at = parse(text, at)
-    map[key] = value
-  end
-  return {map = map}, at
-end
-
--- Replies: from Lua to RESP3, as luaReplyToRedisReply of Redis does it. A number that does not fit is undefined in C.
-
-local function one_line(text) return (gsub(text, "[\r\n]", " ")) end
-
-local encode
-
-local function encode_string(mark, text, out) out[#out + 1] = mark .. one_line(text) .. "\r\n" end
-
-local function encode_pairs(mark, items, both, out, depth)
-  local count = 0
-  for _ in next, items do count = count + 1 end
-  out[#out + 1] = mark .. count .. "\r\n"
-  for key, value in next, items do
-    encode(key, out, depth)
-    if both then encode(value, out, depth) end
-  end
-end
-
-local function encode_table(value, out, depth)
-  if depth > MAX_DEPTH then
-    error({err = "ERR reached lua stack limit"}, 0)
-  end
-  local field = rawget(value, "err")
-  if type(field) == "string" then return encode_string("-", field, out) end
-  field = rawget(value, "ok")
-  if type(field) == "string" then return encode_string("+", field, out) end
-  field = rawget(value, "double")
-  if type(field) == "number" then return encode_string(",", format("%.17g", field), out) end
-  field = rawget(value, "map")
-  if type(field) == "table" then return encode_pairs("%", field, true, out, depth + 1) end
-  field = rawget(value, "set")
-  if type(field) == "table" then return encode_pairs("~", field, false, out, depth + 1) end
-  field = rawget(value, "big_number")
-  if type(field) == "string" then return encode(one_line(field), out, depth) end  -- it need not be a number
-  field = rawget(value, "verbatim_string")
-  if type(field) == "table" and type(field.string) == "string" and type(field.format) == "string" then
-    out[#out + 1] = "=" .. (#field.string + 4) .. "\r\n" .. sub(field.format .. "   ", 1, 3) .. ":"
-    out[#out + 1] = field.string .. "\r\n"
-    return
-  end
-  local place, count = #out + 1, 0
-  out[place] = ""  -- until the number of items is known
-  while true do
-    local item = rawget(value, count + 1)
-    if item == nil then break end
-    encode(item, out, depth + 1)
-    count = count + 1
-  end
-  out[place] = "*" .. count .. "\r\n"
-end
-
-function encode(value, out, depth)
-  local kind = type(value)
-  if kind == "string" then
-    out[#out + 1] = "$" .. #value .. "\r\n"
-    out[#out + 1] = value
-    out[#out + 1] = "\r\n"
-  elseif kind == "number" then out[#out + 1] = format(":%d\r\n", value)
-  elseif kind == "table" then encode_table(value, out, depth)
-  elseif kind == "boolean" and version == 3 then out[#out + 1] = value and "#t\r\n" or "#f\r\n"
-  elseif value == true then out[#out + 1] = ":1\r\n"
-  else out[#out + 1] = "_\r\n" end
-end
-
--- Returns what a script has returned: a string, an integer as a string after a colon, nil, or RESP3.
-local function to_reply(value)
-  if type(value) == "string" then return value, "value" end
-  local out = {}
-  encode(value, out, 1)
-  return concat(out), "resp"
-end
-
 -- Errors: the handler finds the script's function that has caused one, as __redis__err__handler of Redis does.
 
--- Returns the first function that is not one of this file, from a level on. The frame of a function that ends with
+-- Returns the first function that is not one of these files, from a level on. The frame of a function that ends with
 -- `return redis.call(...)` is replaced by that of redis.call. Then it is where the script has accessed redis.call.
 local function place_from(level)
   local info = getinfo(level, "Sl")
@@ -307,42 +185,6 @@ end
 
 function redis.replicate_commands() return true end
 
--- math.random: the generator of Redis (redisLrand48), so that scripts get the same numbers after math.randomseed.
-
-local random_high, random_middle, random_low
-
-local function seed(number)
-  number = number % 4294967296
-  random_high, random_middle, random_low = floor(number / 65536), number % 65536, 0x330E
-end
-seed(first_seed)
-
-local function random()
-  local low = 0xE66D * random_low + 0xB
-  local middle = 0xE66D * random_middle + 0xDEEC * random_low + floor(low / 65536)
-  local high = 0xE66D * random_high + 0xDEEC * random_middle + 0x5 * random_low + floor(middle / 65536)
-  random_low, random_middle, random_high = low % 65536, middle % 65536, high % 65536
-  return (random_high * 32768 + floor(random_middle / 2)) / 2147483647 % 1
-end
-
-local function whole(value, place)
-  local number = tonumber(value)
-  if not number then
-    fail("bad argument #" .. place .. " to 'random' (number expected, got " .. type(value) .. ")")
-  end
-  return number < 0 and -floor(-number) or floor(number)
-end
-
-local function random_number(...)
-  local count, number = select("#", ...), random()
-  if count == 0 then return number end
-  local low, high = 1, whole((...), 1)
-  if count == 2 then low, high = high, whole((select(2, ...)), 2)
-  elseif count > 2 then fail("wrong number of arguments") end
-  if low > high then fail("bad argument #" .. count .. " to 'random' (interval is empty)") end
-  return floor(number * (high - low + 1)) + low
-end
-
 -- What scripts see.
 
 local function copy(names, source)
@@ -361,10 +203,8 @@ local loaded = {
   coroutine = copy("resume running status yield", coroutine),
   redis = redis,
 }
-for name, library in next, load_libraries(pack_float, unpack_float, fail) do loaded[name] = library end
-
-function loaded.math.randomseed(number) seed(whole(number, 1)) end
-loaded.math.random = random_number
+for name, library in next, parts.libraries(parts, pack_float, unpack_float, fail) do loaded[name] = library end
+loaded.math.random, loaded.math.randomseed = parts.random(first_seed, fail)
 
 local function check_table(name, ...)
   if type((...)) ~= "table" then
@@ -493,7 +333,7 @@ end
 local script
 local arguments = {}
 
-local function run_script() return to_reply((script())) end
+local function run_script() return to_reply((script()), version) end
 
 local function add_arguments(...)
   local count = #arguments
@@ -536,5 +376,3 @@ for name in next, modules do modules[name] = nil end
 local globals = _G
 for name in next, globals do globals[name] = nil end
 return run, add_arguments, compile
-"""
-"""Returns the functions ``run``, ``add_arguments`` and ``compile``."""
