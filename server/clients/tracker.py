@@ -52,6 +52,10 @@ class Tracker:
         options = self.options
         return not options.broadcast and (self.caching if options.opt_in else not (options.opt_out and self.caching))
 
+    def end_caching(self, command: Command | None) -> None:
+        """End the effect of CLIENT CACHING, unless ``command`` is a CLIENT command (Redis: `resetClient`)."""
+        self.caching = self.caching and command is not None and command.name.startswith(b"CLIENT|")
+
     def flags(self) -> Iterator[bytes]:
         """Yield what CLIENT TRACKINGINFO calls the options."""
         options = self.options

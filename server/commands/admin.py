@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import time
 
-from common.errors import COUNT_TOO_LOW, NO_LOG, NO_SHUTDOWN_HERE, NO_SHUTDOWN_TO_ABORT, SCRIPT_BUSY, CommandError
+from common.errors import (
+    COUNT_TOO_LOW,
+    MONITOR_NEEDS_CONNECTION,
+    NO_LOG,
+    NO_SHUTDOWN_HERE,
+    NO_SHUTDOWN_TO_ABORT,
+    SCRIPT_BUSY,
+    CommandError,
+)
 from common.replies import NO_REPLY, OK, Reply, SimpleString
 from server.args.integers import parse_integer
 from server.args.options import parse_options, require
@@ -47,7 +55,7 @@ def role(session: Session) -> Reply:
     complexity="",
 )
 def monitor(session: Session) -> Reply:
-    session.start_monitoring()
+    session.open_pushes(MONITOR_NEEDS_CONNECTION).start_monitoring()
     return OK
 
 

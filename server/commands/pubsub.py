@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from common.errors import CommandError, wrong_subcommand
+from common.errors import SUBSCRIBE_NEEDS_CONNECTION, CommandError, wrong_subcommand
 from common.replies import NO_REPLY, Reply
 from server.args.glob import matcher
 from server.clients.pubsub import Kind
 from server.registry import ALL_KEYS, CONTROL, ONE_KEY, CommandGroup, Flag, KeyFlag
+from server.session.pushes import Pushes
 from server.session.session import Session
 
 group = CommandGroup("pubsub")
@@ -42,7 +43,7 @@ group.may_take_long("PUBLISH", _publish_may_take_long)
     complexity="O(N) where N is the number of channels",
 )
 def subscribe(session: Session, channel: bytes, *more: bytes) -> Reply:
-    session.subscribe(Kind.CHANNELS, (channel, *more))
+    _pushes(session).subscribe(Kind.CHANNELS, (channel, *more))
     return NO_REPLY
 
 
@@ -54,7 +55,7 @@ def subscribe(session: Session, channel: bytes, *more: bytes) -> Reply:
     complexity="O(N) where N is the number of channels",
 )
 def unsubscribe(session: Session, *channels: bytes) -> Reply:
-    session.unsubscribe(Kind.CHANNELS, channels)
+    _pushes(session).unsubscribe(Kind.CHANNELS, channels)
     return NO_REPLY
 
 
@@ -66,7 +67,7 @@ def unsubscribe(session: Session, *channels: bytes) -> Reply:
     complexity="O(N) where N is the length of the patterns",
 )
 def psubscribe(session: Session, pattern: bytes, *more: bytes) -> Reply:
-    session.subscribe(Kind.PATTERNS, (pattern, *more))
+    _pushes(session).subscribe(Kind.PATTERNS, (pattern, *more))
     return NO_REPLY
 
 
@@ -85,8 +86,13 @@ group.may_take_long("PSUBSCRIBE", _psubscribe_may_take_long)
     complexity="O(N) where N is the number of patterns",
 )
 def punsubscribe(session: Session, *patterns: bytes) -> Reply:
-    session.unsubscribe(Kind.PATTERNS, patterns)
+    _pushes(session).unsubscribe(Kind.PATTERNS, patterns)
     return NO_REPLY
+
+
+def _pushes(session: Session) -> Pushes:
+    """Return what pushes the messages to a client. Raises `CommandError` if its connection cannot be pushed to."""
+    return session.open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
 
 
 # ---------------------------------------------------------------- shard channels
@@ -116,7 +122,7 @@ group.may_take_long("SPUBLISH", _publish_may_take_long)
     complexity="O(N) where N is the number of channels",
 )
 def ssubscribe(session: Session, channel: bytes, *more: bytes) -> Reply:
-    session.subscribe(Kind.SHARD_CHANNELS, (channel, *more))
+    _pushes(session).subscribe(Kind.SHARD_CHANNELS, (channel, *more))
     return NO_REPLY
 
 
@@ -129,7 +135,7 @@ def ssubscribe(session: Session, channel: bytes, *more: bytes) -> Reply:
     complexity="O(N) where N is the number of channels",
 )
 def sunsubscribe(session: Session, *channels: bytes) -> Reply:
-    session.unsubscribe(Kind.SHARD_CHANNELS, channels)
+    _pushes(session).unsubscribe(Kind.SHARD_CHANNELS, channels)
     return NO_REPLY
 
 

@@ -15,6 +15,7 @@ from common.errors import (
     REDIRECTION_NEEDS_SUBSCRIPTION,
     SEVERAL_REDIRECTIONS,
     SYNTAX_ERROR,
+    TRACKING_NEEDS_CONNECTION,
     CommandError,
 )
 from common.replies import OK, Reply
@@ -46,9 +47,10 @@ def client_tracking(session: Session, mode: bytes, *args: bytes) -> Reply:
     match mode.upper():
         case b"ON":
             _check(options, prefixes, session.client.tracker)
-            session.start_tracking(options, prefixes)
+            session.open_pushes(TRACKING_NEEDS_CONNECTION).start_tracking(options, prefixes)
         case b"OFF":
-            session.stop_tracking()
+            if session.pushes is not None:
+                session.pushes.stop_tracking()
         case _:
             raise CommandError(SYNTAX_ERROR)
     return OK

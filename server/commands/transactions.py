@@ -12,6 +12,7 @@ from common.errors import (
 )
 from common.replies import OK, Reply
 from server.registry import ALL_KEYS, CONTROL, EXAMINE, CommandGroup, Flag
+from server.session.exec import execute_transaction
 from server.session.session import Session
 
 group = CommandGroup("transactions", "transaction")
@@ -44,9 +45,9 @@ def exec_(session: Session) -> Reply:
     session.discard_transaction()
     # Before the watch is looked at: if both are dirty, Redis replies EXECABORT and not null (`execCommand`).
     if transaction.dirty:
-        session.unwatch()
+        session.watched.clear()
         raise CommandError(EXEC_ABORTED)
-    return session.execute_transaction(transaction.queue)
+    return execute_transaction(session, transaction)
 
 
 @group.control(
@@ -61,7 +62,7 @@ def discard(session: Session) -> Reply:
         raise CommandError(DISCARD_WITHOUT_MULTI)
     # The watch belongs to the transaction that it protects, so it ends with it (`discardTransaction`).
     session.discard_transaction()
-    session.unwatch()
+    session.watched.clear()
     return OK
 
 
@@ -76,7 +77,8 @@ def discard(session: Session) -> Reply:
 def watch(session: Session, key: bytes, *more: bytes) -> Reply:
     if session.transaction is not None:
         raise CommandError(WATCH_INSIDE_MULTI)
-    session.watch_keys([key, *more])  # in addition to keys that are watched already
+    # In addition to keys that are watched already.
+    session.watched.add([key, *more], session.context.limits.max_watched)
     return OK
 
 
@@ -85,5 +87,5 @@ def watch(session: Session, key: bytes, *more: bytes) -> Reply:
     "UNWATCH", "Unwatch all keys.", FLAGS, since="2.2.0", complexity="O(N) where N is the number of watched keys"
 )
 def unwatch(session: Session) -> Reply:
-    session.unwatch()
+    session.watched.clear()
     return OK

@@ -41,7 +41,10 @@ class ReplyBudget:
 
     def charge(self, reply: Reply) -> None:
         """Take the size of a reply from the budget. Raises `CommandError` if it does not fit."""
-        self.take(len(reply) if type(reply) is bytes else size_of(reply))
+        size = len(reply) if type(reply) is bytes else size_of(reply)
+        if size > self._left:  # `take`, without the cost of a call
+            self.refuse()
+        self._left -= size
 
     def take(self, size: int) -> None:
         """Take a size from the budget. Raises `CommandError` if it does not fit."""
@@ -70,9 +73,12 @@ class CacheLookup:
 class CallContext:
     """What a session and its engine exchange about the call in progress. One per client, reused for each call."""
 
-    __slots__ = ("budget", "cache_lookup", "command", "durations", "no_touch", "read_through", "started")
+    __slots__ = ("budget", "cache_lookup", "command", "durations", "no_touch", "read_through", "session", "started")
 
     def __init__(self) -> None:
+        self.session: object = None
+        """The session, while there is one. A command with ``needs_session`` gets it."""
+
         self.started = 0
         """`perf_counter_ns` when the execution began. The engine sets it once it holds what it had to wait for."""
 

@@ -32,7 +32,6 @@ from server.engines.base import (
     InfoSection,
     KeyCounts,
     Persistence,
-    ReplyBudget,
     TransactionPart,
     WouldBlock,
 )
@@ -149,7 +148,7 @@ class EmbeddedDatabase:
     def execute_in_stages(self, command: Command, args: Args, call: CallContext) -> Reply:
         """Execute a command with ``stages``: take the lock for its access to the keyspace alone."""
         call.started = perf_counter_ns()
-        staged = _begin(command, args)
+        staged = _begin(command, args, call)
         is_first = True
         while True:
             ready = perf_counter_ns()
@@ -202,7 +201,7 @@ class EmbeddedDatabase:
     @contextmanager
     def _step(self) -> Iterator[Store]:
         """Take the lock, begin a step (see `Store.begin_step`) and yield the store. Raises `CommandError`."""
-        with self._waits.holding():
+        with self._waits:
             self._store.begin_step()
             yield self._store
 
@@ -235,7 +234,7 @@ class EmbeddedEngine:
         """Return what executes commands on a database. Raises `CommandError`."""
         database = self._databases.get(index)
         if database is None:
-            with self._waits.holding():
+            with self._waits:
                 database = self._databases.setdefault(index, self._new_database(self._stores[index]))
         return database
 
@@ -252,48 +251,60 @@ class EmbeddedEngine:
         self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute the keyspace commands of a transaction atomically. See `server.engines.base.Engine`."""
-        staged = [
-            _StagedPart(*each, call.budget) for _, queue in parts for each in queue if not each[0].is_whole_in_multi
-        ]
-        budget = call.budget
-        charge = budget.charge
-        outcomes: list[Reply | Exception] = []
-        durations: list[int] = []
-        waiting: list[int] = []  # the places of the commands whose last stage has not run
+        staged = [_StagedPart(*each, call) for _, queue in parts for each in queue if not each[0].is_whole_in_multi]
         indexes = {*watches, *[index for index, _ in parts]}
-        runs_scripts = any(command.needs_session for _, queue in parts for command, _ in queue)
-        with self._long_step(indexes) if runs_scripts else self._step(indexes) as stores:
-            if stores.memory is not None:
-                before_transaction(stores.memory, stores, parts, call)
-            if _is_dirty(stores, watches):
-                return None
-            for index, queue in parts:
-                store = stores[index]
-                for command, args in queue:
-                    started = perf_counter_ns()
-                    if not command.is_whole_in_multi:
-                        staged[len(waiting)].run_step(store)
-                        waiting.append(len(outcomes))
-                        outcomes.append(None)
-                    else:
-                        try:
-                            if budget.exceeded and command.reads:
-                                budget.refuse()
-                            reply = command.run(store, *args[1:])
-                            charge(reply)
-                            outcomes.append(reply)
-                        except Exception as problem:  # handled by the session, outside the lock
-                            outcomes.append(_outcome(problem))
-                    durations.append(perf_counter_ns() - started)
-        for place, part in zip(waiting, staged, strict=True):
-            outcomes[place] = part.finish()
-            durations[place] = part.nanoseconds
-        call.durations += durations
+        if staged and any(part.runs_script for part in staged):
+            with self._long_step(indexes):
+                outcomes = self._execute_parts(parts, watches, staged, call)
+        else:
+            with self._waits:
+                self._begin_step(indexes)
+                outcomes = self._execute_parts(parts, watches, staged, call)
+        if outcomes is not None:
+            for part in staged:
+                outcomes[part.place] = part.finish()
+                call.durations[part.place] = part.nanoseconds
+        return outcomes
+
+    def _execute_parts(
+        self,
+        parts: Sequence[TransactionPart],
+        watches: Mapping[int, Watch],
+        staged: Sequence[_StagedPart],
+        call: CallContext,
+    ) -> list[Reply | Exception] | None:
+        """Do what needs the lock: the steps of ``staged``, and all of the other commands."""
+        stores, budget, durations = self._stores, call.budget, call.durations
+        if stores.memory is not None:
+            before_transaction(stores.memory, stores, parts, call)
+        if watches and _is_dirty(stores, watches):
+            return None
+        outcomes: list[Reply | Exception] = []
+        waiting = iter(staged)
+        started = perf_counter_ns()
+        for index, queue in parts:
+            store = stores[index]
+            for command, args in queue:
+                if command.is_whole_in_multi:
+                    try:
+                        if budget.exceeded and command.reads:
+                            budget.refuse()
+                        reply = command.run(store, *args[1:])
+                        budget.charge(reply)
+                        outcomes.append(reply)
+                    except Exception as problem:  # handled by the session, outside the lock
+                        outcomes.append(_outcome(problem))
+                else:
+                    next(waiting).run_step(store, place=len(outcomes))
+                    outcomes.append(None)  # until its last stage has run
+                ended = perf_counter_ns()
+                durations.append(ended - started)
+                started = ended
         return outcomes
 
     def observe_keys(self, observer: DatabasesObserver, after_expiry: Callable[[], None]) -> None:
         """Notify one more observer of every change, and call a function after each active expire cycle."""
-        with self._waits.holding():
+        with self._waits:
             self._waits.do_postponed()  # it may be the end of an earlier observation
             self._stores.observe(observer)
             self._after_expiry = {**self._after_expiry, observer: after_expiry}
@@ -328,7 +339,7 @@ class EmbeddedEngine:
 
     def reset_stats(self) -> None:
         """Count expired keys, hits and misses from zero. Raises `CommandError` while a slow script runs."""
-        with self._waits.holding():  # not the lock alone: the thread may serve many connections
+        with self._waits:  # not the lock alone: the thread may serve many connections
             for store in self._stores:
                 store.expired_keys = store.hits = store.misses = 0
 
@@ -393,7 +404,7 @@ class EmbeddedEngine:
     @contextmanager
     def _step(self, indexes: Collection[int] = ()) -> Iterator[Databases]:
         """Take the lock, begin a step of these databases, or of all of them, and yield all. Raises `CommandError`."""
-        with self._waits.holding():
+        with self._waits:
             yield self._begin_step(indexes)
 
     @contextmanager
@@ -406,7 +417,8 @@ class EmbeddedEngine:
         """Begin a step of these databases, or of all of them. Return all. The caller has the lock."""
         stores = self._stores
         first, *others = [stores[index] for index in indexes] or stores
-        first.begin_step()
+        if first.needs_begin:
+            first.begin_step()
         for store in others:  # at the same time
             store.begin_step(first.now())
         return stores
@@ -439,10 +451,10 @@ def _is_dirty(stores: Databases, watches: Mapping[int, Watch]) -> bool:
     return is_dirty
 
 
-def _begin(command: Command, args: Args) -> StagedCall[Store]:
+def _begin(command: Command, args: Args, call: CallContext) -> StagedCall[Store]:
     """Run the first stage of a command."""
     assert command.stages is not None, "the command has a single step"
-    return StagedCall(command.stages, args[1:])
+    return StagedCall(command.stages, [call.session, *args[1:]] if command.needs_session else args[1:])
 
 
 def _outcome(problem: Exception) -> Exception:
@@ -453,19 +465,23 @@ def _outcome(problem: Exception) -> Exception:
 class _StagedPart:
     """A command in stages in a transaction. What one of its stages raises is its outcome, and ends it."""
 
-    def __init__(self, command: Command, args: Args, budget: ReplyBudget) -> None:
+    def __init__(self, command: Command, args: Args, call: CallContext) -> None:
+        self.runs_script = command.needs_session
+        self.place = -1
+        """Its place among the commands of the transaction."""
         self.nanoseconds = 0
         """The time that its stages took, together."""
         self._outcome: Reply | Exception = None
         self._call: StagedCall[Store] | None = None
         self._reads = command.reads
-        self._budget = budget
+        self._budget = call.budget
         self._found_size = 0  # bytes that its step has taken from the budget
         with self._stage():
-            self._call = _begin(command, args)
+            self._call = _begin(command, args, call)
 
-    def run_step(self, store: Store) -> None:
+    def run_step(self, store: Store, place: int) -> None:
         """Run the stage that accesses the keyspace."""
+        self.place = place
         if self._call is not None:
             with self._stage():
                 if self._budget.exceeded and self._reads:

@@ -8,8 +8,7 @@ the lock is free, this costs it nothing but another way to call `acquire`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Protocol
@@ -35,7 +34,7 @@ class KeyspaceLock(Protocol):
 
 
 class LockWaits:
-    """Takes the keyspace lock for requests."""
+    """Takes the keyspace lock for requests: with it, the lock is held."""
 
     def __init__(self, lock: KeyspaceLock) -> None:
         self.lock = lock
@@ -57,15 +56,16 @@ class LockWaits:
             if self.lock.acquire(timeout=CHECK_INTERVAL):
                 return
 
-    @contextmanager
-    def holding(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Take the lock. Raises `CommandError`."""
         if not self.acquire():
             self.wait()
-        try:
-            yield
-        finally:
-            self.lock.release()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release it."""
+        self.lock.release()
 
     def do_soon(self, function: Callable[[], object]) -> None:
         """Call a function with the lock: now or, while a slow script has the lock, later.

@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 from common.limits import DEFAULT_LIMITS, Limits
+from server.clients.call_recorder import CallRecorder
 from server.clients.inspection import Inspection
 from server.clients.key_events import KeyEvents
 from server.clients.monitor import MonitorHub
@@ -63,6 +64,7 @@ class ServerContext:
     """How much may wait for a client that does not read what it is pushed."""
 
     slowlog: Slowlog = field(default_factory=Slowlog)
+    recorder: CallRecorder = field(init=False)
     auth: Authenticator = field(default_factory=Authenticator)
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic` at the start."""
@@ -74,6 +76,7 @@ class ServerContext:
 
     def __post_init__(self) -> None:
         self.monitors = MonitorHub(self.inspection)
+        self.recorder = CallRecorder(self.slowlog, self.monitors)
         self.pause = ClientPause(self.inspection)
         self.key_events = KeyEvents(self.pubsub, self.inspection)
         self.tracking = Tracking(self.engine, self.clients, self.inspection)

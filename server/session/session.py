@@ -4,41 +4,35 @@
                                                           -> control command (CLIENT, INFO ...), on the session itself
 
 A session knows no bytes, socket or thread. `server.session.stream` puts a stream of bytes around it. HTTP uses it
-without one. One thread at a time uses a session. What sessions share is in `server.session.context`.
+without one. One thread at a time uses a session.
+
+What sessions share is in `server.session.context`, the queue of MULTI in `transaction`, EXEC in `exec`, what is sent
+without a request in `pushes`, and what is recorded of each call in `server.clients.call_recorder`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from time import perf_counter_ns
 from types import NoneType
 from typing import cast
 
-from common.codec import Args, Encoder, ProtocolError, RequestBatch
+from common.codec import Args, ProtocolError, RequestBatch
 from common.errors import (
     CLIENT_KILLED,
-    INTERNAL_ERROR,
-    MONITOR_NEEDS_CONNECTION,
     NO_MULTI_HERE,
     NOT_AUTHENTICATED,
     SCRIPT_BUSY,
-    SUBSCRIBE_NEEDS_CONNECTION,
-    TRACKING_NEEDS_CONNECTION,
     WRONG_PASSWORD,
     CommandError,
     exec_refused,
     not_while_subscribed,
 )
-from common.replies import DEFERRED, NO_REPLY, NULL_ARRAY, OK, QUEUED, ErrorReply, Reply, SimpleString
-from server.args.integers import parse_int
-from server.clients.pubsub import Kind
-from server.clients.registry import NO_SUBSCRIPTIONS, ClientInfo
+from common.replies import DEFERRED, QUEUED, ErrorReply, Reply, SimpleString
+from server.clients.registry import ClientInfo
 from server.clients.stats import CommandStats
-from server.clients.tracker import TrackingOptions
-from server.engines.base import WOULD_BLOCK, QueuedCommand, ReplyBudget, TransactionPart
+from server.engines.base import WOULD_BLOCK, QueuedCommand
 from server.registry import ArityError, Command, Flag, RejectedCommand
 from server.session.context import ServerContext
 from server.session.output import OutputFormat, ReplyMode
@@ -72,13 +66,10 @@ class Session:
         "_deferred",
         "_engine",
         "_inspection",
-        "_monitors",
         "_pause",
+        "_recorder",
         "_slowlog",
-        "_stats",
-        "_stats_by_command",
         "_usual_stats",
-        "_watched",
         "alters_output",
         "authenticated",
         "client",
@@ -91,6 +82,7 @@ class Session:
         "stream",
         "transaction",
         "unauthenticated_since",
+        "watched",
     )
 
     def __init__(
@@ -123,17 +115,16 @@ class Session:
         self.stream: OutputFormat | None = None
         """The stream of bytes around this session, if there is one."""
         self._call = client.call
+        client.call.session = self
         self._engine = context.engine
         self._database = context.engine.database(0)
         client.database = 0  # an earlier session of the connection may have selected another one (HTTP)
         self._inspection = context.inspection
-        self._monitors = context.monitors
         self._pause = context.pause
+        self._recorder = context.recorder
         self._slowlog = context.slowlog
-        self._stats = client.stats
-        self._stats_by_command = client.stats.by_command
         self._usual_stats = (stats or client.stats).by_command
-        self._watched = WatchedKeys(context.engine, client)
+        self.watched = WatchedKeys(context.engine, client)
         self._deferred: QueuedCommand | None = None
         self._set_authenticated(authenticated or not context.auth.required)
 
@@ -158,16 +149,15 @@ class Session:
         try:
             reply = self._database.execute(command, args, call)
         except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
+            reply = self._recorder.record_failure(self.client, command, problem)
         nanoseconds = perf_counter_ns() - call.started
-        stat = self._usual_stats[command]  # `_finish`, without the cost of a call
+        stat = self._usual_stats[command]  # `CallRecorder.record`, without the cost of a call
         stat.buckets[nanoseconds.bit_length()] += 1
         stat.nanoseconds += nanoseconds
         if reply is None:
             stat.nulls += 1
         if nanoseconds > self._slowlog.threshold:
-            self._push_to_slowlog(command, args, nanoseconds)
+            self._recorder.list_slow(self.client, command, args, nanoseconds)
         return reply
 
     def execute_waiting(self, args: Args) -> Reply:
@@ -205,15 +195,16 @@ class Session:
         stat.nanoseconds += nanoseconds * count
         if nanoseconds > self._slowlog.threshold:
             for args in batch:
-                self._push_to_slowlog(command, args, nanoseconds)
+                self._recorder.list_slow(self.client, command, args, nanoseconds)
         kinds = set(map(type, outcomes))
         if NoneType in kinds:
             stat.nulls += outcomes.count(None)
         # A look at each type, in C, takes a third of the time of a look at each outcome.
         if kinds <= _USUAL_REPLIES or not any(issubclass(kind, Exception) for kind in kinds):
             return cast("list[Reply]", outcomes)
-        replies = [self._to_reply(command, each) if isinstance(each, Exception) else each for each in outcomes]
-        outcomes.clear()  # see `execute_transaction`
+        failed = partial(self._recorder.record_failure, self.client, command)
+        replies = [failed(each) if isinstance(each, Exception) else each for each in outcomes]
+        outcomes.clear()  # see `server.session.exec`
         return replies
 
     def try_execute(self, args: Args) -> Reply:
@@ -259,7 +250,7 @@ class Session:
     def _execute_accepted(self, command: Command, args: Args, may_defer: bool) -> Reply:
         """Execute or queue a request that need not wait for the end of a pause."""
         transaction = self.transaction
-        if transaction is not None and Flag.NOT_QUEUED not in command.flags:
+        if transaction is not None and command.is_queued:
             return self._queue(transaction, command, args)
         self._call.command = command
         is_long = transaction is not None and transaction.may_take_long
@@ -268,7 +259,7 @@ class Session:
             if reply is WOULD_BLOCK:
                 self._deferred = command, args
                 return DEFERRED
-            self._finish(command, args, reply, perf_counter_ns() - self._call.started)
+            self._recorder.record(self.client, command, args, reply, perf_counter_ns() - self._call.started)
             return reply
         return self._run(command, args)
 
@@ -296,35 +287,28 @@ class Session:
         """Discard the transaction, end the watch, the monitoring and the subscriptions. May be called twice."""
         self.closing = True
         self.discard_transaction()
-        self.unwatch()
+        self.watched.clear()
         self.close_pushes()
+        self._call.session = None  # a reference cycle would keep the session until the garbage collector runs
 
     def _run(self, command: Command, args: Args) -> Reply:
         """Run a command that was accepted, and count it."""
         call = self._call
         try:
             if command.targets_keyspace:
-                observed = self.observed(command) if self._inspection.needed else command
                 database = self._database
                 execute = database.execute if command.is_single_step else database.execute_in_stages
-                reply = execute(self._bound(observed), args, call)
+                reply = execute(self.observed(command) if self._inspection.needed else command, args, call)
             else:
                 call.started = perf_counter_ns()
-                reply = self._call_control(command, args)
+                reply = self.run_control(command, args)
         except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
-        self._finish(command, args, reply, perf_counter_ns() - call.started)
+            reply = self._recorder.record_failure(self.client, command, problem)
+        self._recorder.record(self.client, command, args, reply, perf_counter_ns() - call.started)
         if self._inspection.needed:
             self.context.publish_changes()
             self._end_caching(command)
         return reply
-
-    def _bound(self, command: Command) -> Command:
-        """Return the command as the engine can execute it: one that runs other commands gets this session."""
-        if not command.needs_session or command.stages is None:
-            return command
-        return replace(command, stages=partial(command.stages, self))
 
     def observed(self, command: Command) -> Command:
         """Return a command that does the same, and calls the features that observe it while it changes the keyspace.
@@ -337,7 +321,7 @@ class Session:
         tracker = self.client.tracker
         return named if tracker is None else self.context.tracking.observing(tracker, named)
 
-    def _call_control(self, command: Command, args: Args) -> Reply:
+    def run_control(self, command: Command, args: Args) -> Reply:
         """Run a control command on this session, or in the engine that forwards it. Raises what it raises."""
         if command.name in self._engine.forwards:
             return self._database.execute(command, args, self._call)
@@ -347,44 +331,10 @@ class Session:
         """Return whether a control command could delay other connections."""
         return command.may_take_long is not None and command.may_take_long(self, *args[1:])
 
-    def _finish(self, command: Command, args: Args, reply: Reply, nanoseconds: int) -> None:
-        """Count a call, list it in the slow log if it was slow, and send it to the connections that monitor."""
-        stat = self._stats_by_command[command]
-        stat.buckets[nanoseconds.bit_length()] += 1
-        stat.nanoseconds += nanoseconds
-        if reply is None:
-            stat.nulls += 1
-        if nanoseconds > self._slowlog.threshold:
-            self._push_to_slowlog(command, args, nanoseconds)
-        self._publish(command, args)
-
-    def _publish(self, command: Command, args: Args) -> None:
-        """Send a request that was executed to the connections that monitor.
-
-        After the execution, as in Redis: so the commands of a transaction come before its EXEC, and none is shown that
-        was refused. Administrative commands are not shown.
-        """
-        if self._monitors.has_subscribers and not command.flags & (Flag.ADMIN | Flag.SKIP_MONITOR):
-            self._monitors.publish(command.redacted(args), self.client)
-
-    def _push_to_slowlog(self, command: Command, args: Args, nanoseconds: int) -> None:
-        if Flag.SKIP_SLOWLOG not in command.flags:
-            self._slowlog.push(command.redacted(args), nanoseconds, self.client.address, self.client.name)
-
-    def _to_error_reply(self, problem: Exception) -> ErrorReply:
-        """Convert what a command raised to its reply. The only place in which unexpected exceptions are caught."""
-        self._stats.errors += 1
-        if isinstance(problem, CommandError):
-            return problem.reply
-        logger.error("a command failed unexpectedly", exc_info=problem)
-        return INTERNAL_ERROR
-
     def _refuse(self, problem: CommandError) -> ErrorReply:
         """Refuse a request before it is executed or queued. An open transaction becomes dirty."""
         self.client.touch()
-        self._stats.errors += 1
-        if isinstance(problem, RejectedCommand):
-            self._stats_by_command[problem.command].rejected += 1
+        self._recorder.record_refusal(self.client, problem)
         if self.transaction is not None:
             self.transaction.dirty = True
         self._end_caching(None)
@@ -407,103 +357,12 @@ class Session:
     def _abort_transaction(self, command: Command, args: Args, error: ErrorReply) -> ErrorReply:
         """Discard the transaction of an EXEC that was refused. As in Redis, MONITOR shows it."""
         self.discard_transaction()
-        self.unwatch()
-        self._publish(command, args)
+        self.watched.clear()
+        self._recorder.show(self.client, command, args)
         return exec_refused(error)
 
-    def execute_transaction(self, queue: list[QueuedCommand]) -> Reply:
-        """Execute queued commands, unless a watched key has changed. Raises `CommandError`.
-
-        The keyspace commands run as one atomic step. Control commands (CLIENT, INFO ...) do not access the keyspace,
-        and may read files or take other locks, so they run after it, without the keyspace lock.
-        """
-        call = self._call
-        call.durations.clear()
-        call.budget = ReplyBudget(self.context.limits.max_replies)
-        try:
-            outcomes = self._engine.execute_all(self._parts(queue), self._watched.by_database, call)
-        finally:
-            self.unwatch()
-            if self._inspection.needed:
-                self.context.publish_changes()
-        if outcomes is None:
-            return NULL_ARRAY
-        of_engine = zip(outcomes, call.durations, strict=True)
-        replies = [
-            self._finish_queued(command, args, *next(of_engine))
-            if command.targets_keyspace
-            else self._run_control(command, args)
-            for command, args in queue
-        ]
-        call.durations.clear()  # a million commands take 36 MB
-        # An exception refers to this list through its traceback. The cycle would keep the replies and the output.
-        outcomes.clear()
-        return replies
-
-    def _parts(self, queue: list[QueuedCommand]) -> list[TransactionPart]:
-        """Return the keyspace commands of a transaction by the database that is selected when they run."""
-        part: list[QueuedCommand] = []
-        parts = [(self.client.database, part)]
-        for each in queue:
-            command, args = each
-            if command.targets_keyspace:
-                part.append((self._bound(command), args) if command.needs_session else each)
-            elif Flag.SELECTS in command.flags and (index := self._selected_by(args)) is not None:
-                part = []
-                parts.append((index, part))
-        if self._inspection.needed:
-            for _, part in parts:
-                part[:] = [(self.observed(command), args) for command, args in part]
-        return [(index, part) for index, part in parts if part]
-
-    def _selected_by(self, args: Args) -> int | None:
-        """Return the database that a queued SELECT selects, or None if it will fail.
-
-        Raises `CommandError` while a slow script runs: the SELECT could succeed when it is executed.
-        """
-        try:
-            index = parse_int(args[1])
-            self._engine.database(index)
-        except CommandError as problem:
-            if problem.reply is SCRIPT_BUSY:
-                raise
-            return None
-        return index
-
-    def _finish_queued(self, command: Command, args: Args, outcome: Reply | Exception, nanoseconds: int) -> Reply:
-        """Return the reply of a queued command that the engine has executed, and count it."""
-        reply = self._to_reply(command, outcome)
-        self._finish(command, args, reply, nanoseconds)
-        return reply
-
-    def _to_reply(self, command: Command, outcome: Reply | Exception) -> Reply:
-        if isinstance(outcome, Exception):
-            self._stats_by_command[command].failed += 1
-            return self._to_error_reply(outcome)
-        return outcome
-
-    def _run_control(self, command: Command, args: Args) -> Reply:
-        """Run a queued control command. One without a reply gets OK: every command has an element in the array."""
-        started = perf_counter_ns()
-        try:
-            reply = self._call_control(command, args)
-            self._call.budget.charge(reply)
-        except Exception as problem:
-            self._stats_by_command[command].failed += 1
-            reply = self._to_error_reply(problem)
-        self._finish(command, args, reply, perf_counter_ns() - started)
-        return OK if reply is NO_REPLY else reply
-
-    def watch_keys(self, keys: Sequence[bytes]) -> None:
-        """Make the next EXEC depend on these keys too. Raises `CommandError`, and then watches none of them."""
-        self._watched.add(keys, self.context.limits.max_watched)
-
-    def unwatch(self) -> None:
-        """End the watch on all keys."""
-        self._watched.clear()
-
     def _queue(self, transaction: Transaction, command: Command, args: Args) -> Reply:
-        if Flag.NO_MULTI in command.flags:
+        if command.is_refused_in_multi:
             return self._refuse(CommandError(NO_MULTI_HERE))
         try:
             self._engine.check_memory()
@@ -560,12 +419,12 @@ class Session:
         self.context.tracking.set_protocol_version(self.client, version)
         if self.stream is not None:
             self.stream.set_protocol_version(version)
-        self._update_pushes()
+        self._update_restriction()
 
     def reset(self) -> None:
         """Return to the state of a new connection, as RESET does."""
         self.discard_transaction()
-        self.unwatch()
+        self.watched.clear()
         self.close_pushes()
         self.set_reply_mode(ReplyMode.ON)
         self.set_protocol_version(2)
@@ -583,50 +442,19 @@ class Session:
 
     # ---------------------------------------------------------------- pushes: MONITOR, publish/subscribe, tracking
 
-    def start_monitoring(self) -> None:
-        """Send this client every command from now on. Raises `CommandError` if its connection cannot be pushed to."""
-        pushes, encoder = self._open_pushes(MONITOR_NEEDS_CONNECTION)
-        pushes.start_monitoring(encoder)
-        self.client.is_monitoring = True
+    def open_pushes(self, error: ErrorReply) -> Pushes:
+        """Return what pushes to this client, which is made when it is first asked for, because most clients never do.
 
-    def subscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
-        """Subscribe to channels or patterns. A push confirms each.
-
-        Raises `CommandError` if there are too many, or if the connection cannot be pushed to.
+        Raises `CommandError` with this error if its connection cannot be pushed to.
         """
-        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
-        pushes.subscribe(kind, names, encoder)
-        self._update_pushes()
-
-    def unsubscribe(self, kind: Kind, names: Sequence[bytes]) -> None:
-        """End subscriptions, all of this kind if no names are given. A push confirms each. Raises `CommandError`."""
-        pushes, encoder = self._open_pushes(SUBSCRIBE_NEEDS_CONNECTION)
-        pushes.unsubscribe(kind, names, encoder)
-        self._update_pushes()
-
-    def start_tracking(self, options: TrackingOptions, prefixes: Sequence[bytes]) -> None:
-        """Send this client invalidations of what it reads, or change the options with which it is sent them.
-
-        Raises `CommandError` if the prefixes are refused, or if the connection cannot be pushed to.
-        """
-        pushes, encoder = self._open_pushes(TRACKING_NEEDS_CONNECTION)
-        pushes.start_tracking(self.client.id, options, prefixes, encoder)
-        self._update_pushes()
-
-    def stop_tracking(self) -> None:
-        """Send this client no more invalidations."""
-        if self.pushes is not None:
-            self.pushes.stop_tracking()
-            self._update_pushes()
-
-    def _end_caching(self, command: Command | None) -> None:
-        """End the effect of CLIENT CACHING, unless ``command`` is a CLIENT command (Redis: `resetClient`).
-
-        In a transaction it lasts until EXEC.
-        """
-        tracker = self.client.tracker
-        if tracker is not None and self.transaction is None:
-            tracker.caching = tracker.caching and command is not None and command.name.startswith(b"CLIENT|")
+        if self.pushes is None:
+            stream, transport = self.stream, self.client.transport
+            queue = None if stream is None or transport is None else transport.enable_push()
+            if stream is None or queue is None:
+                raise CommandError(error)
+            self.pushes = Pushes(queue, stream, self.client, self.context, self._update_restriction)
+            self.alters_output = True
+        return self.pushes
 
     def close_pushes(self) -> None:
         """End the monitoring, all subscriptions and the tracking. What has not been sent yet is discarded."""
@@ -635,33 +463,19 @@ class Session:
         if self.pushes is not None:
             self.pushes.close()
             self.pushes = None
-            self.client.is_monitoring = False
             self.alters_output = self.reply_mode is not ReplyMode.ON
-            self._update_pushes()
+            self._update_restriction()
 
-    def _open_pushes(self, error: ErrorReply) -> tuple[Pushes, Encoder]:
-        """Return what pushes to this client, and the encoder of the request.
-
-        Raises `CommandError` with this error if its connection cannot be pushed to.
-        """
-        stream, transport = self.stream, self.client.transport
-        if self.pushes is None and stream is not None and transport is not None:
-            queue = transport.enable_push()
-            if queue is not None:
-                self.pushes = Pushes(queue, self.context.monitors, self.context.pubsub, self.context.tracking)
-                self.alters_output = True
-        if self.pushes is None or stream is None:
-            raise CommandError(error)
-        return self.pushes, stream.encoder
-
-    def _update_pushes(self) -> None:
-        """Show in CLIENT LIST what is pushed, and restrict the client if messages look like replies to it."""
-        pushes, client = self.pushes, self.client
-        client.subscriptions = NO_SUBSCRIPTIONS if pushes is None else pushes.counts
-        client.tracker = None if pushes is None else pushes.tracker
-        client.push_receiver = None if pushes is None else pushes.receiver
-        self.is_restricted = pushes is not None and pushes.look_like_replies
+    def _update_restriction(self) -> None:
+        """Restrict the client if messages look like replies to it."""
+        self.is_restricted = self.pushes is not None and self.pushes.look_like_replies
         self._update_commands()
+
+    def _end_caching(self, command: Command | None) -> None:
+        """End the effect of CLIENT CACHING after a request. In a transaction it lasts until EXEC."""
+        tracker = self.client.tracker
+        if tracker is not None and self.transaction is None:
+            tracker.end_caching(command)
 
 
 def _ends_transaction(command: Command) -> bool:

@@ -19,7 +19,7 @@ WATCH_OVERHEAD = 512
 class Transaction:
     """The commands between MULTI and EXEC."""
 
-    __slots__ = ("dirty", "may_take_long", "queue", "size", "writes")
+    __slots__ = ("dirty", "is_plain", "may_take_long", "queue", "size", "writes")
 
     def __init__(self) -> None:
         self.queue: list[QueuedCommand] = []
@@ -29,6 +29,8 @@ class Transaction:
         """Whether its execution could delay other connections."""
         self.writes = False
         """Whether a command in it may change the keyspace."""
+        self.is_plain = True
+        """Whether an engine can execute the queue as it is: no control command, such as SELECT."""
         self.dirty = False
         """Whether a command was refused, so that EXEC will be refused too (Redis: CLIENT_DIRTY_EXEC)."""
 
@@ -45,6 +47,7 @@ class Transaction:
         if not self.dirty:
             self.queue.append((command, args))
             self.writes = self.writes or command.writes
+            self.is_plain = self.is_plain and command.targets_keyspace
             self.may_take_long = self.may_take_long or may_take_long or len(self.queue) > MAX_QUICK_ARGS
 
 

@@ -337,7 +337,7 @@ def test_the_keys_that_a_client_watches_are_bounded_together(engine: EmbeddedEng
 def test_the_overhead_of_a_watched_key_covers_what_it_takes(session: ClientSession) -> None:
     keys = [b"%06d" % number for number in range(20_000)]
     with traced_memory() as memory:
-        session.session.watch_keys(keys)
+        session.session.watched.add(keys, session.context.limits.max_watched)
     assert memory.in_use < len(keys) * WATCH_OVERHEAD
 
 

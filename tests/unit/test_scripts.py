@@ -479,6 +479,13 @@ def test_a_script_is_one_step_of_the_keyspace(session: ClientSession, other: Cli
     assert execute(other, b"EXEC") is None
 
 
+@pytest.mark.parametrize("events", ["", "KEA"])
+def test_a_script_of_a_transaction_runs_at_its_place(session: ClientSession, events: str) -> None:
+    assert execute(session, b"CONFIG", b"SET", b"notify-keyspace-events", events.encode()) == OK
+    send_lines(session, "MULTI", "SET k 1", "EVAL \"return redis.call('INCR', KEYS[1])\" 1 k", "GET k")
+    assert execute(session, b"EXEC") == [OK, 2, b"2"]
+
+
 def test_monitor_shows_the_script_and_then_its_commands(session: ClientSession, other: ClientSession) -> None:
     send_line(other, "MONITOR")
     send_line(session, "EVAL \"return redis.call('SET', KEYS[1], 'v')\" 1 k")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,13 +21,33 @@ from server.registry import Command, CommandGroup, CommandTable
 from server.session.session import Session
 from server.session.stream import OUTPUT_SIZE
 from tests.harness.engines import CustomEngine, OwnedDatabase
-from tests.harness.sessions import ClientSession, answers, execute, feed, new_session, send_line
+from tests.harness.sessions import ClientSession, answers, connect, execute, feed, new_session, send_line
 from tests.harness.stores import new_store, pairs
 
 MIB = 1024 * 1024
 INTERNAL = "(error) ERR internal error, the server's log has the details"
 
 # ---------------------------------------------------------------- the end
+
+
+def count_sessions() -> int:
+    return sum(isinstance(each, Session) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("line", ["PING", "MULTI", "WATCH k", "MONITOR", "SUBSCRIBE a", "CLIENT TRACKING ON"])
+def test_a_closed_session_is_freed_without_the_garbage_collector(session: ClientSession, line: str) -> None:
+    """Otherwise it would keep the buffers of the connection until then."""
+    gc.disable()
+    try:
+        before = count_sessions()
+        client = connect(session.context)
+        client.feed(f"{line}\n".encode())
+        assert count_sessions() == before + 1
+        client.close()
+        del client
+        assert count_sessions() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("arg", ["QUIT", "DISCONNECT", "quit", "Disconnect"])

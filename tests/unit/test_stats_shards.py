@@ -328,6 +328,14 @@ def test_a_queued_command_is_counted_by_exec_with_its_own_time(session: ClientSe
     assert totals[exec_].nanoseconds > totals[GET].nanoseconds + totals[SET].nanoseconds
 
 
+def test_a_queued_command_in_stages_is_counted_with_the_time_of_all_its_stages(session: ClientSession) -> None:
+    send_lines(session, "MULTI", "SET a 1", "COMPACT", "GET a", "EXEC")
+    totals = session.context.stats.totals()
+    compact = COMMANDS.resolve([b"COMPACT"])
+    assert totals[compact].calls == 1
+    assert 0 < totals[compact].nanoseconds < 10**9
+
+
 def test_a_subcommand_is_counted_by_its_own_name(session: ClientSession) -> None:
     send_lines(session, "CLIENT ID", "CLIENT ID", "CLIENT ID 1", "CONFIG GET save")
     lines = send_line(session, "INFO commandstats").split("\n")

@@ -165,10 +165,14 @@ class DurableEngine(EmbeddedEngine):
         self, parts: Sequence[TransactionPart], watches: Mapping[int, Watch], call: CallContext
     ) -> list[Reply | Exception] | None:
         """Execute a transaction. One that has a write is refused as a whole if the log is failing, as in Redis."""
-        try:
-            _begin(self._log, *[command for _, queue in parts for command, _ in queue])
-        except CommandError as problem:
-            raise CommandError(exec_aborted_by(problem.reply)) from None
+        changes = self._log.changes
+        if changes.thread.failures is None:
+            changes.thread.failures = changes.failures
+        if changes.needs_attention:
+            try:
+                _attend(self._log, *[command for _, queue in parts for command, _ in queue])
+            except CommandError as problem:
+                raise CommandError(exec_aborted_by(problem.reply)) from None
         return super().execute_all(parts, watches, call)
 
     @contextmanager

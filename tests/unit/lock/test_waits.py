@@ -39,11 +39,11 @@ def test_while_a_script_is_slow_no_thread_waits_for_the_lock() -> None:
     done: list[int] = []
     for number in range(3):
         waits.do_soon(lambda number=number: done.append(number))  # type: ignore[misc]
-    with pytest.raises(CommandError), waits.holding():
+    with pytest.raises(CommandError), waits:
         pass
     assert (lock.waits, done) == (0, [])
     lock.is_free = True
-    with waits.holding():
+    with waits:
         waits.do_postponed()
     assert done == [0, 1, 2]
 
@@ -63,6 +63,6 @@ def test_without_a_slow_script_a_thread_waits_for_the_lock() -> None:
     thread.start()
     assert taken.wait(TIMEOUT)
     threading.Timer(0.01, leave.set).start()
-    with waits.holding():
+    with waits:
         assert leave.is_set()
     thread.join()
