@@ -27,8 +27,6 @@ from server.keyspace.watches import Watch
 from server.registry import Command, Flag
 from server.settings.table import DEFAULT_DATABASES
 
-SAVING_COMMANDS = frozenset({b"SAVE", b"SHUTDOWN"})
-
 
 @dataclass(frozen=True)
 class LogSettings:
@@ -86,7 +84,7 @@ class DurableDatabase(EmbeddedDatabase):
 
     def may_block(self, command: Command, args: Args) -> bool:
         """Return whether the command may take long. One that writes a snapshot does."""
-        return command.name in SAVING_COMMANDS or super().may_block(command, args)
+        return _writes_snapshot(command, args) or super().may_block(command, args)
 
 
 class DurableEngine(EmbeddedEngine):
@@ -199,6 +197,12 @@ class DurableEngine(EmbeddedEngine):
 
     def _new_database(self, store: Store) -> EmbeddedDatabase:
         return DurableDatabase(store, self._waits, self._log)
+
+
+def _writes_snapshot(command: Command, args: Args) -> bool:
+    # No other SHUTDOWN: it would wait for a worker thread, and a script that only SHUTDOWN NOSAVE ends may have the
+    # last one that the system allows.
+    return command.name == b"SAVE" or (command.name == b"SHUTDOWN" and b"SAVE" in [arg.upper() for arg in args[1:]])
 
 
 def _begin(log: DurableLog, *commands: Command) -> None:

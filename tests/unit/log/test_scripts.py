@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from common.replies import DEFERRED
 from server.engines.base import CommitFailed
 from server.engines.log.log import EVERYSEC
 from tests.harness.logs import LoggedServer, fail_once
@@ -208,3 +209,13 @@ def test_other_threads_write_the_log_while_a_rewrite_waits_for_a_script() -> Non
     rewrite.join(TIMEOUT)
     assert LoggedServer(server.disk).store.all_keys() == [b"before"]
     assert "00000001.log" not in server.disk.names()
+
+
+@pytest.mark.parametrize(("flag", "is_deferred"), [(b"NOSAVE", False), (b"now", False), (b"save", True)])
+def test_a_shutdown_needs_no_worker_thread_unless_it_saves(flag: bytes, is_deferred: bool) -> None:
+    # A script may have the only worker thread that the system allows, and SHUTDOWN NOSAVE must end it.
+    server = LoggedServer()
+    stops: list[bool] = []
+    server.context.shut_down = lambda: stops.append(True)
+    reply = server.connect().session.try_execute([b"SHUTDOWN", flag])
+    assert (reply is DEFERRED, bool(stops)) == (is_deferred, not is_deferred)
