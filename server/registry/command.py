@@ -179,7 +179,7 @@ class Command:
     run: Function
     stages: StagedFunction | None = None  # the same in stages: it gets the arguments alone
     may_take_long: Callable[..., bool] | None = None  # of a control command, which may; it gets what ``run`` gets
-    is_short: ShortTest | None = None  # whether it takes so little time now that it needs no thread of its own
+    is_short: ShortTest | None = None  # whether it takes so little time now that it needs no worker thread
     needs_session: bool = False  # its stages get the session before the arguments
     several_steps: bool = False  # its stages yield several times, and each step takes the lock again
     by_columns: ColumnsFunction | None = None  # the same for several requests, each with ``min_args``
