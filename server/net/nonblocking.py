@@ -196,14 +196,14 @@ class NonblockingConnection(Connection):
     # ---------------------------------------------------------------- requests that may take long
 
     def _defer(self) -> None:
-        """Execute the next request in another thread. The socket is not watched meanwhile."""
+        """Execute the next request in another thread. The socket is not watched meanwhile. Raises `OSError`."""
         self._state = State.EXECUTING
         self._io.unwatch(self._fd)
         try:
             self._io.call_in_worker(self._execute)
         except RuntimeError as problem:  # the system allows no thread
             _no_thread.log(problem)
-            self._execute()
+            self._deliver(self.stream.feed(b""))
 
     def _execute(self) -> None:
         try:
