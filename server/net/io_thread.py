@@ -60,6 +60,10 @@ class IOThread:
         """Start the thread."""
         self._thread.start()
 
+    def start_worker(self) -> None:
+        """Start a thread for `call_in_worker` already, so that it cannot fail. Raises RuntimeError."""
+        self._workers.start()
+
     def stop(self) -> None:
         """End the thread. Give up after `SHUTDOWN_TIMEOUT`."""
         self.call(self._stop)
@@ -87,8 +91,8 @@ class IOThread:
     def call_in_worker(self, function: Callable[[], None]) -> None:
         """Call a function that may wait or take long in another thread. It must not raise.
 
-        Raises RuntimeError if there is no such thread and the system allows none. If it allows no further one, the call
-        waits until one of them has nothing else to do.
+        If the system allows no further thread, the call waits until one of those of `start_worker` and of earlier calls
+        has nothing else to do. Raises RuntimeError if there is none.
         """
         self._workers.submit(function)
 

@@ -48,6 +48,8 @@ class IOThreads:
         for number in range(self._count):
             thread = IOThread(f"I/O {number}")
             thread.start()
+            # A long request in the I/O thread itself would keep it from reading SCRIPT KILL and CLIENT UNPAUSE.
+            thread.start_worker()
             self._threads.append(thread)
 
     def stop(self) -> None:

@@ -23,14 +23,11 @@ from server.net.lingering import Lingering
 from server.net.poller import READABLE, WRITABLE
 from server.session.context import ServerContext
 from server.session.stream import OUTPUT_SIZE, RequestStream
-from server.stderr_log import RepeatedMessage
 
 TURN_SIZE = 16 * 1024
 """Bytes that one turn reads, as in Redis 7 (``PROTO_IOBUF_LEN``)."""
 
 logger = logging.getLogger(__name__)
-
-_no_thread = RepeatedMessage(logger, logging.WARNING, "long requests delay other clients at present: %s")
 
 
 class State(Enum):
@@ -196,14 +193,10 @@ class NonblockingConnection(Connection):
     # ---------------------------------------------------------------- requests that may take long
 
     def _defer(self) -> None:
-        """Execute the next request in another thread. The socket is not watched meanwhile. Raises `OSError`."""
+        """Execute the next request in another thread. The socket is not watched meanwhile."""
         self._state = State.EXECUTING
         self._io.unwatch(self._fd)
-        try:
-            self._io.call_in_worker(self._execute)
-        except RuntimeError as problem:  # the system allows no thread
-            _no_thread.log(problem)
-            self._deliver(self.stream.feed(b""))
+        self._io.call_in_worker(self._execute)
 
     def _execute(self) -> None:
         try:

@@ -142,6 +142,24 @@ def test_a_large_transaction_delays_no_other_connection(
     assert long.line() == b"%d\n" % queued
 
 
+def test_if_the_system_allows_no_further_thread_long_requests_wait_for_one_another_and_delay_no_other(
+    engine: GatedEngine, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, next_long, other = connect(), connect(), connect()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    engine.gated.add(b"KEYS")
+    for each in (long, next_long):
+        each.send(b"KEYS *\n")
+    assert engine.entered.wait(TIMEOUT)
+    assert other.ask(b"PING") == b"PONG"
+    engine.gate.set()
+    assert (long.line(), next_long.line()) == (b"(empty)\n", b"(empty)\n")
+
+
 def test_requests_after_a_long_one_are_executed_after_it(engine: GatedEngine, connect: Connect) -> None:
     peer = connect()
     engine.gated.add(b"KEYS")
@@ -254,7 +272,7 @@ def test_a_peer_that_does_not_read_costs_others_nothing(server: Server, connect:
 
 def test_connections_share_the_io_threads(start_server: StartServer) -> None:
     one, two = start_server("--port", "0", "--io-threads", "1"), start_server("--port", "0", "--io-threads", "2")
-    assert two.threads() == one.threads() + 1
+    assert two.threads() == one.threads() + 2, "an I/O thread and its first worker"
     threads = two.threads()
     peers = [two.connect() for _ in range(20)]
     assert {peer.ask(b"PING") for peer in peers} == {b"PONG"}
