@@ -42,8 +42,8 @@ def parse_integer(arg: bytes) -> int:
 def shared_integers() -> tuple[dict[bytes | None, int], dict[int, bytes]]:
     """Return the numbers of the shared texts, and the texts of the shared numbers.
 
-    To parse and print a number takes longer than all else that a pipelined INCR does. The tables take 1.5 MB, so they
-    are made when they are first needed.
+    They spare a pipelined INCR a quarter of its instructions in user space (valgrind), because it need not parse and
+    print a number. The tables take 1.3 MB, so they are made when they are first needed.
     """
     texts = {number: b"%d" % number for number in range(SHARED_INTEGERS)}
     return {text: number for number, text in texts.items()}, texts

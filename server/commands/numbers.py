@@ -8,13 +8,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from common.errors import DECREMENT_WOULD_OVERFLOW, NOT_A_FLOAT, WOULD_BE_INFINITE, CommandError
 from common.replies import Reply
-from server.args.integers import (
-    MAX_QUICK_DIGITS,
-    MIN_INTEGER,
-    add,
-    parse_integer,
-    shared_integers,
-)
+from server.args.integers import MAX_QUICK_DIGITS, MIN_INTEGER, add, parse_integer, shared_integers
 from server.keyspace.store import Store
 from server.registry import CommandGroup, Flag
 

@@ -40,7 +40,7 @@ class State(Enum):
     """It waits until the peer takes more output."""
 
     EXECUTING = auto()
-    """A request that may take long is executed in another thread."""
+    """A request that may take long is executed in a worker thread."""
 
     COMMITTING = auto()
     """Its output waits for the commit at the end of the turns of all connections."""
@@ -193,7 +193,7 @@ class NonblockingConnection(Connection):
     # ---------------------------------------------------------------- requests that may take long
 
     def _defer(self) -> None:
-        """Execute the next request in another thread. The socket is not watched meanwhile."""
+        """Execute the next request in a worker thread. The socket is not watched meanwhile."""
         self._state = State.EXECUTING
         self._io.unwatch(self._fd)
         self._io.call_in_worker(self._execute)
