@@ -78,11 +78,9 @@ def test_idle_threads_end_but_for_the_last_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(worker_pool, "IDLE_SECONDS", 0.01)
     pool = WorkerPool("test worker")
     for _ in range(3):
-        release = threading.Event()
-        calls = [pool.submit(release.wait, TIMEOUT) for _ in range(5)]
-        assert len(threads()) >= 5, "the last one may count as busy for a moment after its call has ended"
-        release.set()
-        assert all(call.result(TIMEOUT) for call in calls)
+        barrier = threading.Barrier(5)  # which calls pass only if all of them run at the same time
+        calls = [pool.submit(barrier.wait, TIMEOUT) for _ in range(5)]
+        assert sorted(call.result(TIMEOUT) for call in calls) == list(range(5))
         wait_until(lambda: len(threads()) == 1, "all threads but one have ended")
     pool.close()
     wait_until(lambda: not threads(), "the threads have ended")
